@@ -1,0 +1,66 @@
+"""Bit-packed masks: one bit per pixel and class, 8 times smaller than uint8 labels and ready for popcount."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from fastpunet_kernels import pack_bits, unpack_bits
+
+UNASSIGNED = 255  # the label `unpack` gives a pixel that belongs to no class
+
+
+@dataclass(frozen=True)
+class PackedMasks:
+    """Label maps of n hypotheses for each of B images, packed along the flattened pixels.
+
+    words int32 (B, n, K', ceil(H * W / 32)), pixel p at bit p % 32 of word p // 32, spare bits 0.
+    Binary masks have one plane, K' = 1 (the foreground); K > 2 or multi-class labels have one plane a class.
+    """
+
+    words: Tensor
+    height: int
+    width: int
+
+    @classmethod
+    def pack(cls, labels: Tensor, num_classes: int | None = None) -> PackedMasks:
+        """Pack labels (B, n, H, W), bool or integer. num_classes=None: binary. A label of no class sets no bit."""
+        flat = labels.flatten(2).unsqueeze(2)
+        classes = torch.arange(num_classes, device=labels.device)[:, None] if num_classes is not None else None
+        planes = flat.bool() if classes is None else flat == classes
+        return cls(pack_bits(planes), labels.shape[-2], labels.shape[-1])
+
+    @property
+    def num_planes(self) -> int:
+        return self.words.shape[2]
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(B, n, H, W), as of the unpacked labels."""
+        return (self.words.shape[0], self.words.shape[1], self.height, self.width)
+
+    def __getitem__(self, index: object) -> PackedMasks:
+        """Select images and hypotheses with slices or index tensors: packed[:, :16]."""
+        words = self.words[index]  # type: ignore[index]
+        if words.ndim != 4 or words.shape[2:] != self.words.shape[2:]:
+            raise IndexError("PackedMasks takes slices or index tensors over images and hypotheses, as in packed[:, :16]")
+        return replace(self, words=words)
+
+    def to(self, device: torch.device | str) -> PackedMasks:
+        return replace(self, words=self.words.to(device))
+
+    def unpack(self) -> Tensor:
+        """Labels uint8 (B, n, H, W); 255 where no class is set (multi-class only)."""
+        planes = unpack_bits(self.words, self.height * self.width)
+        if self.num_planes == 1:
+            labels = planes[:, :, 0].to(torch.uint8)
+        else:
+            labels = planes.to(torch.uint8).argmax(2).to(torch.uint8)
+            labels[~planes.any(2)] = UNASSIGNED
+        return labels.unflatten(-1, (self.height, self.width))
+
+    def area(self) -> Tensor:
+        """Pixels per hypothesis and plane: int64 (B, n, K')."""
+        return unpack_bits(self.words, self.height * self.width).sum(-1)

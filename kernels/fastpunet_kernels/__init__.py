@@ -1,0 +1,32 @@
+"""The ops of fastpunet: decoding hypotheses from a latent, counting mask overlaps, counter-based noise."""
+
+from fastpunet_kernels.dispatch import (
+    BACKENDS,
+    OUTPUTS,
+    Decoder,
+    Gaussian,
+    decode_samples,
+    pairwise_intersection,
+    philox_normal,
+    select_backend,
+    why_unavailable,
+)
+from fastpunet_kernels.precision import PRECISIONS, float32_precision
+from fastpunet_kernels.reference import WORD_BITS, pack_bits, unpack_bits
+
+__all__ = [
+    "BACKENDS",
+    "OUTPUTS",
+    "PRECISIONS",
+    "WORD_BITS",
+    "Decoder",
+    "Gaussian",
+    "decode_samples",
+    "float32_precision",
+    "pack_bits",
+    "pairwise_intersection",
+    "philox_normal",
+    "select_backend",
+    "unpack_bits",
+    "why_unavailable",
+]

@@ -1,0 +1,139 @@
+"""What every op means, in plain PyTorch. The fast kernels are compared with this file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+WORD_BITS = 32
+
+_PHILOX_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+_PHILOX_KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
+_UINT32 = 0xFFFFFFFF
+
+# A tile of this many (hypothesis, pixel) rows keeps 32-wide float32 activations inside a CPU's L2 cache.
+_CPU_TILE_ROWS = 8192
+_GPU_TILE_ROWS = 1 << 20
+_TILE_PIXELS = 1024
+_UNPACKED_FLOATS = 1 << 25  # 128 MiB of unpacked masks at a time
+
+
+def philox_4x32(counter: Sequence[Tensor], key: tuple[int, int], rounds: int = 10) -> tuple[Tensor, ...]:
+    """Philox4x32 (Salmon et al., SC 2011): four uint32 counters, held in int64 tensors, to four random uint32."""
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(rounds):
+        product0 = c0 * _PHILOX_MULTIPLIERS[0]
+        product1 = c2 * _PHILOX_MULTIPLIERS[1]
+        high0, low0 = (product0 >> 32) & _UINT32, product0 & _UINT32
+        high1, low1 = (product1 >> 32) & _UINT32, product1 & _UINT32
+        c0, c1, c2, c3 = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
+        k0 = (k0 + _PHILOX_KEY_STEPS[0]) & _UINT32
+        k1 = (k1 + _PHILOX_KEY_STEPS[1]) & _UINT32
+    return c0, c1, c2, c3
+
+
+def philox_normal(seed: int, ids: Tensor, first: int, n: int, dim: int) -> Tensor:
+    """Standard normals (B, n, dim): entry (b, k, d) depends on (seed, ids[b], first + k, d) alone.
+
+    Counter words: hypothesis, d // 4, low and high half of the image id. Key: the two halves of the seed.
+    Each call yields four uniforms, and Box-Muller turns them into normals d = 4j .. 4j + 3.
+    """
+    blocks = -(-dim // 4)
+    shape = (ids.numel(), n, blocks)
+    hypothesis = torch.arange(first, first + n, device=ids.device).view(1, n, 1).expand(shape)
+    block = torch.arange(blocks, device=ids.device).expand(shape)
+    image = ids.view(-1, 1, 1).expand(shape)
+    counter = (hypothesis & _UINT32, block, image & _UINT32, (image >> 32) & _UINT32)
+    words = philox_4x32(counter, (seed & _UINT32, (seed >> 32) & _UINT32))
+    u0, u1, u2, u3 = (word.float() * 2.0**-32 + 2.0**-33 for word in words)
+    radius0, radius1 = (-2 * u0.log()).sqrt(), (-2 * u2.log()).sqrt()
+    angle0, angle1 = (2 * math.pi) * u1, (2 * math.pi) * u3
+    normals = (radius0 * angle0.cos(), radius0 * angle0.sin(), radius1 * angle1.cos(), radius1 * angle1.sin())
+    return torch.stack(normals, dim=-1).flatten(-2)[..., :dim].contiguous()
+
+
+def pack_bits(mask: Tensor) -> Tensor:
+    """Boolean (..., P) to int32 (..., ceil(P / 32)): pixel p is bit p % 32 of word p // 32; spare bits are 0."""
+    padded = F.pad(mask, (0, -mask.shape[-1] % WORD_BITS))
+    shifts = torch.arange(WORD_BITS, device=mask.device, dtype=torch.int32)
+    lanes = padded.unflatten(-1, (-1, WORD_BITS)).to(torch.int32)
+    return (lanes << shifts).sum(-1, dtype=torch.int32)
+
+
+def unpack_bits(words: Tensor, pixels: int) -> Tensor:
+    """The inverse of `pack_bits`: int32 (..., words) to bool (..., pixels)."""
+    shifts = torch.arange(WORD_BITS, device=words.device, dtype=torch.int32)
+    return ((words.unsqueeze(-1) >> shifts) & 1).bool().flatten(-2)[..., :pixels]
+
+
+def fcomb_logits(base: Tensor, offset: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
+    """f_comb after its split first layer, W1 [f; z] + b1 = (Wf f + b1) + Wz z.
+
+    base (P, h) is Wf f + b1 per pixel, offset (n, h) is Wz z per hypothesis; weights are (out, in). Logits (n, P, K).
+    """
+    hidden = (base + offset[:, None, :]).relu_().to(weights[0].dtype).flatten(0, 1)
+    for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
+        hidden = torch.addmm(bias, hidden, weight.T).relu_()
+    logits = torch.addmm(biases[-1], hidden, weights[-1].T)
+    return logits.float().unflatten(0, (offset.shape[0], base.shape[0]))
+
+
+def finish(logits: Tensor, output: str) -> Tensor:
+    """Logits (n, P, K) to the named output: the decision rule is logit > 0 for K = 1 and argmax otherwise.
+
+    labels uint8 (n, P); logits and probs float32 (n, K, P); bits int32 (n, K, ceil(P / 32)).
+    """
+    binary = logits.shape[-1] == 1
+    if output == "logits":
+        return logits.movedim(-1, -2)
+    if output == "probs":
+        return (logits.sigmoid() if binary else logits.softmax(-1)).movedim(-1, -2)
+    labels = (logits[..., 0] > 0).to(torch.uint8) if binary else logits.argmax(-1).to(torch.uint8)
+    if output == "labels":
+        return labels
+    classes = torch.arange(logits.shape[-1], device=logits.device, dtype=torch.uint8)
+    return pack_bits(labels.bool()[:, None] if binary else labels[:, None] == classes[:, None])
+
+
+def decode_samples(
+    base: Tensor, offset: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], out: Tensor, output: str
+) -> Tensor:
+    """`finish(fcomb_logits(...))` for base (B, P, h) and offset (B, n, h), tile by tile, into `out` (B, n, ...)."""
+    images, pixels, _ = base.shape
+    tile_rows = _CPU_TILE_ROWS if base.device.type == "cpu" else _GPU_TILE_ROWS
+    hypotheses = max(1, tile_rows // min(pixels, _TILE_PIXELS))
+    per_entry = WORD_BITS if output == "bits" else 1
+    for image in range(images):
+        for p in range(0, pixels, _TILE_PIXELS):
+            tile = base[image, p : p + _TILE_PIXELS]
+            for k in range(0, offset.shape[1], hypotheses):
+                logits = fcomb_logits(tile, offset[image, k : k + hypotheses], weights, biases)
+                result = finish(logits, output)
+                column = p // per_entry
+                out[image, k : k + hypotheses, ..., column : column + result.shape[-1]] = result
+    return out
+
+
+def pairwise_intersection(a: Tensor, b: Tensor) -> Tensor:
+    """|a_i and b_j| for packed a (B, Na, K, words) and b (B, Nb, K, words): int32 (B, Na, Nb, K), exact.
+
+    A product of 0/1 matrices in float32, over runs of pixels short enough to count exactly and to bound memory.
+    """
+    images, classes, masks = a.shape[0], a.shape[2], a.shape[1] + b.shape[1]
+    run = max(1, min(_UNPACKED_FLOATS // (images * classes * masks * WORD_BITS + 1), (1 << 23) // WORD_BITS))
+    counts = a.new_zeros((images, classes, a.shape[1], b.shape[1]))
+    for first in range(0, a.shape[-1], run):
+        left = _planes(a[..., first : first + run])
+        right = left if a is b else _planes(b[..., first : first + run])
+        counts += (left @ right.transpose(-1, -2)).to(torch.int32)
+    return counts.permute(0, 2, 3, 1).contiguous()
+
+
+def _planes(words: Tensor) -> Tensor:
+    """Packed (B, N, K, words) to float32 0/1 (B, K, N, pixels)."""
+    return unpack_bits(words, words.shape[-1] * WORD_BITS).float().transpose(1, 2)

@@ -1,0 +1,40 @@
+"""Packaging. Tools are set up in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+TRAIN = ["lightning>=2.4", "pyyaml>=6"]
+REPORT = ["matplotlib>=3.8"]
+TEST = ["pytest>=8", "hypothesis>=6", "scipy>=1.11", *TRAIN, *REPORT]
+DEV = ["ruff>=0.12", "mypy>=1.15", "import-linter>=2", "types-PyYAML>=6", "pytest-benchmark>=5", "nvidia-ml-py>=12"]
+
+setup(
+    name="fastpunet",
+    version="0.1.0",
+    description="Thousands of segmentation hypotheses per image from a Probabilistic U-Net, in one U-Net pass",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["fastpunet", "fastpunet.*"]) + find_packages("kernels"),
+    package_dir={"fastpunet_kernels": "kernels/fastpunet_kernels"},
+    package_data={
+        "fastpunet": ["py.typed", "weights/*.safetensors", "training/recipes/*.yaml"],
+        "fastpunet_kernels": ["py.typed"],
+    },
+    install_requires=[
+        "torch>=2.9",
+        "triton>=3.5; platform_system == 'Linux'",
+        "numpy>=1.26",
+        "safetensors>=0.4",
+    ],
+    extras_require={
+        "train": TRAIN,
+        "report": REPORT,
+        "test": TEST,
+        "dev": DEV,
+        "all": sorted({*TRAIN, *REPORT, *TEST, *DEV}),
+    },
+    entry_points={"console_scripts": ["fastpunet = fastpunet.cli:main"]},
+)

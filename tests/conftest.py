@@ -1,0 +1,36 @@
+"""Without a GPU the Triton kernels run in Triton's interpreter; that has to be said before triton is imported."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+HAS_GPU = torch.cuda.is_available()
+if not HAS_GPU:
+    os.environ["TRITON_INTERPRET"] = "1"
+
+DEVICE = torch.device("cuda" if HAS_GPU else "cpu")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if HAS_GPU:
+        return
+    for item in items:
+        if "gpu" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture
+def device() -> torch.device:
+    """Where kernels under test run: the GPU if there is one, else the CPU through Triton's interpreter."""
+    return DEVICE
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The LIDC and CamVid bundles, or a skip that says where they were looked for."""
+    root = Path(os.environ.get("FASTPUNET_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not root.is_dir():
+        pytest.skip(f"no data at {root}; set FASTPUNET_DATA")
+    return root
