@@ -1,0 +1,132 @@
+"""Checkpoints: one safetensors file with the architecture as JSON in its header. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from fastpunet.models.prob_unet import ProbabilisticUNet
+
+_HEADER_KEY = "fastpunet"
+
+
+def shipped() -> dict[str, Path]:
+    """Names and files of the weights that come with the package."""
+    folder = Path(str(resources.files("fastpunet") / "weights"))
+    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+
+
+def save(model: ProbabilisticUNet, path: str | os.PathLike[str]) -> None:
+    """Write the model's weights and architecture to `path`, whole or not at all."""
+    target = Path(path)
+    partial = target.with_name(f".{target.name}.partial")
+    header = {_HEADER_KEY: json.dumps({"method": type(model).__name__, "config": model.config})}
+    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, partial, metadata=header)
+    os.replace(partial, target)
+
+
+def load(source: str | os.PathLike[str] | Mapping[str, Tensor]) -> ProbabilisticUNet:
+    """A model from the name of shipped weights, a checkpoint file, or a state dict; on the CPU, in evaluation mode.
+
+    Files: .safetensors written by `save`, or any .safetensors, .pt or .pth that holds a state dict with the PyTorch
+    port's names, whose architecture is then read off its shapes. .pt files are opened with weights_only=True.
+    Raises FileNotFoundError, and ValueError for a truncated, foreign or non-finite checkpoint.
+    """
+    if isinstance(source, Mapping):
+        return _build(infer_config(source), source, "the state dict")
+    path = shipped().get(str(source), Path(source))
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"path_or_name: no file {str(source)!r}, and no shipped weights of that name; shipped: "
+            f"{', '.join(shipped()) or 'none'}"
+        )
+    if path.suffix == ".safetensors":
+        config, state = _read_safetensors(path)
+    else:
+        config, state = None, _read_torch(path)
+    return _build(infer_config(state) if config is None else config, state, str(path))
+
+
+def infer_config(state: Mapping[str, Tensor]) -> dict[str, object]:
+    """The architecture behind a state dict with the PyTorch port's names. Raises ValueError if it is another model's."""
+    state = _without_prefix(state)
+    try:
+        first = _layers(state, "unet.contracting_path.0.layers.")
+        scales = len({name.split(".")[2] for name in state if name.startswith("unet.contracting_path.")})
+        fcomb = _layers(state, "fcomb.layers.")
+        image_channels = first[0].shape[1]
+        classes = state["fcomb.last_layer.weight"].shape[0]
+        mask_channels = state["posterior.encoder.layers.0.weight"].shape[1] - image_channels
+        return dict(
+            in_channels=image_channels,
+            num_classes=classes,
+            channels=[_layers(state, f"unet.contracting_path.{i}.layers.")[0].shape[0] for i in range(scales)],
+            latent_dim=state["prior.conv_layer.weight"].shape[0] // 2,
+            convs_per_block=len(first),
+            fcomb_layers=len(fcomb) + 1,
+            posterior_input="one-hot" if mask_channels == classes > 1 else "mask",
+            log_sigma_bound=None,
+        )
+    except (KeyError, IndexError, AttributeError) as error:
+        raise ValueError(
+            "checkpoint: not a Probabilistic U-Net with the PyTorch port's names (unet.contracting_path, prior, "
+            f"posterior, fcomb): {error} is missing; found {', '.join(list(state)[:4]) or 'nothing'} ..."
+        ) from None
+
+
+def _build(config: Mapping[str, object], state: Mapping[str, Tensor], where: str) -> ProbabilisticUNet:
+    state = _without_prefix(state)
+    broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise ValueError(f"checkpoint: {where} holds NaN or infinity in {', '.join(broken[:3])}; take an earlier one")
+    try:
+        with torch.random.fork_rng(devices=[]):  # the initial weights are overwritten; the caller's generator is not
+            model = ProbabilisticUNet(**config)  # type: ignore[arg-type]
+        model.load_state_dict(state)
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(f"checkpoint: {where} does not fit a Probabilistic U-Net: {error}") from None
+    return model.eval()
+
+
+def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Names without the "module." that torch.nn.DataParallel puts before each."""
+    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+def _layers(state: Mapping[str, Tensor], prefix: str) -> list[Tensor]:
+    weights = [name for name in state if name.startswith(prefix) and name.endswith(".weight")]
+    if not weights:
+        raise KeyError(f"{prefix}*.weight")
+    return [state[name] for name in sorted(weights, key=lambda name: int(name.split(".")[-2]))]
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, object] | None, dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = (file.metadata() or {}).get(_HEADER_KEY)
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return (None if header is None else json.loads(header)["config"]), state
+    except (SafetensorError, json.JSONDecodeError, KeyError) as error:
+        raise ValueError(f"checkpoint: {path} is truncated or not a safetensors file: {error}") from None
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise ValueError(
+            f"checkpoint: {path} is truncated, or holds more than tensors and was not opened: {str(error)[:200]}; "
+            "save the weights alone with torch.save(model.state_dict(), path)"
+        ) from None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f"checkpoint: {path} is not a state dict; save with torch.save(model.state_dict(), path)")
+    return state

@@ -1,0 +1,43 @@
+"""The prior and posterior nets: an image (and a segmentation) to a Gaussian over the latent space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Independent, Normal
+
+from fastpunet.models.unet import Encoder, init_conv
+
+
+class AxisAlignedGaussian(nn.Module):
+    """Encoder, mean over space, 1x1 convolution to [mu, log sigma] (Kohl et al. 2018, section 2).
+
+    log_sigma_bound b: log sigma = b * tanh(raw / b). Unlike a clamp it has a gradient everywhere, and neither sigma
+    nor the KL can overflow. None: log sigma = raw, as published.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: Sequence[int],
+        latent_dim: int,
+        convs_per_block: int,
+        log_sigma_bound: float | None,
+    ) -> None:
+        super().__init__()
+        self.encoder = Encoder(in_channels, channels, convs_per_block)
+        self.conv_layer = nn.Conv2d(channels[-1], 2 * latent_dim, 1)
+        self.log_sigma_bound = log_sigma_bound
+        init_conv(self.conv_layer)
+
+    def forward(self, x: Tensor) -> Independent:
+        """x (B, in_channels, H, W) to a distribution over (B, latent_dim), in float32 also under autocast."""
+        encoding = self.encoder(x)
+        with torch.autocast(x.device.type, enabled=False):
+            pooled = encoding.float().mean(dim=(2, 3), keepdim=True)
+            mu, log_sigma = self.conv_layer(pooled)[:, :, 0, 0].chunk(2, dim=1)
+            if self.log_sigma_bound is not None:
+                log_sigma = self.log_sigma_bound * torch.tanh(log_sigma / self.log_sigma_bound)
+            return Independent(Normal(mu, log_sigma.exp(), validate_args=False), 1, validate_args=False)

@@ -1,0 +1,272 @@
+"""Encode once, then draw or decode as many hypotheses as you like."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fastpunet.latents import HYPOTHESIS_LIMIT, check_ids, check_seed
+from fastpunet.masks import PackedMasks
+from fastpunet.models import foreign
+from fastpunet.models.fcomb import SplitFComb, split_fcomb
+from fastpunet_kernels import (
+    OUTPUTS,
+    PRECISIONS,
+    Gaussian,
+    decode_samples,
+    float32_precision,
+    select_backend,
+)
+
+_GROUP_PIXELS = {"cpu": 1 << 18, "cuda": 1 << 22}  # pixels that go through the U-Net together
+_MEMORY_SHARE = 8  # a chunk's temporaries may take an eighth of the free memory
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What one U-Net pass leaves of a batch: all that hypotheses depend on, besides their latents."""
+
+    features: Tensor  # float32 (B, C, H, W)
+    mu: Tensor  # float32 (B, latent_dim), the prior's mean
+    sigma: Tensor  # float32 (B, latent_dim), the prior's standard deviation
+
+
+def sample(
+    model: nn.Module,
+    images: Tensor,
+    n: int = 1000,
+    *,
+    seed: int | None = None,
+    ids: Tensor | None = None,
+    output: str = "labels",
+    precision: str = "auto",
+    backend: str = "auto",
+    chunk: int | None = None,
+) -> Any:
+    """Draw n segmentation hypotheses for every image, in one U-Net pass (Kohl et al. 2018, section 2, "Sampling").
+
+    Args:
+        model: a fastpunet model, or any module with the PyTorch port's `unet`, `prior` and `fcomb`.
+        images: float (B, C, H, W), scaled as in training, on the model's device; any H, W >= 1.
+        seed: 0 <= seed < 2**63. Hypothesis k of the image with id i is a function of (seed, i, k) alone.
+            None takes a fresh seed from torch's global generator.
+        ids: int64 (B,), default 0 .. B-1. Sampling a data set in batches, pass each image's own id.
+        output: "labels" uint8 (B, n, H, W), class index (binary: logit > 0); "logits" or "probs" float32
+            (B, n, K, H, W), probs by sigmoid (K = 1) or softmax; "bits" PackedMasks, one bit a pixel and class.
+        precision: "ieee" float32-accurate, "tf32" (GPU), "bf16", "auto" what PyTorch itself would use here.
+        backend: "auto", "triton" or "reference".
+        chunk: hypotheses decoded at a time, which bounds temporary memory; default from the free memory.
+
+    Raises ValueError or TypeError, naming the argument, for input that does not fit, and RuntimeError for a backend
+    that cannot run here.
+    """
+    sampler = Sampler(model, precision=precision, backend=backend)
+    sampler.check_images(images)
+    seed = check_seed(seed)
+    image_ids = check_ids(ids, images.shape[0], images.device)
+    group = max(1, _GROUP_PIXELS.get(images.device.type, 1 << 18) // (images.shape[-2] * images.shape[-1]))
+
+    def parts() -> Iterator[Any]:
+        for first in range(0, images.shape[0], group):
+            encoding = sampler.encode(images[first : first + group])
+            yield sampler.draw(
+                encoding, n, seed=seed, ids=image_ids[first : first + group], output=output, chunk=chunk
+            )
+
+    return _assemble(parts(), images.shape[0], dim=0)
+
+
+class Sampler:
+    """A model, a precision and a backend, to be used over and over. Weights are read at each call, never copied.
+
+    Arguments as in `sample`.
+    """
+
+    def __init__(self, model: nn.Module, *, precision: str = "auto", backend: str = "auto") -> None:
+        self.model = foreign.check_model(model)
+        parameter = next(self.model.parameters())
+        self.device, self._dtype = parameter.device, parameter.dtype
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision: got {precision!r}, expected one of {', '.join(PRECISIONS)}")
+        if precision == "tf32" and self.device.type != "cuda":
+            raise ValueError(f'precision: "tf32" needs an NVIDIA GPU, the model is on {self.device}; take "ieee"')
+        select_backend(backend, self.device)
+        self._precision, self.backend = precision, backend
+
+    @property
+    def precision(self) -> str:
+        """What "auto" stands for now: bf16 under bf16 autocast, else what PyTorch's convolutions may round to."""
+        if self._precision != "auto":
+            return self._precision
+        device = self.device.type
+        if torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.bfloat16:
+            return "bf16"
+        return "tf32" if device == "cuda" and torch.backends.cudnn.conv.fp32_precision == "tf32" else "ieee"
+
+    def check_images(self, images: Tensor) -> None:
+        """Raise TypeError or ValueError unless images are finite floats (B >= 1, C, H >= 1, W >= 1) of the model's C."""
+        if not isinstance(images, Tensor):
+            raise TypeError(f"images: got {type(images).__name__}, expected a torch.Tensor; see torch.from_numpy")
+        if images.ndim != 4:
+            raise ValueError(f"images: got shape {tuple(images.shape)}, expected (B, C, H, W); add axes with images[None]")
+        if not images.is_floating_point():
+            raise TypeError(f"images: got {images.dtype}, expected floats scaled as in training, such as images / 255")
+        if 0 in images.shape:
+            raise ValueError(f"images: got the empty shape {tuple(images.shape)}, expected at least one image and pixel")
+        channels = foreign.in_channels(self.model)
+        if images.shape[1] != channels:
+            raise ValueError(f"images: got {images.shape[1]} channels, the model takes {channels}: (B, {channels}, H, W)")
+        if images.device != self.device:
+            raise ValueError(f"images: on {images.device}, the model on {self.device}; use images.to({str(self.device)!r})")
+        if not torch.isfinite(images).all():
+            raise ValueError("images: NaN or infinity among the pixels; replace them, for example torch.nan_to_num(images)")
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Encoding:
+        """images float (B, C, H, W) to an Encoding: one pass through U-Net and prior net."""
+        self.check_images(images)
+        with self._arithmetic(), foreign.undisturbed(self.model):
+            features, mu, sigma = foreign.encode(self.model, images.to(self._dtype))
+            return Encoding(features.float(), mu.float().contiguous(), sigma.float().contiguous())
+
+    def draw(
+        self,
+        encoding: Encoding,
+        n: int = 1000,
+        *,
+        seed: int | None = None,
+        ids: Tensor | None = None,
+        output: str = "labels",
+        chunk: int | None = None,
+    ) -> Any:
+        """n hypotheses of every encoded image from the prior; arguments and result as in `sample`."""
+        _check_count("n", n)
+        return _assemble(self.stream(encoding, n, seed=seed, ids=ids, output=output, chunk=chunk), n, dim=1)
+
+    def stream(
+        self,
+        encoding: Encoding,
+        n: int,
+        *,
+        seed: int | None = None,
+        ids: Tensor | None = None,
+        output: str = "labels",
+        chunk: int | None = None,
+    ) -> Iterator[Any]:
+        """The same hypotheses in order, at most `chunk` at a time, so that no more need be held than one chunk."""
+        _check_count("n", n, limit=HYPOTHESIS_LIMIT)
+        seed, ids = check_seed(seed), check_ids(ids, encoding.mu.shape[0], encoding.mu.device)
+
+        def latents(first: int, count: int) -> Gaussian:
+            return Gaussian(encoding.mu, encoding.sigma, ids, seed, first, count)
+
+        return self._decode_chunks(encoding, latents, n, output, chunk)
+
+    def decode(self, encoding: Encoding, z: Tensor, *, output: str = "labels", chunk: int | None = None) -> Any:
+        """Decode given latents z float (B, n, latent_dim); the deterministic core. Result as in `sample`."""
+        images, latent_dim = encoding.mu.shape
+        if not isinstance(z, Tensor) or z.ndim != 3 or (z.shape[0], z.shape[2]) != (images, latent_dim):
+            got = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
+            raise ValueError(f"z: got {got}, expected ({images}, n, {latent_dim}): (B, n, latent_dim)")
+        if not z.is_floating_point() or not torch.isfinite(z).all():
+            raise ValueError(f"z: expected finite floats, got {z.dtype}" + (" with NaN or infinity" * z.is_floating_point()))
+        _check_count("z.shape[1]", z.shape[1])
+        z = z.detach().to(encoding.mu)
+        chunks = self._decode_chunks(encoding, lambda first, count: z[:, first : first + count], z.shape[1], output, chunk)
+        return _assemble(chunks, z.shape[1], dim=1)
+
+    def _decode_chunks(
+        self,
+        encoding: Encoding,
+        latents: Callable[[int, int], Tensor | Gaussian],
+        n: int,
+        output: str,
+        chunk: int | None,
+    ) -> Iterator[Any]:
+        if output not in OUTPUTS:
+            raise ValueError(f"output: got {output!r}, expected one of {', '.join(OUTPUTS)}")
+        height, width = encoding.features.shape[-2:]
+        split = split_fcomb(self.model.fcomb, encoding.mu.shape[1])  # type: ignore[arg-type]
+        chunk = default_chunk(encoding, split) if chunk is None else _check_count("chunk", chunk)
+        return self._run(encoding, split, latents, n, output, chunk, (height, width))
+
+    @torch.no_grad()
+    def _run(
+        self,
+        encoding: Encoding,
+        split: SplitFComb,
+        latents: Callable[[int, int], Tensor | Gaussian],
+        n: int,
+        output: str,
+        chunk: int,
+        size: tuple[int, int],
+    ) -> Iterator[Any]:
+        precision = self.precision
+        with float32_precision(precision):
+            base = split.base(encoding.features)
+        for first in range(0, n, chunk):
+            part = decode_samples(
+                base,
+                split.decoder,
+                latents(first, min(chunk, n - first)),
+                output=output,
+                precision=precision,
+                backend=self.backend,
+            )
+            yield PackedMasks(part, *size) if output == "bits" else part.unflatten(-1, size)
+
+    def _arithmetic(self) -> ExitStack:
+        """float32 rounding and autocast as `precision` says."""
+        precision = self.precision
+        stack = ExitStack()
+        stack.enter_context(float32_precision(precision))
+        stack.enter_context(
+            torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=precision == "bf16", cache_enabled=False)
+        )
+        return stack
+
+
+def default_chunk(encoding: Encoding, split: SplitFComb) -> int:
+    """Hypotheses whose latents and first-layer vectors, the temporaries that grow with n, fit an eighth of free memory."""
+    images, latent_dim = encoding.mu.shape
+    bytes_each = 4 * images * (3 * latent_dim + split.feature_bias.numel())
+    return max(1, free_memory(encoding.mu.device) // _MEMORY_SHARE // bytes_each)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes free on a GPU or in main memory; 1 GiB where the system does not tell."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 1 << 30
+
+
+def _check_count(name: str, value: int, limit: int | None = None) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name}: got {type(value).__name__}, expected a whole number of at least 1")
+    if value < 1 or (limit is not None and value > limit):
+        raise ValueError(f"{name}: got {value}, expected at least 1" + (f" and at most {limit}" if limit else ""))
+    return value
+
+
+def _assemble(parts: Iterator[Any], total: int, dim: int) -> Any:
+    """Join parts along `dim` in one buffer of the final size; a single part is handed on as it is."""
+    whole: Any = None
+    filled = 0
+    for part in parts:
+        words = part.words if isinstance(part, PackedMasks) else part
+        if words.shape[dim] == total:
+            return part
+        if whole is None:
+            whole = words.new_empty((*words.shape[:dim], total, *words.shape[dim + 1 :]))
+        whole.narrow(dim, filled, words.shape[dim]).copy_(words)
+        filled += words.shape[dim]
+    return PackedMasks(whole, part.height, part.width) if isinstance(part, PackedMasks) else whole
