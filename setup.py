@@ -5,7 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 TRAIN = ["lightning>=2.4", "pyyaml>=6"]
-REPORT = ["matplotlib>=3.8"]
+REPORT = ["matplotlib>=3.8", "tqdm>=4.66"]
 TEST = ["pytest>=8", "hypothesis>=6", "scipy>=1.11", *TRAIN, *REPORT]
 DEV = ["ruff>=0.12", "mypy>=1.15", "import-linter>=2", "types-PyYAML>=6", "pytest-benchmark>=5", "nvidia-ml-py>=12"]
 

@@ -1,1 +1,30 @@
 """fastpunet: thousands of segmentation hypotheses per image from a Probabilistic U-Net, in one U-Net pass."""
+
+from fastpunet import data, hypotheses, metrics, models
+from fastpunet.hypotheses import Summary, summarize
+from fastpunet.masks import PackedMasks
+from fastpunet.metrics import EnergyDistance, energy_distance, pairwise_iou
+from fastpunet.models import ProbabilisticUNet
+from fastpunet.models.checkpoint import load, save
+from fastpunet.sampling import Encoding, Sampler, sample
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Encoding",
+    "EnergyDistance",
+    "PackedMasks",
+    "ProbabilisticUNet",
+    "Sampler",
+    "Summary",
+    "data",
+    "energy_distance",
+    "hypotheses",
+    "load",
+    "metrics",
+    "models",
+    "pairwise_iou",
+    "sample",
+    "save",
+    "summarize",
+]

@@ -45,7 +45,9 @@ class PackedMasks:
         """Select images and hypotheses with slices or index tensors: packed[:, :16]."""
         words = self.words[index]  # type: ignore[index]
         if words.ndim != 4 or words.shape[2:] != self.words.shape[2:]:
-            raise IndexError("PackedMasks takes slices or index tensors over images and hypotheses, as in packed[:, :16]")
+            raise IndexError(
+                "PackedMasks takes slices or index tensors over images and hypotheses, as in packed[:, :16]"
+            )
         return replace(self, words=words)
 
     def to(self, device: torch.device | str) -> PackedMasks:

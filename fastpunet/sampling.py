@@ -19,6 +19,7 @@ from fastpunet_kernels import (
     OUTPUTS,
     PRECISIONS,
     Gaussian,
+    automatic_precision,
     decode_samples,
     float32_precision,
     select_backend,
@@ -75,9 +76,7 @@ def sample(
     def parts() -> Iterator[Any]:
         for first in range(0, images.shape[0], group):
             encoding = sampler.encode(images[first : first + group])
-            yield sampler.draw(
-                encoding, n, seed=seed, ids=image_ids[first : first + group], output=output, chunk=chunk
-            )
+            yield sampler.draw(encoding, n, seed=seed, ids=image_ids[first : first + group], output=output, chunk=chunk)
 
     return _assemble(parts(), images.shape[0], dim=0)
 
@@ -101,31 +100,36 @@ class Sampler:
 
     @property
     def precision(self) -> str:
-        """What "auto" stands for now: bf16 under bf16 autocast, else what PyTorch's convolutions may round to."""
-        if self._precision != "auto":
-            return self._precision
-        device = self.device.type
-        if torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.bfloat16:
-            return "bf16"
-        return "tf32" if device == "cuda" and torch.backends.cudnn.conv.fp32_precision == "tf32" else "ieee"
+        """The precision in force; "auto" is looked up at each call."""
+        return automatic_precision(self.device) if self._precision == "auto" else self._precision
 
     def check_images(self, images: Tensor) -> None:
-        """Raise TypeError or ValueError unless images are finite floats (B >= 1, C, H >= 1, W >= 1) of the model's C."""
+        """Raise TypeError or ValueError unless images are finite floats (B, C, H, W), not empty, with the model's C."""
         if not isinstance(images, Tensor):
             raise TypeError(f"images: got {type(images).__name__}, expected a torch.Tensor; see torch.from_numpy")
         if images.ndim != 4:
-            raise ValueError(f"images: got shape {tuple(images.shape)}, expected (B, C, H, W); add axes with images[None]")
+            raise ValueError(
+                f"images: got shape {tuple(images.shape)}, expected (B, C, H, W); add axes with images[None]"
+            )
         if not images.is_floating_point():
             raise TypeError(f"images: got {images.dtype}, expected floats scaled as in training, such as images / 255")
         if 0 in images.shape:
-            raise ValueError(f"images: got the empty shape {tuple(images.shape)}, expected at least one image and pixel")
+            raise ValueError(
+                f"images: got the empty shape {tuple(images.shape)}, expected at least one image and pixel"
+            )
         channels = foreign.in_channels(self.model)
         if images.shape[1] != channels:
-            raise ValueError(f"images: got {images.shape[1]} channels, the model takes {channels}: (B, {channels}, H, W)")
+            raise ValueError(
+                f"images: got {images.shape[1]} channels, the model takes {channels}: (B, {channels}, H, W)"
+            )
         if images.device != self.device:
-            raise ValueError(f"images: on {images.device}, the model on {self.device}; use images.to({str(self.device)!r})")
+            raise ValueError(
+                f"images: on {images.device}, the model on {self.device}; use images.to({str(self.device)!r})"
+            )
         if not torch.isfinite(images).all():
-            raise ValueError("images: NaN or infinity among the pixels; replace them, for example torch.nan_to_num(images)")
+            raise ValueError(
+                "images: NaN or infinity among the pixels; replace them, for example torch.nan_to_num(images)"
+            )
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Encoding:
@@ -175,10 +179,14 @@ class Sampler:
             got = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
             raise ValueError(f"z: got {got}, expected ({images}, n, {latent_dim}): (B, n, latent_dim)")
         if not z.is_floating_point() or not torch.isfinite(z).all():
-            raise ValueError(f"z: expected finite floats, got {z.dtype}" + (" with NaN or infinity" * z.is_floating_point()))
+            raise ValueError(
+                f"z: expected finite floats, got {z.dtype}" + (" with NaN or infinity" * z.is_floating_point())
+            )
         _check_count("z.shape[1]", z.shape[1])
         z = z.detach().to(encoding.mu)
-        chunks = self._decode_chunks(encoding, lambda first, count: z[:, first : first + count], z.shape[1], output, chunk)
+        chunks = self._decode_chunks(
+            encoding, lambda first, count: z[:, first : first + count], z.shape[1], output, chunk
+        )
         return _assemble(chunks, z.shape[1], dim=1)
 
     def _decode_chunks(
@@ -233,7 +241,7 @@ class Sampler:
 
 
 def default_chunk(encoding: Encoding, split: SplitFComb) -> int:
-    """Hypotheses whose latents and first-layer vectors, the temporaries that grow with n, fit an eighth of free memory."""
+    """Hypotheses whose latents and first-layer vectors (temporaries that grow with n) fit an eighth of free memory."""
     images, latent_dim = encoding.mu.shape
     bytes_each = 4 * images * (3 * latent_dim + split.feature_bias.numel())
     return max(1, free_memory(encoding.mu.device) // _MEMORY_SHARE // bytes_each)

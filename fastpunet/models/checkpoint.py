@@ -57,7 +57,7 @@ def load(source: str | os.PathLike[str] | Mapping[str, Tensor]) -> Probabilistic
 
 
 def infer_config(state: Mapping[str, Tensor]) -> dict[str, object]:
-    """The architecture behind a state dict with the PyTorch port's names. Raises ValueError if it is another model's."""
+    """The architecture of a state dict with the PyTorch port's names. Raises ValueError if it is another model's."""
     state = _without_prefix(state)
     try:
         first = _layers(state, "unet.contracting_path.0.layers.")

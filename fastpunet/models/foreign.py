@@ -80,6 +80,8 @@ def _foreign_features(model: nn.Module, images: Tensor) -> Tensor:
     multiple = 2**poolings
     padded = F.pad(images, (0, -width % multiple, 0, -height % multiple), mode="replicate")
     parameters = inspect.signature(unet.forward).parameters.values()
-    required = [p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    required = [
+        p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
     features = unet(padded, False) if len(required) > 1 else unet(padded)  # the port's second argument: validation
     return features[..., :height, :width]

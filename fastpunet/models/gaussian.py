@@ -14,8 +14,9 @@ from fastpunet.models.unet import Encoder, init_conv
 class AxisAlignedGaussian(nn.Module):
     """Encoder, mean over space, 1x1 convolution to [mu, log sigma] (Kohl et al. 2018, section 2).
 
-    log_sigma_bound b: log sigma = b * tanh(raw / b). Unlike a clamp it has a gradient everywhere, and neither sigma
-    nor the KL can overflow. None: log sigma = raw, as published.
+    log_sigma_bound b: log sigma = raw / (1 + |raw| / b), which lies in (-b, b), so that neither sigma nor the KL can
+    overflow, and whose gradient vanishes so slowly that training finds back from either end (a clamp's and a tanh's
+    do not). None: log sigma = raw, as published.
     """
 
     def __init__(
@@ -39,5 +40,5 @@ class AxisAlignedGaussian(nn.Module):
             pooled = encoding.float().mean(dim=(2, 3), keepdim=True)
             mu, log_sigma = self.conv_layer(pooled)[:, :, 0, 0].chunk(2, dim=1)
             if self.log_sigma_bound is not None:
-                log_sigma = self.log_sigma_bound * torch.tanh(log_sigma / self.log_sigma_bound)
+                log_sigma = log_sigma / (1 + log_sigma.abs() / self.log_sigma_bound)
             return Independent(Normal(mu, log_sigma.exp(), validate_args=False), 1, validate_args=False)

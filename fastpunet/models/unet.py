@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 def init_conv(conv: nn.Conv2d) -> None:
-    """He-normal weights truncated at two standard deviations, truncated-normal biases of sd 0.001 (authors' release)."""
+    """He-normal weights cut off at two standard deviations, truncated-normal biases of sd 0.001 (authors' release)."""
     fan_in = conv.in_channels * conv.kernel_size[0] * conv.kernel_size[1]
     std = math.sqrt(2 / fan_in) / 0.8796  # what truncation at 2 sd takes away, given back
     nn.init.trunc_normal_(conv.weight, std=std, a=-2 * std, b=2 * std)

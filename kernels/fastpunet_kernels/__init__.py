@@ -11,7 +11,7 @@ from fastpunet_kernels.dispatch import (
     select_backend,
     why_unavailable,
 )
-from fastpunet_kernels.precision import PRECISIONS, float32_precision
+from fastpunet_kernels.precision import PRECISIONS, automatic_precision, float32_precision
 from fastpunet_kernels.reference import WORD_BITS, pack_bits, unpack_bits
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "WORD_BITS",
     "Decoder",
     "Gaussian",
+    "automatic_precision",
     "decode_samples",
     "float32_precision",
     "pack_bits",

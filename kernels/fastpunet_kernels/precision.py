@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
 PRECISIONS = ("auto", "ieee", "tf32", "bf16")
+
+
+def automatic_precision(device: torch.device) -> str:
+    """What PyTorch itself would compute float32 convolutions in now: bf16 under bf16 autocast, else tf32 or ieee."""
+    if torch.is_autocast_enabled(device.type) and torch.get_autocast_dtype(device.type) == torch.bfloat16:
+        return "bf16"
+    convolutions: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    return "tf32" if device.type == "cuda" and convolutions.fp32_precision == "tf32" else "ieee"
 
 
 @contextmanager
@@ -16,7 +25,7 @@ def float32_precision(precision: str) -> Iterator[None]:
     if precision == "bf16":
         yield
         return
-    backends = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)
+    backends: tuple[Any, ...] = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)  # type: ignore[attr-defined]
     before = [backend.fp32_precision for backend in backends]
     try:
         for backend in backends:

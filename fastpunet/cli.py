@@ -1,0 +1,116 @@
+"""The command line: argument parsing only."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; errors in its input are one line on standard error and exit status 2."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, TypeError, FileNotFoundError, FloatingPointError) as error:
+        print(f"fastpunet {options.command}: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        extra = {"train": "train"}.get(options.command, "report")
+        print(f"fastpunet {options.command}: {error}; pip install 'fastpunet[{extra}]'", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as error:
+        print(f"fastpunet {options.command}: {error or 'interrupted'}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fastpunet", description="Thousands of segmentation hypotheses per image, drawn, scored and shown."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    demo = commands.add_parser(
+        "demo",
+        help="draw 1000 hypotheses an image, score them, make a picture",
+        description="Draw hypotheses with the weights that come with the package, score them, and make a picture. "
+        "Without --data: synthetic lesions whose distribution over masks is known exactly.",
+    )
+    demo.add_argument("--data", metavar="DIR", help="folder with lidc_tiny_test_64.npz: real CT, four radiologists")
+    demo.add_argument("--output", metavar="PNG", default="demo.png", help="picture to write (default: %(default)s)")
+    demo.add_argument("-n", type=int, default=1000, help="hypotheses an image (default: %(default)s)")
+    demo.add_argument("--seed", type=int, default=0, help="seed of the hypotheses (default: %(default)s)")
+    demo.set_defaults(run=_demo)
+
+    train = commands.add_parser(
+        "train",
+        help="train a Probabilistic U-Net",
+        description="Train a Probabilistic U-Net. Writes OUTPUT/model.safetensors, for fastpunet.load, and a "
+        "checkpoint after each epoch, from which --resume goes on as if nothing had happened.",
+    )
+    train.add_argument("--config", required=True, metavar="NAME|YAML", help="recipe (lesions, lidc-tiny) or YAML file")
+    train.add_argument("--output", required=True, metavar="DIR", help="folder of the run")
+    train.add_argument("--data", metavar="DIR", help="folder that holds the config's file")
+    train.add_argument("--seed", type=int, help="replaces the config's seed")
+    train.add_argument("--steps", type=int, help="replaces the config's number of steps")
+    train.add_argument("--resume", action="store_true", help="go on with the run in OUTPUT (start it if there is none)")
+    train.set_defaults(run=_train)
+
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="energy distance of a model on a data set",
+        description="Draw hypotheses for every image of a bundle and print a Markdown table: energy distance under the "
+        "V- and U-statistic, its components, and a 95 %% bootstrap interval over patients.",
+    )
+    evaluate.add_argument("model", metavar="NAME|FILE", help="shipped weights (lesions, lidc-tiny) or a checkpoint")
+    evaluate.add_argument("--data", required=True, metavar="NPZ", help="bundle with images and masks_packed")
+    evaluate.add_argument(
+        "-n", type=int, nargs="+", default=[1, 4, 8, 16, 1000], help="numbers of hypotheses (default: 1 4 8 16 1000)"
+    )
+    evaluate.add_argument("--seed", type=int, default=0, help="seed of the hypotheses (default: %(default)s)")
+    evaluate.add_argument("--convention", default="kohl-lidc", help="how d = 1 - IoU is taken (default: %(default)s)")
+    evaluate.set_defaults(run=_evaluate)
+
+    info = commands.add_parser(
+        "info",
+        help="versions, devices, backends, and why one is missing",
+        description="Print versions, devices, backends (and the reason a missing one is missing) and shipped weights.",
+    )
+    info.set_defaults(run=_info)
+    return parser
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from fastpunet.reports.demo import demo
+
+    demo(options.output, data=options.data, n=options.n, seed=options.seed)
+
+
+def _train(options: argparse.Namespace) -> None:
+    from fastpunet.training.config import read_config
+    from fastpunet.training.run import train
+
+    given = {"seed": options.seed, "steps": options.steps}
+    config = read_config(options.config, **{key: value for key, value in given.items() if value is not None})
+    print(train(config, options.output, data=options.data, resume=options.resume))
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from fastpunet.data import lidc
+    from fastpunet.models.checkpoint import load
+    from fastpunet.reports.evaluation import evaluate
+
+    records = lidc.read_npz(options.data)
+    result = evaluate(load(options.model), records, ns=options.n, seed=options.seed, convention=options.convention)
+    print(result.table())
+
+
+def _info(_: argparse.Namespace) -> None:
+    from fastpunet.reports.info import info
+
+    print(info())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

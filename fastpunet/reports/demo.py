@@ -1,0 +1,194 @@
+"""The demonstration: 1000 hypotheses an image, scored against what is known of the truth, in a table and a picture."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fastpunet.data import Record, Records, lidc
+from fastpunet.data.lesions import MODES, SyntheticLesions
+from fastpunet.hypotheses import summarize
+from fastpunet.masks import PackedMasks
+from fastpunet.metrics import energy_distance, pairwise_iou
+from fastpunet.models import ProbabilisticUNet, checkpoint
+from fastpunet.reports.figures import FigureRow, hypothesis_figure, save_figure
+from fastpunet.sampling import Sampler
+
+LIDC_FILE = "lidc_tiny_test_64.npz"
+HELD_OUT_SEED = 20260  # no recipe trains on these lesions
+IMAGES, FIGURE_ROWS, PLAIN_LOOP_SAMPLES = 24, 4, 100
+_SAME_MODE = 0.5  # a hypothesis belongs to the mode it overlaps most, if by at least this IoU
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The hypotheses of one record."""
+
+    record: Record
+    samples: PackedMasks  # (1, n, H, W)
+    value: float  # energy distance of the first 16, V-statistic
+    unbiased: float  # energy distance of all n, U-statistic
+    diversity: float  # E d(S, S') of the first 16
+
+
+def demo(
+    output: str | os.PathLike[str],
+    *,
+    data: str | os.PathLike[str] | None = None,
+    n: int = 1000,
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Run the demonstration and write its picture to `output` (PNG).
+
+    Without `data`: synthetic lesions, whose distribution over masks is known. With `data`: real lung CT from the
+    folder's lidc_tiny_test_64.npz and its four radiologists. The weights come with the package.
+    """
+    if n < 16:
+        raise ValueError(f"n: got {n}, expected at least 16, for which the energy distance is reported")
+    if data is None:
+        name, records = "lesions", SyntheticLesions(IMAGES, HELD_OUT_SEED)[:]
+    else:
+        name, bundle = "lidc-tiny", lidc.read_npz(Path(data) / LIDC_FILE)
+        records = [bundle[int(i)] for i in np.linspace(0, len(bundle) - 1, IMAGES).astype(int)]
+    model = checkpoint.load(name)
+    if torch.cuda.is_available():
+        model = model.cuda()
+    height, width = records[0].image.shape[-2:]
+    say(f"{name}: {len(records)} images of {height} x {width}, {n} hypotheses each")
+    drawn, seconds = _draw(model, records, n, seed)
+    _say_speed(model, records[0], n * len(records) / seconds, say)
+    _say_energy(drawn, n, exact=data is None, say=say)
+    if data is None:
+        _say_modes(drawn, say)
+    else:
+        _say_presence(drawn, say)
+    path = Path(output)
+    save_figure(_picture(model, drawn, n, seed, exact=data is None), path)
+    say(f"\npicture: {path}")
+    return path
+
+
+def _image(model: ProbabilisticUNet, record: Record) -> Tensor:
+    return torch.from_numpy(record.image)[None].to(next(model.parameters()).device)
+
+
+def _draw(model: ProbabilisticUNet, records: Records, n: int, seed: int) -> tuple[list[Drawn], float]:
+    sampler = Sampler(model)
+    samples, seconds = [], 0.0
+    for record in records:
+        started = time.perf_counter()
+        encoding = sampler.encode(_image(model, record))
+        bits = sampler.draw(encoding, n, seed=seed, ids=torch.tensor([record.id]), output="bits")
+        samples.append(bits.to("cpu"))
+        seconds += time.perf_counter() - started
+    return [_score(record, bits) for record, bits in zip(records, samples, strict=True)], seconds
+
+
+def _score(record: Record, samples: PackedMasks) -> Drawn:
+    references = torch.from_numpy(record.masks)[None]
+    weights = None if record.weights is None else torch.from_numpy(record.weights)
+    few = energy_distance(samples[:, :16], references, weights=weights)
+    all_ = energy_distance(samples, references, weights=weights)
+    return Drawn(record, samples, few.value.item(), all_.unbiased.item(), few.sample_diversity.item())
+
+
+@torch.no_grad()
+def _say_speed(model: ProbabilisticUNet, record: Record, ours: float, say: Callable[[str], None]) -> None:
+    """Hypotheses per second, images in and packed masks out, beside the plain loop with cached features."""
+    image = _image(model, record)
+    started = time.perf_counter()
+    features, prior = model.encode(image)
+    for _ in range(PLAIN_LOOP_SAMPLES):
+        (model.fcomb(features, prior.sample()) > 0).cpu()
+    plain = PLAIN_LOOP_SAMPLES / (time.perf_counter() - started)
+    say(f"\n{'sampling':<34}{'hypotheses/s':>14}")
+    say(f"{'plain loop, one f_comb a sample':<34}{plain:>14,.0f}")
+    say(f"{'fastpunet':<34}{ours:>14,.0f}   {ours / plain:.1f} x")
+
+
+def _say_energy(drawn: Sequence[Drawn], n: int, exact: bool, say: Callable[[str], None]) -> None:
+    truth = "the known distribution" if exact else "four radiologists"
+    say(f"\n{'energy distance to ' + truth:<46}{'mean':>8}")
+    say(f"{'first 16 hypotheses, V-statistic':<46}{np.mean([d.value for d in drawn]):>8.3f}")
+    say(f"{f'all {n}, unbiased (0 is perfect)':<46}{np.nanmean([d.unbiased for d in drawn]):>8.3f}")
+    say(f"{'diversity of hypotheses, E d(S,S`)':<46}{np.mean([d.diversity for d in drawn]):>8.3f}")
+
+
+def mode_frequencies(drawn: Drawn) -> NDArray[np.float64]:
+    """Share of the hypotheses nearest to each of the record's masks, and, last, of those near to none."""
+    masks = torch.from_numpy(drawn.record.masks)[None]
+    best, mode = pairwise_iou(drawn.samples, masks)[0].max(-1)
+    mode = mode.where(best >= _SAME_MODE, masks.shape[1])
+    return np.bincount(mode.numpy(), minlength=masks.shape[1] + 1) / len(mode)
+
+
+def _say_modes(drawn: Sequence[Drawn], say: Callable[[str], None]) -> None:
+    found = np.array([mode_frequencies(d) for d in drawn])
+    known = np.array([np.append(_weights(d.record), 0.0) for d in drawn])
+    say(f"\n{'mode':<12}{'known':>8}{'drawn':>8}{'mean |error| per image':>26}")
+    for index, mode in enumerate([*MODES, "other"]):
+        error = np.abs(found - known)[:, index].mean()
+        say(f"{mode:<12}{known[:, index].mean():>8.3f}{found[:, index].mean():>8.3f}{error:>26.3f}")
+
+
+def _say_presence(drawn: Sequence[Drawn], say: Callable[[str], None]) -> None:
+    outlined = np.array([d.record.masks.any((1, 2)).mean() for d in drawn])
+    present = np.array([(d.samples.area() > 0).float().mean().item() for d in drawn])
+    graders = np.concatenate([d.record.masks.sum((1, 2)) for d in drawn])
+    areas = torch.cat([d.samples.area().flatten() for d in drawn]).numpy()
+    say(f"\n{'':<34}{'radiologists':>14}{'hypotheses':>14}")
+    say(f"{'share that outlines a lesion':<34}{outlined.mean():>14.3f}{present.mean():>14.3f}")
+    medians = np.median(graders[graders > 0]), np.median(areas[areas > 0])
+    say(f"{'median area where outlined (px)':<34}{medians[0]:>14.0f}{medians[1]:>14.0f}")
+
+
+def _picture(model: ProbabilisticUNet, drawn: Sequence[Drawn], n: int, seed: int, exact: bool) -> Figure:
+    rows = []
+    for d in _varied(drawn):
+        ids = torch.tensor([d.record.id])
+        summary = summarize(model, _image(model, d.record), n, seed=seed, ids=ids)
+        rows.append(
+            FigureRow(
+                image=d.record.image[0],
+                graders=d.record.masks[1:] if exact else d.record.masks,
+                hypotheses=d.samples[:, :6].unpack()[0].numpy(),
+                mean=summary.mean[0, 0].cpu().numpy(),
+                entropy=summary.entropy[0].cpu().numpy(),
+                caption=_caption(d, float(summary.presence[0, 0])),
+            )
+        )
+    what = "synthetic lesions, known distribution" if exact else "lung CT, four radiologists"
+    title = f"{n} hypotheses an image from one U-Net pass: {what}"
+    return hypothesis_figure(rows, title, "tight, medium, wide" if exact else "radiologists")
+
+
+def _varied(drawn: Sequence[Drawn]) -> list[Drawn]:
+    """Records from the least to the most often outlined, evenly spaced."""
+    by_presence = sorted(drawn, key=_presence)
+    return [by_presence[int(i)] for i in np.linspace(0, len(drawn) - 1, FIGURE_ROWS)]
+
+
+def _weights(record: Record) -> NDArray[np.float32]:
+    """The record's weights, or equal ones."""
+    count = len(record.masks)
+    return np.full(count, 1 / count, np.float32) if record.weights is None else record.weights
+
+
+def _presence(d: Drawn) -> float:
+    """Probability, or share of graders, that the lesion is outlined at all."""
+    return float(_weights(d.record) @ d.record.masks.any((1, 2)))
+
+
+def _caption(d: Drawn, present: float) -> str:
+    who = "known" if d.record.weights is not None else "radiologists"
+    return f"lesion there:\n{who} {_presence(d):.0%}\nhypotheses {present:.0%}"

@@ -1,0 +1,120 @@
+"""One training run: config in, weights out, resumable in between."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+
+from fastpunet.data import Records, lidc
+from fastpunet.data.lesions import SyntheticLesions
+from fastpunet.models import ProbabilisticUNet, checkpoint
+from fastpunet.training.config import TrainingConfig
+from fastpunet.training.module import DataModule, TrainingModule
+from fastpunet.training.start import set_output_bias
+
+
+def read_records(config: TrainingConfig, data: str | os.PathLike[str] | None) -> Records:
+    """The training records of a config; `data` is the folder that holds its file."""
+    if config.data == "lesions":
+        return SyntheticLesions(config.count, config.seed, config.size)
+    if data is None:
+        raise ValueError(f"data: missing; pass the folder that holds {config.file} with --data")
+    return lidc.read_npz(Path(data) / config.file)
+
+
+def train(
+    config: TrainingConfig,
+    output: str | os.PathLike[str],
+    *,
+    data: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Train a ProbabilisticUNet and return the path of its weights, OUTPUT/model.safetensors.
+
+    OUTPUT also gets config.yaml, metrics.csv, last.ckpt (after each epoch, for `resume`) and run.json. Interrupted at
+    any moment, at most one epoch is repeated, and the resumed run ends with the weights of an uninterrupted one.
+    Raises ValueError if OUTPUT holds a run already and `resume` is not given, or holds one of another config.
+    """
+    folder = Path(output)
+    weights, last, settings = folder / "model.safetensors", folder / "last.ckpt", folder / "config.yaml"
+    if settings.exists():
+        if not resume:
+            raise ValueError(
+                f"output: {folder} holds a run already; pass --resume to go on with it, or another --output"
+            )
+        if settings.read_text(encoding="utf-8") != config.to_yaml():
+            raise ValueError(f"output: {folder} holds a run of another config; take that one, {settings}, to resume it")
+        if weights.exists():
+            say(f"{weights} is finished; nothing to do")
+            return weights
+    records = read_records(config, data)
+    folder.mkdir(parents=True, exist_ok=True)
+    settings.write_text(config.to_yaml(), encoding="utf-8")
+
+    torch.manual_seed(config.seed)
+    model = ProbabilisticUNet(**config.model)
+    set_output_bias(model, records)
+    trainer = _trainer(config, folder)
+    started = time.monotonic()
+    trainer.fit(
+        TrainingModule(model, config),
+        datamodule=DataModule(records, config),
+        ckpt_path=last if last.exists() else None,
+        weights_only=True,
+    )
+    if trainer.global_step < config.steps:
+        raise KeyboardInterrupt(f"stopped at step {trainer.global_step} of {config.steps}; go on with --resume")
+    _write_json(
+        folder / "run.json",
+        {
+            "seconds_since_last_start": round(time.monotonic() - started, 1),
+            "steps": trainer.global_step,
+            "records": len(records),
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+            **{name: round(float(value), 3) for name, value in trainer.callback_metrics.items()},
+        },
+    )
+    checkpoint.save(model, weights)
+    return weights
+
+
+def _trainer(config: TrainingConfig, folder: Path) -> lightning.Trainer:
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")  # batches cost under a millisecond
+    warnings.filterwarnings("ignore", ".*exists and is not empty.*")  # expected when resuming
+    return lightning.Trainer(
+        accelerator="auto",
+        devices=1,
+        precision=config.precision,  # type: ignore[arg-type]
+        max_steps=config.steps,
+        max_epochs=-1,
+        gradient_clip_val=config.gradient_clip,
+        reload_dataloaders_every_n_epochs=1,
+        callbacks=[
+            ModelCheckpoint(folder, save_last=True, save_top_k=0, every_n_epochs=1, save_on_train_epoch_end=True)
+        ],
+        logger=CSVLogger(folder, name="", version=""),
+        log_every_n_steps=50,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+
+
+def _write_json(path: Path, values: dict[str, object]) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, path)

@@ -1,0 +1,32 @@
+"""Where training starts."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from fastpunet.data import Records
+from fastpunet.models import ProbabilisticUNet
+
+_LOOKED_AT = 256
+
+
+@torch.no_grad()
+def set_output_bias(model: ProbabilisticUNet, records: Records) -> None:
+    """Set f_comb's last bias to the log odds (binary) or log frequency (multi-class) of the labels.
+
+    Before training the network then predicts how frequent each class is, rather than one half everywhere (the
+    initialisation of Lin et al. 2017, arXiv 1708.02002, section 4.1). Otherwise the first hundred steps push that one
+    constant through the latent, and sigma of prior and posterior run off in opposite directions.
+    """
+    counts = np.zeros(max(2, model.num_classes))
+    for index in np.linspace(0, len(records) - 1, min(len(records), _LOOKED_AT)).astype(int):
+        record = records[int(index)]
+        weights = np.ones(len(record.masks)) if record.weights is None else record.weights
+        for mask, weight in zip(record.masks, weights, strict=True):
+            counts += weight * np.bincount(mask.ravel(), minlength=len(counts))[: len(counts)]
+    frequency = torch.from_numpy((counts + 1) / (counts + 1).sum()).float()
+    bias = frequency.log() if model.num_classes > 1 else (frequency[1:] / frequency[:1]).log()
+    last: torch.nn.Conv2d = model.fcomb.last_layer
+    assert last.bias is not None
+    last.bias.copy_(bias)
