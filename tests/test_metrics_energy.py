@@ -1,0 +1,426 @@
+"""energy_distance against a loop over pairs, against exact expectations, and against the theory of energy distances."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastpunet.masks import PackedMasks
+from fastpunet.metrics import CONVENTIONS, Convention, convention, energy, energy_distance
+
+FIELDS = ("value", "unbiased", "cross", "sample_diversity", "reference_diversity")
+
+
+def loop_distance(x, y, rule, keep):
+    ious = []
+    for c in rule.averaged:
+        a, b = (x == c) & keep, (y == c) & keep
+        union = (a | b).sum()
+        ious.append((a & b).sum() / union if union else rule.empty)
+    ious = [iou for iou in ious if not math.isnan(iou)]
+    return 1 - sum(ious) / len(ious) if ious else math.nan
+
+
+def loop_mean(left, right, p, q, distinct, rule, keep):
+    total = weight = 0.0
+    for i, j in itertools.product(range(len(left)), range(len(right))):
+        d = loop_distance(left[i], right[j], rule, keep)
+        if not (math.isnan(d) or (distinct and i == j)):
+            total, weight = total + p[i] * q[j] * d, weight + p[i] * q[j]
+    return total / weight if weight else math.nan
+
+
+def loop_energy(samples, references, rule, weights=None, ignore=None):
+    """The definition for one image (n, H, W), one pair and class at a time, in float64; the fields in order."""
+    keep = np.ones(samples.shape[1:], bool) if ignore is None else ~ignore
+    p = np.full(len(samples), 1 / len(samples))
+    q = np.full(len(references), 1 / len(references)) if weights is None else weights
+    cross = loop_mean(samples, references, p, q, False, rule, keep)
+    ss, ss_distinct = (loop_mean(samples, samples, p, p, distinct, rule, keep) for distinct in (False, True))
+    yy, yy_distinct = (loop_mean(references, references, q, q, distinct, rule, keep) for distinct in (False, True))
+    yy_term = yy_distinct if weights is None else yy
+    return [2 * cross - ss - yy, 2 * cross - ss_distinct - yy_term, cross, ss, yy]
+
+
+def assert_equals_loop(result, wants):
+    got = torch.stack([getattr(result, field) for field in FIELDS], dim=1)
+    assert got.dtype == torch.float64
+    np.testing.assert_allclose(got.numpy(), np.array(wants), rtol=0, atol=1e-6)
+
+
+def random_labels(rng, shape, num_classes=2):
+    """Label maps with an empty one among them and with classes that many of them lack."""
+    labels = np.zeros(shape, np.uint8)
+    for index in np.ndindex(*shape[:-2]):
+        used = rng.choice(num_classes, rng.integers(1, min(num_classes, 4) + 1), replace=False)
+        labels[index] = rng.choice(used, shape[-2:])
+    labels[..., 0, :, :] = 0
+    return labels
+
+
+RULES = {
+    "kohl-lidc": CONVENTIONS["kohl-lidc"],
+    "kohl-cityscapes": CONVENTIONS["kohl-cityscapes"],
+    "phiseg": convention("phiseg", num_classes=4),
+    "ccdm": CONVENTIONS["ccdm"],
+    "empty-zero": Convention("empty-zero", empty=0.0),
+}
+rules = pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
+
+
+@rules
+@pytest.mark.parametrize("with_weights", ["no", "shared", "each"])
+@pytest.mark.parametrize("with_ignore", [False, True])
+@pytest.mark.parametrize("packed", [False, True])
+def test_equals_the_loop(rule, with_weights, with_ignore, packed):
+    rng = np.random.default_rng(7)
+    samples, references = (random_labels(rng, (3, n, 5, 7), rule.num_classes) for n in (4, 3))
+    ignore = rng.random((3, 5, 7)) < 0.3 if with_ignore else None
+    if ignore is not None:
+        references[ignore[:, None].repeat(3, 1)] = 255
+    weights = {"no": None, "shared": rng.dirichlet(np.ones(3)), "each": rng.dirichlet(np.ones(3), 3)}[with_weights]
+    s, y = torch.from_numpy(samples), torch.from_numpy(references)
+    if packed:
+        planes = None if rule.num_classes == 2 else rule.num_classes
+        s, y = PackedMasks.pack(s, planes), PackedMasks.pack(y, planes)
+    result = energy_distance(
+        s,
+        y,
+        convention=rule,
+        weights=None if weights is None else torch.from_numpy(weights),
+        ignore=None if ignore is None else torch.from_numpy(ignore),
+    )
+    each = [None] * 3 if weights is None else np.broadcast_to(weights, (3, 3))
+    ignored = [None] * 3 if ignore is None else ignore
+    assert_equals_loop(result, [loop_energy(samples[i], references[i], rule, each[i], ignored[i]) for i in range(3)])
+
+
+@rules
+@pytest.mark.parametrize("ragged", ["samples", "references", "both"])
+def test_ragged_sets_equal_the_loop(rule, ragged):
+    rng = np.random.default_rng(8)
+    sample_counts = (2, 5, 1, 3) if ragged != "references" else (3,) * 4
+    reference_counts = (4, 1, 2, 3) if ragged != "samples" else (2,) * 4
+    samples = [random_labels(rng, (n, 4, 9), rule.num_classes) for n in sample_counts]
+    references = [random_labels(rng, (n, 4, 9), rule.num_classes) for n in reference_counts]
+    s, y = [torch.from_numpy(x) for x in samples], tuple(torch.from_numpy(x) for x in references)
+    result = energy_distance(
+        torch.stack(s) if ragged == "references" else s, torch.stack(y) if ragged == "samples" else y, convention=rule
+    )
+    assert_equals_loop(result, [loop_energy(*pair, rule) for pair in zip(samples, references, strict=True)])
+
+
+def test_ragged_weights_equal_the_loop():
+    rng = np.random.default_rng(9)
+    samples = [random_labels(rng, (n, 4, 9)) for n in (2, 3)]
+    references = [random_labels(rng, (n, 4, 9)) for n in (3, 2)]
+    weights = np.array([[0.2, 0.3, 0.5], [0.6, 0.4, 0.0]])
+    s, y = ([torch.from_numpy(x) for x in sets] for sets in (samples, references))
+    result = energy_distance(s, y, weights=torch.from_numpy(weights))
+    wants = [
+        loop_energy(samples[0], references[0], RULES["kohl-lidc"], weights[0]),
+        loop_energy(samples[1], references[1], RULES["kohl-lidc"], weights[1, :2]),
+    ]
+    assert_equals_loop(result, wants)
+
+
+def test_images_in_chunks_change_nothing(monkeypatch):
+    rng = np.random.default_rng(10)
+    s, y = (torch.from_numpy(random_labels(rng, (5, n, 4, 9))) for n in (4, 3))
+    want, iou, sizes = energy_distance(s, y), energy.self_iou, []
+    monkeypatch.setattr(energy, "_DISTANCES_AT_ONCE", 2 * 7**2)
+    monkeypatch.setattr(energy, "self_iou", lambda words, empty: sizes.append(words.shape[0]) or iou(words, empty))
+    got = energy_distance(s, y)
+    assert sizes == [2, 2, 1]
+    for field in FIELDS:
+        assert torch.equal(getattr(got, field), getattr(want, field))
+
+
+def masks(*rows):
+    """One image's masks (1, n, 1, W) from strings of 0 and 1."""
+    return torch.tensor([[int(pixel) for pixel in row] for row in rows], dtype=torch.uint8)[None, :, None]
+
+
+@pytest.mark.parametrize(
+    ("samples", "references", "value", "unbiased"),
+    [
+        pytest.param(masks("00"), masks("00"), 0, math.nan, id="both_empty"),
+        pytest.param(masks("00", "00"), masks("00", "00"), 0, 0, id="both_empty_twice"),
+        pytest.param(masks("00"), masks("01"), 2, math.nan, id="one_empty"),
+        pytest.param(masks("10", "10"), masks("10", "10"), 0, 0, id="one_pixel"),
+        pytest.param(masks("1100"), masks("1111"), 1, math.nan, id="half_overlap"),
+        pytest.param(masks("1100"), masks("1111", "1111"), 1, math.nan, id="n_1"),
+        pytest.param(masks("1100", "1100"), masks("1111"), 1, math.nan, id="one_grader"),
+        pytest.param(masks("1100", "1111"), masks("1111", "1100"), 0, -0.5, id="identical_sets"),
+    ],
+)
+def test_known_answers(samples, references, value, unbiased):
+    result = energy_distance(samples, references)
+    assert result.value.item() == value
+    assert result.unbiased.item() == pytest.approx(unbiased, nan_ok=True)
+
+
+def test_all_ignored_is_a_perfect_score_of_empty_masks_or_nan():
+    everything = torch.ones(1, 1, 2, dtype=torch.bool)
+    s, y = masks("11", "01"), masks("10", "00")
+    assert energy_distance(s, y, ignore=everything).value.item() == 0
+    assert math.isnan(energy_distance(s, y, ignore=everything, convention="kohl-cityscapes").value.item())
+
+
+def test_the_default_convention_is_kohl_lidc():
+    s, y = masks("00", "01"), masks("00", "11")
+    assert torch.equal(energy_distance(s, y).value, energy_distance(s, y, convention="kohl-lidc").value)
+    with pytest.raises(ValueError, match="convention 'kohl-lidc' has 2 classes"):
+        energy_distance(s + 1, y)
+
+
+def test_packed_masks_of_two_planes_have_their_foreground_in_the_second():
+    s, y = masks("0011", "0111"), masks("0001", "1100")
+    got = energy_distance(PackedMasks.pack(s, 2), PackedMasks.pack(y, 2))
+    assert torch.equal(got.value, energy_distance(s, y).value)
+
+
+def test_the_32_modes_of_cityscapes_at_the_size_of_the_paper():
+    """Five switchable stripes, each flipped independently: every expectation factorises and is known exactly."""
+    flip = torch.tensor([8, 7, 6, 5, 4], dtype=torch.float64) / 17
+    originals, twins = torch.tensor([1, 11, 13, 8, 0]), torch.tensor([19, 20, 21, 22, 23])
+    switches = torch.tensor(list(itertools.product([False, True], repeat=5)))
+    weights = torch.where(switches, flip, 1 - flip).prod(1)
+    stripes = torch.where(switches, twins, originals).to(torch.uint8)  # (32, 5)
+    modes = stripes.repeat_interleave(16, 1)[None, :, None].expand(1, 32, 256, 80)
+    result = energy_distance(modes[:, ::2], modes, convention="kohl-cityscapes", weights=weights)
+
+    agree = (switches[:, None] == switches[None]).sum(-1).double()
+    d = 1 - agree / (agree + 2 * (5 - agree))  # a stripe that differs lets two classes miss
+    uniform = torch.full((16,), 1 / 16, dtype=torch.float64)
+    rounded = energy_distance(modes[:, ::2], modes, convention="kohl-cityscapes", weights=weights.float())
+    assert rounded.value.item() == pytest.approx(result.value.item(), abs=1e-6)
+    assert result.reference_diversity.item() == pytest.approx((weights @ d @ weights).item(), abs=1e-6)
+    assert result.cross.item() == pytest.approx((uniform @ d[::2] @ weights).item(), abs=1e-6)
+    assert result.sample_diversity.item() == pytest.approx((uniform @ d[::2, ::2] @ uniform).item(), abs=1e-6)
+
+
+# Two distributions over three masks, and every way to draw from them: expectations are sums, exact but for rounding.
+
+MASKS = masks("1100", "0110", "0000")[0]
+P, Q = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64), torch.tensor([0.1, 0.2, 0.7], dtype=torch.float64)
+D = torch.tensor([[0, 2 / 3, 1], [2 / 3, 0, 1], [1, 1, 0]], dtype=torch.float64)
+TRUTH = (2 * P @ D @ Q - P @ D @ P - Q @ D @ Q).item()
+
+
+def all_draws(n, probabilities):
+    """Every sequence of n masks (3**n, n, H, W), and its probability (3**n,)."""
+    draws = torch.cartesian_prod(*[torch.arange(len(probabilities))] * n).view(-1, n)
+    return MASKS[draws], probabilities[draws].prod(1)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_u_is_unbiased_and_v_is_not_with_exact_references(n):
+    samples, chance = all_draws(n, P)
+    references = MASKS.expand(len(samples), -1, -1, -1)
+    result = energy_distance(samples, references, weights=Q)
+    assert (chance @ result.unbiased).item() == pytest.approx(TRUTH, abs=1e-6)
+    assert (chance @ result.value).item() == pytest.approx(TRUTH + (P @ D @ P).item() / n, abs=1e-6)
+
+
+@pytest.mark.parametrize(("n", "m"), [(2, 2), (3, 2), (2, 3)])
+def test_u_is_unbiased_with_drawn_graders(n, m):
+    samples, sample_chance = all_draws(n, P)
+    references, reference_chance = all_draws(m, Q)
+    chance = (sample_chance[:, None] * reference_chance).flatten()
+    result = energy_distance(
+        samples.repeat_interleave(len(references), 0), references.repeat(len(samples), 1, 1, 1), convention="kohl-lidc"
+    )
+    assert (chance @ result.unbiased).item() == pytest.approx(TRUTH, abs=1e-6)
+    bias = (P @ D @ P).item() / n + (Q @ D @ Q).item() / m
+    assert (chance @ result.value).item() == pytest.approx(TRUTH + bias, abs=1e-6)
+
+
+def test_the_floor_of_drawing_the_four_graders_with_replacement():
+    graders = masks("110000", "011000", "111100", "000000")
+    draws = torch.cartesian_prod(*[torch.arange(4)] * 4)  # all 256 ways
+    result = energy_distance(graders[0, draws], graders.expand(256, -1, -1, -1))
+    assert result.value.mean().item() == pytest.approx(result.reference_diversity[0].item() / 4, abs=1e-6)
+    assert result.reference_diversity[0].item() == pytest.approx(2 * (2 / 3 + 1 / 2 + 1 + 1 / 2 + 1 + 1) / 16, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["kohl-lidc", "phiseg", "ccdm"])  # where d(x, x) = 0 for all x
+def test_v_is_u_plus_the_diagonals(name):
+    rule = RULES[name]
+    rng = np.random.default_rng(11)
+    s, y = (torch.from_numpy(random_labels(rng, (4, n, 5, 7), rule.num_classes)) for n in (6, 3))
+    v = energy_distance(s, y, convention=rule)
+    between_s, between_y = v.sample_diversity * 6 / 5, v.reference_diversity * 3 / 2
+    assert between_s.min() > 0.1  # or the identity would hold for any u
+    torch.testing.assert_close(v.value, v.unbiased + between_s / 6 + between_y / 3, rtol=0, atol=1e-9)
+    exact = energy_distance(s, y, convention=rule, weights=torch.full((3,), 1 / 3, dtype=torch.float64))
+    torch.testing.assert_close(exact.value, exact.unbiased + between_s / 6, rtol=0, atol=1e-9)
+
+
+@rules
+def test_identical_sets_have_distance_zero(rule):
+    labels = torch.from_numpy(random_labels(np.random.default_rng(12), (3, 5, 4, 9), rule.num_classes))
+    result = energy_distance(labels, labels, convention=rule)
+    assert result.value.tolist() == [0, 0, 0]
+    assert (result.cross > 0.1).all()
+
+
+def test_a_reference_of_weight_zero_is_as_if_absent():
+    labels = torch.from_numpy(random_labels(np.random.default_rng(13), (2, 4, 4, 9), 24))
+    weights = torch.tensor([0.0, 0.5, 0.25, 0.25])
+    got = energy_distance(labels, labels, convention="kohl-cityscapes", weights=weights)
+    want = energy_distance(labels, labels[:, 1:], convention="kohl-cityscapes", weights=weights[1:])
+    for field in FIELDS:
+        torch.testing.assert_close(getattr(got, field), getattr(want, field), rtol=0, atol=1e-12)
+
+
+@st.composite
+def two_sets(draw, num_classes):
+    """Small ragged-free sets over the same few pixels: collisions, empty masks and duplicates are common."""
+    n, m, pixels = draw(st.integers(1, 5)), draw(st.integers(1, 4)), draw(st.integers(1, 6))
+    label = st.integers(0, num_classes - 1)
+    labels = draw(st.lists(label, min_size=(n + m) * pixels, max_size=(n + m) * pixels))
+    both = torch.tensor(labels, dtype=torch.uint8).view(1, n + m, 1, pixels)
+    return both[:, :n], both[:, n:]
+
+
+def weights_of(data, m):
+    raw = data.draw(st.lists(st.integers(0, 5), min_size=m, max_size=m).filter(any))
+    return torch.tensor(raw, dtype=torch.float64) / sum(raw)
+
+
+@settings(max_examples=60, deadline=None)
+@given(sets=two_sets(2), data=st.data())
+def test_binary_v_is_a_squared_distance(sets, data):
+    """The Jaccard distance is of negative type, so D^2 >= 0 under V, for weighted references too."""
+    samples, references = sets
+    result = energy_distance(samples, references)
+    assert -1e-6 <= result.value.item() <= 2
+    weighted = energy_distance(samples, references, weights=weights_of(data, references.shape[1]))
+    assert -1e-6 <= weighted.value.item() <= 2
+    for field in ("cross", "sample_diversity", "reference_diversity"):
+        assert 0 <= getattr(result, field).item() <= 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(sets=two_sets(4))
+def test_a_mean_over_classes_keeps_v_non_negative(sets):
+    assert energy_distance(*sets, convention=convention("ccdm", num_classes=4)).value.item() >= -1e-6
+
+
+@settings(max_examples=40, deadline=None)
+@given(sets=two_sets(3), data=st.data())
+def test_symmetric_and_blind_to_order_and_repetition(sets, data):
+    samples, references = sets
+    rule = Convention("all classes, NaN", num_classes=3, classes=(0, 1, 2), empty=math.nan)
+    result = energy_distance(samples, references, convention=rule)
+    order = data.draw(st.permutations(range(samples.shape[1])))
+    shuffled = energy_distance(samples[:, order], references, convention=rule)
+    swapped = energy_distance(references, samples, convention=rule)
+    repeated = energy_distance(samples.repeat(1, 3, 1, 1), references, convention=rule)
+    for other in (shuffled, swapped, repeated):
+        assert other.value.item() == pytest.approx(result.value.item(), abs=1e-6)
+    assert shuffled.unbiased.item() == pytest.approx(result.unbiased.item(), abs=1e-6, nan_ok=True)
+    assert swapped.unbiased.item() == pytest.approx(result.unbiased.item(), abs=1e-6, nan_ok=True)
+
+
+LABELS = torch.zeros(2, 3, 4, 5, dtype=torch.uint8)
+THIRDS = torch.full((3,), 1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "arguments"),
+    [
+        (TypeError, r"samples: got str, expected a tensor of labels \(B, N, H, W\)", {"samples": "masks"}),
+        (ValueError, r"samples: got shape \(3, 4, 5\), expected \(B, N, H, W\)", {"samples": LABELS[0]}),
+        (TypeError, r"references: got dtype torch.float64, expected labels", {"references": LABELS.double()}),
+        (ValueError, r"references: got 0 masks in shape \(2, 0, 4, 5\)", {"references": LABELS[:, :0]}),
+        (ValueError, r"samples: got 0 images in shape", {"samples": LABELS[:0]}),
+        (ValueError, r"samples: got a list of 0 images, expected .*; skip", {"samples": []}),
+        (
+            TypeError,
+            r"samples\[1\]: got PackedMasks, expected a tensor",
+            {"samples": [LABELS[0], PackedMasks.pack(LABELS)]},
+        ),
+        (ValueError, r"samples\[1\]: got shape \(2, 3, 4, 5\), expected \(n, H, W\)", {"samples": [LABELS[0], LABELS]}),
+        (ValueError, r"references\[1\]: got 0 masks in shape \(0, 4, 5\)", {"references": [LABELS[0], LABELS[0, :0]]}),
+        (
+            ValueError,
+            r"samples\[1\]: got torch.int64 of \(4, 5\) pixels, expected",
+            {"samples": [LABELS[0], LABELS[0].long()]},
+        ),
+        (
+            ValueError,
+            r"samples\[1\]: got torch.uint8 of \(4, 4\) pixels",
+            {"samples": [LABELS[0], LABELS[0, :, :, :4]]},
+        ),
+        (ValueError, r"samples\[1\]: got device meta, expected cpu", {"samples": [LABELS[0], LABELS[0].to("meta")]}),
+        (ValueError, r"references: got 1 images, expected 2 as in samples", {"references": [LABELS[0]]}),
+        (ValueError, r"references: got 3 x 5 pixels, expected 4 x 5 as in samples", {"references": LABELS[:, :, 1:]}),
+        (ValueError, r"references: got device meta, expected cpu as samples", {"references": LABELS.to("meta")}),
+        (ValueError, r"samples: got labels from 2 to 2, expected 0 to 1 .*convention\(", {"samples": LABELS + 2}),
+        (ValueError, r"references: got labels from -1 to -1, expected 0 to 1", {"references": LABELS.long() - 1}),
+        (
+            ValueError,
+            r"references: got labels from 24 to 24, expected 0 to 23",
+            {"references": LABELS + 24, "convention": "kohl-cityscapes"},
+        ),
+        (
+            ValueError,
+            r"samples: got PackedMasks of 3 planes, expected 1 or 2",
+            {"samples": PackedMasks.pack(LABELS, 3)},
+        ),
+        (ValueError, r"convention: got 'iou', expected one of kohl-lidc, ", {"convention": "iou"}),
+        (TypeError, r"ignore: got dtype torch.float32, expected a bool tensor", {"ignore": LABELS[:, 0].float()}),
+        (ValueError, r"ignore: got shape \(4, 5\), expected .*\(2, 4, 5\)", {"ignore": LABELS[0, 0].bool()}),
+        (ValueError, r"ignore: got device meta, expected cpu as samples", {"ignore": LABELS[:, 0].bool().to("meta")}),
+        (TypeError, r"weights: got list, expected a float tensor", {"weights": [1.0]}),
+        (TypeError, r"weights: got dtype torch.int64, expected a float tensor", {"weights": torch.tensor([1, 0, 0])}),
+        (ValueError, r"weights: got shape \(2,\), expected \(M,\) = \(3,\) or .*\(2, 3\)", {"weights": THIRDS[:2]}),
+        (ValueError, r"weights: got shape \(1, 3\), expected", {"weights": THIRDS[None]}),
+        (ValueError, r"weights: got device meta, expected cpu as references", {"weights": THIRDS.to("meta")}),
+        (ValueError, r"weights: got a negative or NaN value", {"weights": torch.tensor([1.5, -0.5, 0])}),
+        (
+            ValueError,
+            r"weights: got a negative or NaN value",
+            {"weights": torch.tensor([0.5, 0.5, math.nan])},
+        ),
+        (
+            ValueError,
+            r"weights: got a sum of 0.9, expected 1 per image; divide",
+            {"weights": torch.tensor([[0.5, 0.5, 0], [0.4, 0.5, 0]])},
+        ),
+        (
+            ValueError,
+            r"weights: got a value > 0 beyond an image's last reference",
+            {"weights": THIRDS, "references": [LABELS[0], LABELS[0, :2]]},
+        ),
+    ],
+)
+def test_errors_name_the_argument_and_instruct(error, message, arguments):
+    with pytest.raises(error, match="^" + message):
+        energy_distance(**{"samples": LABELS, "references": LABELS, **arguments})
+
+
+@pytest.mark.gpu
+def test_gpu_gives_what_the_cpu_gives():
+    rng = np.random.default_rng(14)
+    samples, references = (
+        [torch.from_numpy(random_labels(rng, (n, 33, 35), 24)) for n in ns] for ns in ((9, 3), (2, 4))
+    )
+    ignore, weights = torch.from_numpy(rng.random((2, 33, 35)) < 0.2), torch.tensor([[0.5, 0.5, 0, 0], [0.25] * 4])
+    want = energy_distance(samples, references, convention="kohl-cityscapes", weights=weights, ignore=ignore)
+    got = energy_distance(
+        [s.cuda() for s in samples],
+        [y.cuda() for y in references],
+        convention="kohl-cityscapes",
+        weights=weights.cuda(),
+        ignore=ignore.cuda(),
+    )
+    for field in FIELDS:
+        assert getattr(got, field).is_cuda
+        torch.testing.assert_close(getattr(got, field).cpu(), getattr(want, field), rtol=0, atol=1e-6)
