@@ -37,7 +37,7 @@ def check_ids(ids: Tensor | None, images: int, device: torch.device) -> Tensor:
 def draw_latents(
     mu: Tensor, sigma: Tensor, n: int, *, seed: int, ids: Tensor | None = None, first: int = 0, backend: str = "auto"
 ) -> Tensor:
-    """z = mu + sigma * eps, mu and sigma (B, latent_dim), hypotheses first .. first + n - 1: float32 (B, n, latent_dim)."""
+    """z = mu + sigma * eps for hypotheses first .. first + n - 1; mu, sigma (B, latent_dim), z (B, n, latent_dim)."""
     chosen = check_ids(ids, mu.shape[0], mu.device)
     noise = philox_normal(check_seed(seed), chosen, first, n, mu.shape[1], backend=backend)
     return torch.addcmul(mu[:, None], sigma[:, None], noise)

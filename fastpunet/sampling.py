@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +20,7 @@ from fastpunet_kernels import (
     Gaussian,
     automatic_precision,
     decode_samples,
-    float32_precision,
+    fixed_precision,
     select_backend,
 )
 
@@ -135,7 +134,8 @@ class Sampler:
     def encode(self, images: Tensor) -> Encoding:
         """images float (B, C, H, W) to an Encoding: one pass through U-Net and prior net."""
         self.check_images(images)
-        with self._arithmetic(), foreign.undisturbed(self.model):
+        bf16 = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=False)
+        with fixed_precision(self.precision, self.device), bf16, foreign.undisturbed(self.model):
             features, mu, sigma = foreign.encode(self.model, images.to(self._dtype))
             return Encoding(features.float(), mu.float().contiguous(), sigma.float().contiguous())
 
@@ -216,7 +216,7 @@ class Sampler:
         size: tuple[int, int],
     ) -> Iterator[Any]:
         precision = self.precision
-        with float32_precision(precision):
+        with fixed_precision(precision, self.device):
             base = split.base(encoding.features)
         for first in range(0, n, chunk):
             part = decode_samples(
@@ -228,16 +228,6 @@ class Sampler:
                 backend=self.backend,
             )
             yield PackedMasks(part, *size) if output == "bits" else part.unflatten(-1, size)
-
-    def _arithmetic(self) -> ExitStack:
-        """float32 rounding and autocast as `precision` says."""
-        precision = self.precision
-        stack = ExitStack()
-        stack.enter_context(float32_precision(precision))
-        stack.enter_context(
-            torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=precision == "bf16", cache_enabled=False)
-        )
-        return stack
 
 
 def default_chunk(encoding: Encoding, split: SplitFComb) -> int:

@@ -19,7 +19,7 @@ from fastpunet_kernels import philox_normal
 
 
 class TrainingModule(lightning.LightningModule):
-    """Minimises Kohl et al. 2018, equation 4, divided by the pixels. The posterior's noise is a function of the step."""
+    """Minimises Kohl et al. 2018, equation 4, over the pixels. The posterior's noise is a function of the step."""
 
     def __init__(self, model: ProbabilisticUNet, config: TrainingConfig) -> None:
         super().__init__()

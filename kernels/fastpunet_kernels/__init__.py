@@ -11,7 +11,7 @@ from fastpunet_kernels.dispatch import (
     select_backend,
     why_unavailable,
 )
-from fastpunet_kernels.precision import PRECISIONS, automatic_precision, float32_precision
+from fastpunet_kernels.precision import PRECISIONS, automatic_precision, fixed_precision
 from fastpunet_kernels.reference import WORD_BITS, pack_bits, unpack_bits
 
 __all__ = [
@@ -23,7 +23,7 @@ __all__ = [
     "Gaussian",
     "automatic_precision",
     "decode_samples",
-    "float32_precision",
+    "fixed_precision",
     "pack_bits",
     "pairwise_intersection",
     "philox_normal",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fastpunet_kernels import reference
-from fastpunet_kernels.precision import float32_precision
+from fastpunet_kernels.precision import fixed_precision
 from fastpunet_kernels.reference import WORD_BITS
 
 BACKENDS = ("auto", "triton", "reference")
@@ -152,7 +152,7 @@ def _decode_latents(
 
         return launch_decode(base, Decoder(z_weight, list(weights), list(biases)), z, out, output, precision)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    with float32_precision(precision):
+    with fixed_precision(precision, base.device):
         layers = [w.to(dtype) for w in weights], [b.to(dtype) for b in biases]
         return reference.decode_samples(base, z @ z_weight.T, *layers, out, output)
 
@@ -223,7 +223,8 @@ def _pairwise_intersection(a: Tensor, b: Tensor, backend: str) -> Tensor:
         from fastpunet_kernels.triton.intersection import launch_pairwise_intersection
 
         return launch_pairwise_intersection(a, b)
-    return reference.pairwise_intersection(a, b)
+    with fixed_precision("ieee", a.device):
+        return reference.pairwise_intersection(a, b)
 
 
 @_pairwise_intersection.register_fake

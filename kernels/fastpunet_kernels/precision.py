@@ -1,4 +1,4 @@
-"""What float32 arithmetic may round to, for the duration of a block."""
+"""What float32 arithmetic may round to."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ def automatic_precision(device: torch.device) -> str:
 
 
 @contextmanager
-def float32_precision(precision: str) -> Iterator[None]:
-    """Let CUDA convolutions and matrix products of float32 run as "ieee" or "tf32" inside; "bf16" leaves them alone."""
-    if precision == "bf16":
-        yield
-        return
+def fixed_precision(precision: str, device: torch.device) -> Iterator[None]:
+    """Float32 convolutions and matrix products run as "ieee" or "tf32" inside, whatever autocast the caller is in.
+
+    "bf16" is spelled out by casts where it is meant, so float32 is "ieee" under it.
+    """
     backends: tuple[Any, ...] = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)  # type: ignore[attr-defined]
     before = [backend.fp32_precision for backend in backends]
     try:
         for backend in backends:
-            backend.fp32_precision = precision
-        yield
+            backend.fp32_precision = "tf32" if precision == "tf32" else "ieee"
+        with torch.autocast(device.type, enabled=False):
+            yield
     finally:
         for backend, value in zip(backends, before, strict=True):
             backend.fp32_precision = value
