@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from fastpunet_kernels import pack_bits, unpack_bits
+from fastpunet_kernels import WORD_BITS, pack_bits, unpack_bits
 
 UNASSIGNED = 255  # the label `unpack` gives a pixel that belongs to no class
 
@@ -23,6 +23,14 @@ class PackedMasks:
     words: Tensor
     height: int
     width: int
+
+    def __post_init__(self) -> None:
+        expected = -(-self.height * self.width // WORD_BITS)
+        if self.words.ndim != 4 or self.words.dtype != torch.int32 or self.words.shape[3] != expected:
+            raise ValueError(
+                f"words: got {self.words.dtype} {tuple(self.words.shape)}, expected torch.int32 (B, n, K', {expected}) "
+                f"for {self.height} x {self.width} pixels"
+            )
 
     @classmethod
     def pack(cls, labels: Tensor, num_classes: int | None = None) -> PackedMasks:

@@ -96,7 +96,9 @@ def _decode_by_loop(base, decoder, z):
     images, pixels, _ = base.shape
     logits = np.empty((images, z.shape[1], len(biases[-1]), pixels))
     for b, k, p in np.ndindex(images, z.shape[1], pixels):
-        hidden = np.maximum(base[b, p].double().numpy() + decoder.z_weight.double().numpy() @ z[b, k].double().numpy(), 0)
+        hidden = np.maximum(
+            base[b, p].double().numpy() + decoder.z_weight.double().numpy() @ z[b, k].double().numpy(), 0
+        )
         for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
             hidden = np.maximum(weight @ hidden + bias, 0)
         logits[b, k, :, p] = weights[-1] @ hidden + biases[-1]

@@ -249,7 +249,7 @@ def test_peak_memory_for_bits_is_bounded():
         (dict(ids=torch.tensor([0, 1])), ValueError, r"ids: got shape \(2,\), expected \(1,\)"),
         (dict(output="masks"), ValueError, "output: got 'masks', expected one of labels, logits, probs, bits"),
         (dict(precision="fp16"), ValueError, "precision: got 'fp16', expected one of auto"),
-        (dict(precision="tf32"), ValueError, "precision: \"tf32\" needs an NVIDIA GPU"),
+        (dict(precision="tf32"), ValueError, 'precision: "tf32" needs an NVIDIA GPU'),
         (dict(backend="cuda"), ValueError, "backend: got 'cuda', expected one of auto"),
         (dict(chunk=0), ValueError, "chunk: got 0"),
         (dict(chunk="all"), TypeError, "chunk: got str"),

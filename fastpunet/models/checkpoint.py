@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialize
 from torch import Tensor
 
 from fastpunet.models.prob_unet import ProbabilisticUNet
@@ -30,7 +30,8 @@ def save(model: ProbabilisticUNet, path: str | os.PathLike[str]) -> None:
     target = Path(path)
     partial = target.with_name(f".{target.name}.partial")
     header = {_HEADER_KEY: json.dumps({"method": type(model).__name__, "config": model.config})}
-    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, partial, metadata=header)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    partial.write_bytes(serialize(tensors, metadata=header))
     os.replace(partial, target)
 
 
@@ -122,7 +123,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, object] | None, dict[str, T
 def _read_torch(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
         raise ValueError(
             f"checkpoint: {path} is truncated, or holds more than tensors and was not opened: {str(error)[:200]}; "
             "save the weights alone with torch.save(model.state_dict(), path)"

@@ -26,8 +26,9 @@ class Evaluation:
     patients: list[str]
 
     def mean(self, n: int, component: str) -> float:
-        """Mean over images; images for which the component is undefined (NaN) are left out."""
-        return float(np.nanmean(self.scores[n][component]))
+        """Mean over images; those for which the component is undefined (NaN) are left out."""
+        values = self.scores[n][component]
+        return float(values[~np.isnan(values)].mean()) if not np.isnan(values).all() else float("nan")
 
     def interval(
         self, n: int, component: str, *, level: float = 0.95, draws: int = 2000, seed: int = 0
@@ -75,7 +76,7 @@ def evaluate(
     sampler = Sampler(model, precision=precision)
     rows: dict[int, list[list[float]]] = {n: [] for n in ns}
     patients = []
-    for record in tqdm(records, desc="scoring", unit="image", leave=False):
+    for record in tqdm(records, desc="scoring", unit="image", leave=False, disable=None):
         image = torch.from_numpy(record.image)[None].to(sampler.device)
         references = torch.from_numpy(record.masks)[None].to(sampler.device)
         weights = None if record.weights is None else torch.from_numpy(record.weights).to(sampler.device)

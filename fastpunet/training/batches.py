@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import IterableDataset
 
 from fastpunet.data import Record, Records
 
@@ -20,24 +21,26 @@ class Batch(NamedTuple):
     ids: Tensor  # int64 (B,), position in the whole run: step * B + i
 
 
-class Batches(Dataset[Batch]):
-    """The batches of steps first_step .. first_step + count - 1.
+class Batches(IterableDataset[Batch]):
+    """The batches of steps first_step .. steps - 1, in order; `batches[step]` is any one of them.
 
     Every record is seen once before any is seen again. Augmentation: a random flip and quarter turn, image and mask
     together. The grader is drawn anew each time, uniformly or by the record's weights.
     """
 
-    def __init__(self, records: Records, batch_size: int, seed: int, first_step: int, count: int) -> None:
+    def __init__(self, records: Records, batch_size: int, seed: int, steps: int, first_step: int = 0) -> None:
         self._records, self._batch_size, self._seed = records, batch_size, seed
-        self._first_step, self._count = first_step, count
+        self._steps, self._first_step = steps, first_step
 
     def __len__(self) -> int:
-        return self._count
+        """Steps of the whole run: Lightning counts those before first_step as done."""
+        return self._steps
 
-    def __getitem__(self, index: int) -> Batch:
-        if not 0 <= index < self._count:
-            raise IndexError(index)
-        start = (self._first_step + index) * self._batch_size
+    def __iter__(self) -> Iterator[Batch]:
+        return (self[step] for step in range(self._first_step, self._steps))
+
+    def __getitem__(self, step: int) -> Batch:
+        start = step * self._batch_size
         ids = range(start, start + self._batch_size)
         pairs = [self._example(position) for position in ids]
         images, labels = (np.stack(arrays) for arrays in zip(*pairs, strict=True))

@@ -25,7 +25,7 @@ class TrainingConfig:
     size: int = 64  # lesions: pixels a side
     model: dict[str, Any] = field(default_factory=dict)  # arguments of ProbabilisticUNet
     steps: int = 5000
-    steps_per_epoch: int = 250  # a checkpoint is written after each epoch
+    checkpoint_every: int = 250  # steps
     batch_size: int = 16
     learning_rate: float = 1e-3  # peak; linear warm-up, then cosine to zero
     warmup_steps: int = 100
@@ -40,7 +40,7 @@ class TrainingConfig:
             raise ValueError(f"data: got {self.data!r}, expected one of {', '.join(DATA_SETS)}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision: got {self.precision!r}, expected one of {', '.join(PRECISIONS)}")
-        for name in ("count", "size", "steps", "steps_per_epoch", "batch_size", "warmup_steps"):
+        for name in ("count", "size", "steps", "checkpoint_every", "batch_size", "warmup_steps"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise ValueError(f"{name}: got {getattr(self, name)!r}, expected a whole number of at least 1")
         for name in ("learning_rate", "gradient_clip"):
@@ -51,10 +51,6 @@ class TrainingConfig:
                 raise ValueError(f"{name}: got {getattr(self, name)!r}, expected a number of at least 0")
         if not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
             raise ValueError(f"seed: got {self.seed!r}, expected an int in [0, 2**63)")
-        if self.steps % self.steps_per_epoch:
-            raise ValueError(
-                f"steps: got {self.steps}, expected a multiple of steps_per_epoch = {self.steps_per_epoch}"
-            )
         if self.data == "lidc" and not self.file:
             raise ValueError("file: missing; with data: lidc it names the npz bundle to train on")
 

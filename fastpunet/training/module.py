@@ -33,7 +33,7 @@ class TrainingModule(lightning.LightningModule):
         if not torch.isfinite(elbo.loss):
             raise FloatingPointError(
                 f"the loss became {elbo.loss.item()} at step {self.global_step}: lower learning_rate, or set a "
-                "log_sigma_bound in the model; the last epoch's checkpoint is intact"
+                "log_sigma_bound in the model; the last checkpoint is intact"
             )
         shown = dict(on_step=True, on_epoch=False, batch_size=len(images))
         self.log("reconstruction", elbo.reconstruction, prog_bar=True, **shown)
@@ -52,7 +52,7 @@ class TrainingModule(lightning.LightningModule):
 
 
 class DataModule(lightning.LightningDataModule):
-    """The batches of one epoch; Lightning asks for them anew at each, which is what makes resuming exact."""
+    """The batches that a run, new or resumed, has still to see."""
 
     def __init__(self, records: Records, config: TrainingConfig) -> None:
         super().__init__()
@@ -61,6 +61,5 @@ class DataModule(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         config = self.config
         assert self.trainer is not None
-        first = self.trainer.current_epoch * config.steps_per_epoch
-        batches = Batches(self.records, config.batch_size, config.seed, first, config.steps_per_epoch)
+        batches = Batches(self.records, config.batch_size, config.seed, config.steps, self.trainer.global_step)
         return DataLoader(batches, batch_size=None)

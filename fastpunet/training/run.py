@@ -42,8 +42,9 @@ def train(
 ) -> Path:
     """Train a ProbabilisticUNet and return the path of its weights, OUTPUT/model.safetensors.
 
-    OUTPUT also gets config.yaml, metrics.csv, last.ckpt (after each epoch, for `resume`) and run.json. Interrupted at
-    any moment, at most one epoch is repeated, and the resumed run ends with the weights of an uninterrupted one.
+    OUTPUT also gets config.yaml, last.ckpt (every config.checkpoint_every steps, for `resume`), run.json, and a
+    metrics/version_k/metrics.csv for each start. Interrupted at any moment, a run repeats at most the steps since its
+    last checkpoint, and ends with the weights of an uninterrupted one.
     Raises ValueError if OUTPUT holds a run already and `resume` is not given, or holds one of another config.
     """
     folder = Path(output)
@@ -95,20 +96,21 @@ def _trainer(config: TrainingConfig, folder: Path) -> lightning.Trainer:
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")  # batches cost under a millisecond
-    warnings.filterwarnings("ignore", ".*exists and is not empty.*")  # expected when resuming
+    warnings.filterwarnings("ignore", ".*exists and is not empty.*")  # the run's folder
+    warnings.filterwarnings("ignore", ".*your dataloader is not resumable.*")  # it is: Batches starts at the step
+    warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")  # Lightning and torch among themselves
     return lightning.Trainer(
         accelerator="auto",
         devices=1,
         precision=config.precision,  # type: ignore[arg-type]
         max_steps=config.steps,
-        max_epochs=-1,
+        max_epochs=1,
         gradient_clip_val=config.gradient_clip,
-        reload_dataloaders_every_n_epochs=1,
         callbacks=[
-            ModelCheckpoint(folder, save_last=True, save_top_k=0, every_n_epochs=1, save_on_train_epoch_end=True)
+            ModelCheckpoint(folder, "last", every_n_train_steps=config.checkpoint_every, enable_version_counter=False)
         ],
-        logger=CSVLogger(folder, name="", version=""),
-        log_every_n_steps=50,
+        logger=CSVLogger(folder, name="metrics"),
+        log_every_n_steps=min(50, config.steps),
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
