@@ -7,6 +7,7 @@ object are the port's; so is the U-Net's demand that sides be divisible by 2^(sc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch.distributions import Independent, Normal
 
 def _convs(channels: Sequence[int], pool: bool) -> list[nn.Module]:
     layers: list[nn.Module] = [nn.AvgPool2d(kernel_size=2, stride=2, ceil_mode=True)] if pool else []
-    for before, after in zip(channels[:-1], channels[1:], strict=True):
+    for before, after in pairwise(channels):
         layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU(inplace=True)]
     return layers
 
@@ -54,7 +55,7 @@ class _Unet(nn.Module):
             for i in reversed(range(len(num_filters) - 1))
         )
 
-    def forward(self, x: Tensor, val: bool) -> Tensor:
+    def forward(self, x: Tensor, val: bool) -> Tensor:  # noqa: ARG002  the port's signature
         blocks = []
         for i, down in enumerate(self.contracting_path):
             x = down(x)

@@ -1,6 +1,7 @@
 """fastpunet: thousands of segmentation hypotheses per image from a Probabilistic U-Net, in one U-Net pass."""
 
 from fastpunet import data, hypotheses, metrics, models
+from fastpunet.acceleration import accelerate
 from fastpunet.hypotheses import Summary, summarize
 from fastpunet.masks import PackedMasks
 from fastpunet.metrics import EnergyDistance, energy_distance, pairwise_iou
@@ -17,6 +18,7 @@ __all__ = [
     "ProbabilisticUNet",
     "Sampler",
     "Summary",
+    "accelerate",
     "data",
     "energy_distance",
     "hypotheses",

@@ -1,6 +1,7 @@
 """The reference ops against hand-computed cases, NumPy loops and the statistics they promise."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -108,7 +109,7 @@ def _decode_by_loop(base, decoder, z):
 def _case(pixels=37, width=8, latent_dim=3, classes=1, hidden_layers=2, images=2, n=5, seed=0):
     torch.manual_seed(seed)
     sizes = [width] * (hidden_layers + 1)
-    weights = [torch.randn(o, i) / i**0.5 for i, o in zip(sizes[:-1], sizes[1:], strict=True)]
+    weights = [torch.randn(o, i) / i**0.5 for i, o in pairwise(sizes)]
     weights.append(torch.randn(classes, width))
     decoder = Decoder(torch.randn(width, latent_dim), weights, [torch.randn(len(w)) for w in weights])
     return torch.randn(images, pixels, width), decoder, torch.randn(images, n, latent_dim)

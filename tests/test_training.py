@@ -125,8 +125,7 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
         str(folder),
         "--resume",
     ]
-    kills = 0
-    for _ in range(2):
+    for kills in range(2):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         written = (folder / "last.ckpt").stat().st_mtime if kills else 0.0
         while process.poll() is None and not _newer(folder / "last.ckpt", written):
@@ -134,7 +133,6 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert not (folder / "model.safetensors").exists(), "the run ended before it could be killed"
-        kills += 1
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     resumed = load(folder / "model.safetensors").state_dict()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)

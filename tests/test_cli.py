@@ -1,0 +1,154 @@
+"""The command line and what it prints."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fastpunet import cli
+from fastpunet.data import lidc
+from fastpunet.data.lesions import SyntheticLesions
+from fastpunet.models.checkpoint import load, save
+from fastpunet.reports.demo import Drawn, mode_frequencies
+from fastpunet.reports.evaluation import evaluate
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    """Eight synthetic lesions in the layout of the LIDC bundles, two a patient."""
+    records = SyntheticLesions(8, seed=4)[:]
+    path = tmp_path / "lidc_tiny_test_64.npz"
+    np.savez(
+        path,
+        images=np.stack([(record.image[0] * 255).astype(np.uint8) for record in records]),
+        masks_packed=np.packbits(np.stack([record.masks for record in records]), axis=-1),
+        patient=np.array([f"p{i // 2}" for i in range(8)]),
+    )
+    return path
+
+
+@pytest.mark.parametrize("command", [[], ["demo"], ["train"], ["evaluate"], ["info"]])
+def test_help_is_there_for_every_command(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*command, "--help"])
+    assert stop.value.code == 0
+    assert "usage: fastpunet" in capsys.readouterr().out
+
+
+def test_demo_prints_its_tables_and_writes_its_picture(tmp_path, capsys):
+    picture = tmp_path / "demo.png"
+    assert cli.main(["demo", "--output", str(picture), "-n", "64"]) == 0
+    text = capsys.readouterr().out
+    for expected in ("plain loop", "energy distance to the known distribution", "absent", "tight", "medium", "wide"):
+        assert expected in text
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in tmp_path.iterdir()] == ["demo.png"]
+
+
+def test_demo_takes_real_bundles(bundle, tmp_path, capsys):
+    picture = tmp_path / "demo.png"
+    assert cli.main(["demo", "--data", str(bundle.parent), "--output", str(picture), "-n", "64"]) == 0
+    assert "share that outlines a lesion" in capsys.readouterr().out
+    assert picture.is_file()
+
+
+@pytest.mark.slow
+def test_the_shipped_weights_know_the_distribution_of_the_lesions(tmp_path, capsys):
+    cli.main(["demo", "--output", str(tmp_path / "demo.png"), "-n", "400"])
+    lines = {line[:46].strip(): line.split() for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert float(lines["all 400, unbiased (0 is perfect)"][-1]) < 0.1
+    modes = {name: line for line in lines.values() for name in ("absent", "tight", "medium", "wide") if line[0] == name}
+    for line in modes.values():
+        known, drawn = float(line[1]), float(line[2])
+        assert abs(known - drawn) < 0.1
+    assert len(modes) == 4
+
+
+def test_mode_frequencies_of_the_exact_distribution():
+    from fastpunet import PackedMasks
+
+    record = SyntheticLesions(1, seed=4)[0]
+    counts = [5, 1, 3, 1]
+    samples = np.repeat(record.masks, counts, axis=0)
+    corner = np.zeros_like(record.masks[:1])
+    corner[0, :2, :2] = 1
+    import torch
+
+    drawn = PackedMasks.pack(torch.from_numpy(np.concatenate((samples, corner, corner)))[None])
+    found = mode_frequencies(Drawn(record, drawn, 0.0, 0.0, 0.0))
+    np.testing.assert_allclose(found, np.array([*counts, 2]) / 12)
+
+
+def test_evaluate_prints_a_table_with_an_interval(bundle, capsys):
+    assert cli.main(["evaluate", "lesions", "--data", str(bundle), "-n", "1", "16"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    one, sixteen = (line.strip("| ").split(" | ") for line in lines[2:])
+    assert one[0] == "1"
+    assert one[3] == "-"  # no unbiased estimate from one hypothesis
+    low, high = (float(bound) for bound in sixteen[2].split(" to "))
+    assert low <= float(sixteen[1]) <= high
+
+
+def test_evaluation_does_not_depend_on_order_and_draws_patients(bundle):
+    model, records = load("lesions"), lidc.read_npz(bundle)
+    forward = evaluate(model, records[:], ns=(8,))
+    backward = evaluate(model, [records[i] for i in reversed(range(8))], ns=(8,))
+    np.testing.assert_allclose(forward.scores[8]["value"], backward.scores[8]["value"][::-1], atol=1e-6)
+    assert forward.patients == [f"p{i // 2}" for i in range(8)]
+    narrow = evaluate(model, [records[0]] * 4, ns=(8,))
+    assert narrow.interval(8, "value") == pytest.approx((narrow.mean(8, "value"),) * 2)
+    with pytest.raises(ValueError, match="records, ns: got 0 records"):
+        evaluate(model, [], ns=(8,))
+
+
+def test_info_says_what_is_missing_and_why(capsys, monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    assert cli.main(["info"]) == 0
+    text = capsys.readouterr().out
+    assert "cpu: auto takes reference" in text
+    assert "missing: the Triton kernels need a CUDA or ROCm device" in text
+    assert "lesions, lidc-tiny" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["demo", "-n", "3"], "n: got 3"),
+        (["demo", "--data", "/nowhere"], "path: no file '/nowhere/lidc_tiny_test_64.npz'"),
+        (["demo", "--output", "/nowhere/demo.png", "-n", "16"], "/nowhere"),
+        (["evaluate", "lesions", "--data", "/nowhere.npz"], "path: no file"),
+        (["evaluate", "nothing", "--data", "{bundle}"], "no shipped weights of that name"),
+        (["evaluate", "lesions", "--data", "{bundle}", "--convention", "mine"], "convention: got 'mine'"),
+        (["evaluate", "lesions", "--data", "{bundle}", "-n", "0"], "got 8 records and n = [0]"),
+        (["evaluate", "lesions", "--data", "{bundle}", "--seed", "-1"], "seed: got -1"),
+        (["train", "--config", "nothing", "--output", "{folder}"], "no recipe of that name"),
+        (["train", "--config", "lesions", "--output", "{folder}", "--steps", "0"], "steps: got 0"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_status_2(arguments, message, bundle, tmp_path, capsys):
+    filled = [argument.format(bundle=bundle, folder=tmp_path / "run") for argument in arguments]
+    assert cli.main(filled) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith(f"fastpunet {arguments[0]}: ")
+    assert not (tmp_path / "run").exists()
+
+
+def test_importing_has_no_side_effects():
+    code = (
+        "import sys, torch; state = torch.get_rng_state(); threads = torch.get_num_threads(); import fastpunet;"
+        "assert torch.equal(state, torch.get_rng_state()) and threads == torch.get_num_threads();"
+        "loaded = {'lightning', 'matplotlib', 'triton.language'} & set(sys.modules); assert not loaded, loaded"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_checkpoint_file_is_evaluated_like_a_name(bundle, tmp_path, capsys):
+    save(load("lesions"), tmp_path / "own.safetensors")
+    tables = []
+    for model in ("lesions", str(tmp_path / "own.safetensors")):
+        assert cli.main(["evaluate", model, "--data", str(bundle), "-n", "4"]) == 0
+        tables.append(capsys.readouterr().out)
+    assert tables[0] == tables[1]
