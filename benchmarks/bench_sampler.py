@@ -1,7 +1,7 @@
 """Workload L: 1000 hypotheses of one 128 x 128 image, filters [32, 64, 128, 192], latent 6, f_comb 32-32-32-32-1.
 
-Peers in one run, images in and masks out: the port's loop, and the strongest plain PyTorch loop with the features cached
-(z expanded instead of tiled). The peers are timed on fewer hypotheses and counted per hypothesis: their cost is linear.
+Peers in one run, images in and masks out: the port's loop, and a plain PyTorch loop with z expanded instead of tiled.
+The peers are timed on fewer hypotheses and counted per hypothesis: their cost is linear.
 """
 
 from __future__ import annotations

@@ -121,7 +121,8 @@ def _say_energy(drawn: Sequence[Drawn], n: int, exact: bool, say: Callable[[str]
     say(f"\n{'energy distance to ' + truth:<46}{'mean':>8}")
     say(f"{'first 16 hypotheses, V-statistic':<46}{np.mean([d.value for d in drawn]):>8.3f}")
     say(f"{f'all {n}, unbiased (0 is perfect)':<46}{np.nanmean([d.unbiased for d in drawn]):>8.3f}")
-    say(f"{'diversity of hypotheses, E d(S,S`)':<46}{np.mean([d.diversity for d in drawn]):>8.3f}")
+    diversity = "diversity of hypotheses, E d(S, S')"
+    say(f"{diversity:<46}{np.mean([d.diversity for d in drawn]):>8.3f}")
 
 
 def mode_frequencies(drawn: Drawn) -> NDArray[np.float64]:

@@ -32,7 +32,7 @@ class FigureRow:
 def hypothesis_figure(rows: Sequence[FigureRow], title: str, graders_title: str, shown: int = 6) -> Figure:
     """Image, graders' outlines, `shown` hypotheses, mean probability and entropy, a row an image."""
     columns = shown + 4
-    figure = Figure(figsize=(1.55 * columns, 1.72 * len(rows) + 0.75), dpi=150, facecolor=_PAPER)
+    figure = Figure(figsize=(1.55 * columns, 1.42 * len(rows) + 0.75), dpi=150, facecolor=_PAPER)
     axes = figure.subplots(len(rows), columns, squeeze=False, gridspec_kw={"wspace": 0.04, "hspace": 0.1})
     figure.subplots_adjust(left=0.085, right=0.995, bottom=0.02, top=1 - 0.72 / figure.get_figheight())
     figure.suptitle(title, color=_INK, fontsize=13, x=0.012, ha="left", y=1 - 0.1 / figure.get_figheight(), va="top")

@@ -29,8 +29,8 @@ class TrainingConfig:
     batch_size: int = 16
     learning_rate: float = 1e-3  # peak; linear warm-up, then cosine to zero
     warmup_steps: int = 100
-    weight_decay: float = 1e-5  # L2, as in the authors' release
-    gradient_clip: float = 1.0  # norm of the gradient of the loss in nats per pixel
+    weight_decay: float = 1e-5  # L2, beside a loss in nats per image, as in the authors' release
+    gradient_clip: float = 1000.0  # norm of the gradient of that loss
     beta: float = 1.0
     precision: str = "32-true"
     seed: int = 0

@@ -19,7 +19,7 @@ from fastpunet_kernels import philox_normal
 
 
 class TrainingModule(lightning.LightningModule):
-    """Minimises Kohl et al. 2018, equation 4, over the pixels. The posterior's noise is a function of the step."""
+    """Minimises Kohl et al. 2018, equation 4, in nats. The posterior's noise is a function of the step."""
 
     def __init__(self, model: ProbabilisticUNet, config: TrainingConfig) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class TrainingModule(lightning.LightningModule):
         shown = dict(on_step=True, on_epoch=False, batch_size=len(images))
         self.log("reconstruction", elbo.reconstruction, prog_bar=True, **shown)
         self.log("kl", elbo.kl, prog_bar=True, **shown)
-        return elbo.loss / images[0, 0].numel()
+        return elbo.loss
 
     def configure_optimizers(self) -> Any:
         config = self.config

@@ -1,0 +1,147 @@
+"""Every Triton kernel, compiled without a GPU: its registers, spills, shared memory and matrix instruction.
+
+`python -m fastpunet_kernels.triton.aot` prints them for sm_80, sm_90 and sm_100.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import triton
+from triton import knobs
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from fastpunet_kernels.triton import decode, intersection, philox
+
+ARCHITECTURES = (80, 90, 100)
+WARP_SIZE = 32
+
+OUT_TYPES = {"labels": "*u8", "logits": "*fp32", "probs": "*fp32", "bits": "*i32"}
+
+# (output, precision, whether z is drawn in the kernel, units of each layer, the classes last)
+DECODERS = (
+    ("labels", "bf16", True, (32, 32, 32, 1)),
+    ("bits", "bf16", True, (32, 32, 32, 1)),
+    ("probs", "bf16", False, (32, 32, 32, 1)),
+    ("bits", "tf32", True, (32, 32, 32, 1)),
+    ("labels", "ieee", True, (32, 32, 32, 1)),
+    ("labels", "bf16", True, (32, 1)),
+    ("labels", "bf16", True, (32, 32, 32, 24)),
+    ("probs", "tf32", False, (32, 32, 32, 24)),
+    ("bits", "ieee", True, (32, 32, 32, 24)),
+    ("bits", "tf32", True, (64, 64, 64, 1)),
+    ("labels", "bf16", False, (128, 128, 128, 1)),
+    ("logits", "ieee", True, (128, 128, 128, 1)),
+)
+
+
+class Variant(NamedTuple):
+    """A kernel with its compile-time configuration."""
+
+    name: str
+    kernel: Any
+    types: dict[str, Any]  # run-time arguments: Triton's names of their types, tuples for tuples
+    constants: dict[str, Any]  # compile-time arguments
+    options: dict[str, int]  # of the compiler
+
+
+def variants() -> list[Variant]:
+    """All kernels, in the configurations that are worth watching."""
+    philox_types = {"out_ptr": "*fp32", "ids_ptr": "*i64", "seed": "i64", "first": "i64", "n": "i32", "count": "i32"}
+    sizes = dict.fromkeys(("count_a", "count_b", "planes", "words"), "i32")
+    return [
+        *(_decoder(*decoder) for decoder in DECODERS),
+        Variant("philox_normal", philox.philox_normal_kernel, philox_types, {"DIM": 6, "BLOCK": philox.BLOCK}, {}),
+        Variant(
+            "intersection",
+            intersection.intersection_kernel,
+            {"out_ptr": "*i32", "a_ptr": "*i32", "b_ptr": "*i32", **sizes},
+            {"TILE": intersection.TILE, "WORDS": intersection.WORDS},
+            {},
+        ),
+    ]
+
+
+def _decoder(output: str, precision: str, drawn: bool, widths: tuple[int, ...]) -> Variant:
+    layers = len(widths) - 1
+    types: dict[str, Any] = dict.fromkeys(("base_ptr", "z_weight_ptr", "z_ptr", "mu_ptr", "sigma_ptr"), "*fp32")
+    types |= {"out_ptr": OUT_TYPES[output], "ids_ptr": "*i64"}
+    types |= {"weight_ptrs": ("*fp32",) * layers, "bias_ptrs": ("*fp32",) * layers}
+    types |= {"seed": "i64", "first": "i64", "n": "i32", "pixels": "i32"}
+    types |= {"base_strides": ("i32",) * 3, "z_weight_strides": ("i32",) * 2, "out_strides": ("i32",) * 3}
+    constants = decode.constants(widths, latent=6, output=output, precision=precision)
+    options = decode.options(constants)
+    absent = ("z_ptr",) if drawn else ("mu_ptr", "sigma_ptr", "ids_ptr", "seed", "first")
+    name = f"decode {'-'.join(map(str, widths))} {precision} {output} {'drawn' if drawn else 'given'}"
+    return Variant(name, decode.decode_kernel, types, constants | dict.fromkeys(absent), options)
+
+
+def compile_ahead(target_arch: int) -> list[dict[str, Any]]:
+    """Compile every variant for sm_`target_arch`.
+
+    One dictionary each: name, precision and pixels per program (None but for decoders), registers per thread, spills
+    and shared in bytes, and the instruction that multiplies matrices: "wgmma", "tcgen05", "mma" or "none".
+    """
+    if not isinstance(decode.decode_kernel, triton.JITFunction):
+        raise RuntimeError("TRITON_INTERPRET is set, so there is nothing to compile; unset it before starting Python")
+    return [_compile(variant, target_arch) for variant in variants()]
+
+
+def _compile(variant: Variant, arch: int) -> dict[str, Any]:
+    names = variant.kernel.arg_names
+    signature = {name: "constexpr" if name in variant.constants else variant.types[name] for name in names}
+    source = ASTSource(variant.kernel, signature, variant.constants, _aligned_pointers(signature))
+    compiled = triton.compile(source, target=GPUTarget("cuda", arch, WARP_SIZE), options=variant.options)
+    ptx = compiled.asm["ptx"]
+    registers, spills = _assemble(ptx, arch)
+    found = (name for name in ("wgmma", "tcgen05", "mma") if re.search(rf"\b{name}\.(mma|sync)", ptx))
+    return {
+        "name": variant.name,
+        "precision": variant.constants.get("PRECISION"),
+        "pixels": variant.constants.get("PIXELS"),
+        "registers": registers,
+        "spills": spills,
+        "shared": compiled.metadata.shared,
+        "instruction": next(found, "none"),
+    }
+
+
+def _aligned_pointers(signature: dict[str, Any]) -> dict[tuple[int, ...], Any]:
+    """What a launch tells the compiler of PyTorch's tensors: that they start at multiples of 16 bytes."""
+    places: list[tuple[int, ...]] = []
+    for index, kind in enumerate(signature.values()):
+        if isinstance(kind, tuple):
+            places += [(index, member) for member, name in enumerate(kind) if name.startswith("*")]
+        elif kind.startswith("*"):
+            places.append((index,))
+    return {place: [["tt.divisibility", 16]] for place in places}
+
+
+def _assemble(ptx: str, arch: int) -> tuple[int, int]:
+    """Registers per thread and bytes spilled, as the assembler of Triton's wheel reports them."""
+    tool = getattr(knobs.nvidia, "ptxas_blackwell", knobs.nvidia.ptxas) if arch >= 100 else knobs.nvidia.ptxas
+    gpu = re.findall(r"^\.target (\w+)", ptx, re.MULTILINE)[0]
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "kernel.ptx")
+        source.write_text(ptx)
+        command = [tool.path, "-v", f"--gpu-name={gpu}", source, "-o", source.with_suffix(".cubin")]
+        log = subprocess.run(command, check=True, capture_output=True, text=True).stderr
+    registers = max(map(int, re.findall(r"Used (\d+) registers", log)))
+    return registers, sum(map(int, re.findall(r"(\d+) bytes spill", log)))
+
+
+def main() -> None:
+    for arch in ARCHITECTURES:
+        print(f"sm_{arch:<42} {'registers':>10} {'spills':>7} {'shared':>7}  instruction")
+        for row in compile_ahead(arch):
+            print("{name:<45} {registers:>10} {spills:>7} {shared:>7}  {instruction}".format(**row))
+        print()
+
+
+if __name__ == "__main__":
+    main()
