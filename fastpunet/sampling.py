@@ -74,7 +74,7 @@ def sample(
 
     def parts() -> Iterator[Any]:
         for first in range(0, images.shape[0], group):
-            encoding = sampler.encode(images[first : first + group])
+            encoding = sampler._encode(images[first : first + group])
             yield sampler.draw(encoding, n, seed=seed, ids=image_ids[first : first + group], output=output, chunk=chunk)
 
     return _assemble(parts(), images.shape[0], dim=0)
@@ -88,14 +88,21 @@ class Sampler:
 
     def __init__(self, model: nn.Module, *, precision: str = "auto", backend: str = "auto") -> None:
         self.model = foreign.check_model(model)
-        parameter = next(self.model.parameters())
-        self.device, self._dtype = parameter.device, parameter.dtype
         if precision not in PRECISIONS:
             raise ValueError(f"precision: got {precision!r}, expected one of {', '.join(PRECISIONS)}")
         if precision == "tf32" and self.device.type != "cuda":
             raise ValueError(f'precision: "tf32" needs an NVIDIA GPU, the model is on {self.device}; take "ieee"')
         select_backend(backend, self.device)
         self._precision, self.backend = precision, backend
+
+    @property
+    def _parameter(self) -> Tensor:
+        return next(self.model.parameters())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is now, and images must be."""
+        return self._parameter.device
 
     @property
     def precision(self) -> str:
@@ -130,13 +137,16 @@ class Sampler:
                 "images: NaN or infinity among the pixels; replace them, for example torch.nan_to_num(images)"
             )
 
-    @torch.no_grad()
     def encode(self, images: Tensor) -> Encoding:
         """images float (B, C, H, W) to an Encoding: one pass through U-Net and prior net."""
         self.check_images(images)
+        return self._encode(images)
+
+    @torch.no_grad()
+    def _encode(self, images: Tensor) -> Encoding:
         bf16 = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=False)
         with fixed_precision(self.precision, self.device), bf16, foreign.undisturbed(self.model):
-            features, mu, sigma = foreign.encode(self.model, images.to(self._dtype))
+            features, mu, sigma = foreign.encode(self.model, images.to(self._parameter.dtype))
             return Encoding(features.float(), mu.float().contiguous(), sigma.float().contiguous())
 
     def draw(

@@ -280,6 +280,21 @@ def test_bad_latents_are_named(model, z, message):
         sampler.decode(sampler.encode(torch.rand(1, 1, 8, 8)), z)
 
 
+def test_a_sampler_follows_its_model_to_another_device_and_dtype(images):
+    model = ProbabilisticUNet(1, 1, channels=(8, 12), latent_dim=3)
+    sampler = Sampler(model)
+    model.to(torch.bfloat16)
+    assert sampler.encode(images).features.dtype == torch.float32
+    model.to("meta")
+    with pytest.raises(ValueError, match="images: on cpu, the model on meta"):
+        sampler.encode(images)
+
+
+def test_more_classes_than_a_byte_holds_are_refused():
+    with pytest.raises(ValueError, match="model: got 300 classes, expected at most 256"):
+        sample(PortModel(1, 300, (8, 12), 3), torch.rand(1, 1, 8, 8), 2)
+
+
 def test_an_fcomb_of_another_structure_is_refused():
     port = PortModel(1, 1, (8, 12), 3)
     port.fcomb.layers[1] = torch.nn.GELU()

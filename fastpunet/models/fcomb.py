@@ -41,10 +41,6 @@ class SplitFComb(NamedTuple):
     feature_bias: Tensor  # (h,)
     decoder: Decoder
 
-    @property
-    def num_classes(self) -> int:
-        return self.decoder.weights[-1].shape[0]
-
     def base(self, features: Tensor) -> Tensor:
         """Wf f + b1 for features (B, C, H, W): float32 (B, H * W, h), computed once for all hypotheses."""
         return F.linear(features.flatten(2).transpose(1, 2), self.feature_weight, self.feature_bias)
@@ -69,6 +65,8 @@ def split_fcomb(fcomb: nn.Module, latent_dim: int) -> SplitFComb:
             "model: fcomb must be 1x1 Conv2d and ReLU in turn in fcomb.layers, then a 1x1 Conv2d fcomb.last_layer; "
             f"got {[type(stage).__name__ for stage in stages]} and {type(fcomb.last_layer).__name__}"
         )
+    if convs[-1].out_channels > 256:
+        raise ValueError(f"model: got {convs[-1].out_channels} classes, expected at most 256 (labels are uint8)")
     weights = [conv.weight.detach().float()[:, :, 0, 0] for conv in convs]
     biases = [
         conv.weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias.detach().float() for conv in convs

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
@@ -37,8 +38,10 @@ class AxisAlignedGaussian(nn.Module):
         """x (B, in_channels, H, W) to a distribution over (B, latent_dim), in float32 also under autocast."""
         encoding = self.encoder(x)
         with torch.autocast(x.device.type, enabled=False):
+            head = self.conv_layer
+            assert head.bias is not None
             pooled = encoding.float().mean(dim=(2, 3), keepdim=True)
-            mu, log_sigma = self.conv_layer(pooled)[:, :, 0, 0].chunk(2, dim=1)
+            mu, log_sigma = F.conv2d(pooled, head.weight.float(), head.bias.float())[:, :, 0, 0].chunk(2, dim=1)
             if self.log_sigma_bound is not None:
                 log_sigma = log_sigma / (1 + log_sigma.abs() / self.log_sigma_bound)
             return Independent(Normal(mu, log_sigma.exp(), validate_args=False), 1, validate_args=False)
