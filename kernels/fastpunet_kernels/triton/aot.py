@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import tempfile
-from pathlib import Path
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import Any, NamedTuple
 
 import triton
@@ -85,7 +84,8 @@ def compile_ahead(target_arch: int) -> list[dict[str, Any]]:
     """Compile every variant for sm_`target_arch`.
 
     One dictionary each: name, precision and pixels per program (None but for decoders), registers per thread, spills
-    and shared in bytes, and the instruction that multiplies matrices: "wgmma", "tcgen05", "mma" or "none".
+    (stores and loads) and shared in bytes, and the instruction that multiplies matrices, "wgmma", "tcgen05", "mma" or
+    "none".
     """
     if not isinstance(decode.decode_kernel, triton.JITFunction):
         raise RuntimeError("TRITON_INTERPRET is set, so there is nothing to compile; unset it before starting Python")
@@ -96,16 +96,18 @@ def _compile(variant: Variant, arch: int) -> dict[str, Any]:
     names = variant.kernel.arg_names
     signature = {name: "constexpr" if name in variant.constants else variant.types[name] for name in names}
     source = ASTSource(variant.kernel, signature, variant.constants, _aligned_pointers(signature))
-    compiled = triton.compile(source, target=GPUTarget("cuda", arch, WARP_SIZE), options=variant.options)
-    ptx = compiled.asm["ptx"]
-    registers, spills = _assemble(ptx, arch)
-    found = (name for name in ("wgmma", "tcgen05", "mma") if re.search(rf"\b{name}\.(mma|sync)", ptx))
+    with knobs.nvidia.scope(), knobs.compilation.scope(), redirect_stdout(StringIO()) as output:
+        knobs.nvidia.dump_ptxas_log = True  # the only place that tells spills without a GPU
+        knobs.compilation.always_compile = True  # a kernel from the cache has no log
+        compiled = triton.compile(source, target=GPUTarget("cuda", arch, WARP_SIZE), options=variant.options)
+    log = output.getvalue()
+    found = (name for name in ("wgmma", "tcgen05", "mma") if re.search(rf"\b{name}\.(mma|sync)", compiled.asm["ptx"]))
     return {
         "name": variant.name,
         "precision": variant.constants.get("PRECISION"),
         "pixels": variant.constants.get("PIXELS"),
-        "registers": registers,
-        "spills": spills,
+        "registers": max(map(int, re.findall(r"Used (\d+) registers", log))),
+        "spills": sum(map(int, re.findall(r"(\d+) bytes spill", log))),
         "shared": compiled.metadata.shared,
         "instruction": next(found, "none"),
     }
@@ -120,19 +122,6 @@ def _aligned_pointers(signature: dict[str, Any]) -> dict[tuple[int, ...], Any]:
         elif kind.startswith("*"):
             places.append((index,))
     return {place: [["tt.divisibility", 16]] for place in places}
-
-
-def _assemble(ptx: str, arch: int) -> tuple[int, int]:
-    """Registers per thread and bytes spilled, as the assembler of Triton's wheel reports them."""
-    tool = getattr(knobs.nvidia, "ptxas_blackwell", knobs.nvidia.ptxas) if arch >= 100 else knobs.nvidia.ptxas
-    gpu = re.findall(r"^\.target (\w+)", ptx, re.MULTILINE)[0]
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder, "kernel.ptx")
-        source.write_text(ptx)
-        command = [tool.path, "-v", f"--gpu-name={gpu}", source, "-o", source.with_suffix(".cubin")]
-        log = subprocess.run(command, check=True, capture_output=True, text=True).stderr
-    registers = max(map(int, re.findall(r"Used (\d+) registers", log)))
-    return registers, sum(map(int, re.findall(r"(\d+) bytes spill", log)))
 
 
 def main() -> None:

@@ -254,8 +254,8 @@ def launch_decode(
 ) -> Tensor:
     """Decode n latents per image, as `fastpunet_kernels.decode_samples` describes, into `out`, which is returned.
 
-    base float (B, P, h) and decoder in any strides; latents z float32 (B, n, latent_dim) or a `Gaussian`; out (B, n,
-    ...) of the shape and type that belong to `output`, contiguous in its last dimension.
+    base float32 (B, P, h); latents z float32 (B, n, latent_dim) or a `Gaussian`; out (B, n, ...) of the shape and type
+    that belong to `output`, contiguous in its last dimension. All else may have any strides.
     """
     images, pixels, width = base.shape
     n = out.shape[1]
