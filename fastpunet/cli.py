@@ -12,7 +12,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, TypeError, FileNotFoundError, FloatingPointError) as error:
+    except (ValueError, TypeError, OSError, FloatingPointError) as error:
         print(f"fastpunet {options.command}: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:

@@ -12,7 +12,7 @@ from fastpunet_kernels import WORD_BITS, pack_bits, unpack_bits
 UNASSIGNED = 255  # the label `unpack` gives a pixel that belongs to no class
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PackedMasks:
     """Label maps of n hypotheses for each of B images, packed along the flattened pixels.
 
@@ -35,6 +35,11 @@ class PackedMasks:
     @classmethod
     def pack(cls, labels: Tensor, num_classes: int | None = None) -> PackedMasks:
         """Pack labels (B, n, H, W), bool or integer. num_classes=None: binary. A label of no class sets no bit."""
+        if not isinstance(labels, Tensor) or labels.ndim != 4:
+            got = tuple(labels.shape) if isinstance(labels, Tensor) else type(labels).__name__
+            raise ValueError(f"labels: got {got}, expected a tensor (B, n, H, W); add axes with labels[None]")
+        if num_classes is not None and not 1 <= num_classes <= 256:
+            raise ValueError(f"num_classes: got {num_classes}, expected 1 .. 256, or None for binary masks")
         flat = labels.flatten(2).unsqueeze(2)
         classes = torch.arange(num_classes, device=labels.device)[:, None] if num_classes is not None else None
         planes = flat.bool() if classes is None else flat == classes

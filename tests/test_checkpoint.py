@@ -145,7 +145,7 @@ def test_foreign_files_are_errors(model, tmp_path):
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(ValueError, match="is not a state dict"):
         load(tmp_path / "list.pt")
-    with pytest.raises(ValueError, match="not a Probabilistic U-Net.*missing; found 0.weight"):
+    with pytest.raises(ValueError, match="not a Probabilistic U-Net.*no unet.contracting_path.*found 0.weight"):
         load(torch.nn.Sequential(torch.nn.Linear(2, 2)).state_dict())
     with pytest.raises(ValueError, match="not a Probabilistic U-Net"):
         load({})
@@ -160,6 +160,30 @@ def test_foreign_files_are_errors(model, tmp_path):
     save_file(state, tmp_path / "bad.safetensors", metadata={"fastpunet": "{"})
     with pytest.raises(ValueError, match="truncated or not"):
         load(tmp_path / "bad.safetensors")
+
+
+def test_things_that_are_no_source_are_named(model, tmp_path):
+    with pytest.raises(TypeError, match="source: got PortModel.*a live model needs no loading"):
+        load(PortModel(1, 1, (4,), 2))
+    for state in ({"a": 1}, {1: torch.zeros(1)}):
+        with pytest.raises(ValueError, match="is not a state dict of names and tensors"):
+            load(state)
+    with pytest.raises(TypeError, match="model: got PortModel, expected a ProbabilisticUNet"):
+        save(PortModel(1, 1, (4,), 2), tmp_path / "port.safetensors")
+    assert not any(tmp_path.iterdir())
+    state = {**model.state_dict(), "unet.contracting_path.0.layers.x.weight": torch.zeros(1)}
+    with pytest.raises(ValueError, match="not a Probabilistic U-Net"):
+        load(state)
+    save_file(model.state_dict(), tmp_path / "bad.safetensors", metadata={"fastpunet": "[]"})
+    with pytest.raises(ValueError, match="truncated or not"):
+        load(tmp_path / "bad.safetensors")
+
+
+def test_a_compiled_model_is_saved_as_itself(model, tmp_path):
+    compiled = torch.compile(model, backend="eager")
+    save(compiled, tmp_path / "m.safetensors")
+    assert load(tmp_path / "m.safetensors").config == model.config
+    assert infer_config(compiled.state_dict())["channels"] == [4, 6]
 
 
 def test_weights_that_are_not_finite_are_an_error(model, tmp_path):

@@ -117,7 +117,10 @@ def test_info_says_what_is_missing_and_why(capsys, monkeypatch):
     [
         (["demo", "-n", "3"], "n: got 3"),
         (["demo", "--data", "/nowhere"], "path: no file '/nowhere/lidc_tiny_test_64.npz'"),
-        (["demo", "--output", "/nowhere/demo.png", "-n", "16"], "/nowhere"),
+        (["demo", "--output", "/nowhere/demo.png", "-n", "16"], "output: got '/nowhere/demo.png'"),
+        (["demo", "--output", "{folder}/..", "-n", "16"], "expected a file in a folder that exists"),
+        (["demo", "--output", "{bundle}/x.png", "-n", "16"], "expected a file in a folder that exists"),
+        (["train", "--config", "lesions", "--output", "{bundle}"], "File exists"),
         (["evaluate", "lesions", "--data", "/nowhere.npz"], "path: no file"),
         (["evaluate", "nothing", "--data", "{bundle}"], "no shipped weights of that name"),
         (["evaluate", "lesions", "--data", "{bundle}", "--convention", "mine"], "convention: got 'mine'"),

@@ -31,6 +31,7 @@ def test_npz_records_hold_what_was_written(bundle):
         assert (record.id, record.patient, record.weights) == (i, members["patient"][i], None)
     assert records[-1].id == 2
     np.testing.assert_array_equal(records[1:][0].masks, masks[1])
+    assert [record.id for record in records[1:]] == [1, 2]
 
 
 @pytest.mark.parametrize(

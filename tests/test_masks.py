@@ -42,6 +42,15 @@ def test_moves_between_devices():
     assert PackedMasks.pack(torch.ones(1, 1, 2, 2)).to("meta").words.device.type == "meta"
 
 
+def test_bad_labels_are_named():
+    with pytest.raises(ValueError, match=r"labels: got \(3, 4, 5\), expected a tensor \(B, n, H, W\)"):
+        PackedMasks.pack(torch.ones(3, 4, 5))
+    with pytest.raises(ValueError, match="labels: got list"):
+        PackedMasks.pack([[0]])
+    with pytest.raises(ValueError, match="num_classes: got 0"):
+        PackedMasks.pack(torch.ones(1, 1, 2, 2), 0)
+
+
 def test_words_must_fit_the_size():
     with pytest.raises(ValueError, match="words: got"):
         PackedMasks(torch.zeros(1, 1, 1, 2, dtype=torch.int32), 4, 4)

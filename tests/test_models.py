@@ -124,6 +124,13 @@ def test_gaussian_heads_are_float32_under_mixed_precision():
     assert prior.mean.dtype == prior.stddev.dtype == torch.float32
 
 
+@pytest.mark.parametrize(("classes", "label"), [(1, 2), (1, 255), (3, 3), (3, -1)])
+def test_labels_out_of_range_are_refused(classes, label):
+    model = ProbabilisticUNet(1, classes, **SMALL)
+    with pytest.raises(ValueError, match=f"labels: got .*{label}.*, expected 0 .. {max(2, classes) - 1}"):
+        model.elbo(torch.rand(1, 1, 4, 4), torch.full((1, 4, 4), label))
+
+
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
@@ -132,6 +139,8 @@ def test_gaussian_heads_are_float32_under_mixed_precision():
         (dict(num_classes=257), "num_classes"),
         (dict(channels=()), "channels"),
         (dict(channels=(8, -1)), "channels"),
+        (dict(channels=(8.5,)), "channels"),
+        (dict(channels=5), "channels"),
         (dict(latent_dim=0), "latent_dim"),
         (dict(convs_per_block=0), "convs_per_block"),
         (dict(fcomb_layers=1), "fcomb_layers"),

@@ -194,6 +194,10 @@ def test_training_lowers_the_loss_and_does_not_collapse(tmp_path):
         (dict(beta=-1), "beta: got -1"),
         (dict(gradient_clip=float("nan")), "gradient_clip: got nan"),
         (dict(seed=-1), "seed: got -1"),
+        (dict(steps=True), "steps: got True"),
+        (dict(learning_rate=float("inf")), "learning_rate: got inf"),
+        (dict(model=[1]), r"model: got \[1\]"),
+        (dict(file=5), "file: got 5"),
         (dict(learnign_rate=1), "unknown keys learnign_rate; known: data, file"),
     ],
 )
@@ -212,6 +216,35 @@ def test_files_that_are_no_config_are_named(tmp_path):
         path.write_text(text)
         with pytest.raises(ValueError, match=message):
             read_config(path)
+
+
+def test_an_impossible_model_leaves_no_run_behind(tmp_path):
+    for model in ({"chanels": [4]}, {"channels": 5}):
+        with pytest.raises((TypeError, ValueError), match="chan"):
+            train(TrainingConfig(**{**TINY, "model": model}), tmp_path / "run", say=_quiet)
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_broken_checkpoint_is_named(tmp_path):
+    config = TrainingConfig(**TINY)
+    train(config, tmp_path, say=_quiet)
+    (tmp_path / "model.safetensors").unlink()
+    (tmp_path / "last.ckpt").write_bytes((tmp_path / "last.ckpt").read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"last\.ckpt cannot be read .* delete it to start this run anew"):
+        train(config, tmp_path, resume=True, say=_quiet)
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_how_to_go_on(tmp_path):
+    command = [sys.executable, "-m", "fastpunet.cli", "train", "--config", "lesions", "--output", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while not list((tmp_path / "run").glob("metrics/*/metrics.csv")):
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert "go on with --resume" in error
 
 
 def test_lidc_needs_its_folder(tmp_path):

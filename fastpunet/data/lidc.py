@@ -17,8 +17,14 @@ from fastpunet.data.record import Record
 class PackedRecords(Sequence[Record]):
     """Records kept as uint8 images (N, H, W) and packed masks (N, M, H, ceil(W / 8)), unpacked on access."""
 
-    def __init__(self, images: NDArray[np.uint8], masks_packed: NDArray[np.uint8], patients: NDArray[np.str_]) -> None:
-        self._images, self._masks, self._patients = images, masks_packed, patients
+    def __init__(
+        self,
+        images: NDArray[np.uint8],
+        masks_packed: NDArray[np.uint8],
+        patients: NDArray[np.str_],
+        ids: NDArray[np.int64],
+    ) -> None:
+        self._images, self._masks, self._patients, self._ids = images, masks_packed, patients, ids
 
     def __len__(self) -> int:
         return len(self._images)
@@ -29,17 +35,18 @@ class PackedRecords(Sequence[Record]):
     def __getitem__(self, index: slice) -> PackedRecords: ...
     def __getitem__(self, index: int | slice) -> Record | PackedRecords:
         if isinstance(index, slice):
-            return PackedRecords(self._images[index], self._masks[index], self._patients[index])
+            return PackedRecords(self._images[index], self._masks[index], self._patients[index], self._ids[index])
         image = self._images[index][None].astype(np.float32) / 255
         masks = np.unpackbits(self._masks[index], axis=-1, count=image.shape[-1])
-        return Record(image, masks, id=index % len(self), patient=str(self._patients[index]))
+        return Record(image, masks, id=int(self._ids[index]), patient=str(self._patients[index]))
 
 
 def read_npz(path: str | os.PathLike[str]) -> PackedRecords:
     """Read a bundle with `images` uint8 (N, H, W), `masks_packed` uint8 (N, M, H, ceil(W / 8)) and `patient` (N,).
 
-    Images come as float32 in [0, 1], one channel; masks as 0/1. Raises FileNotFoundError, and ValueError for a file
-    that is truncated, is no npz, lacks a member or whose members do not fit together.
+    Images come as float32 in [0, 1], one channel; masks as 0/1; ids count from 0. Raises
+    FileNotFoundError, and ValueError for a file that is truncated, is no npz, lacks a member or whose members do not
+    fit together.
     """
     file = Path(path)
     if not file.is_file():
@@ -59,4 +66,4 @@ def read_npz(path: str | os.PathLike[str]) -> PackedRecords:
             f"path: {file} holds images {images.dtype}{images.shape} and masks_packed {masks.dtype}{masks.shape}; "
             "expected uint8 (N, H, W) and uint8 (N, M, H, ceil(W / 8))"
         )
-    return PackedRecords(images, masks, patients)
+    return PackedRecords(images, masks, patients, np.arange(count))

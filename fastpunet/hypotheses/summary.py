@@ -14,7 +14,7 @@ _MEMORY_SHARE = 16
 _MOST_BYTES = 32 << 20  # larger chunks are not faster, only larger
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Summary:
     """Per image, over its n hypotheses. K' is 1 for a binary model (the foreground) and the number of classes else."""
 

@@ -26,13 +26,25 @@ def shipped() -> dict[str, Path]:
 
 
 def save(model: ProbabilisticUNet, path: str | os.PathLike[str]) -> None:
-    """Write the model's weights and architecture to `path`, whole or not at all."""
+    """Write the model's weights and architecture to `path`, whole or not at all. `load` gives float32 weights.
+
+    Raises TypeError for anything but a ProbabilisticUNet (of others, save the state dict), and OSError.
+    """
+    model = getattr(model, "_orig_mod", model)  # out of torch.compile's wrapper
+    if not isinstance(model, ProbabilisticUNet):
+        raise TypeError(
+            f"model: got {type(model).__name__}, expected a ProbabilisticUNet; save others with "
+            "torch.save(model.state_dict(), path), which load reads too"
+        )
     target = Path(path)
     partial = target.with_name(f".{target.name}.partial")
     header = {_HEADER_KEY: json.dumps({"method": type(model).__name__, "config": model.config})}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    partial.write_bytes(serialize(tensors, metadata=header))
-    os.replace(partial, target)
+    try:
+        partial.write_bytes(serialize(tensors, metadata=header))
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load(source: str | os.PathLike[str] | Mapping[str, Tensor]) -> ProbabilisticUNet:
@@ -43,11 +55,17 @@ def load(source: str | os.PathLike[str] | Mapping[str, Tensor]) -> Probabilistic
     Raises FileNotFoundError, and ValueError for a truncated, foreign or non-finite checkpoint.
     """
     if isinstance(source, Mapping):
+        _check_state(source, "the state dict")
         return _build(infer_config(source), source, "the state dict")
+    if not isinstance(source, (str, os.PathLike)):
+        raise TypeError(
+            f"source: got {type(source).__name__}, expected a name, a path or a state dict; "
+            "a live model needs no loading: pass it to fastpunet.sample as it is"
+        )
     path = shipped().get(str(source), Path(source))
     if not path.is_file():
         raise FileNotFoundError(
-            f"path_or_name: no file {str(source)!r}, and no shipped weights of that name; shipped: "
+            f"source: no file {str(source)!r}, and no shipped weights of that name; shipped: "
             f"{', '.join(shipped()) or 'none'}"
         )
     if path.suffix == ".safetensors":
@@ -77,10 +95,10 @@ def infer_config(state: Mapping[str, Tensor]) -> dict[str, object]:
             posterior_input="one-hot" if mask_channels == classes > 1 else "mask",
             log_sigma_bound=None,
         )
-    except (KeyError, IndexError, AttributeError) as error:
+    except (KeyError, IndexError, ValueError) as error:
         raise ValueError(
             "checkpoint: not a Probabilistic U-Net with the PyTorch port's names (unet.contracting_path, prior, "
-            f"posterior, fcomb): {error} is missing; found {', '.join(list(state)[:4]) or 'nothing'} ..."
+            f"posterior, fcomb): {error}; found {', '.join(list(state)[:4]) or 'nothing'} ..."
         ) from None
 
 
@@ -99,14 +117,14 @@ def _build(config: Mapping[str, object], state: Mapping[str, Tensor], where: str
 
 
 def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names without the "module." that torch.nn.DataParallel puts before each."""
-    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    """Names without the "module." or "_orig_mod." that DataParallel and torch.compile put before each."""
+    return {name.removeprefix("module.").removeprefix("_orig_mod."): tensor for name, tensor in state.items()}
 
 
 def _layers(state: Mapping[str, Tensor], prefix: str) -> list[Tensor]:
     weights = [name for name in state if name.startswith(prefix) and name.endswith(".weight")]
     if not weights:
-        raise KeyError(f"{prefix}*.weight")
+        raise KeyError(f"no {prefix}*.weight")
     return [state[name] for name in sorted(weights, key=lambda name: int(name.split(".")[-2]))]
 
 
@@ -115,8 +133,8 @@ def _read_safetensors(path: Path) -> tuple[dict[str, object] | None, dict[str, T
         with safe_open(path, framework="pt") as file:
             header = (file.metadata() or {}).get(_HEADER_KEY)
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return (None if header is None else json.loads(header)["config"]), state
-    except (SafetensorError, json.JSONDecodeError, KeyError) as error:
+        return (None if header is None else dict(json.loads(header)["config"])), state
+    except (SafetensorError, json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"checkpoint: {path} is truncated or not a safetensors file: {error}") from None
 
 
@@ -128,6 +146,14 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
             f"checkpoint: {path} is truncated, or holds more than tensors and was not opened: {str(error)[:200]}; "
             "save the weights alone with torch.save(model.state_dict(), path)"
         ) from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"checkpoint: {path} is not a state dict; save with torch.save(model.state_dict(), path)")
-    return state
+    _check_state(state, str(path))
+    return state  # type: ignore[no-any-return]
+
+
+def _check_state(state: object, where: str) -> None:
+    pairs = state.items() if isinstance(state, Mapping) else [(None, None)]
+    if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in pairs):
+        raise ValueError(
+            f"checkpoint: {where} is not a state dict of names and tensors; save with "
+            "torch.save(model.state_dict(), path)"
+        )

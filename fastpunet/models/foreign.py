@@ -15,7 +15,8 @@ _PARTS = ("unet", "prior", "fcomb", "fcomb.layers", "fcomb.last_layer")
 
 
 def check_model(model: object) -> nn.Module:
-    """Raise TypeError unless the model is ours or has the parts of the PyTorch port's ProbabilisticUnet."""
+    """The model, out of torch.compile's wrapper; TypeError unless it is ours or has the parts of the PyTorch port's."""
+    model = uncompiled(model)
     if isinstance(model, ProbabilisticUNet):
         return model
     missing = [part for part in _PARTS if not _has(model, part)]
@@ -27,6 +28,11 @@ def check_model(model: object) -> nn.Module:
             "fcomb.last_layer), as in the PyTorch port of the Probabilistic U-Net"
         )
     return model
+
+
+def uncompiled(model: object) -> object:
+    """What torch.compile wrapped, or the model itself."""
+    return getattr(model, "_orig_mod", model)
 
 
 def in_channels(model: nn.Module) -> int:
@@ -55,11 +61,15 @@ def encode(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; on leaving, every module has the attributes and the mode it had before."""
-    modules = list(model.modules())
+    """Evaluation mode inside; on leaving, every module has the attributes and the mode it had before.
+
+    Our own model keeps nothing and has no mode, so it is not touched. To be used by one thread at a time.
+    """
+    modules = [] if isinstance(model, ProbabilisticUNet) else list(model.modules())
     before = [dict(vars(module)) for module in modules]
     try:
-        model.eval()
+        for module in modules:
+            module.training = False
         yield
     finally:
         for module, attributes in zip(modules, before, strict=True):
@@ -79,7 +89,8 @@ def _foreign_features(model: nn.Module, images: Tensor) -> Tensor:
     poolings = sum(isinstance(module, (nn.AvgPool2d, nn.MaxPool2d)) for module in unet.modules())
     multiple = 2**poolings
     padded = F.pad(images, (0, -width % multiple, 0, -height % multiple), mode="replicate")
-    parameters = inspect.signature(unet.forward).parameters.values()
+    forward = uncompiled(unet).forward  # type: ignore[attr-defined]
+    parameters = inspect.signature(forward).parameters.values()
     required = [
         p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
     ]

@@ -58,11 +58,11 @@ class ProbabilisticUNet(nn.Module):
             in_channels=in_channels, num_classes=num_classes, latent_dim=latent_dim, convs_per_block=convs_per_block
         )
         for name, value in sizes.items():
-            if not isinstance(value, int) or value < 1:
+            if type(value) is not int or value < 1:
                 raise ValueError(f"{name}: got {value!r}, expected a whole number of at least 1")
         if num_classes > 256:
             raise ValueError(f"num_classes: got {num_classes}, expected at most 256 (labels are uint8)")
-        if not channels or any(width < 1 for width in channels):
+        if not isinstance(channels, Sequence) or not channels or any(type(c) is not int or c < 1 for c in channels):
             raise ValueError(f"channels: got {channels!r}, expected one positive width a scale, such as (32, 64, 128)")
         if fcomb_layers < 2:
             raise ValueError(f"fcomb_layers: got {fcomb_layers}, expected at least 2 (with 1, f_comb is affine in z)")
@@ -101,6 +101,7 @@ class ProbabilisticUNet(nn.Module):
 
     def posterior_of(self, images: Tensor, labels: Tensor, ignore_index: int | None = None) -> Independent:
         """The posterior q(z | image, segmentation) for labels int (B, H, W); ignored pixels belong to no class."""
+        self._check_labels(labels, ignore_index)
         labels = labels.long()
         ignored = torch.zeros_like(labels, dtype=torch.bool) if ignore_index is None else labels == ignore_index
         known = labels.masked_fill(ignored, 0)
@@ -111,6 +112,15 @@ class ProbabilisticUNet(nn.Module):
             planes = planes.masked_fill(ignored[:, None], 0)
         shift = 0.5 if self.posterior_input == "one-hot" else 0.0
         return self.posterior(torch.cat((images, planes - shift), dim=1))
+
+    def _check_labels(self, labels: Tensor, ignore_index: int | None) -> None:
+        counted = labels if ignore_index is None else labels[labels != ignore_index]
+        classes = max(2, self.num_classes)
+        if counted.numel() and not (counted.min() >= 0 and counted.max() < classes):
+            raise ValueError(
+                f"labels: got {int(counted.min())} .. {int(counted.max())}, expected 0 .. {classes - 1} for "
+                f"num_classes = {self.num_classes}; name a label to leave out as ignore_index"
+            )
 
     def elbo(
         self,

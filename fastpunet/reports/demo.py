@@ -55,6 +55,9 @@ def demo(
     """
     if n < 16:
         raise ValueError(f"n: got {n}, expected at least 16, for which the energy distance is reported")
+    path = Path(output)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise ValueError(f"output: got {str(output)!r}, expected a file in a folder that exists, such as demo.png")
     if data is None:
         name, records = "lesions", SyntheticLesions(IMAGES, HELD_OUT_SEED)[:]
     else:
@@ -72,7 +75,6 @@ def demo(
         _say_modes(drawn, say)
     else:
         _say_presence(drawn, say)
-    path = Path(output)
     save_figure(_picture(model, drawn, n, seed, exact=data is None), path)
     say(f"\npicture: {path}")
     return path

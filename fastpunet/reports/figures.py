@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
@@ -46,9 +47,12 @@ def hypothesis_figure(rows: Sequence[FigureRow], title: str, graders_title: str,
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write a PNG, whole or not at all."""
-    partial = f"{os.fspath(path)}.partial"
-    figure.savefig(partial, format="png", facecolor=figure.get_facecolor())
-    os.replace(partial, path)
+    partial = Path(f"{os.fspath(path)}.partial")
+    try:
+        figure.savefig(partial, format="png", facecolor=figure.get_facecolor())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _draw_row(row: FigureRow, cells: NDArray[np.object_], shown: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -41,21 +42,29 @@ class TrainingConfig:
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision: got {self.precision!r}, expected one of {', '.join(PRECISIONS)}")
         for name in ("count", "size", "steps", "checkpoint_every", "batch_size", "warmup_steps"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+            if type(getattr(self, name)) is not int or getattr(self, name) < 1:
                 raise ValueError(f"{name}: got {getattr(self, name)!r}, expected a whole number of at least 1")
         for name in ("learning_rate", "gradient_clip"):
-            if not isinstance(getattr(self, name), (int, float)) or not getattr(self, name) > 0:
+            if not _is_number(getattr(self, name)) or getattr(self, name) <= 0:
                 raise ValueError(f"{name}: got {getattr(self, name)!r}, expected a positive number")
         for name in ("weight_decay", "beta"):
-            if not isinstance(getattr(self, name), (int, float)) or not getattr(self, name) >= 0:
+            if not _is_number(getattr(self, name)) or getattr(self, name) < 0:
                 raise ValueError(f"{name}: got {getattr(self, name)!r}, expected a number of at least 0")
-        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
+        if type(self.seed) is not int or not 0 <= self.seed < 2**63:
             raise ValueError(f"seed: got {self.seed!r}, expected an int in [0, 2**63)")
+        if not isinstance(self.model, dict):
+            raise ValueError(f"model: got {self.model!r}, expected arguments of ProbabilisticUNet, by name")
+        if not isinstance(self.file, str):
+            raise ValueError(f"file: got {self.file!r}, expected the name of a file")
         if self.data == "lidc" and not self.file:
             raise ValueError("file: missing; with data: lidc it names the npz bundle to train on")
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(asdict(self), sort_keys=False)
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
 
 
 def recipes() -> dict[str, Path]:

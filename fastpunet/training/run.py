@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 
 import lightning
 import torch
@@ -45,7 +46,8 @@ def train(
     OUTPUT also gets config.yaml, last.ckpt (every config.checkpoint_every steps, for `resume`), run.json, and a
     metrics/version_k/metrics.csv for each start. Interrupted at any moment, a run repeats at most the steps since its
     last checkpoint, and ends with the weights of an uninterrupted one.
-    Raises ValueError if OUTPUT holds a run already and `resume` is not given, or holds one of another config.
+    Raises ValueError if OUTPUT holds a run already and `resume` is not given, or holds one of another config, and
+    KeyboardInterrupt, with the step reached, on Ctrl-C.
     """
     folder = Path(output)
     weights, last, settings = folder / "model.safetensors", folder / "last.ckpt", folder / "config.yaml"
@@ -60,22 +62,27 @@ def train(
             say(f"{weights} is finished; nothing to do")
             return weights
     records = read_records(config, data)
-    folder.mkdir(parents=True, exist_ok=True)
-    settings.write_text(config.to_yaml(), encoding="utf-8")
-
     torch.manual_seed(config.seed)
     model = ProbabilisticUNet(**config.model)
     set_output_bias(model, records)
+    folder.mkdir(parents=True, exist_ok=True)
+    settings.write_text(config.to_yaml(), encoding="utf-8")
     trainer = _trainer(config, folder)
     started = time.monotonic()
-    trainer.fit(
-        TrainingModule(model, config),
-        datamodule=DataModule(records, config),
-        ckpt_path=last if last.exists() else None,
-        weights_only=True,
-    )
-    if trainer.global_step < config.steps:
-        raise KeyboardInterrupt(f"stopped at step {trainer.global_step} of {config.steps}; go on with --resume")
+    try:
+        trainer.fit(
+            TrainingModule(model, config),
+            datamodule=DataModule(records, config),
+            ckpt_path=last if last.exists() else None,
+            weights_only=True,
+        )
+    except SystemExit:  # Lightning's answer to Ctrl-C
+        done = f"stopped at step {trainer.global_step} of {config.steps}"
+        raise KeyboardInterrupt(f"{done}; go on with --resume") from None
+    except (RuntimeError, EOFError, UnpicklingError) as error:
+        if trainer.global_step == 0 and last.exists():
+            raise ValueError(f"output: {last} cannot be read ({error}); delete it to start this run anew") from error
+        raise
     _write_json(
         folder / "run.json",
         {
