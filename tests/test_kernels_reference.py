@@ -134,7 +134,9 @@ def test_decode_equals_a_numpy_loop(classes, hidden_layers):
 @pytest.mark.parametrize("n", [1, 7, 9])
 def test_tiles_cover_every_pixel_and_hypothesis(pixels, n):
     base, decoder, z = _case(pixels=pixels, n=n, images=1, classes=2)
-    whole = reference.fcomb_logits(base[0], z[0] @ decoder.z_weight.T, decoder.weights, decoder.biases)
+    scratch = [torch.empty(n * pixels, weight.shape[1]) for weight in decoder.weights]
+    offset = z[0] @ decoder.z_weight.T
+    whole = reference.fcomb_logits(base[0], offset, decoder.weights, decoder.biases, scratch)
     torch.testing.assert_close(decode_samples(base, decoder, z, output="logits")[0], whole.movedim(-1, -2))
     out = torch.full((1, n, 2, -(-pixels // 32)), -7, dtype=torch.int32)
     reference.decode_samples(base, z @ decoder.z_weight.T, decoder.weights, decoder.biases, out, "bits")
