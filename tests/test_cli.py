@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from fastpunet import cli
+from fastpunet import PackedMasks, cli
 from fastpunet.data import lidc
 from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.models.checkpoint import load, save
@@ -66,15 +69,11 @@ def test_the_shipped_weights_know_the_distribution_of_the_lesions(tmp_path, caps
 
 
 def test_mode_frequencies_of_the_exact_distribution():
-    from fastpunet import PackedMasks
-
     record = SyntheticLesions(1, seed=4)[0]
     counts = [5, 1, 3, 1]
     samples = np.repeat(record.masks, counts, axis=0)
     corner = np.zeros_like(record.masks[:1])
     corner[0, :2, :2] = 1
-    import torch
-
     drawn = PackedMasks.pack(torch.from_numpy(np.concatenate((samples, corner, corner)))[None])
     found = mode_frequencies(Drawn(record, drawn, 0.0, 0.0, 0.0))
     np.testing.assert_allclose(found, np.array([*counts, 2]) / 12)
@@ -137,6 +136,16 @@ def test_bad_input_is_one_line_and_exit_status_2(arguments, message, bundle, tmp
     assert message in error
     assert error.startswith(f"fastpunet {arguments[0]}: ")
     assert not (tmp_path / "run").exists()
+
+
+def test_the_code_in_the_readme_runs_as_it_says():
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    code = text.split("```python\n")[1].split("```")[0]
+    names: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["masks"].dtype == torch.uint8
+    assert names["masks"].shape == (1, 1000, 64, 64)
+    assert abs(float(names["score"])) < 0.3
 
 
 def test_importing_has_no_side_effects():
