@@ -68,6 +68,14 @@ def test_the_shipped_weights_know_the_distribution_of_the_lesions(tmp_path, caps
     assert len(modes) == 4
 
 
+def test_the_shipped_weights_know_lung_lesions(data_root):
+    """Every fifth slice of the test part: well below an untrained network's 0.6, and not collapsed."""
+    records = lidc.read_npz(data_root / "lidc" / "lidc_tiny_test_64.npz")[::5]
+    result = evaluate(load("lidc-tiny"), records, ns=(16,))
+    assert result.mean(16, "value") < 0.37
+    assert result.mean(16, "sample_diversity") > 0.3
+
+
 def test_mode_frequencies_of_the_exact_distribution():
     record = SyntheticLesions(1, seed=4)[0]
     counts = [5, 1, 3, 1]
