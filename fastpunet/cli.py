@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         "train",
         help="train a Probabilistic U-Net",
         description="Train a Probabilistic U-Net. Writes OUTPUT/model.safetensors, for fastpunet.load, and a "
-        "checkpoint after each epoch, from which --resume goes on as if nothing had happened.",
+        "checkpoint every 250 steps (checkpoint_every), from which --resume goes on as if nothing had happened.",
     )
     train.add_argument("--config", required=True, metavar="NAME|YAML", help="recipe (lesions, lidc-tiny) or YAML file")
     train.add_argument("--output", required=True, metavar="DIR", help="folder of the run")

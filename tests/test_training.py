@@ -219,7 +219,7 @@ def test_files_that_are_no_config_are_named(tmp_path):
 
 
 def test_an_impossible_model_leaves_no_run_behind(tmp_path):
-    for model in ({"chanels": [4]}, {"channels": 5}):
+    for model in ({"chanels": [4]}, {"channels": 5}, {"channels": [4], "in_channels": 3}):
         with pytest.raises((TypeError, ValueError), match="chan"):
             train(TrainingConfig(**{**TINY, "model": model}), tmp_path / "run", say=_quiet)
         assert not (tmp_path / "run").exists()

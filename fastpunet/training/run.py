@@ -62,11 +62,15 @@ def train(
             say(f"{weights} is finished; nothing to do")
             return weights
     records = read_records(config, data)
-    torch.manual_seed(config.seed)
-    model = ProbabilisticUNet(**config.model)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = ProbabilisticUNet(**config.model)
+    channels = records[0].image.shape[0]
+    if model.in_channels != channels:
+        raise ValueError(f"model: in_channels is {model.in_channels}, but the images have {channels} channels")
     set_output_bias(model, records)
     folder.mkdir(parents=True, exist_ok=True)
-    settings.write_text(config.to_yaml(), encoding="utf-8")
+    _write(settings, config.to_yaml())
     trainer = _trainer(config, folder)
     started = time.monotonic()
     try:
@@ -83,18 +87,16 @@ def train(
         if trainer.global_step == 0 and last.exists():
             raise ValueError(f"output: {last} cannot be read ({error}); delete it to start this run anew") from error
         raise
-    _write_json(
-        folder / "run.json",
-        {
-            "seconds_since_last_start": round(time.monotonic() - started, 1),
-            "steps": trainer.global_step,
-            "records": len(records),
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            "torch": torch.__version__,
-            "threads": torch.get_num_threads(),
-            **{name: round(float(value), 3) for name, value in trainer.callback_metrics.items()},
-        },
-    )
+    result: dict[str, object] = {
+        "seconds_since_last_start": round(time.monotonic() - started, 1),
+        "steps": trainer.global_step,
+        "records": len(records),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        **{name: round(float(value), 3) for name, value in trainer.callback_metrics.items()},
+    }
+    _write(folder / "run.json", json.dumps(result, indent=2) + "\n")
     checkpoint.save(model, weights)
     return weights
 
@@ -123,7 +125,8 @@ def _trainer(config: TrainingConfig, folder: Path) -> lightning.Trainer:
     )
 
 
-def _write_json(path: Path, values: dict[str, object]) -> None:
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all."""
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
