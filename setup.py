@@ -2,12 +2,27 @@
 
 from pathlib import Path
 
+from pybind11.setup_helpers import Pybind11Extension
 from setuptools import find_packages, setup
+
+NATIVE = "kernels/fastpunet_kernels/native"
 
 TRAIN = ["lightning>=2.4", "pyyaml>=6"]
 REPORT = ["matplotlib>=3.8", "tqdm>=4.66"]
 TEST = ["pytest>=8", "hypothesis>=6", "scipy>=1.11", *TRAIN, *REPORT]
 DEV = ["ruff>=0.12", "mypy>=1.15", "import-linter>=2", "types-PyYAML>=6", "pytest-benchmark>=5", "nvidia-ml-py>=12"]
+
+# Each file chooses its instruction set itself, so the build runs on any processor. Optional: without a C++ compiler the
+# installation goes on, PyTorch does the work, and `fastpunet info` says so.
+native = Pybind11Extension(
+    "fastpunet_kernels.native._kernels",
+    sorted(str(path) for path in Path(NATIVE).glob("*.cpp")),
+    depends=sorted(str(path) for path in Path(NATIVE).glob("*.h")),
+    cxx_std=17,
+    extra_compile_args=["-O3", "-fopenmp", "-Wno-psabi"],
+    extra_link_args=["-fopenmp"],
+    optional=True,
+)
 
 setup(
     name="fastpunet",
@@ -21,8 +36,9 @@ setup(
     package_dir={"fastpunet_kernels": "kernels/fastpunet_kernels"},
     package_data={
         "fastpunet": ["py.typed", "weights/*.safetensors", "training/recipes/*.yaml"],
-        "fastpunet_kernels": ["py.typed"],
+        "fastpunet_kernels": ["py.typed", "native/*.h", "native/*.cpp"],
     },
+    ext_modules=[native],
     install_requires=[
         "torch>=2.9",
         "triton>=3.5; platform_system == 'Linux'",

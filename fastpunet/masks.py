@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from fastpunet_kernels import WORD_BITS, pack_bits, unpack_bits
-
-UNASSIGNED = 255  # the label `unpack` gives a pixel that belongs to no class
+from fastpunet_kernels import WORD_BITS, area, pack_labels, unpack_labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +38,9 @@ class PackedMasks:
             raise ValueError(f"labels: got {got}, expected a tensor (B, n, H, W); add axes with labels[None]")
         if num_classes is not None and not 1 <= num_classes <= 256:
             raise ValueError(f"num_classes: got {num_classes}, expected 1 .. 256, or None for binary masks")
-        flat = labels.flatten(2).unsqueeze(2)
-        classes = torch.arange(num_classes, device=labels.device)[:, None] if num_classes is not None else None
-        planes = flat.bool() if classes is None else flat == classes
-        return cls(pack_bits(planes), labels.shape[-2], labels.shape[-1])
+        flat = labels.flatten(2)
+        words = pack_labels(flat.bool(), [1]) if num_classes is None else pack_labels(flat, range(num_classes))
+        return cls(words, labels.shape[-2], labels.shape[-1])
 
     @property
     def num_planes(self) -> int:
@@ -68,14 +65,8 @@ class PackedMasks:
 
     def unpack(self) -> Tensor:
         """Labels uint8 (B, n, H, W); 255 where no class is set (multi-class only)."""
-        planes = unpack_bits(self.words, self.height * self.width)
-        if self.num_planes == 1:
-            labels = planes[:, :, 0].to(torch.uint8)
-        else:
-            labels = planes.to(torch.uint8).argmax(2).to(torch.uint8)
-            labels[~planes.any(2)] = UNASSIGNED
-        return labels.unflatten(-1, (self.height, self.width))
+        return unpack_labels(self.words, self.height * self.width).unflatten(-1, (self.height, self.width))
 
     def area(self) -> Tensor:
         """Pixels per hypothesis and plane: int64 (B, n, K')."""
-        return unpack_bits(self.words, self.height * self.width).sum(-1)
+        return area(self.words).long()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,9 +18,12 @@ from fastpunet.models.fcomb import SplitFComb, split_fcomb
 from fastpunet_kernels import (
     OUTPUTS,
     PRECISIONS,
+    Decoder,
     Gaussian,
+    Sums,
     automatic_precision,
     decode_samples,
+    decode_sums,
     fixed_precision,
     select_backend,
 )
@@ -60,7 +64,7 @@ def sample(
         output: "labels" uint8 (B, n, H, W), class index (binary: logit > 0); "logits" or "probs" float32
             (B, n, K, H, W), probs by sigmoid (K = 1) or softmax; "bits" PackedMasks, one bit a pixel and class.
         precision: "ieee" float32-accurate, "tf32" (GPU), "bf16", "auto" what PyTorch itself would use here.
-        backend: "auto", "triton" or "reference".
+        backend: "auto", "triton" (GPU), "native" (CPU) or "reference" (PyTorch).
         chunk: hypotheses decoded at a time, which bounds temporary memory; default from the free memory.
 
     Raises ValueError or TypeError, naming the argument, for input that does not fit, and RuntimeError for a backend
@@ -174,14 +178,21 @@ class Sampler:
         chunk: int | None = None,
     ) -> Iterator[Any]:
         """The same hypotheses in order, at most `chunk` at a time, so that no more need be held than one chunk."""
-        _check_encoding(encoding)
-        _check_count("n", n, limit=HYPOTHESIS_LIMIT)
-        seed, ids = check_seed(seed), check_ids(ids, encoding.mu.shape[0], encoding.mu.device)
+        latents = self._prior_latents(encoding, n, seed, ids)
+        return self._decode_chunks(encoding, latents, n, chunk, self._whole(encoding, output))
 
-        def latents(first: int, count: int) -> Gaussian:
-            return Gaussian(encoding.mu, encoding.sigma, ids, seed, first, count)
-
-        return self._decode_chunks(encoding, latents, n, output, chunk)
+    def stream_sums(
+        self,
+        encoding: Encoding,
+        n: int,
+        *,
+        seed: int | None = None,
+        ids: Tensor | None = None,
+        chunk: int | None = None,
+    ) -> Iterator[Sums]:
+        """Sums over the same hypotheses, `chunk` at a time; none of them is kept (see `fastpunet.summarize`)."""
+        latents = self._prior_latents(encoding, n, seed, ids)
+        return self._decode_chunks(encoding, latents, n, chunk, partial(decode_sums, backend=self.backend))
 
     def decode(self, encoding: Encoding, z: Tensor, *, output: str = "labels", chunk: int | None = None) -> Any:
         """Decode given latents z float (B, n, latent_dim); the deterministic core. Result as in `sample`."""
@@ -196,22 +207,40 @@ class Sampler:
             )
         _check_count("z.shape[1]", z.shape[1])
         z = z.detach().to(encoding.mu)
+        decode = self._whole(encoding, output)
         chunks = self._decode_chunks(
-            encoding, lambda first, count: z[:, first : first + count], z.shape[1], output, chunk
+            encoding, lambda first, count: z[:, first : first + count], z.shape[1], chunk, decode
         )
         return _assemble(chunks, z.shape[1], dim=1)
+
+    def _prior_latents(
+        self, encoding: Encoding, n: int, seed: int | None, ids: Tensor | None
+    ) -> Callable[[int, int], Gaussian]:
+        _check_encoding(encoding)
+        _check_count("n", n, limit=HYPOTHESIS_LIMIT)
+        checked_seed, checked_ids = check_seed(seed), check_ids(ids, encoding.mu.shape[0], encoding.mu.device)
+        return lambda first, count: Gaussian(encoding.mu, encoding.sigma, checked_ids, checked_seed, first, count)
+
+    def _whole(self, encoding: Encoding, output: str) -> Callable[..., Any]:
+        """Decodes some hypotheses to the named output, with the images' own height and width."""
+        if output not in OUTPUTS:
+            raise ValueError(f"output: got {output!r}, expected one of {', '.join(OUTPUTS)}")
+        size = (encoding.features.shape[-2], encoding.features.shape[-1])
+
+        def decode(base: Tensor, decoder: Decoder, latents: Tensor | Gaussian, precision: str) -> Any:
+            part = decode_samples(base, decoder, latents, output=output, precision=precision, backend=self.backend)
+            return PackedMasks(part, *size) if output == "bits" else part.unflatten(-1, size)
+
+        return decode
 
     def _decode_chunks(
         self,
         encoding: Encoding,
         latents: Callable[[int, int], Tensor | Gaussian],
         n: int,
-        output: str,
         chunk: int | None,
+        decode: Callable[..., Any],
     ) -> Iterator[Any]:
-        if output not in OUTPUTS:
-            raise ValueError(f"output: got {output!r}, expected one of {', '.join(OUTPUTS)}")
-        size = (encoding.features.shape[-2], encoding.features.shape[-1])
         split = split_fcomb(self.model.fcomb, encoding.mu.shape[1])  # type: ignore[arg-type]
         if split.feature_weight.shape[1] != encoding.features.shape[1] or encoding.mu.device != self.device:
             raise ValueError(
@@ -219,7 +248,7 @@ class Sampler:
                 f"{encoding.mu.device}, which do not fit this sampler's model on {self.device}; encode with it again"
             )
         chunk = default_chunk(encoding, split) if chunk is None else _check_count("chunk", chunk)
-        return self._run(encoding, split, latents, n, output, chunk, size)
+        return self._run(encoding, split, latents, n, chunk, decode)
 
     @torch.no_grad()
     def _run(
@@ -228,23 +257,14 @@ class Sampler:
         split: SplitFComb,
         latents: Callable[[int, int], Tensor | Gaussian],
         n: int,
-        output: str,
         chunk: int,
-        size: tuple[int, int],
+        decode: Callable[..., Any],
     ) -> Iterator[Any]:
         precision = self.precision
         with fixed_precision(precision, self.device):
             base = split.base(encoding.features)
         for first in range(0, n, chunk):
-            part = decode_samples(
-                base,
-                split.decoder,
-                latents(first, min(chunk, n - first)),
-                output=output,
-                precision=precision,
-                backend=self.backend,
-            )
-            yield PackedMasks(part, *size) if output == "bits" else part.unflatten(-1, size)
+            yield decode(base, split.decoder, latents(first, min(chunk, n - first)), precision=precision)
 
 
 def default_chunk(encoding: Encoding, split: SplitFComb) -> int:

@@ -1,6 +1,7 @@
 """The reference ops against hand-computed cases, NumPy loops and the statistics they promise."""
 
 import math
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -10,17 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from fastpunet_kernels import (
-    Decoder,
-    Gaussian,
-    decode_samples,
-    pack_bits,
-    pairwise_intersection,
-    philox_normal,
-    reference,
-    select_backend,
-    unpack_bits,
-)
+import fastpunet_kernels
+from fastpunet_kernels import Decoder, Gaussian, pack_bits, reference, select_backend, unpack_bits
+from fastpunet_kernels.native import launch
+
+decode_samples = partial(fastpunet_kernels.decode_samples, backend="reference")
+pairwise_intersection = partial(fastpunet_kernels.pairwise_intersection, backend="reference")
+philox_normal = partial(fastpunet_kernels.philox_normal, backend="reference")
 
 
 @pytest.mark.parametrize(
@@ -213,27 +210,36 @@ def test_autocast_around_an_op_changes_nothing():
         assert torch.equal(pairwise_intersection(masks, masks), expected[1])
 
 
-def test_registered_ops_pass_opcheck_and_compile_whole():
+@pytest.mark.parametrize("backend", ["native", "reference"])
+def test_registered_ops_pass_opcheck_and_compile_whole(backend):
     base, decoder, z = _case()
     recipe = Gaussian(torch.randn(2, 3), torch.rand(2, 3), torch.arange(2), 1, 0, 4)
     masks = pack_bits(torch.rand(2, 3, 1, 50) > 0.5)
+    weights = torch.rand(2, 3, dtype=torch.float64)
+    check = torch.library.opcheck
     ops = torch.ops.fastpunet
-    torch.library.opcheck(ops.philox_normal.default, (1, torch.arange(3), 0, 4, 5, "reference"))
-    torch.library.opcheck(ops.pairwise_intersection.default, (masks, masks[:, :2].clone(), "reference"))
+    check(ops.philox_normal.default, (1, torch.arange(3), 0, 4, 5, backend))
+    check(ops.pairwise_intersection.default, (masks, masks[:, :2].clone(), backend))
+    check(ops.distance_sums.default, (masks, masks[:, :2].clone(), weights, weights[:, :2].clone(), 1.0, backend))
+    check(ops.pack_labels.default, (torch.randint(0, 5, (3, 40)), [0, 4], backend))
+    check(ops.unpack_labels.default, (masks, 50, backend))
+    check(ops.decode_sums.default, (base, *decoder, z, "ieee", backend))
     for output in ("labels", "logits", "probs", "bits"):
-        torch.library.opcheck(ops.decode_latents.default, (base, *decoder, z, output, "ieee", "reference"))
-        torch.library.opcheck(ops.decode_gaussian.default, (base, *decoder, *recipe, output, "bf16", "reference"))
+        check(ops.decode_latents.default, (base, *decoder, z, output, "ieee", backend))
+        check(ops.decode_gaussian.default, (base, *decoder, *recipe, output, "bf16", backend))
 
-    def whole(base, masks):
-        labels = decode_samples(base, decoder, recipe, output="labels")
-        return labels.float().mean(1), pairwise_intersection(masks, masks), philox_normal(1, recipe.ids, 0, 2, 3)
+    def whole(base, masks, weights):
+        labels = fastpunet_kernels.decode_samples(base, decoder, recipe, output="labels", backend=backend)
+        sums = fastpunet_kernels.decode_sums(base, decoder, recipe, backend=backend)
+        distances = fastpunet_kernels.distance_sums(masks, masks, weights, weights, 1.0, backend=backend)
+        return labels.float().mean(1) + sums.entropy, distances, fastpunet_kernels.pack_labels(labels, [1])
 
     compiled = torch.compile(whole, fullgraph=True, backend="aot_eager")  # needs no C++ compiler
-    torch.testing.assert_close(compiled(base, masks), whole(base, masks))
+    torch.testing.assert_close(compiled(base, masks, weights), whole(base, masks, weights))
 
 
 def test_an_unknown_backend_is_an_error_that_lists_the_choices():
-    with pytest.raises(ValueError, match="backend: got 'cuda', expected one of auto, triton, reference"):
+    with pytest.raises(ValueError, match="backend: got 'cuda', expected one of auto, triton, native, reference"):
         select_backend("cuda", torch.device("cpu"))
 
 
@@ -241,6 +247,13 @@ def test_a_backend_that_cannot_run_is_an_error_that_says_why(monkeypatch):
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     with pytest.raises(RuntimeError, match="'triton' cannot run.*need a CUDA or ROCm device"):
         select_backend("triton", torch.device("cpu"))
+    monkeypatch.setattr(launch, "WHY_MISSING", "No module named '_kernels'")
+    with pytest.raises(RuntimeError, match="'native' cannot run: it was not built .No module.*Install a C"):
+        select_backend("native", torch.device("cpu"))
+    with pytest.raises(
+        RuntimeError, match="'native' cannot run: the native kernels need tensors on the CPU, not 'meta'"
+    ):
+        select_backend("native", torch.device("meta"))
     assert select_backend("auto", torch.device("cpu")) == "reference"
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastpunet.masks import PackedMasks
-from fastpunet.metrics import CONVENTIONS, Convention, convention, energy, energy_distance
+from fastpunet.metrics import CONVENTIONS, Convention, convention, energy_distance
 
 FIELDS = ("value", "unbiased", "cross", "sample_diversity", "reference_diversity")
 
@@ -126,18 +126,6 @@ def test_ragged_weights_equal_the_loop():
         loop_energy(samples[1], references[1], RULES["kohl-lidc"], weights[1, :2]),
     ]
     assert_equals_loop(result, wants)
-
-
-def test_images_in_chunks_change_nothing(monkeypatch):
-    rng = np.random.default_rng(10)
-    s, y = (torch.from_numpy(random_labels(rng, (5, n, 4, 9))) for n in (4, 3))
-    want, iou, sizes = energy_distance(s, y), energy.self_iou, []
-    monkeypatch.setattr(energy, "_DISTANCES_AT_ONCE", 2 * 7**2)
-    monkeypatch.setattr(energy, "self_iou", lambda words, empty: sizes.append(words.shape[0]) or iou(words, empty))
-    got = energy_distance(s, y)
-    assert sizes == [2, 2, 1]
-    for field in FIELDS:
-        assert torch.equal(getattr(got, field), getattr(want, field))
 
 
 def masks(*rows):

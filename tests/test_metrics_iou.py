@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fastpunet.masks import PackedMasks
 from fastpunet.metrics import iou as iou_module
-from fastpunet.metrics import pairwise_iou, planes
+from fastpunet.metrics import pairwise_iou
 
 
 def loop_iou(a, b, num_classes, ignore, empty):
@@ -128,15 +128,6 @@ def test_packed_masks_of_one_plane_are_binary_and_stand_for_two_classes():
     assert torch.equal(pairwise_iou(packed), pairwise_iou(a))
     assert torch.equal(pairwise_iou(packed, num_classes=2), pairwise_iou(a, num_classes=2))
     assert torch.equal(pairwise_iou(packed, PackedMasks.pack(a, 2)), pairwise_iou(a, num_classes=2))
-
-
-def test_packing_in_pieces_changes_nothing(monkeypatch):
-    a = random_labels(np.random.default_rng(4), (3, 5, 6, 7), 4)
-    want, pack, sizes = pairwise_iou(a, num_classes=4), planes.pack_bits, []
-    monkeypatch.setattr(planes, "_COMPARED_AT_ONCE", 2 * 4 * 6 * 7)
-    monkeypatch.setattr(planes, "pack_bits", lambda some: sizes.append(some.shape[0]) or pack(some))
-    assert torch.equal(pairwise_iou(a, num_classes=4), want)
-    assert sizes == [2] * 7 + [1]
 
 
 def test_more_classes_than_the_dtype_can_name():

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from fastpunet.latents import check_ids, check_seed
-from fastpunet.sampling import Sampler, free_memory
+from fastpunet.sampling import Sampler
 
-_MEMORY_SHARE = 16
-_MOST_BYTES = 32 << 20  # larger chunks are not faster, only larger
+_CHUNK = 8192  # hypotheses at a time: what they need besides their volumes takes a few MB, whatever their number
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,41 +58,27 @@ def summarize(
 
 def _summarize_one(sampler: Sampler, image: Tensor, n: int, seed: int, ids: Tensor, chunk: int | None) -> Summary:
     encoding = sampler.encode(image)
-    classes = int(sampler.model.fcomb.last_layer.out_channels)  # type: ignore[union-attr,arg-type]
-    pixels = image.shape[-2] * image.shape[-1]
-    if chunk is None:
-        budget = min(_MOST_BYTES, free_memory(image.device) // _MEMORY_SHARE)
-        chunk = max(1, budget // (4 * pixels * classes))
-    probability_sum = image.new_zeros((1, classes, *image.shape[-2:]), dtype=torch.float64)
-    entropy_sum = image.new_zeros((1, *image.shape[-2:]), dtype=torch.float64)
-    volumes = []
-    for logits in sampler.stream(encoding, n, seed=seed, ids=ids, output="logits", chunk=chunk):
-        probs = logits.sigmoid() if classes == 1 else logits.softmax(2)
-        probability_sum += probs.sum(1, dtype=torch.float64)
-        entropy_sum += _entropy(probs, 2).sum(1, dtype=torch.float64)
-        volumes.append(_volumes(logits))
-    mean = (probability_sum / n).float()
-    entropy = _entropy(mean, 1)
-    volume = torch.cat(volumes, dim=1)
+    size = (image.shape[-2], image.shape[-1])
+    parts = sampler.stream_sums(encoding, n, seed=seed, ids=ids, chunk=_CHUNK if chunk is None else chunk)
+    probability, entropies, volumes = next(parts)
+    collected = [volumes]
+    for part in parts:
+        probability += part.probability
+        entropies += part.entropy
+        collected.append(part.volume)
+    mean = (probability / n).float().unflatten(-1, size)
+    entropy = _entropy(mean)
+    volume = torch.cat(collected, dim=1)
     return Summary(
         mean=mean,
         entropy=entropy,
-        mutual_information=(entropy - (entropy_sum / n).float()).clamp_(min=0),
+        mutual_information=(entropy - (entropies / n).float().unflatten(-1, size)).clamp_(min=0),
         volume=volume,
         presence=(volume > 0).float().mean(1),
     )
 
 
-def _entropy(probs: Tensor, dim: int) -> Tensor:
-    """Entropy in nats over the class axis; one class stands for itself and its complement."""
-    entropy = torch.special.entr(probs).sum(dim)
-    return entropy + torch.special.entr(1 - probs).sum(dim) if probs.shape[dim] == 1 else entropy
-
-
-def _volumes(logits: Tensor) -> Tensor:
-    """Pixels decided for each class: logits (B, n, K, H, W) to int64 (B, n, K')."""
-    if logits.shape[2] == 1:
-        return (logits > 0).sum((3, 4))
-    labels = logits.argmax(2).flatten(2)
-    counts = labels.new_zeros((*labels.shape[:2], logits.shape[2]))
-    return counts.scatter_add_(2, labels, torch.ones_like(labels))
+def _entropy(probs: Tensor) -> Tensor:
+    """Entropy in nats over the classes of (B, K, H, W); one class stands for itself and its complement."""
+    entropy = torch.special.entr(probs).sum(1)
+    return entropy + torch.special.entr(1 - probs)[:, 0] if probs.shape[1] == 1 else entropy

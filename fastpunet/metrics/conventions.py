@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from torch import Tensor
-
 from fastpunet.metrics.checks import check_empty, check_num_classes
 
 
@@ -42,10 +40,6 @@ class Convention:
     def averaged(self) -> tuple[int, ...]:
         """The classes whose IoU is averaged."""
         return tuple(range(1, self.num_classes)) if self.classes is None else tuple(self.classes)
-
-    def distance(self, iou: Tensor) -> Tensor:
-        """IoU (..., one for each class of `averaged`) to d (...): in [0, 1], or NaN where no class is left."""
-        return 1 - iou.nanmean(-1)
 
 
 # Cityscapes' train ids, then the flipped twins in the order of the authors' release.

@@ -20,10 +20,8 @@ from fastpunet.metrics.checks import (
     device_of,
 )
 from fastpunet.metrics.conventions import Convention, find_convention
-from fastpunet.metrics.iou import self_iou
 from fastpunet.metrics.planes import class_words
-
-_DISTANCES_AT_ONCE = 1 << 22  # pairs x classes: bounds memory whatever the number of images
+from fastpunet_kernels import area, distance_sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,46 +80,31 @@ def energy_distance(
         remedy = f'convention {rule.name!r} has {rule.num_classes} classes: try convention("ccdm", num_classes=K)'
         check_labels(name, masks, rule.num_classes, ignore, remedy)
         words.append(class_words(masks, rule.num_classes, rule.averaged, ignore))
-    both = torch.cat(words, dim=1)  # (B, n + M, classes, words)
     sample_weights = _equal_weights(sample_counts)
     if weights is None:
         reference_weights = _equal_weights(reference_counts)
     else:
-        reference_weights = weights.double().expand(both.shape[0], -1)
-
-    images_at_once = max(1, _DISTANCES_AT_ONCE // (both.shape[1] ** 2 * both.shape[2]))
-    chunks = zip(*(t.split(images_at_once) for t in (both, sample_weights, reference_weights)), strict=True)
-    parts = [
-        _statistics(rule.distance(self_iou(masks, rule.empty)), s, y, exact_references=weights is not None)
-        for masks, s, y in chunks
-    ]
-    return EnergyDistance(*torch.cat(parts, dim=1))
-
-
-def _statistics(d: Tensor, s: Tensor, y: Tensor, exact_references: bool) -> Tensor:
-    """The five fields, (5, B), from all distances d (B, n + M, n + M) and the weights s (B, n) and y (B, M)."""
-    n = s.shape[1]
-    ss, sy, yy = d[:, :n, :n], d[:, :n, n:], d[:, n:, n:]
-    s_pairs, sy_pairs, y_pairs = _outer(s, s), _outer(s, y), _outer(y, y)
-    cross, within_s, within_y = _mean(sy, sy_pairs), _mean(ss, s_pairs), _mean(yy, y_pairs)
-    different_s = _mean(ss, _off_diagonal(s_pairs))
-    different_y = within_y if exact_references else _mean(yy, _off_diagonal(y_pairs))
+        reference_weights = weights.double().expand(sample_masks.shape[0], -1).contiguous()
+    s, y = (words[0], sample_weights), (words[1], reference_weights)
+    cross, _ = _means(s, y, rule.empty)
+    within_s, different_s = _means(s, s, rule.empty)
+    within_y, different_y = _means(y, y, rule.empty)
+    if weights is not None:
+        different_y = within_y
     value, unbiased = 2 * cross - within_s - within_y, 2 * cross - different_s - different_y
-    return torch.stack([value, unbiased, cross, within_s, within_y])
+    return EnergyDistance(value, unbiased, cross, within_s, within_y)
 
 
-def _outer(left: Tensor, right: Tensor) -> Tensor:
-    return left[:, :, None] * right[:, None, :]
-
-
-def _off_diagonal(pairs: Tensor) -> Tensor:
-    return pairs * (1 - torch.eye(pairs.shape[1], dtype=pairs.dtype, device=pairs.device))
-
-
-def _mean(d: Tensor, pairs: Tensor) -> Tensor:
-    """The mean (B,) of d (B, i, j) under the weights of the pairs, of any sum, over those where d is a number."""
-    pairs = pairs * ~d.isnan()
-    return (pairs * d.nan_to_num()).sum((1, 2)) / pairs.sum((1, 2))
+def _means(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], empty: float) -> tuple[Tensor, Tensor]:
+    """Mean distance (B,) over pairs of packed masks and their weights, and the same without the pairs of equal index."""
+    sums = distance_sums(a[0], b[0], a[1], b[1], empty)
+    if a is not b:
+        return sums[:, 0] / sums[:, 1], sums[:, 0] / sums[:, 1]
+    itself = torch.where(area(a[0]) > 0, 1.0, empty)  # IoU of each mask and class with itself, (B, N, K)
+    d = 1 - itself.double().nanmean(-1)
+    pairs = a[1].square() * ~d.isnan()
+    others = sums - torch.stack([(pairs * d.nan_to_num()).sum(1), pairs.sum(1)], dim=1)
+    return sums[:, 0] / sums[:, 1], others[:, 0] / others[:, 1]
 
 
 def _equal_weights(counts: Tensor) -> Tensor:

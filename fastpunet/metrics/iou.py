@@ -15,7 +15,7 @@ from fastpunet.metrics.checks import (
     check_same_frame,
 )
 from fastpunet.metrics.planes import class_words
-from fastpunet_kernels import pairwise_intersection
+from fastpunet_kernels import area, pairwise_intersection
 
 
 def pairwise_iou(
@@ -49,8 +49,8 @@ def pairwise_iou(
     if num_classes is not None:
         check_num_classes(num_classes)
     classes = num_classes or _planes_known(a, b)
-    words_a = _words("a", a, classes, ignore)
-    iou = self_iou(words_a, empty) if b is None else cross_iou(words_a, _words("b", b, classes, ignore), empty)
+    words = _words("a", a, classes, ignore)
+    iou = _iou(words, words if b is None else _words("b", b, classes, ignore), empty)
     return iou if classes else iou.squeeze(-1)
 
 
@@ -65,24 +65,9 @@ def _words(name: str, masks: Masks, num_classes: int | None, ignore: Tensor | No
     return class_words(masks, num_classes or 2, range(num_classes) if num_classes else (1,), ignore)
 
 
-def self_iou(words: Tensor, empty: float) -> Tensor:
-    """Packed (B, N, K, words) with itself: float32 (B, N, N, K)."""
-    shared = pairwise_intersection(words, words)
-    area = shared.diagonal(dim1=1, dim2=2).mT  # (B, N, K)
-    return _iou(shared, area, area, empty)
-
-
-def cross_iou(a: Tensor, b: Tensor, empty: float) -> Tensor:
+def _iou(a: Tensor, b: Tensor, empty: float) -> Tensor:
     """Packed (B, Na, K, words) with (B, Nb, K, words): float32 (B, Na, Nb, K)."""
-    return _iou(pairwise_intersection(a, b), _area(a), _area(b), empty)
-
-
-def _area(words: Tensor) -> Tensor:
-    """Pixels per mask and class, (B, N, K): what each mask shares with a mask of all pixels."""
-    every_pixel = words.new_full((words.shape[0], 1, *words.shape[2:]), -1)
-    return pairwise_intersection(words, every_pixel)[:, :, 0]
-
-
-def _iou(shared: Tensor, area_a: Tensor, area_b: Tensor, empty: float) -> Tensor:
-    union = area_a[:, :, None] + area_b[:, None, :] - shared
-    return (shared.float() / union.float()).masked_fill(union == 0, empty)
+    shared = pairwise_intersection(a, b)
+    area_a = area(a)
+    union = area_a[:, :, None] + (area_a if b is a else area(b))[:, None] - shared
+    return (shared.float() / union.float()).masked_fill_(union == 0, empty)

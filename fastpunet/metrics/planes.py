@@ -9,9 +9,7 @@ from torch import Tensor
 
 from fastpunet.masks import PackedMasks
 from fastpunet.metrics.checks import Masks
-from fastpunet_kernels import pack_bits
-
-_COMPARED_AT_ONCE = 1 << 22  # pixels x classes: bounds what lies unpacked in memory, whatever the number of masks
+from fastpunet_kernels import pack_bits, pack_labels
 
 
 def class_words(masks: Masks, num_classes: int, classes: Sequence[int], ignore: Tensor | None) -> Tensor:
@@ -19,7 +17,7 @@ def class_words(masks: Masks, num_classes: int, classes: Sequence[int], ignore: 
     if isinstance(masks, PackedMasks):
         words = _select_planes(masks, num_classes, classes)
     else:
-        words = _pack_labels(masks, classes)
+        words = pack_labels(masks.flatten(2), classes)
     return words if ignore is None else words & pack_bits(~ignore.flatten(1))[:, None, None]
 
 
@@ -29,11 +27,3 @@ def _select_planes(masks: PackedMasks, num_classes: int, classes: Sequence[int])
         every_pixel = pack_bits(torch.ones(masks.height * masks.width, dtype=torch.bool, device=words.device))
         words = torch.cat([~words & every_pixel, words], dim=2)
     return words[:, :, list(classes)]
-
-
-def _pack_labels(labels: Tensor, classes: Sequence[int]) -> Tensor:
-    wanted = torch.tensor(classes, device=labels.device)[:, None]
-    flat = labels.flatten(2).flatten(0, 1).unsqueeze(1)  # (B N, 1, P)
-    at_once = max(1, _COMPARED_AT_ONCE // (len(classes) * flat.shape[-1]))
-    words = torch.cat([pack_bits(some == wanted) for some in flat.split(at_once)])
-    return words.view(*labels.shape[:2], *words.shape[1:])

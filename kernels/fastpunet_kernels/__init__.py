@@ -1,15 +1,19 @@
-"""The ops of fastpunet: decoding hypotheses from a latent, counting mask overlaps, counter-based noise."""
+"""The ops of fastpunet: decoding hypotheses from a latent, counting mask overlaps, packing masks, counter-based noise."""
 
+from fastpunet_kernels.backends import BACKENDS, select_backend, why_unavailable
 from fastpunet_kernels.dispatch import (
-    BACKENDS,
     OUTPUTS,
     Decoder,
     Gaussian,
+    Sums,
+    area,
     decode_samples,
+    decode_sums,
+    distance_sums,
+    pack_labels,
     pairwise_intersection,
     philox_normal,
-    select_backend,
-    why_unavailable,
+    unpack_labels,
 )
 from fastpunet_kernels.precision import PRECISIONS, automatic_precision, fixed_precision
 from fastpunet_kernels.reference import WORD_BITS, pack_bits, unpack_bits
@@ -21,13 +25,19 @@ __all__ = [
     "WORD_BITS",
     "Decoder",
     "Gaussian",
+    "Sums",
+    "area",
     "automatic_precision",
     "decode_samples",
+    "decode_sums",
+    "distance_sums",
     "fixed_precision",
     "pack_bits",
+    "pack_labels",
     "pairwise_intersection",
     "philox_normal",
     "select_backend",
     "unpack_bits",
+    "unpack_labels",
     "why_unavailable",
 ]

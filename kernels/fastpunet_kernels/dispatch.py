@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,10 +9,11 @@ import torch
 from torch import Tensor
 
 from fastpunet_kernels import reference
+from fastpunet_kernels.backends import select_backend
+from fastpunet_kernels.native import launch as native
 from fastpunet_kernels.precision import fixed_precision
 from fastpunet_kernels.reference import WORD_BITS
 
-BACKENDS = ("auto", "triton", "reference")
 OUTPUTS = ("labels", "logits", "probs", "bits")
 
 
@@ -37,33 +36,12 @@ class Gaussian(NamedTuple):
     n: int
 
 
-def why_unavailable(backend: str, device: torch.device) -> str | None:
-    """Why `backend` cannot run on tensors of `device`, or None if it can."""
-    if backend == "reference":
-        return None
-    try:
-        importlib.import_module("triton")
-    except ImportError as error:
-        return f"triton cannot be imported ({error}); install it with: pip install triton"
-    if device.type == "cuda" or os.environ.get("TRITON_INTERPRET") == "1":
-        return None
-    return f"the Triton kernels need a CUDA or ROCm device, not {device.type!r}; move model and images to a GPU"
+class Sums(NamedTuple):
+    """What n hypotheses of every image leave behind when none of them is kept. K classes, 1 for binary models."""
 
-
-def select_backend(backend: str, device: torch.device) -> str:
-    """The backend that will run: "auto" takes Triton on a GPU and the PyTorch reference elsewhere.
-
-    Raises ValueError for an unknown name and RuntimeError, with the reason, for a backend that cannot run here.
-    """
-    if backend not in BACKENDS:
-        raise ValueError(f"backend: got {backend!r}, expected one of {', '.join(BACKENDS)}")
-    if backend == "auto":
-        gpu = device.type == "cuda" and why_unavailable("triton", device) is None
-        return "triton" if gpu else "reference"
-    reason = why_unavailable(backend, device)
-    if reason is not None:
-        raise RuntimeError(f'backend: {backend!r} cannot run: {reason}; or pass backend="auto"')
-    return backend
+    probability: Tensor  # float64 (B, K, P), sum over hypotheses
+    entropy: Tensor  # float64 (B, P), sum over hypotheses, in nats
+    volume: Tensor  # int64 (B, n, K), pixels decided for each class
 
 
 def philox_normal(seed: int, ids: Tensor, first: int, n: int, dim: int, *, backend: str = "auto") -> Tensor:
@@ -92,19 +70,71 @@ def decode_samples(
     """
     if output not in OUTPUTS:
         raise ValueError(f"output: got {output!r}, expected one of {', '.join(OUTPUTS)}")
-    if precision not in ("ieee", "tf32", "bf16"):
-        raise ValueError(f"precision: got {precision!r}, expected ieee, tf32 or bf16")
+    _check_precision(precision)
     chosen = select_backend(backend, base.device)
     if isinstance(latents, Tensor):
         return torch.ops.fastpunet.decode_latents(base, *decoder, latents, output, precision, chosen)
     return torch.ops.fastpunet.decode_gaussian(base, *decoder, *latents, output, precision, chosen)
 
 
+def decode_sums(
+    base: Tensor, decoder: Decoder, latents: Tensor | Gaussian, *, precision: str = "ieee", backend: str = "auto"
+) -> Sums:
+    """Sums over the same hypotheses as `decode_samples`, in memory that does not grow with n but for the volumes."""
+    _check_precision(precision)
+    chosen = select_backend(backend, base.device)
+    if isinstance(latents, Gaussian):
+        mu, sigma, ids, seed, first, n = latents
+        noise = torch.ops.fastpunet.philox_normal(seed, ids, first, n, mu.shape[1], chosen)
+        latents = torch.addcmul(mu[:, None], sigma[:, None], noise)
+    return Sums(*torch.ops.fastpunet.decode_sums(base, *decoder, latents, precision, chosen))
+
+
+def pack_labels(labels: Tensor, classes: Sequence[int], *, backend: str = "auto") -> Tensor:
+    """Bool or integer labels (..., P) to int32 (..., K, ceil(P / 32)): plane k has a bit where label == classes[k]."""
+    return torch.ops.fastpunet.pack_labels(labels, list(classes), select_backend(backend, labels.device))
+
+
+def unpack_labels(words: Tensor, pixels: int, *, backend: str = "auto") -> Tensor:
+    """int32 (..., K, words) to labels uint8 (..., pixels): the first class whose bit is set, 255 if none is.
+
+    Of a single plane, K = 1, the bit itself.
+    """
+    return torch.ops.fastpunet.unpack_labels(words, pixels, select_backend(backend, words.device))
+
+
 def pairwise_intersection(a: Tensor, b: Tensor, *, backend: str = "auto") -> Tensor:
     """Pixels that masks share: packed int32 a (B, Na, K, words), b (B, Nb, K, words) -> int32 (B, Na, Nb, K), exact."""
+    _check_pair(a, b)
+    return torch.ops.fastpunet.pairwise_intersection(a, b, select_backend(backend, a.device))
+
+
+def area(words: Tensor, *, backend: str = "auto") -> Tensor:
+    """Pixels of every mask and class: packed int32 (B, N, K, words) -> int32 (B, N, K)."""
+    return reference.area(lambda a, b: pairwise_intersection(a, b, backend=backend), words)
+
+
+def distance_sums(
+    a: Tensor, b: Tensor, weights_a: Tensor, weights_b: Tensor, empty: float, *, backend: str = "auto"
+) -> Tensor:
+    """Sums over all pairs of masks of d = 1 - (mean IoU over classes), without holding the distances.
+
+    Packed int32 a (B, Na, K, words) and b (B, Nb, K, words), weights float64 (B, Na) and (B, Nb) in [0, 1]. Returns float64
+    (B, 2): the sum of w d and the sum of w, over the pairs whose d is a number, w being the product of both weights.
+    `empty` is the IoU of two empty masks; NaN leaves the class out of the mean.
+    """
+    _check_pair(a, b)
+    return torch.ops.fastpunet.distance_sums(a, b, weights_a, weights_b, empty, select_backend(backend, a.device))
+
+
+def _check_precision(precision: str) -> None:
+    if precision not in ("ieee", "tf32", "bf16"):
+        raise ValueError(f"precision: got {precision!r}, expected ieee, tf32 or bf16")
+
+
+def _check_pair(a: Tensor, b: Tensor) -> None:
     if a.shape[0] != b.shape[0] or a.shape[2:] != b.shape[2:]:
         raise ValueError(f"b: got shape {tuple(b.shape)}, expected {tuple(a.shape)} but for the number of masks")
-    return torch.ops.fastpunet.pairwise_intersection(a, b, select_backend(backend, a.device))
 
 
 def _decoded_shape(base: Tensor, n: int, classes: int, output: str) -> tuple[tuple[int, ...], torch.dtype]:
@@ -127,6 +157,8 @@ def _philox_normal(seed: int, ids: Tensor, first: int, n: int, dim: int, backend
         from fastpunet_kernels.triton.philox import launch_philox_normal
 
         return launch_philox_normal(seed, ids, first, n, dim)
+    if backend == "native":
+        return native.launch_philox_normal(seed, ids, first, n, dim)
     return reference.philox_normal(seed, ids, first, n, dim)
 
 
@@ -151,6 +183,9 @@ def _decode_latents(
         from fastpunet_kernels.triton.decode import launch_decode
 
         return launch_decode(base, Decoder(z_weight, list(weights), list(biases)), z, out, output, precision)
+    if backend == "native":
+        with fixed_precision("ieee", base.device):
+            return native.launch_decode(base, z @ z_weight.T, weights, biases, out, output, precision)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     with fixed_precision(precision, base.device):
         layers = [w.to(dtype) for w in weights], [b.to(dtype) for b in biases]
@@ -193,7 +228,7 @@ def _decode_gaussian(
         out = _empty_decoded(base, n, weights[-1].shape[0], output)
         decoder = Decoder(z_weight, list(weights), list(biases))
         return launch_decode(base, decoder, Gaussian(mu, sigma, ids, seed, first, n), out, output, precision)
-    noise = reference.philox_normal(seed, ids, first, n, mu.shape[1])
+    noise = _philox_normal(seed, ids, first, n, mu.shape[1], backend)
     z = torch.addcmul(mu[:, None], sigma[:, None], noise)
     return _decode_latents(base, z_weight, weights, biases, z, output, precision, backend)
 
@@ -217,12 +252,78 @@ def _(
     return _empty_decoded(base, n, weights[-1].shape[0], output)
 
 
+@torch.library.custom_op("fastpunet::decode_sums", mutates_args=())
+def _decode_sums(
+    base: Tensor,
+    z_weight: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    z: Tensor,
+    precision: str,
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    if backend == "native":
+        with fixed_precision("ieee", base.device):
+            return native.launch_decode_sums(base, z @ z_weight.T, weights, biases, precision)
+
+    def logits(some: Tensor) -> Tensor:
+        return _decode_latents(base, z_weight, weights, biases, some, "logits", precision, backend)
+
+    return reference.decode_sums(logits, z, base.shape[1], weights[-1].shape[0])
+
+
+@_decode_sums.register_fake
+def _(
+    base: Tensor,
+    z_weight: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    z: Tensor,
+    precision: str,
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    images, pixels, classes = base.shape[0], base.shape[1], weights[-1].shape[0]
+    return (
+        base.new_empty((images, classes, pixels), dtype=torch.float64),
+        base.new_empty((images, pixels), dtype=torch.float64),
+        base.new_empty((images, z.shape[1], classes), dtype=torch.int64),
+    )
+
+
+@torch.library.custom_op("fastpunet::pack_labels", mutates_args=())
+def _pack_labels(labels: Tensor, classes: Sequence[int], backend: str) -> Tensor:
+    bytes_ = labels.to(torch.uint8)
+    fits = max(classes) < 256 and (labels.dtype in (torch.bool, torch.uint8) or torch.equal(bytes_, labels))
+    if backend == "native" and fits:
+        return native.launch_pack_labels(bytes_, torch.tensor(classes, dtype=torch.uint8))
+    return reference.pack_labels(labels, classes)
+
+
+@_pack_labels.register_fake
+def _(labels: Tensor, classes: Sequence[int], backend: str) -> Tensor:
+    return labels.new_empty((*labels.shape[:-1], len(classes), -(-labels.shape[-1] // WORD_BITS)), dtype=torch.int32)
+
+
+@torch.library.custom_op("fastpunet::unpack_labels", mutates_args=())
+def _unpack_labels(words: Tensor, pixels: int, backend: str) -> Tensor:
+    if backend == "native":
+        return native.launch_unpack_labels(words, pixels)
+    return reference.unpack_labels(words, pixels)
+
+
+@_unpack_labels.register_fake
+def _(words: Tensor, pixels: int, backend: str) -> Tensor:
+    return words.new_empty((*words.shape[:-2], pixels), dtype=torch.uint8)
+
+
 @torch.library.custom_op("fastpunet::pairwise_intersection", mutates_args=())
 def _pairwise_intersection(a: Tensor, b: Tensor, backend: str) -> Tensor:
     if backend == "triton":
         from fastpunet_kernels.triton.intersection import launch_pairwise_intersection
 
         return launch_pairwise_intersection(a, b)
+    if backend == "native":
+        return native.launch_pairwise_intersection(a, b)
     with fixed_precision("ieee", a.device):
         return reference.pairwise_intersection(a, b)
 
@@ -230,3 +331,19 @@ def _pairwise_intersection(a: Tensor, b: Tensor, backend: str) -> Tensor:
 @_pairwise_intersection.register_fake
 def _(a: Tensor, b: Tensor, backend: str) -> Tensor:
     return a.new_empty((a.shape[0], a.shape[1], b.shape[1], a.shape[2]))
+
+
+@torch.library.custom_op("fastpunet::distance_sums", mutates_args=())
+def _distance_sums(a: Tensor, b: Tensor, weights_a: Tensor, weights_b: Tensor, empty: float, backend: str) -> Tensor:
+    if backend == "native":
+        return native.launch_distance_sums(a, b, weights_a, weights_b, empty)
+
+    def intersection(some: Tensor, others: Tensor) -> Tensor:
+        return _pairwise_intersection(some, others, backend)
+
+    return reference.distance_sums(intersection, a, b, weights_a, weights_b, empty)
+
+
+@_distance_sums.register_fake
+def _(a: Tensor, b: Tensor, weights_a: Tensor, weights_b: Tensor, empty: float, backend: str) -> Tensor:
+    return weights_a.new_empty((a.shape[0], 2))

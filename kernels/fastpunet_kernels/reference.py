@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,8 @@ _CPU_TILE_ROWS = 24576
 _GPU_TILE_ROWS = 1 << 20
 _TILE_PIXELS = 1024
 _UNPACKED_FLOATS = 1 << 25  # 128 MiB of unpacked masks at a time
+_COMPARED = 1 << 22  # pixels x classes, or pairs x classes, compared at a time
+_LOGITS = 1 << 23  # 32 MiB of logits at a time
 
 
 def philox_4x32(counter: Sequence[Tensor], key: tuple[int, int], rounds: int = 10) -> tuple[Tensor, ...]:
@@ -71,6 +73,24 @@ def unpack_bits(words: Tensor, pixels: int) -> Tensor:
     """The inverse of `pack_bits`: int32 (..., words) to bool (..., pixels)."""
     shifts = torch.arange(WORD_BITS, device=words.device, dtype=torch.int32)
     return ((words.unsqueeze(-1) >> shifts) & 1).bool().flatten(-2)[..., :pixels]
+
+
+def pack_labels(labels: Tensor, classes: Sequence[int]) -> Tensor:
+    """Labels (..., P) to int32 (..., K, words): plane k has a bit wherever the label is classes[k]."""
+    wanted = torch.tensor(classes, device=labels.device)[:, None]
+    flat = labels.reshape(-1, 1, labels.shape[-1])
+    at_once = max(1, _COMPARED // (len(classes) * flat.shape[-1]))
+    words = torch.cat([pack_bits(some == wanted) for some in flat.split(at_once)])
+    return words.view(*labels.shape[:-1], *words.shape[1:])
+
+
+def unpack_labels(words: Tensor, pixels: int) -> Tensor:
+    """int32 (..., K, words) to labels uint8 (..., pixels): the first class set, 255 if none; for K = 1 the bit itself."""
+    planes = unpack_bits(words, pixels)
+    if words.shape[-2] == 1:
+        return planes.squeeze(-2).to(torch.uint8)
+    labels = planes.to(torch.uint8).argmax(-2).to(torch.uint8)
+    return labels.masked_fill_(~planes.any(-2), 255)
 
 
 def fcomb_logits(
@@ -137,6 +157,38 @@ def decode_samples(
     return out
 
 
+def decode_sums(
+    decode: Callable[[Tensor], Tensor], z: Tensor, pixels: int, classes: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums over the hypotheses of z (B, n, latent_dim), whose logits (B, some, K, P) `decode` computes for some of them.
+
+    Probability float64 (B, K, P), entropy float64 (B, P) in nats, and the volumes int64 (B, n, K).
+    """
+    images, n, _ = z.shape
+    probability = z.new_zeros((images, classes, pixels), dtype=torch.float64)
+    entropy = z.new_zeros((images, pixels), dtype=torch.float64)
+    volumes = []
+    for some in z.split(max(1, _LOGITS // (images * classes * pixels)), dim=1):
+        logits = decode(some)
+        probs = logits.sigmoid() if classes == 1 else logits.softmax(2)
+        entropies = torch.special.entr(probs).sum(2)
+        if classes == 1:
+            entropies += torch.special.entr(1 - probs)[:, :, 0]
+        probability += probs.sum(1, dtype=torch.float64)
+        entropy += entropies.sum(1, dtype=torch.float64)
+        volumes.append(_volumes(logits))
+    return probability, entropy, torch.cat(volumes, dim=1)
+
+
+def _volumes(logits: Tensor) -> Tensor:
+    """Pixels decided for each class: logits (B, n, K, P) to int64 (B, n, K)."""
+    if logits.shape[2] == 1:
+        return (logits > 0).sum(3)
+    labels = logits.argmax(2)
+    counts = labels.new_zeros((*labels.shape[:2], logits.shape[2]))
+    return counts.scatter_add_(2, labels, torch.ones_like(labels))
+
+
 def pairwise_intersection(a: Tensor, b: Tensor) -> Tensor:
     """|a_i and b_j| for packed a (B, Na, K, words) and b (B, Nb, K, words): int32 (B, Na, Nb, K), exact.
 
@@ -155,3 +207,34 @@ def pairwise_intersection(a: Tensor, b: Tensor) -> Tensor:
 def _planes(words: Tensor) -> Tensor:
     """Packed (B, N, K, words) to float32 0/1 (B, K, N, pixels)."""
     return unpack_bits(words, words.shape[-1] * WORD_BITS).float().transpose(1, 2)
+
+
+def distance_sums(
+    intersection: Callable[[Tensor, Tensor], Tensor],
+    a: Tensor,
+    b: Tensor,
+    weights_a: Tensor,
+    weights_b: Tensor,
+    empty: float,
+) -> Tensor:
+    """Weighted sums of d = 1 - (mean IoU over classes) for packed a (B, Na, K, words) and b (B, Nb, K, words).
+
+    float64 (B, 2): sum of w d, and sum of w, over the pairs whose d is a number; w = weights_a (B, Na) x weights_b
+    (B, Nb). `empty` is the IoU of two empty masks, NaN leaves the class out. `intersection` counts shared pixels.
+    """
+    sums = weights_a.new_zeros((a.shape[0], 2))
+    area_b = area(intersection, b)[:, None]
+    rows = max(1, _COMPARED // (a.shape[0] * b.shape[1] * b.shape[2]))
+    for some, weights in zip(a.split(rows, dim=1), weights_a.split(rows, dim=1), strict=True):
+        shared = intersection(some.contiguous(), b)
+        union = area(intersection, some)[:, :, None] + area_b - shared
+        d = 1 - (shared.double() / union).masked_fill_(union == 0, empty).nanmean(-1)
+        pairs = weights[:, :, None] * weights_b[:, None, :] * ~d.isnan()
+        sums += torch.stack([(pairs * d.nan_to_num()).sum((1, 2)), pairs.sum((1, 2))], dim=1)
+    return sums
+
+
+def area(intersection: Callable[[Tensor, Tensor], Tensor], words: Tensor) -> Tensor:
+    """Pixels per mask and class, int32 (B, N, K): what each mask shares with a mask of all pixels."""
+    every_pixel = words.new_full((words.shape[0], 1, *words.shape[2:]), -1)
+    return intersection(words.contiguous(), every_pixel)[:, :, 0]

@@ -1,0 +1,58 @@
+"""Which implementation of an op runs where, and why another cannot."""
+
+from __future__ import annotations
+
+import importlib
+import os
+
+import torch
+
+from fastpunet_kernels.native import launch
+
+BACKENDS = ("auto", "triton", "native", "reference")
+
+
+def why_unavailable(backend: str, device: torch.device) -> str | None:
+    """Why `backend` cannot run on tensors of `device`, or None if it can."""
+    if backend == "triton":
+        return _why_no_triton(device)
+    if backend == "native":
+        return _why_no_native(device)
+    return None
+
+
+def select_backend(backend: str, device: torch.device) -> str:
+    """The backend that will run: "auto" takes Triton on a GPU, native code on a CPU, and the PyTorch reference elsewhere.
+
+    Raises ValueError for an unknown name and RuntimeError, with the reason, for a backend that cannot run here.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"backend: got {backend!r}, expected one of {', '.join(BACKENDS)}")
+    if backend == "auto":
+        fast = "triton" if device.type == "cuda" else "native"
+        return fast if why_unavailable(fast, device) is None else "reference"
+    reason = why_unavailable(backend, device)
+    if reason is not None:
+        raise RuntimeError(f'backend: {backend!r} cannot run: {reason}; or pass backend="auto"')
+    return backend
+
+
+def _why_no_triton(device: torch.device) -> str | None:
+    try:
+        importlib.import_module("triton")
+    except ImportError as error:
+        return f"triton cannot be imported ({error}); install it with: pip install triton"
+    if device.type == "cuda" or os.environ.get("TRITON_INTERPRET") == "1":
+        return None
+    return f"the Triton kernels need a CUDA or ROCm device, not {device.type!r}; move model and images to a GPU"
+
+
+def _why_no_native(device: torch.device) -> str | None:
+    if device.type != "cpu":
+        return f"the native kernels need tensors on the CPU, not {device.type!r}; move model and images there"
+    if launch.WHY_MISSING is not None:
+        return (
+            f"it was not built ({launch.WHY_MISSING}); PyTorch takes its place, 3 times slower at decoding and 20 times at "
+            "IoU. Install a C++17 compiler (g++), then fastpunet again"
+        )
+    return None

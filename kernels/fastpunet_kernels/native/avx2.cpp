@@ -1,0 +1,26 @@
+// AVX2 with FMA and POPCNT: x86-64 since 2013.
+
+#include "capability.h"
+
+#ifdef FASTPUNET_X86
+
+#include <cstring>
+#include <type_traits>
+
+#include <immintrin.h>
+
+#pragma GCC target("avx2,fma,popcnt")
+#define USE_AVX2
+
+namespace fastpunet {
+namespace avx2 {
+#include "kernels.h"
+
+const Decoder ieee = decoder<Dense<Float32>>();
+}  // namespace avx2
+
+extern const Kernels avx2_kernels = {&avx2::ieee, nullptr, avx2::overlap, avx2::equal, avx2::multiply_add};
+
+}  // namespace fastpunet
+
+#endif

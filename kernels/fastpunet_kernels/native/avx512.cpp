@@ -1,0 +1,26 @@
+// AVX-512 as of Skylake-X.
+
+#include "capability.h"
+
+#ifdef FASTPUNET_X86
+
+#include <cstring>
+#include <type_traits>
+
+#include <immintrin.h>
+
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma,popcnt")
+#define USE_AVX512
+
+namespace fastpunet {
+namespace avx512 {
+#include "kernels.h"
+
+extern const Decoder ieee = decoder<Dense<Float32>>();
+}  // namespace avx512
+
+extern const Kernels avx512_kernels = {&avx512::ieee, nullptr, avx512::overlap, avx512::equal, avx512::multiply_add};
+
+}  // namespace fastpunet
+
+#endif

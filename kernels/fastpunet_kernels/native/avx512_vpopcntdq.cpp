@@ -1,0 +1,28 @@
+// AVX-512 with a population count of its own: Ice Lake.
+
+#include "capability.h"
+
+#ifdef FASTPUNET_X86
+
+#include <cstring>
+#include <type_traits>
+
+#include <immintrin.h>
+
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma,popcnt,avx512vpopcntdq")
+#define USE_AVX512
+#define USE_VPOPCNTDQ
+
+namespace fastpunet {
+namespace avx512_vpopcntdq {
+#include "kernels.h"
+
+const Decoder ieee = decoder<Dense<Float32>>();
+}  // namespace avx512_vpopcntdq
+
+extern const Kernels avx512_vpopcntdq_kernels = {&avx512_vpopcntdq::ieee, nullptr, avx512_vpopcntdq::overlap, avx512_vpopcntdq::equal,
+                                                avx512_vpopcntdq::multiply_add};
+
+}  // namespace fastpunet
+
+#endif

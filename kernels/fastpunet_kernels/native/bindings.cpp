@@ -1,0 +1,200 @@
+// The ops for Python. Arrays must be C-contiguous and of the very dtype; the Python side sees to that, and to shapes.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "capability.h"
+#include "ops.h"
+
+namespace py = pybind11;
+using namespace fastpunet;
+
+namespace {
+
+template <class T>
+using Array = py::array_t<T, py::array::c_style>;
+
+void check(bool fits, const char* what) {
+    if (!fits) throw std::invalid_argument(what);
+}
+
+const Kernels& kernels_at(int capability) {
+    check(0 <= capability && capability <= detect_capability(), "capability: this processor has no such instructions");
+    return kernels_of(capability);
+}
+
+Masks masks_of(const Array<int32_t>& words) {
+    check(words.ndim() == 4, "words: expected (images, masks, classes, words)");
+    return {reinterpret_cast<const uint32_t*>(words.data()), words.shape(0), words.shape(1), int(words.shape(2)),
+            words.shape(3)};
+}
+
+struct JobArrays {
+    Job job = {};
+    std::vector<Layer> layers;
+
+    JobArrays(const Array<float>& base, const Array<float>& offset, const std::vector<Array<float>>& weights,
+              const std::vector<Array<float>>& biases) {
+        check(base.ndim() == 3 && offset.ndim() == 3 && base.shape(0) == offset.shape(0) && base.shape(2) == offset.shape(2),
+              "offset: expected (images, n, width) for base (images, pixels, width)");
+        check(!weights.empty() && weights.size() == biases.size(), "weights: expected as many as biases, at least one");
+        job.base = base.data();
+        job.offset = offset.data();
+        job.images = base.shape(0);
+        job.pixels = base.shape(1);
+        job.n = offset.shape(1);
+        job.width = int(base.shape(2));
+        int channels = job.width;
+        for (size_t l = 0; l < weights.size(); l++) {
+            check(weights[l].ndim() == 2 && weights[l].shape(1) == channels && biases[l].ndim() == 1 &&
+                      biases[l].shape(0) == weights[l].shape(0),
+                  "weights: expected (out, in), in being the previous layer's out, and biases (out,)");
+            channels = int(weights[l].shape(0));
+            layers.push_back({weights[l].data(), biases[l].data(), channels, int(weights[l].shape(1))});
+        }
+        job.layers = layers.data();
+        job.depth = int(layers.size());
+        job.classes = channels;
+    }
+};
+
+const Decoder& decoder_of(const Kernels& kernels, const std::string& precision) {
+    check(precision == "ieee" || precision == "bf16", "precision: expected ieee or bf16");
+    return precision == "bf16" && kernels.bf16 ? *kernels.bf16 : *kernels.ieee;
+}
+
+void decode_to(const Array<float>& base, const Array<float>& offset, const std::vector<Array<float>>& weights,
+               const std::vector<Array<float>>& biases, py::array out, const std::string& output,
+               const std::string& precision, int capability, int threads) {
+    JobArrays arrays(base, offset, weights, biases);
+    Job& job = arrays.job;
+    const int64_t rows = job.images * job.n;
+    int64_t bytes = rows * job.classes * job.pixels * 4;
+    if (output == "labels") job.output = Output::labels, bytes = rows * job.pixels;
+    else if (output == "logits") job.output = Output::logits;
+    else if (output == "probs") job.output = Output::probs;
+    else if (output == "bits") job.output = Output::bits, bytes = rows * job.classes * ((job.pixels + 31) / 32) * 4;
+    else throw std::invalid_argument("output: expected labels, logits, probs or bits");
+    check(out.nbytes() == bytes && (out.flags() & py::array::c_style), "out: got another size than the output has");
+    job.out = out.mutable_data();
+    const Decoder& decoder = decoder_of(kernels_at(capability), precision);
+    py::gil_scoped_release release;
+    decode(job, decoder, threads);
+}
+
+void decode_sums(const Array<float>& base, const Array<float>& offset, const std::vector<Array<float>>& weights,
+                 const std::vector<Array<float>>& biases, Array<double> probability, Array<double> entropy,
+                 Array<int64_t> volume, const std::string& precision, int capability, int threads) {
+    JobArrays arrays(base, offset, weights, biases);
+    Job& job = arrays.job;
+    check(probability.size() == job.images * job.classes * job.pixels && entropy.size() == job.images * job.pixels &&
+              volume.size() == job.images * job.n * job.classes,
+          "probability, entropy, volume: got other sizes than the sums have");
+    job.output = Output::sums;
+    job.probability = probability.mutable_data();
+    job.entropy = entropy.mutable_data();
+    job.volume = volume.mutable_data();
+    const Decoder& decoder = decoder_of(kernels_at(capability), precision);
+    py::gil_scoped_release release;
+    decode(job, decoder, threads);
+}
+
+void check_pairs(const Masks& a, const Masks& b) {
+    check(a.images == b.images && a.classes == b.classes && a.per_plane == b.per_plane,
+          "b: expected the images, classes and words of a");
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_kernels, module) {
+    module.doc() = "fastpunet's kernels for the CPU; see reference.py for what they mean.";
+    module.attr("CAPABILITIES") = py::cast(std::vector<std::string>(std::begin(CAPABILITIES), std::end(CAPABILITIES)));
+#ifdef _OPENMP
+    module.attr("OPENMP") = true;
+#else
+    module.attr("OPENMP") = false;
+#endif
+    module.def("detect_capability", &detect_capability);
+    module.def("decode", &decode_to, py::arg("base").noconvert(), py::arg("offset").noconvert(), py::arg("weights"),
+               py::arg("biases"), py::arg("out").noconvert(), py::arg("output"), py::arg("precision"),
+               py::arg("capability"), py::arg("threads"));
+    module.def("decode_sums", &decode_sums, py::arg("base").noconvert(), py::arg("offset").noconvert(), py::arg("weights"),
+               py::arg("biases"), py::arg("probability").noconvert(), py::arg("entropy").noconvert(),
+               py::arg("volume").noconvert(), py::arg("precision"), py::arg("capability"), py::arg("threads"));
+    module.def(
+        "pairwise_intersection",
+        [](const Array<int32_t>& a, const Array<int32_t>& b, Array<int32_t> out, int capability, int threads) {
+            const Masks left = masks_of(a), right = masks_of(b);
+            check_pairs(left, right);
+            check(out.size() == left.images * left.count * right.count * left.classes, "out: got another size");
+            const Kernels& kernels = kernels_at(capability);
+            int32_t* counts = out.mutable_data();
+            py::gil_scoped_release release;
+            pairwise_intersection(left, right, kernels, threads, counts);
+        },
+        py::arg("a").noconvert(), py::arg("b").noconvert(), py::arg("out").noconvert(), py::arg("capability"),
+        py::arg("threads"));
+    module.def(
+        "distance_sums",
+        [](const Array<int32_t>& a, const Array<int32_t>& b, const Array<double>& weights_a, const Array<double>& weights_b,
+           double empty, Array<double> out, int capability, int threads) {
+            const Masks left = masks_of(a), right = masks_of(b);
+            check_pairs(left, right);
+            check(weights_a.size() == left.images * left.count && weights_b.size() == right.images * right.count &&
+                      out.size() == 2 * left.images,
+                  "weights: expected one for each mask; out: two for each image");
+            const Kernels& kernels = kernels_at(capability);
+            double* sums = out.mutable_data();
+            py::gil_scoped_release release;
+            distance_sums(left, right, weights_a.data(), weights_b.data(), empty, kernels, threads, sums);
+        },
+        py::arg("a").noconvert(), py::arg("b").noconvert(), py::arg("weights_a").noconvert(),
+        py::arg("weights_b").noconvert(), py::arg("empty"), py::arg("out").noconvert(), py::arg("capability"),
+        py::arg("threads"));
+    module.def(
+        "philox_normal",
+        [](uint64_t seed, const Array<int64_t>& ids, int64_t first, int64_t n, int dim, Array<float> out, int threads) {
+            check(n >= 0 && dim >= 0 && out.size() == ids.size() * n * dim, "out: got another size than ids x n x dim");
+            float* normals = out.mutable_data();
+            py::gil_scoped_release release;
+            philox_normal(seed, ids.data(), ids.size(), first, n, dim, threads, normals);
+        },
+        py::arg("seed"), py::arg("ids").noconvert(), py::arg("first"), py::arg("n"), py::arg("dim"),
+        py::arg("out").noconvert(), py::arg("threads"));
+    module.def(
+        "pack_labels",
+        [](const Array<uint8_t>& labels, const Array<uint8_t>& wanted, Array<int32_t> out, int capability, int threads) {
+            check(labels.ndim() == 2 && wanted.ndim() == 1, "labels: expected (masks, pixels); wanted: (classes,)");
+            const int64_t count = labels.shape(0), pixels = labels.shape(1), words = (pixels + 31) / 32;
+            check(out.size() == count * wanted.size() * words, "out: got another size than masks x classes x words");
+            const Kernels& kernels = kernels_at(capability);
+            uint32_t* packed = reinterpret_cast<uint32_t*>(out.mutable_data());
+            py::gil_scoped_release release;
+            pack_labels(labels.data(), count, pixels, wanted.data(), int(wanted.size()), kernels, threads, packed);
+        },
+        py::arg("labels").noconvert(), py::arg("wanted").noconvert(), py::arg("out").noconvert(), py::arg("capability"),
+        py::arg("threads"));
+    module.def(
+        "unpack_labels",
+        [](const Array<int32_t>& words, Array<uint8_t> out, int threads) {
+            check(words.ndim() == 3 && out.ndim() == 2, "words: expected (masks, classes, words); out: (masks, pixels)");
+            const int64_t count = words.shape(0), pixels = out.shape(1);
+            check(out.shape(0) == count && words.shape(2) == (pixels + 31) / 32, "out: got another size than the words");
+            uint8_t* labels = out.mutable_data();
+            py::gil_scoped_release release;
+            unpack_labels(reinterpret_cast<const uint32_t*>(words.data()), count, int(words.shape(1)), pixels, threads, labels);
+        },
+        py::arg("words").noconvert(), py::arg("out").noconvert(), py::arg("threads"));
+    module.def(
+        "multiply_add_rate",
+        [](int capability, int threads, double seconds) {
+            const Kernels& kernels = kernels_at(capability);
+            py::gil_scoped_release release;
+            return multiply_add_rate(kernels, threads, seconds);
+        },
+        py::arg("capability"), py::arg("threads"), py::arg("seconds"));
+}

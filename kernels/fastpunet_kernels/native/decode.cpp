@@ -1,0 +1,26 @@
+#include "ops.h"
+#include "parallel.h"
+
+namespace fastpunet {
+
+void decode(const Job& job, const Decoder& decoder, int threads) {
+    const int64_t blocks = (job.pixels + decoder.block - 1) / decoder.block, all = job.images * blocks;
+    double multiply_adds = 0;
+    for (int l = 0; l < job.depth; l++) multiply_adds += double(job.layers[l].in) * job.layers[l].out;
+    threads = worthwhile(threads, double(job.images * job.n * job.pixels) * multiply_adds / 20);
+
+    const auto packed = zeroed(decoder.packed_bytes(job));
+    decoder.pack(job, packed.get());
+    const size_t each = (decoder.scratch_bytes(job) + 4096) / 64 * 64;  // threads do not share a page
+    const auto scratch = zeroed(each * size_t(threads));
+#pragma omp parallel num_threads(threads)
+    {
+        char* own = scratch.get() + each * size_t(thread_number());
+        decoder.enter();
+#pragma omp for schedule(guided)
+        for (int64_t i = 0; i < all; i++) decoder.run(job, packed.get(), own, i / blocks, i % blocks * decoder.block);
+        decoder.leave();
+    }
+}
+
+}  // namespace fastpunet

@@ -1,0 +1,85 @@
+// Decodes one block of pixels for all hypotheses: lanes are pixels, activations stay in the first-level cache, weights
+// are broadcast. `Dense` says how a layer is computed and how its input is stored.
+
+#include "finish.h"
+
+// Channels [0, width) of `count` pixel-major rows as channel-major rows of BLOCK pixels, zero beyond `count`.
+INLINE void transpose(const float* rows, int count, int width, float* block) {
+    for (int c = 0; c < width; c++)
+        for (int i = 0; i < BLOCK; i++) block[c * BLOCK + i] = i < count ? rows[int64_t(i) * width + c] : 0.0f;
+}
+
+template <class Dense>
+struct Decode {
+    struct Scratch {
+        size_t base, ping, pong, logits, probability, entropy, end;
+
+        explicit Scratch(const Job& job) {
+            int widest = job.width;
+            for (int l = 0; l + 1 < job.depth; l++) widest = job.layers[l].out > widest ? job.layers[l].out : widest;
+            const size_t classes = size_t(job.classes + 15) / 16 * 16, plane = sizeof(double) * BLOCK;
+            base = 0;
+            ping = base + aligned(4 * size_t(job.width) * BLOCK);
+            pong = ping + aligned(Dense::activation_bytes(widest));
+            logits = pong + aligned(Dense::activation_bytes(widest));
+            probability = logits + aligned(4 * classes * BLOCK);
+            entropy = probability + aligned(plane * size_t(job.classes));
+            end = entropy + aligned(plane);
+        }
+    };
+
+    static size_t scratch_bytes(const Job& job) { return Scratch(job).end; }
+
+    static size_t packed_bytes(const Job& job) {
+        size_t bytes = 0;
+        for (int l = 0; l < job.depth; l++) bytes += aligned(Dense::packed_bytes(job.layers[l]));
+        return bytes;
+    }
+
+    static void pack(const Job& job, void* packed) {
+        char* next = static_cast<char*>(packed);
+        for (int l = 0; l < job.depth; l++) {
+            Dense::pack(job.layers[l], next);
+            next += aligned(Dense::packed_bytes(job.layers[l]));
+        }
+    }
+
+    static void run(const Job& job, const void* packed, void* scratch, int64_t image, int64_t first) {
+        const Scratch at(job);
+        char* memory = static_cast<char*>(scratch);
+        float* base = reinterpret_cast<float*>(memory + at.base);
+        float* logits = reinterpret_cast<float*>(memory + at.logits);
+        const Sums sums{reinterpret_cast<double*>(memory + at.probability), reinterpret_cast<double*>(memory + at.entropy)};
+        const int64_t left = job.pixels - first;
+        const Block block{image, first, int(left < BLOCK ? left : BLOCK)};
+
+        transpose(job.base + (image * job.pixels + first) * job.width, block.count, job.width, base);
+        memset(memory + at.probability, 0, at.end - at.probability);
+        for (int64_t k = 0; k < job.n; k++) {
+            char *in = memory + at.ping, *out = memory + at.pong;
+            Dense::first(base, job.offset + (image * job.n + k) * job.width, job.width, in);
+            const char* weights = static_cast<const char*>(packed);
+            for (int l = 0; l + 1 < job.depth; l++) {
+                Dense::hidden(job.layers[l], weights, in, out);
+                weights += aligned(Dense::packed_bytes(job.layers[l]));
+                char* swap = in;
+                in = out;
+                out = swap;
+            }
+            Dense::last(job.layers[job.depth - 1], weights, in, logits);
+            finish(job, block, k, logits, sums);
+        }
+        if (job.output == Output::sums) {
+            for (int c = 0; c < job.classes; c++)
+                memcpy(job.probability + (image * job.classes + c) * job.pixels + first, sums.probability + c * BLOCK,
+                       sizeof(double) * size_t(block.count));
+            memcpy(job.entropy + image * job.pixels + first, sums.entropy, sizeof(double) * size_t(block.count));
+        }
+    }
+};
+
+template <class Dense>
+Decoder decoder() {
+    typedef Decode<Dense> D;
+    return {BLOCK, D::packed_bytes, D::pack, D::scratch_bytes, D::run, Dense::enter, Dense::leave};
+}

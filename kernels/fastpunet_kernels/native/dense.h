@@ -1,0 +1,109 @@
+// A layer on vector registers. A register tile is TILE output channels by one block of pixels. Activations are rows of
+// BLOCK units; Number says what a unit is: one channel in float32, or a pair of channels in bfloat16.
+// Packed: biases, then weights tile by tile, (rows, TILE) units each, padded with zeros; one lone channel is not padded.
+
+template <class Number>
+struct Dense {
+    typedef typename Number::unit unit;
+    static constexpr int VECS = BLOCK / LANES;
+
+    static void enter() {}
+    static void leave() {}
+
+    static int rows(int channels) { return (channels + Number::PER_UNIT - 1) / Number::PER_UNIT; }
+    static int padded(int out) { return out == 1 ? 1 : (out + TILE - 1) / TILE * TILE; }
+    static size_t activation_bytes(int channels) { return sizeof(unit) * size_t(rows(channels + TILE)) * BLOCK; }
+    static size_t packed_bytes(const Layer& layer) { return 4 * size_t(padded(layer.out)) * size_t(rows(layer.in) + 1); }
+
+    static void pack(const Layer& layer, void* packed) {
+        float* bias = static_cast<float*>(packed);
+        unit* weight = reinterpret_cast<unit*>(bias + padded(layer.out));
+        const int tile = layer.out == 1 ? 1 : TILE;
+        for (int c = 0; c < padded(layer.out); c++) {
+            const bool real = c < layer.out;
+            bias[c] = real ? layer.bias[c] : 0.0f;
+            for (int r = 0; r < rows(layer.in); r++) {
+                const int i = r * Number::PER_UNIT;
+                float w[2] = {};
+                for (int j = 0; real && j < Number::PER_UNIT && i + j < layer.in; j++)
+                    w[j] = layer.weight[int64_t(c) * layer.in + i + j];
+                weight[int64_t(c / tile) * tile * rows(layer.in) + r * tile + c % tile] = Number::weight(w);
+            }
+        }
+    }
+
+    INLINE void first(const float* base, const float* offset, int width, void* act) {
+        Number::first(base, offset, width, static_cast<unit*>(act));
+    }
+
+    INLINE void hidden(const Layer& layer, const void* packed, const void* in, void* out) {
+        for_tiles(layer, packed, in, [out](int c, auto& sums) { Number::keep(sums, c, static_cast<unit*>(out)); });
+    }
+
+    INLINE void last(const Layer& layer, const void* packed, const void* in, float* logits) {
+        for_tiles(layer, packed, in, [logits](int first, auto& sums) {
+            int c = first;
+            for (auto& channel : sums) {
+#pragma GCC unroll 8
+                for (int v = 0; v < VECS; v++) store(logits + c * BLOCK + v * LANES, channel[v]);
+                c++;
+            }
+        });
+    }
+
+    template <class Use>
+    INLINE void for_tiles(const Layer& layer, const void* packed, const void* in, Use use) {
+        const float* bias = static_cast<const float*>(packed);
+        const unit* weight = reinterpret_cast<const unit*>(bias + padded(layer.out));
+        const unit* act = static_cast<const unit*>(in);
+        if (layer.out == 1) return tile<1>(act, rows(layer.in), weight, bias, 0, use);
+        for (int c = 0; c < padded(layer.out); c += TILE)
+            tile<TILE>(act, rows(layer.in), weight + int64_t(c) * rows(layer.in), bias, c, use);
+    }
+
+    template <int COUNT, class Use>
+    INLINE void tile(const unit* in, int rows, const unit* weight, const float* bias, int first, Use use) {
+        vec sums[COUNT][VECS];
+#pragma GCC unroll 16
+        for (int c = 0; c < COUNT; c++)
+#pragma GCC unroll 8
+            for (int v = 0; v < VECS; v++) sums[c][v] = broadcast(bias[first + c]);
+#pragma GCC unroll 2
+        for (int r = 0; r < rows; r++) {
+            typename Number::units x[VECS];
+#pragma GCC unroll 8
+            for (int v = 0; v < VECS; v++) x[v] = Number::load_units(in + r * BLOCK + v * LANES);
+#pragma GCC unroll 16
+            for (int c = 0; c < COUNT; c++)
+#pragma GCC unroll 8
+                for (int v = 0; v < VECS; v++)
+                    sums[c][v] = Number::multiply_add(sums[c][v], weight[r * COUNT + c], x[v]);
+        }
+        use(first, sums);
+    }
+};
+
+struct Float32 {
+    typedef float unit;
+    typedef vec units;
+    static constexpr int PER_UNIT = 1;
+
+    static float weight(const float* w) { return w[0]; }
+    INLINE vec load_units(const float* p) { return load(p); }
+    INLINE vec multiply_add(vec sum, float w, vec x) { return sum + broadcast(w) * x; }
+
+    INLINE void first(const float* base, const float* offset, int width, float* act) {
+        for (int c = 0; c < width; c++)
+#pragma GCC unroll 8
+            for (int v = 0; v < BLOCK; v += LANES)
+                store(act + c * BLOCK + v, relu(load(base + c * BLOCK + v) + broadcast(offset[c])));
+    }
+
+    template <int COUNT, int VECS>
+    INLINE void keep(vec (&sums)[COUNT][VECS], int first, float* act) {
+#pragma GCC unroll 16
+        for (int c = 0; c < COUNT; c++)
+#pragma GCC unroll 8
+            for (int v = 0; v < VECS; v++) store(act + (first + c) * BLOCK + v * LANES, relu(sums[c][v]));
+    }
+};

@@ -1,0 +1,55 @@
+// What the kernels are asked to do, in plain pointers. Every array is C-contiguous and belongs to the caller.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace fastpunet {
+
+enum class Output { labels, logits, probs, bits, sums };
+
+struct Layer {
+    const float* weight;  // (out, in)
+    const float* bias;    // (out,)
+    int out, in;
+};
+
+// f_comb after its split first layer: hypothesis k of image b is layers(relu(base[b, p] + offset[b, k])).
+struct Job {
+    const float* base;    // (images, pixels, width), Wf f + b1
+    const float* offset;  // (images, n, width), Wz z
+    const Layer* layers;  // `depth` of them; the last one has `classes` outputs
+    int depth, width, classes;
+    int64_t images, n, pixels;
+    Output output;
+    void* out;            // labels, logits, probs or bits; bits are zero on entry
+    double* probability;  // sums: (images, classes, pixels)
+    double* entropy;      // sums: (images, pixels), nats
+    int64_t* volume;      // sums: (images, n, classes), zero on entry
+};
+
+// One instruction set's way through a Job. `pack` lays the weights out as `run` wants them; `run` decodes one block of
+// `block` pixels, all hypotheses. Packed weights and scratch memory are aligned to 64 bytes; scratch is zero at first.
+struct Decoder {
+    int block;
+    size_t (*packed_bytes)(const Job&);
+    void (*pack)(const Job&, void* packed);
+    size_t (*scratch_bytes)(const Job&);
+    void (*run)(const Job&, const void* packed, void* scratch, int64_t image, int64_t first);
+    void (*enter)();  // on each thread before its first block, and after its last
+    void (*leave)();
+};
+
+// What one instruction set offers.
+struct Kernels {
+    const Decoder* ieee;
+    const Decoder* bf16;
+    // shared[4 * i + j] = popcount(a[i] & b[j]) for four by four masks of `words` words.
+    void (*overlap)(const uint32_t* const a[4], const uint32_t* const b[4], int64_t words, int32_t shared[16]);
+    // Bit i is set where labels[i] == wanted, for 32 labels.
+    uint32_t (*equal)(const uint8_t* labels, uint8_t wanted);
+    // Runs nothing but multiply-adds and returns how many floating-point operations these were.
+    double (*multiply_add)(int64_t rounds);
+};
+
+}  // namespace fastpunet

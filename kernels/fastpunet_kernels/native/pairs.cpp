@@ -1,0 +1,141 @@
+// All pairs of masks, in square tiles that stay in the second-level cache; a set with itself in half of them.
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "ops.h"
+#include "parallel.h"
+
+namespace fastpunet {
+
+namespace {
+
+constexpr int64_t TILE_BYTES = 128 << 10;
+
+// Four by four pairs of one image, from (i, j) on; those beyond the last mask repeat it.
+struct Pairs {
+    int64_t image, i, j;
+    int rows, columns;       // that exist
+    const int32_t* shared;   // (classes, 4, 4)
+};
+
+// Calls use(tile, pairs) for all pairs of all images, or for those with j >= i - 3 if a is b. Returns the tiles.
+template <class Use>
+int64_t for_pairs(const Masks& a, const Masks& b, bool symmetric, const Kernels& kernels, int threads, Use use) {
+    const int64_t plane = a.per_plane, mask = plane * a.classes, bytes = 4 * std::max<int64_t>(mask, 1);
+    const int64_t edge = std::max<int64_t>(1, std::min<int64_t>(16, TILE_BYTES / bytes / 4)) * 4;
+    const int64_t down = (a.count + edge - 1) / edge, across = (b.count + edge - 1) / edge, tiles = a.images * down * across;
+    threads = worthwhile(threads, double(a.images * a.count) * double(b.count * mask) / (symmetric ? 32 : 16));
+    std::vector<int32_t> memory(size_t(threads) * 16 * size_t(a.classes));
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+    for (int64_t tile = 0; tile < tiles; tile++) {
+        const int64_t image = tile / (down * across), top = tile / across % down * edge, left = tile % across * edge;
+        if (symmetric && left < top) continue;
+        int32_t* shared = memory.data() + size_t(thread_number()) * 16 * size_t(a.classes);
+        for (int64_t i = top; i < std::min(top + edge, a.count); i += 4) {
+            for (int64_t j = symmetric ? std::max(i, left) : left; j < std::min(left + edge, b.count); j += 4) {
+                const uint32_t *x[4], *y[4];
+                for (int k = 0; k < a.classes; k++) {
+                    for (int r = 0; r < 4; r++) {
+                        x[r] = a.words + (image * a.count + std::min(i + r, a.count - 1)) * mask + k * plane;
+                        y[r] = b.words + (image * b.count + std::min(j + r, b.count - 1)) * mask + k * plane;
+                    }
+                    kernels.overlap(x, y, plane, shared + 16 * k);
+                }
+                const int rows = int(std::min<int64_t>(4, a.count - i)), columns = int(std::min<int64_t>(4, b.count - j));
+                use(tile, Pairs{image, i, j, rows, columns, shared});
+            }
+        }
+    }
+    return tiles;
+}
+
+// Pixels of each mask and class: (images, count, classes).
+std::vector<int32_t> areas(const Masks& masks, const Kernels& kernels) {
+    const int64_t planes = masks.images * masks.count * masks.classes;
+    std::vector<int32_t> out(static_cast<size_t>(planes));
+    for (int64_t p = 0; p < planes; p += 4) {
+        const uint32_t* x[4];
+        for (int r = 0; r < 4; r++) x[r] = masks.words + std::min(p + r, planes - 1) * masks.per_plane;
+        int32_t shared[16];
+        kernels.overlap(x, x, masks.per_plane, shared);
+        for (int r = 0; r < 4 && p + r < planes; r++) out[size_t(p + r)] = shared[5 * r];
+    }
+    return out;
+}
+
+// A sum in units of 2^-50: whole numbers, so that neither the order of the pairs nor the half of them that is left out of
+// a symmetric set changes the result. Terms lie in [0, 1].
+struct ExactSum {
+    __extension__ typedef __int128 Wide;
+    Wide units = 0;
+
+    void add(double term, int times) { units += int64_t(term * 0x1p50 + 0.5) * times; }
+    void add(const ExactSum& other) { units += other.units; }
+    double value() const { return double(units) * 0x1p-50; }
+};
+
+}  // namespace
+
+void pairwise_intersection(const Masks& a, const Masks& b, const Kernels& kernels, int threads, int32_t* out) {
+    const bool symmetric = a.words == b.words && a.count == b.count;
+    for_pairs(a, b, symmetric, kernels, threads, [&](int64_t, const Pairs& pairs) {
+        const int64_t row = b.count * a.classes;
+        int32_t* image = out + pairs.image * a.count * row;
+        for (int r = 0; r < pairs.rows; r++)
+            for (int c = 0; c < pairs.columns; c++)
+                for (int k = 0; k < a.classes; k++) {
+                    const int32_t shared = pairs.shared[16 * k + 4 * r + c];
+                    image[(pairs.i + r) * row + (pairs.j + c) * a.classes + k] = shared;
+                    if (symmetric) image[(pairs.j + c) * row + (pairs.i + r) * a.classes + k] = shared;
+                }
+    });
+}
+
+void distance_sums(const Masks& a, const Masks& b, const double* weights_a, const double* weights_b, double empty,
+                   const Kernels& kernels, int threads, double* out) {
+    const bool symmetric = a.words == b.words && a.count == b.count && weights_a == weights_b;
+    const std::vector<int32_t> area_a = areas(a, kernels), area_b = symmetric ? std::vector<int32_t>() : areas(b, kernels);
+    const int32_t *left = area_a.data(), *right = symmetric ? left : area_b.data();
+    const int classes = a.classes;
+    struct Sums {
+        int64_t image = 0;
+        ExactSum distance, weight;
+    };
+    std::vector<Sums> tiles(static_cast<size_t>(a.images * ((a.count + 3) / 4) * ((b.count + 3) / 4)));
+    for_pairs(a, b, symmetric, kernels, threads, [&](int64_t tile, const Pairs& pairs) {
+        Sums& sums = tiles[size_t(tile)];
+        sums.image = pairs.image;
+        for (int r = 0; r < pairs.rows; r++)
+            for (int c = 0; c < pairs.columns; c++) {
+                const int64_t i = pairs.i + r, j = pairs.j + c;
+                if (symmetric && j < i) continue;
+                const int64_t row = pairs.image * a.count + i, column = pairs.image * b.count + j;
+                double iou = 0;
+                int counted = 0;
+                for (int k = 0; k < classes; k++) {
+                    const int32_t shared = pairs.shared[16 * k + 4 * r + c];
+                    const int32_t either = left[row * classes + k] + right[column * classes + k] - shared;
+                    if (either == 0 && std::isnan(empty)) continue;
+                    iou += either == 0 ? empty : double(shared) / either;
+                    counted++;
+                }
+                if (counted == 0) continue;
+                const double weight = weights_a[row] * weights_b[column];
+                const int times = symmetric && i != j ? 2 : 1;
+                sums.distance.add(weight * (1 - iou / counted), times);
+                sums.weight.add(weight, times);
+            }
+    });
+    std::vector<Sums> images(static_cast<size_t>(a.images));
+    for (const Sums& sums : tiles) {
+        images[size_t(sums.image)].distance.add(sums.distance);
+        images[size_t(sums.image)].weight.add(sums.weight);
+    }
+    for (int64_t i = 0; i < a.images; i++) {
+        out[2 * i] = images[size_t(i)].distance.value();
+        out[2 * i + 1] = images[size_t(i)].weight.value();
+    }
+}
+
+}  // namespace fastpunet

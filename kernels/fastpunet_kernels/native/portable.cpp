@@ -1,0 +1,17 @@
+// For every processor: vectors are whatever the compiler's baseline offers (SSE2 on x86-64, NEON on arm64).
+
+#include "capability.h"
+
+#include <cstring>
+#include <type_traits>
+
+namespace fastpunet {
+namespace portable {
+#include "kernels.h"
+
+const Decoder ieee = decoder<Dense<Float32>>();
+}  // namespace portable
+
+extern const Kernels portable_kernels = {&portable::ieee, nullptr, portable::overlap, portable::equal, portable::multiply_add};
+
+}  // namespace fastpunet
