@@ -19,7 +19,7 @@ native = Pybind11Extension(
     sorted(str(path) for path in Path(NATIVE).glob("*.cpp")),
     depends=sorted(str(path) for path in Path(NATIVE).glob("*.h")),
     cxx_std=17,
-    extra_compile_args=["-O3", "-fopenmp", "-Wno-psabi"],
+    extra_compile_args=["-O3", "-fopenmp", "-Wno-psabi", "-Wno-uninitialized", "-Wno-maybe-uninitialized"],
     extra_link_args=["-fopenmp"],
     optional=True,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.benchmark import Timer
 
+from fastpunet.encoder import CompiledEncoder, encode
 from fastpunet.latents import HYPOTHESIS_LIMIT, check_ids, check_seed
 from fastpunet.masks import PackedMasks
 from fastpunet.models import foreign
@@ -85,7 +88,7 @@ def sample(
 
 
 class Sampler:
-    """A model, a precision and a backend, to be used over and over. Weights are read at each call, never copied.
+    """A model, a precision and a backend, to be used over and over. The model's weights are those of each call.
 
     Arguments as in `sample`.
     """
@@ -98,6 +101,7 @@ class Sampler:
             raise ValueError(f'precision: "tf32" needs an NVIDIA GPU, the model is on {self.device}; take "ieee"')
         select_backend(backend, self.device)
         self._precision, self.backend = precision, backend
+        self._compiled: dict[tuple[torch.Size, str], CompiledEncoder] = {}
 
     @property
     def _parameter(self) -> Tensor:
@@ -146,11 +150,41 @@ class Sampler:
         self.check_images(images)
         return self._encode(images)
 
-    @torch.no_grad()
+    def tune(self, images: Tensor) -> dict[str, float]:
+        """Compile the encoder for images of this shape, and use that from now on if it proves faster. Optional.
+
+        Returns seconds: "compilation" once, then "eager" and "compiled" a pass. Compilation takes 5 to 30 seconds and a
+        C++ compiler; results change by rounding, within the sampler's precision. New weights end its use.
+        Raises RuntimeError where PyTorch cannot compile the model.
+        """
+        self.check_images(images)
+        key, encoder = (images.shape, self.precision), CompiledEncoder(self.model)
+        start = time.perf_counter()
+        try:
+            self._pass(encoder, images)
+        except Exception as error:
+            raise RuntimeError(
+                f"tune: PyTorch could not compile the encoder: {error}\nInstall a C++ compiler (g++), or do without"
+            ) from error
+        seconds = {"compilation": time.perf_counter() - start}
+        for name, form in (("eager", partial(encode, self.model)), ("compiled", encoder)):
+            timer = Timer("run()", globals={"run": partial(self._pass, form, images)}, num_threads=torch.get_num_threads())
+            seconds[name] = timer.blocked_autorange(min_run_time=0.5).median
+        if seconds["compiled"] < seconds["eager"]:
+            self._compiled[key] = encoder
+        return seconds
+
     def _encode(self, images: Tensor) -> Encoding:
+        key = (images.shape, self.precision)
+        if key in self._compiled and not self._compiled[key].is_current():
+            del self._compiled[key]
+        return self._pass(self._compiled.get(key, partial(encode, self.model)), images)
+
+    @torch.no_grad()
+    def _pass(self, form: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]], images: Tensor) -> Encoding:
         bf16 = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=False)
         with fixed_precision(self.precision, self.device), bf16, foreign.undisturbed(self.model):
-            features, mu, sigma = foreign.encode(self.model, images.to(self._parameter.dtype))
+            features, mu, sigma = form(images.to(self._parameter.dtype))
             return Encoding(features.float(), mu.float().contiguous(), sigma.float().contiguous())
 
     def draw(

@@ -103,20 +103,13 @@ def fcomb_logits(
     """
     n, pixels = offset.shape[0], base.shape[0]
     hidden = scratch[0][: n * pixels]
-    _add_relu(base, offset[:, None], out=hidden.unflatten(0, (n, pixels)))
+    torch.add(base, offset[:, None], out=hidden.unflatten(0, (n, pixels)))
+    hidden.relu_()
     for weight, bias, following in zip(weights[:-1], biases[:-1], scratch[1:], strict=True):
         hidden = torch.mm(hidden, weight.T, out=following[: n * pixels])
-        _add_relu(hidden, bias, out=hidden)
+        hidden.add_(bias).relu_()
     logits = torch.addmm(biases[-1], hidden, weights[-1].T)
     return logits.float().unflatten(0, (n, pixels))
-
-
-def _add_relu(x: Tensor, y: Tensor, out: Tensor) -> None:
-    """relu(x + y) into `out`; for float32 on the CPU in one pass, for which ATen has a fused form."""
-    if out.device.type == "cpu" and out.dtype == x.dtype == torch.float32 and hasattr(torch.ops.aten, "_add_relu"):
-        torch.ops.aten._add_relu.out(x, y, out=out)
-    else:
-        torch.add(x, y, out=out).relu_()
 
 
 def finish(logits: Tensor, output: str) -> Tensor:

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# The tests of the native kernels under the address and undefined-behaviour sanitizers, on a build of their own in a
+# temporary folder: tests/sanitize.sh [PYTHON]. Needs g++ and the tests' packages; takes about two minutes.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=$(command -v "${1:-.venv/bin/python}")
+build=$(mktemp -d)
+trap 'rm -rf "$build"' EXIT
+cp -r setup.py pyproject.toml README.md kernels fastpunet tests "$build"
+rm -f "$build"/kernels/fastpunet_kernels/native/*.so
+
+cd "$build"
+flags="-fsanitize=address,undefined -fno-sanitize-recover=all -g"
+CXXFLAGS=$flags LDFLAGS=$flags "$python" setup.py -q build_ext --inplace
+nm -D kernels/fastpunet_kernels/native/*.so | grep __asan_report > nm.txt  # or it would be another build that is tested
+# Python itself is not instrumented, so the sanitizers are loaded first; what it never frees is not ours to report.
+LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libubsan.so)" \
+    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc \
+    "$python" -m pytest -q -s -p no:cacheprovider tests/test_kernels_native.py
