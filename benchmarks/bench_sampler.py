@@ -1,98 +1,96 @@
-"""Workload L: 1000 hypotheses of one 128 x 128 image, filters [32, 64, 128, 192], latent 6, f_comb 32-32-32-32-1.
-
-Peers in one run, images in and masks out: the port's loop, and a plain PyTorch loop with z expanded instead of tiled.
-The peers are timed on fewer hypotheses and counted per hypothesis: their cost is linear.
-"""
+"""Decoding alone, the features of the image being known: workload L (128 x 128, 1000 hypotheses), and 24 classes."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
+from torch import Tensor
 
 import fastpunet
+from benchmarks import strongest
 from benchmarks.port import PortModel
+from benchmarks.race import Peer, race
+from benchmarks.workloads import decode_flop, image, port_model
 from fastpunet.latents import draw_latents
 
 HYPOTHESES = 1000
-LOOPED = 100  # of the loops
+LOOPED = 30  # of the loops, which are linear in n
+
+
+class Workload:
+    """A model and an encoded image, checked: our logits are those of the port's own f_comb."""
+
+    def __init__(self, classes: int, height: int, width: int, device: torch.device) -> None:
+        self.port: PortModel = port_model(classes).to(device)
+        self.image = image(height, width).to(device)
+        self.pixels, self.classes = height * width, classes
+        with torch.no_grad():
+            self.port(self.image, None, training=False)
+        self.encoding = fastpunet.Sampler(self.port, precision="ieee").encode(self.image)
+        self.z = draw_latents(self.encoding.mu, self.encoding.sigma, HYPOTHESES, seed=0)
+        ours = fastpunet.Sampler(self.port, precision="ieee").decode(self.encoding, self.z[:, :4], output="logits")
+        with torch.no_grad():
+            theirs = torch.stack([self.port.fcomb(self.encoding.features, self.z[:, k]) for k in range(4)], dim=1)
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+    def ours(self, n: int, output: str, precision: str) -> Any:
+        return fastpunet.Sampler(self.port, precision=precision).draw(self.encoding, n, seed=0, output=output)
+
+    @torch.no_grad()
+    def port_loop(self, n: int) -> list[Tensor]:
+        """What users run: a fresh z, tiled and concatenated, through the whole f_comb."""
+        logits = [self.port.sample(testing=True) for _ in range(n)]
+        return [one > 0 if self.classes == 1 else one.argmax(1) for one in logits]
+
+    @torch.no_grad()
+    def strongest(self, n: int, run: Any, rows: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        prepared = strongest.prepare(self.port, self.encoding.features, dtype)
+        return strongest.sample(prepared, self.z[0, :n], run, rows)
 
 
 @pytest.fixture(scope="module")
-def port(device: torch.device) -> PortModel:
-    torch.manual_seed(0)
-    return PortModel().to(device).eval()
+def workload_l(device: torch.device) -> Workload:
+    return Workload(1, 128, 128, device)
 
 
 @pytest.fixture(scope="module")
-def image(device: torch.device) -> torch.Tensor:
-    return torch.rand(1, 1, 128, 128, generator=torch.Generator().manual_seed(1)).to(device)
+def street(device: torch.device) -> Workload:
+    return Workload(24, 256, 512, device)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def gate(port: PortModel, image: torch.Tensor) -> None:
-    """No timing without the right answer: our logits equal the port's own f_comb on the same latents."""
-    sampler = fastpunet.Sampler(port, precision="ieee")
-    encoding = sampler.encode(image)
-    z = draw_latents(encoding.mu, encoding.sigma, 8, seed=0)
-    ours = sampler.draw(encoding, 8, seed=0, output="logits")
-    with torch.no_grad():
-        theirs = torch.stack([port.fcomb(encoding.features, z[:, k]) for k in range(8)], dim=1)
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+def _peers(work: Workload) -> dict[str, Peer]:
+    share = LOOPED / HYPOTHESES
+    compiled = strongest.compiled_decode
+    return {
+        "port's loop": Peer(partial(work.port_loop, LOOPED), share),
+        "PyTorch, split and batched": Peer(partial(work.strongest, LOOPED, strongest.decode, 8192), share),
+        "PyTorch, split, batched, compiled": Peer(partial(work.strongest, LOOPED, compiled, 8192), share),
+        "PyTorch, the same in bf16": Peer(partial(work.strongest, 100, compiled, 65536, torch.bfloat16), 0.1),
+    }
 
 
-def _synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-@torch.no_grad()
-def port_loop(port: PortModel, image: torch.Tensor, n: int) -> list[torch.Tensor]:
-    port(image, None, training=False)
-    masks = [port.sample(testing=True) > 0 for _ in range(n)]
-    _synchronize(image.device)
-    return masks
-
-
-@torch.no_grad()
-def expanded_loop(port: PortModel, image: torch.Tensor, n: int) -> list[torch.Tensor]:
-    features, prior = port.unet(image, False), port.prior(image)
-    masks = []
-    for _ in range(n):
-        z = prior.sample()[:, :, None, None].expand(-1, -1, *image.shape[-2:])
-        masks.append(port.fcomb.last_layer(port.fcomb.layers(torch.cat((features, z), dim=1))) > 0)
-    _synchronize(image.device)
-    return masks
-
-
-def ours(port: PortModel, image: torch.Tensor, n: int, output: str) -> Any:
-    masks = fastpunet.sample(port, image, n, seed=0, output=output)
-    _synchronize(image.device)
-    return masks
-
-
-def _record(benchmark: BenchmarkFixture, n: int) -> None:
-    benchmark.extra_info["hypotheses"] = n
-    if benchmark.stats is not None:  # absent under --benchmark-disable
-        benchmark.extra_info["ms_per_hypothesis"] = 1000 * benchmark.stats.stats.median / n
-
-
-@pytest.mark.benchmark(group="workload L, end to end")
-def bench_port_loop(benchmark: BenchmarkFixture, port: PortModel, image: torch.Tensor) -> None:
-    benchmark.pedantic(port_loop, (port, image, LOOPED), rounds=5, warmup_rounds=1)
-    _record(benchmark, LOOPED)
-
-
-@pytest.mark.benchmark(group="workload L, end to end")
-def bench_expanded_loop(benchmark: BenchmarkFixture, port: PortModel, image: torch.Tensor) -> None:
-    benchmark.pedantic(expanded_loop, (port, image, LOOPED), rounds=5, warmup_rounds=1)
-    _record(benchmark, LOOPED)
-
-
-@pytest.mark.benchmark(group="workload L, end to end")
+@pytest.mark.benchmark(group="decode, workload L, n = 1000")
+@pytest.mark.parametrize("precision", ["ieee", "bf16"])
 @pytest.mark.parametrize("output", ["bits", "labels", "probs"])
-def bench_fastpunet(benchmark: BenchmarkFixture, port: PortModel, image: torch.Tensor, output: str) -> None:
-    benchmark.pedantic(ours, (port, image, HYPOTHESES, output), rounds=5, warmup_rounds=1)
-    _record(benchmark, HYPOTHESES)
+def bench_decode(benchmark: BenchmarkFixture, workload_l: Workload, output: str, precision: str) -> None:
+    ours = partial(workload_l.ours, HYPOTHESES, output, precision)
+    flop = decode_flop(workload_l.pixels, HYPOTHESES)
+    race(benchmark, ours, _peers(workload_l), flop=flop, units=HYPOTHESES, unit="hypothesis", precision=precision)
+
+
+@pytest.mark.benchmark(group="decode, 24 classes, 256 x 512, n = 16, labels")
+@pytest.mark.parametrize("precision", ["ieee", "bf16"])
+def bench_decode_classes(benchmark: BenchmarkFixture, street: Workload, precision: str) -> None:
+    n = 16
+    peers = {
+        "port's loop": Peer(partial(street.port_loop, 4), 4 / n),
+        "PyTorch, split and batched": Peer(partial(street.strongest, 4, strongest.decode, 8192), 4 / n),
+        "PyTorch, split, batched, compiled": Peer(partial(street.strongest, 4, strongest.compiled_decode, 8192), 4 / n),
+    }
+    flop = decode_flop(street.pixels, n, 24)
+    ours = partial(street.ours, n, "labels", precision)
+    race(benchmark, ours, peers, flop=flop, units=n, unit="hypothesis", precision=precision)

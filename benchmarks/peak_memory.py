@@ -1,8 +1,12 @@
-"""Peak resident memory of 1000 hypotheses as bits, above the loaded model: run it as a program of its own."""
+"""Peak resident memory in MiB above the loaded model, for which a process of its own is needed:
+
+python -m benchmarks.peak_memory {bits,summarize} N
+"""
 
 from __future__ import annotations
 
 import resource
+import sys
 
 import torch
 
@@ -14,13 +18,16 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def main() -> None:
+def main(what: str, n: int) -> None:
     model = fastpunet.ProbabilisticUNet().eval()
-    image = torch.rand(1, 1, 128, 128)
+    picture = torch.rand(1, 1, 128, 128)
     before = peak_mib()
-    fastpunet.sample(model, image, 1000, seed=0, output="bits")
-    print(f"model loaded {before:.0f} MiB, peak {peak_mib():.0f} MiB: {peak_mib() - before:.0f} MiB above")
+    if what == "summarize":
+        fastpunet.summarize(model, picture, n, seed=0)
+    else:
+        fastpunet.sample(model, picture, n, seed=0, output="bits")
+    print(f"{peak_mib() - before:.1f}")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1], int(sys.argv[2]))

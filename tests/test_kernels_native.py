@@ -173,7 +173,7 @@ def test_threads_change_nothing(capability):
                 *(ops.decode_samples(base, decoder, z, output=o, backend="native") for o in OUTPUTS),
                 *ops.decode_sums(base, decoder, z, backend="native"),
                 ops.distance_sums(masks, masks, weights, weights, 1.0, backend="native"),
-                ops.pairwise_intersection(masks, masks, backend="native"),
+                ops.mask_iou(masks, masks, 1.0, backend="native"),
                 ops.philox_normal(1, torch.arange(3), 0, 3000, 6, backend="native"),
             ]
         )
@@ -224,6 +224,10 @@ def test_pairs_equal_the_reference_for_any_size_and_layout(capability, images, n
         ops.pairwise_intersection(left, left, backend="native"),
         ops.pairwise_intersection(a, a, backend="reference"),
     )
+    for x, y in ((left, right), (left, left)):
+        iou = ops.mask_iou(x, y, empty, backend="native")
+        want = ops.mask_iou(x.clone(), y.clone(), empty, backend="reference")
+        assert torch.equal(iou.nan_to_num(nan=-1), want.nan_to_num(nan=-1))
     for x, y, u, v in ((a, b, weights_a, weights_b), (a, a, weights_a, weights_a)):
         same = x is y
         got = ops.distance_sums(left, left if same else right, layout(u), layout(v), empty, backend="native")

@@ -55,9 +55,9 @@ def test_features_of_a_foreign_model_are_its_own_where_it_takes_the_size():
     port(image, None, training=False)
     features, prior = port.unet_features, port.prior_latent_space
     encoding = Sampler(port).encode(image)
-    assert torch.equal(encoding.features, features)
-    assert torch.equal(encoding.mu, prior.mean)
-    assert torch.equal(encoding.sigma, prior.stddev)
+    torch.testing.assert_close(encoding.features, features)
+    torch.testing.assert_close(encoding.mu, prior.mean)
+    torch.testing.assert_close(encoding.sigma, prior.stddev)
 
 
 def test_odd_sizes_of_a_foreign_model_are_padded_by_the_edge_and_cropped():

@@ -15,7 +15,7 @@ from fastpunet.metrics.checks import (
     check_same_frame,
 )
 from fastpunet.metrics.planes import class_words
-from fastpunet_kernels import area, pairwise_intersection
+from fastpunet_kernels import mask_iou
 
 
 def pairwise_iou(
@@ -50,7 +50,7 @@ def pairwise_iou(
         check_num_classes(num_classes)
     classes = num_classes or _planes_known(a, b)
     words = _words("a", a, classes, ignore)
-    iou = _iou(words, words if b is None else _words("b", b, classes, ignore), empty)
+    iou = mask_iou(words, words if b is None else _words("b", b, classes, ignore), empty)
     return iou if classes else iou.squeeze(-1)
 
 
@@ -63,11 +63,3 @@ def _planes_known(*sets: Masks | None) -> int | None:
 def _words(name: str, masks: Masks, num_classes: int | None, ignore: Tensor | None) -> Tensor:
     check_labels(name, masks, num_classes or 2, ignore, "pass num_classes=K for labels of K classes")
     return class_words(masks, num_classes or 2, range(num_classes) if num_classes else (1,), ignore)
-
-
-def _iou(a: Tensor, b: Tensor, empty: float) -> Tensor:
-    """Packed (B, Na, K, words) with (B, Nb, K, words): float32 (B, Na, Nb, K)."""
-    shared = pairwise_intersection(a, b)
-    area_a = area(a)
-    union = area_a[:, :, None] + (area_a if b is a else area(b))[:, None] - shared
-    return (shared.float() / union.float()).masked_fill_(union == 0, empty)

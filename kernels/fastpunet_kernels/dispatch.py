@@ -114,6 +114,12 @@ def area(words: Tensor, *, backend: str = "auto") -> Tensor:
     return reference.area(lambda a, b: pairwise_intersection(a, b, backend=backend), words)
 
 
+def mask_iou(a: Tensor, b: Tensor, empty: float, *, backend: str = "auto") -> Tensor:
+    """IoU of packed int32 a (B, Na, K, words) with b (B, Nb, K, words): float32 (B, Na, Nb, K); `empty` of two empty ones."""
+    _check_pair(a, b)
+    return torch.ops.fastpunet.mask_iou(a, b, empty, select_backend(backend, a.device))
+
+
 def distance_sums(
     a: Tensor, b: Tensor, weights_a: Tensor, weights_b: Tensor, empty: float, *, backend: str = "auto"
 ) -> Tensor:
@@ -333,15 +339,26 @@ def _(a: Tensor, b: Tensor, backend: str) -> Tensor:
     return a.new_empty((a.shape[0], a.shape[1], b.shape[1], a.shape[2]))
 
 
+@torch.library.custom_op("fastpunet::mask_iou", mutates_args=())
+def _mask_iou(a: Tensor, b: Tensor, empty: float, backend: str) -> Tensor:
+    if backend == "native":
+        return native.launch_mask_iou(a, b, empty)
+    return reference.mask_iou(lambda some, others: _pairwise_intersection(some, others, backend), a, b, empty)
+
+
+@_mask_iou.register_fake
+def _(a: Tensor, b: Tensor, empty: float, backend: str) -> Tensor:
+    return a.new_empty((a.shape[0], a.shape[1], b.shape[1], a.shape[2]), dtype=torch.float32)
+
+
 @torch.library.custom_op("fastpunet::distance_sums", mutates_args=())
 def _distance_sums(a: Tensor, b: Tensor, weights_a: Tensor, weights_b: Tensor, empty: float, backend: str) -> Tensor:
     if backend == "native":
         return native.launch_distance_sums(a, b, weights_a, weights_b, empty)
 
-    def intersection(some: Tensor, others: Tensor) -> Tensor:
-        return _pairwise_intersection(some, others, backend)
-
-    return reference.distance_sums(intersection, a, b, weights_a, weights_b, empty)
+    return reference.distance_sums(
+        lambda some, others: _pairwise_intersection(some, others, backend), a, b, weights_a, weights_b, empty
+    )
 
 
 @_distance_sums.register_fake

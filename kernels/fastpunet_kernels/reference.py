@@ -202,6 +202,17 @@ def _planes(words: Tensor) -> Tensor:
     return unpack_bits(words, words.shape[-1] * WORD_BITS).float().transpose(1, 2)
 
 
+def mask_iou(intersection: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor, empty: float) -> Tensor:
+    """IoU of packed a (B, Na, K, words) with b (B, Nb, K, words): float32 (B, Na, Nb, K), `empty` for two empty masks.
+
+    `intersection` counts shared pixels.
+    """
+    shared = intersection(a, b)
+    area_a = area(intersection, a)
+    union = area_a[:, :, None] + (area_a if b is a else area(intersection, b))[:, None] - shared
+    return (shared.float() / union.float()).masked_fill_(union == 0, empty)
+
+
 def distance_sums(
     intersection: Callable[[Tensor, Tensor], Tensor],
     a: Tensor,

@@ -139,6 +139,19 @@ PYBIND11_MODULE(_kernels, module) {
         py::arg("a").noconvert(), py::arg("b").noconvert(), py::arg("out").noconvert(), py::arg("capability"),
         py::arg("threads"));
     module.def(
+        "mask_iou",
+        [](const Array<int32_t>& a, const Array<int32_t>& b, float empty, Array<float> out, int capability, int threads) {
+            const Masks left = masks_of(a), right = masks_of(b);
+            check_pairs(left, right);
+            check(out.size() == left.images * left.count * right.count * left.classes, "out: got another size");
+            const Kernels& kernels = kernels_at(capability);
+            float* iou = out.mutable_data();
+            py::gil_scoped_release release;
+            mask_iou(left, right, empty, kernels, threads, iou);
+        },
+        py::arg("a").noconvert(), py::arg("b").noconvert(), py::arg("empty"), py::arg("out").noconvert(),
+        py::arg("capability"), py::arg("threads"));
+    module.def(
         "distance_sums",
         [](const Array<int32_t>& a, const Array<int32_t>& b, const Array<double>& weights_a, const Array<double>& weights_b,
            double empty, Array<double> out, int capability, int threads) {

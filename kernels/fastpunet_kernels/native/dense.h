@@ -68,8 +68,7 @@ struct Dense {
         for (int c = 0; c < COUNT; c++)
 #pragma GCC unroll 8
             for (int v = 0; v < VECS; v++) sums[c][v] = broadcast(bias[first + c]);
-#pragma GCC unroll 2
-        for (int r = 0; r < rows; r++) {
+        for (int64_t r = 0; r < rows; r++) {  // 64 bits, so that addresses need no sign extension
             typename Number::units x[VECS];
 #pragma GCC unroll 8
             for (int v = 0; v < VECS; v++) x[v] = Number::load_units(in + r * BLOCK + v * LANES);

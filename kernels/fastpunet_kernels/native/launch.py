@@ -77,6 +77,13 @@ def launch_pairwise_intersection(a: Tensor, b: Tensor) -> Tensor:
     return out
 
 
+def launch_mask_iou(a: Tensor, b: Tensor, empty: float) -> Tensor:
+    out = torch.empty((a.shape[0], a.shape[1], b.shape[1], a.shape[2]), dtype=torch.float32)
+    left, right = _pair(a, b)
+    kernels.mask_iou(left, right, empty, out.numpy(), *_machine())
+    return out
+
+
 def launch_distance_sums(a: Tensor, b: Tensor, weights_a: Tensor, weights_b: Tensor, empty: float) -> Tensor:
     out = torch.empty((a.shape[0], 2), dtype=torch.float64)
     masks, weights = _pair(a, b), _pair(weights_a, weights_b)

@@ -18,6 +18,9 @@ void decode(const Job& job, const Decoder& decoder, int threads);
 // Pixels that every mask of `a` shares with every mask of `b`: out (images, a.count, b.count, classes).
 void pairwise_intersection(const Masks& a, const Masks& b, const Kernels& kernels, int threads, int32_t* out);
 
+// The same as IoU; `empty` is that of two empty masks.
+void mask_iou(const Masks& a, const Masks& b, float empty, const Kernels& kernels, int threads, float* out);
+
 // Weighted sums of d = 1 - (mean IoU over classes): out (images, 2) has sum w d and sum w over the pairs whose d is a
 // number, w the product of their weights (images, count), each in [0, 1]; `empty` is the IoU of two empty masks.
 void distance_sums(const Masks& a, const Masks& b, const double* weights_a, const double* weights_b, double empty,

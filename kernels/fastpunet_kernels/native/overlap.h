@@ -15,24 +15,27 @@ INLINE __m256i sums_of_lanes(const __m512i x[8]) {
     return _mm512_cvtepi64_epi32(pairs_of_lanes(pairs_of_lanes(two[0], two[1]), pairs_of_lanes(two[2], two[3])));
 }
 
+// Adds the bits that x and y share in 16 words, of which `exist`.
+INLINE void add_words(__m512i sums[16], const uint32_t* const a[4], const uint32_t* const b[4], int64_t word, __mmask16 exist) {
+    __m512i x[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) x[i] = _mm512_maskz_loadu_epi32(exist, a[i] + word);
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) {
+        const __m512i y = _mm512_maskz_loadu_epi32(exist, b[j] + word);
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++)
+            sums[4 * i + j] = _mm512_add_epi64(sums[4 * i + j], _mm512_popcnt_epi64(_mm512_and_si512(x[i], y)));
+    }
+}
+
 INLINE void overlap(const uint32_t* const a[4], const uint32_t* const b[4], int64_t words, int32_t shared[16]) {
     __m512i sums[16];
 #pragma GCC unroll 16
     for (int i = 0; i < 16; i++) sums[i] = _mm512_setzero_si512();
-    for (int64_t w = 0; w < words; w += 16) {
-        const int64_t left = words - w;
-        const __mmask16 exist = left < 16 ? __mmask16((1u << left) - 1) : __mmask16(0xffff);
-        __m512i x[4];
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; i++) x[i] = _mm512_maskz_loadu_epi32(exist, a[i] + w);
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; j++) {
-            const __m512i y = _mm512_maskz_loadu_epi32(exist, b[j] + w);
-#pragma GCC unroll 4
-            for (int i = 0; i < 4; i++)
-                sums[4 * i + j] = _mm512_add_epi64(sums[4 * i + j], _mm512_popcnt_epi64(_mm512_and_si512(x[i], y)));
-        }
-    }
+    int64_t word = 0;
+    for (; word + 16 <= words; word += 16) add_words(sums, a, b, word, 0xffff);
+    if (word < words) add_words(sums, a, b, word, __mmask16((1u << (words - word)) - 1));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(shared), sums_of_lanes(sums));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(shared + 8), sums_of_lanes(sums + 8));
 }

@@ -1,6 +1,7 @@
 // All pairs of masks, in square tiles that stay in the second-level cache; a set with itself in half of them.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "ops.h"
@@ -64,6 +65,17 @@ std::vector<int32_t> areas(const Masks& masks, const Kernels& kernels) {
     return out;
 }
 
+// Writes the first rows and columns of a four by four square, `step` apart within a row.
+template <class T>
+void write_square(T* out, int64_t row, int64_t step, const T square[16], int rows, int columns) {
+    for (int r = 0; r < rows; r++, out += row) {
+        if (step == 1 && columns == 4)
+            std::memcpy(out, square + 4 * r, 4 * sizeof(T));
+        else
+            for (int c = 0; c < columns; c++) out[c * step] = square[4 * r + c];
+    }
+}
+
 // A sum in units of 2^-50: whole numbers, so that neither the order of the pairs nor the half of them that is left out of
 // a symmetric set changes the result. Terms lie in [0, 1].
 struct ExactSum {
@@ -77,18 +89,39 @@ struct ExactSum {
 
 }  // namespace
 
-void pairwise_intersection(const Masks& a, const Masks& b, const Kernels& kernels, int threads, int32_t* out) {
+// Fills out (images, a.count, b.count, classes) with value(pixels shared, mask of a, mask of b, class) of every pair.
+template <class T, class Value>
+void fill_pairs(const Masks& a, const Masks& b, const Kernels& kernels, int threads, T* out, Value value) {
     const bool symmetric = a.words == b.words && a.count == b.count;
+    const int64_t classes = a.classes, row = b.count * classes;
     for_pairs(a, b, symmetric, kernels, threads, [&](int64_t, const Pairs& pairs) {
-        const int64_t row = b.count * a.classes;
-        int32_t* image = out + pairs.image * a.count * row;
-        for (int r = 0; r < pairs.rows; r++)
-            for (int c = 0; c < pairs.columns; c++)
-                for (int k = 0; k < a.classes; k++) {
-                    const int32_t shared = pairs.shared[16 * k + 4 * r + c];
-                    image[(pairs.i + r) * row + (pairs.j + c) * a.classes + k] = shared;
-                    if (symmetric) image[(pairs.j + c) * row + (pairs.i + r) * a.classes + k] = shared;
-                }
+        const int64_t i = pairs.i, j = pairs.j, first_a = pairs.image * a.count, first_b = pairs.image * b.count;
+        T* image = out + first_a * row;
+        for (int k = 0; k < classes; k++) {
+            T values[16], mirrored[16];
+            for (int p = 0; p < 16; p++) {
+                const int r = std::min(p / 4, pairs.rows - 1), c = std::min(p % 4, pairs.columns - 1);
+                values[p] = value(pairs.shared[16 * k + p], first_a + i + r, first_b + j + c, k);
+            }
+            write_square(image + i * row + j * classes + k, row, classes, values, pairs.rows, pairs.columns);
+            if (!symmetric) continue;
+            for (int p = 0; p < 16; p++) mirrored[p % 4 * 4 + p / 4] = values[p];
+            write_square(image + j * row + i * classes + k, row, classes, mirrored, pairs.columns, pairs.rows);
+        }
+    });
+}
+
+void pairwise_intersection(const Masks& a, const Masks& b, const Kernels& kernels, int threads, int32_t* out) {
+    fill_pairs(a, b, kernels, threads, out, [](int32_t shared, int64_t, int64_t, int) { return shared; });
+}
+
+void mask_iou(const Masks& a, const Masks& b, float empty, const Kernels& kernels, int threads, float* out) {
+    const std::vector<int32_t> area_a = areas(a, kernels), area_b = a.words == b.words ? area_a : areas(b, kernels);
+    const int32_t *left = area_a.data(), *right = area_b.data();
+    const int classes = a.classes;
+    fill_pairs(a, b, kernels, threads, out, [=](int32_t shared, int64_t i, int64_t j, int k) {
+        const int32_t either = left[i * classes + k] + right[j * classes + k] - shared;
+        return either == 0 ? empty : float(shared) / float(either);
     });
 }
 

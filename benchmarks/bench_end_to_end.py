@@ -1,0 +1,67 @@
+"""Image in, masks out: 128 x 128, the published network, n = 16 and n = 1000."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from pytest_benchmark.fixture import BenchmarkFixture
+from torch import Tensor
+
+import fastpunet
+from benchmarks import strongest
+from benchmarks.port import PortModel
+from benchmarks.race import Peer, race
+from benchmarks.workloads import image, port_model
+
+
+@pytest.fixture(scope="module")
+def port(device: torch.device) -> PortModel:
+    return port_model().to(device)
+
+
+@pytest.fixture(scope="module")
+def picture(device: torch.device) -> Tensor:
+    return image(128, 128).to(device)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def gate(port: PortModel, picture: Tensor) -> None:
+    """No timing of a wrong answer: on the same latents our masks are the port's, but for pixels on the boundary."""
+    sampler = fastpunet.Sampler(port, precision="ieee")
+    with torch.no_grad():
+        port(picture, None, training=False)
+        z = port.prior_latent_space.sample((8,)).transpose(0, 1)
+        theirs = torch.stack([port.fcomb(port.unet_features, z[:, k])[:, 0] > 0 for k in range(8)], dim=1)
+    ours = sampler.decode(sampler.encode(picture), z)
+    assert (ours != theirs).float().mean() < 1e-4
+
+
+@torch.no_grad()
+def port_loop(port: PortModel, picture: Tensor, n: int) -> list[Tensor]:
+    port(picture, None, training=False)
+    return [port.sample(testing=True) > 0 for _ in range(n)]
+
+
+@torch.no_grad()
+def split_and_batched(port: PortModel, picture: Tensor, n: int) -> Tensor:
+    features, prior = port.unet(picture, False), port.prior(picture)
+    return strongest.sample(strongest.prepare(port, features), prior.sample((n,))[:, 0], strongest.decode, 8192)
+
+
+def ours(port: PortModel, picture: Tensor, n: int, output: str, precision: str) -> Any:
+    return fastpunet.sample(port, picture, n, seed=0, output=output, precision=precision)
+
+
+@pytest.mark.benchmark(group="end to end")
+@pytest.mark.parametrize("precision", ["ieee", "bf16"])
+@pytest.mark.parametrize("n", [16, 1000])
+def bench_end_to_end(benchmark: BenchmarkFixture, port: PortModel, picture: Tensor, n: int, precision: str) -> None:
+    rounds = {16: 15, 1000: 5}[n]
+    peers = {
+        "port's loop": Peer(partial(port_loop, port, picture, n)),
+        "PyTorch, split and batched": Peer(partial(split_and_batched, port, picture, n)),
+    }
+    race(benchmark, partial(ours, port, picture, n, "bits", precision), peers, rounds=rounds, units=n, unit="hypothesis")

@@ -1,0 +1,55 @@
+"""IoU of 1000 x 1000 binary masks of 128 x 128."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pycocotools import mask as coco
+from pytest_benchmark.fixture import BenchmarkFixture
+from scipy.spatial.distance import cdist
+from torch import Tensor
+
+from benchmarks.race import Peer, race
+from benchmarks.workloads import blobs
+from fastpunet import PackedMasks, pairwise_iou
+
+MASKS, SIDE = 1000, 128
+SOME = 100  # masks of the slow peers; their time is scaled by the pairs
+
+
+def matrix_product(flat: Tensor) -> Tensor:
+    shared = flat @ flat.T
+    area = flat.sum(1).float()
+    return shared / (area[:, None] + area - shared)
+
+
+def numpy_loop(flat: np.ndarray) -> list[float]:
+    return [np.logical_and(a, b).sum() / np.logical_or(a, b).sum() for a in flat for b in flat]
+
+
+@pytest.mark.benchmark(group="IoU, 1000 x 1000 masks of 128 x 128")
+def bench_pairwise(benchmark: BenchmarkFixture, device: torch.device) -> None:
+    labels = blobs(MASKS, SIDE, SIDE)
+    packed = PackedMasks.pack(labels.to(device))
+    flat = labels[0].flatten(1).float()
+    flat_bf16, bits = flat.to(device, torch.bfloat16), flat.bool().numpy()
+    flat = flat.to(device)
+    runs: Any = coco.encode(np.asfortranarray(labels[0].permute(1, 2, 0).numpy()))
+    crowd = [0] * MASKS
+
+    ours = pairwise_iou(packed)[0].cpu()  # no timing of a wrong answer
+    assert torch.equal(ours, matrix_product(flat).cpu())
+    torch.testing.assert_close(ours.double(), torch.from_numpy(coco.iou(runs, runs, crowd)), rtol=0, atol=1e-6)
+    few = bits[:SOME]
+    peers = {
+        "pycocotools": Peer(lambda: coco.iou(runs, runs, crowd)),
+        "float32 matmul": Peer(lambda: matrix_product(flat), repeats=5),
+        "bf16 matmul": Peer(lambda: matrix_product(flat_bf16), repeats=5),
+        "scipy cdist (100 x 100, scaled)": Peer(lambda: cdist(few, few, "jaccard"), (SOME / MASKS) ** 2, 2),
+        "NumPy loop (100 x 100, scaled)": Peer(lambda: numpy_loop(few), (SOME / MASKS) ** 2, 2),
+    }
+    read = MASKS**2 / 2 * SIDE**2 / 8 * 2  # bytes of both masks of every pair, each pair once
+    race(benchmark, lambda: pairwise_iou(packed), peers, rounds=9, repeats=5, bytes=read, units=MASKS**2, unit="pair")
