@@ -10,7 +10,8 @@ NATIVE = "kernels/fastpunet_kernels/native"
 TRAIN = ["lightning>=2.4", "pyyaml>=6"]
 REPORT = ["matplotlib>=3.8", "tqdm>=4.66"]
 TEST = ["pytest>=8", "hypothesis>=6", "scipy>=1.11", *TRAIN, *REPORT]
-DEV = ["ruff>=0.12", "mypy>=1.15", "import-linter>=2", "types-PyYAML>=6", "pytest-benchmark>=5.3", "nvidia-ml-py>=12"]
+BENCH = ["pytest-benchmark>=5.3", "nvidia-ml-py>=12", "pycocotools>=2.0.8", "scipy>=1.11"]
+DEV = ["ruff>=0.12", "mypy>=1.15", "import-linter>=2", "types-PyYAML>=6", "pybind11>=2.13", "setuptools>=77"]
 
 # Each file chooses its instruction set itself, so the build runs on any processor. Optional: without a C++ compiler the
 # installation goes on, PyTorch does the work, and `fastpunet info` says so.
@@ -49,8 +50,9 @@ setup(
         "train": TRAIN,
         "report": REPORT,
         "test": TEST,
+        "bench": BENCH,
         "dev": DEV,
-        "all": sorted({*TRAIN, *REPORT, *TEST, *DEV}),
+        "all": sorted({*TRAIN, *REPORT, *TEST, *BENCH, *DEV}),
     },
     entry_points={"console_scripts": ["fastpunet = fastpunet.cli:main"]},
 )

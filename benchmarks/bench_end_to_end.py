@@ -64,4 +64,6 @@ def bench_end_to_end(benchmark: BenchmarkFixture, port: PortModel, picture: Tens
         "port's loop": Peer(partial(port_loop, port, picture, n)),
         "PyTorch, split and batched": Peer(partial(split_and_batched, port, picture, n)),
     }
-    race(benchmark, partial(ours, port, picture, n, "bits", precision), peers, rounds=rounds, units=n, unit="hypothesis")
+    race(
+        benchmark, partial(ours, port, picture, n, "bits", precision), peers, rounds=rounds, units=n, unit="hypothesis"
+    )

@@ -1,4 +1,4 @@
-"""Energy distance: 1000 packed samples against four graders, and street scenes of 24 classes against 32 weighted modes."""
+"""Energy distance: 1000 packed samples and four graders; 16 street scenes of 24 classes and 32 weighted modes."""
 
 from __future__ import annotations
 

@@ -11,6 +11,6 @@ export PYTHONPATH=.:kernels PYTHONUNBUFFERED=1
 python3 -m fastpunet.cli info | tee "$out/info.txt"
 failed=0
 python3 -m pytest -q -m "not slow" 2>&1 | tee "$out/tests.txt" || failed=1
-python3 -m pytest -q benchmarks --benchmark-only --benchmark-json="$out/sampler.json" 2>&1 | tee "$out/benchmarks.txt" || failed=1
-python3 -m benchmarks.table "$out/sampler.json" | tee "$out/table.md" || failed=1
+python3 -m pytest -q benchmarks --benchmark-only --benchmark-json="$out/benchmarks.json" 2>&1 | tee "$out/benchmarks.txt" || failed=1
+python3 -m benchmarks.report "$out/benchmarks.json" || failed=1
 exit $failed

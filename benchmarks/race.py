@@ -32,7 +32,7 @@ def race(
     """Time `ours`, with every peer run once before each round; medians, and what else is known of the work.
 
     repeats: times in a row that ours runs a turn; pytest-benchmark's own columns show all of them together.
-    Facts: flop, done by the work; bytes, moved by it; units and unit, what "per" means in tables.
+    Facts: flop, done by the work; units and unit, what the work consists of, for tables.
     """
     seconds: dict[str, list[float]] = {name: [] for name in peers}
     peaks: list[float] = []

@@ -1,6 +1,7 @@
-"""What was measured, for people: python -m benchmarks.report FILE.json
+"""What was measured, for people: python -m benchmarks.report FILE.json [--readme]
 
-Writes the whole table and the scaling plots beside the JSON (table.md, scaling.png), and the headline table into README.
+Writes the whole table and the scaling plots beside the JSON (table.md, scaling.png); --readme puts the headline table
+into README as well.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _HEADLINE = {
         "port's loop",
         "PyTorch, split and batched",
     ),
-    "bench_pairwise": ("IoU of 1000 x 1000 masks", "pycocotools", "float32 matmul"),
+    "bench_pairwise[discs]": ("IoU of 1000 x 1000 masks", "pycocotools", "float32 matmul"),
     "bench_binary": ("energy distance, 1000 masks, 4 graders", "NumPy loop", None),
     "bench_street[labels]": (
         "energy distance, 24 classes, 256 x 512, 16 maps, 32 modes",
@@ -52,7 +53,7 @@ def table(report: dict[str, Any]) -> str:
     """Every benchmark, group by group: ours, then its peers with how many times as long they take."""
     lines = [where(report)]
     for group, rows in groupby(report["benchmarks"], key=lambda row: row["group"]):
-        lines += ["", f"### {group}", "", "| | time | a unit | times ours | GFLOP/s | of float32 peak, or read |"]
+        lines += ["", f"### {group}", "", "| | time | a unit | times ours | GFLOP/s | of float32 peak |"]
         lines.append("| --- | --- | --- | --- | --- | --- |")
         for row in rows:
             facts = row["extra_info"]
@@ -60,8 +61,6 @@ def table(report: dict[str, Any]) -> str:
                 continue
             rate, peak = facts.get("gflops"), facts.get("peak_gflops")
             share = f"{rate / peak:.0%}" if rate and peak else ""
-            if "bytes" in facts:
-                share = f"{facts['bytes'] / facts['seconds'] / 1e9:.0f} GB/s"
             each = f"{_time(facts['seconds'] / facts['units'])} a {facts['unit']}"
             speed = f"{rate:.0f}" if rate else ""
             memory = f"; peak {facts['peak_mib']:.0f} MiB" if "peak_mib" in facts else ""
@@ -92,7 +91,7 @@ def _time(seconds: float) -> str:
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"
+    return f"{seconds * 1e9:.2g} ns"
 
 
 def plots(report: dict[str, Any], path: Path) -> None:
@@ -117,13 +116,14 @@ def plots(report: dict[str, Any], path: Path) -> None:
     plt.close(figure)
 
 
-def main(path: Path) -> None:
+def main(path: Path, readme: bool) -> None:
     report = json.loads(path.read_text(encoding="utf-8"))
     path.with_name("table.md").write_text(table(report) + "\n", encoding="utf-8")
     plots(report, path.with_name("scaling.png"))
-    text = README.read_text(encoding="utf-8")
-    README.write_text(_MARKED.sub(lambda m: f"{m[1]}{headline(report)}\n{m[2]}", text), encoding="utf-8")
+    if readme:
+        text = README.read_text(encoding="utf-8")
+        README.write_text(_MARKED.sub(lambda m: f"{m[1]}{headline(report)}\n{m[2]}", text), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), "--readme" in sys.argv[2:])

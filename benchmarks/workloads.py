@@ -23,7 +23,7 @@ def image(height: int, width: int) -> Tensor:
 
 
 def blobs(n: int, height: int, width: int, seed: int = 0) -> Tensor:
-    """n discs uint8 (1, n, H, W) about the middle, of different centres and radii: masks that overlap as graders' do."""
+    """n discs uint8 (1, n, H, W) about the middle, of different centres and radii: they overlap as graders' do."""
     generator = torch.Generator().manual_seed(seed)
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     middle = torch.tensor([height / 2, width / 2])

@@ -38,7 +38,7 @@ class CompiledEncoder:
         return self._fingerprint() == self._frozen
 
     def _fingerprint(self) -> list[tuple[int, int, float]]:
-        """Where each weight lies, PyTorch's count of its changes, and its sum, which changes through `.data` show in."""
+        """Where each weight lies, PyTorch's count of its changes, and its sum, which shows changes through `.data`."""
         tensors = [*self._model.parameters(), *self._model.buffers()]
         with torch.no_grad():
             return [(t.data_ptr(), t._version, float(t.sum())) for t in tensors]

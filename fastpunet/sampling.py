@@ -168,7 +168,9 @@ class Sampler:
             ) from error
         seconds = {"compilation": time.perf_counter() - start}
         for name, form in (("eager", partial(encode, self.model)), ("compiled", encoder)):
-            timer = Timer("run()", globals={"run": partial(self._pass, form, images)}, num_threads=torch.get_num_threads())
+            timer = Timer(
+                "run()", globals={"run": partial(self._pass, form, images)}, num_threads=torch.get_num_threads()
+            )
             seconds[name] = timer.blocked_autorange(min_run_time=0.5).median
         if seconds["compiled"] < seconds["eager"]:
             self._compiled[key] = encoder

@@ -20,6 +20,7 @@ from fastpunet_kernels import (
     philox_normal,
     reference,
     unpack_bits,
+    why_unavailable,
 )
 
 triton = pytest.importorskip("triton")
@@ -388,12 +389,15 @@ def test_sampling_gives_the_same_hypotheses_on_every_backend(classes: int, devic
     torch.manual_seed(0)
     model = ProbabilisticUNet(1, classes, channels=(8, 12), latent_dim=3).to(device).eval()
     images, ids = torch.rand(2, 1, 9, 13, device=device), torch.tensor([5, 2**40])
+    backends = [b for b in BACKENDS[1:] if why_unavailable(b, device) is None]
     logits, bits = (
-        [sample(model, images, 6, seed=1, ids=ids, output=o, precision="ieee", backend=b) for b in BACKENDS[1:]]
+        [sample(model, images, 6, seed=1, ids=ids, output=o, precision="ieee", backend=b) for b in backends]
         for o in ("logits", "bits")
     )
-    torch.testing.assert_close(*logits, rtol=1e-5, atol=1e-6)
-    assert (bits[0].unpack() != bits[1].unpack()).float().mean() <= 1e-4
+    assert len(backends) >= 2
+    for other in range(1, len(backends)):
+        torch.testing.assert_close(logits[0], logits[other], rtol=1e-5, atol=1e-6)
+        assert (bits[0].unpack() != bits[other].unpack()).float().mean() <= 1e-4
 
 
 @pytest.mark.gpu

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from benchmarks.port import PortModel
-from fastpunet import PackedMasks, ProbabilisticUNet, Sampler, sample
+from fastpunet import PackedMasks, ProbabilisticUNet, Sampler, load, sample
+from fastpunet.data.lesions import SyntheticLesions
+from fastpunet.encoder import CompiledEncoder
 from fastpunet.latents import draw_latents
 from fastpunet.sampling import free_memory
 
@@ -347,3 +349,46 @@ def test_an_fcomb_of_another_structure_is_refused():
     port.fcomb.layers[1] = torch.nn.GELU()
     with pytest.raises(ValueError, match="fcomb must be 1x1 Conv2d and ReLU in turn.*GELU"):
         sample(port, torch.rand(1, 1, 8, 8), 2)
+
+
+@pytest.mark.parametrize("name", ["lesions", "lidc-tiny"])
+def test_bf16_decides_almost_every_pixel_as_float32_does(name):
+    model = load(name)
+    images = torch.stack([torch.from_numpy(case.image) for case in SyntheticLesions(8, seed=1)])
+    labels = {p: sample(model, images, 100, seed=0, precision=p) for p in ("ieee", "bf16")}
+    assert 0.01 < labels["ieee"].float().mean() < 0.5
+    assert (labels["ieee"] != labels["bf16"]).float().mean() <= 0.003
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["ieee", "bf16"])
+def test_a_tuned_encoder_changes_rounding_only_and_ends_with_its_weights(precision):
+    torch.manual_seed(0)
+    model = ProbabilisticUNet(1, 1, channels=(8, 12), latent_dim=2)
+    sampler, image = Sampler(model, precision=precision), torch.rand(1, 1, 40, 24)
+    plain = sampler.encode(image)
+    seconds = sampler.tune(image)
+    assert set(seconds) == {"compilation", "eager", "compiled"}
+    assert all(value > 0 for value in seconds.values())
+    sampler._compiled[image.shape, sampler.precision] = CompiledEncoder(model)  # whichever proved faster here
+    tolerance = {"ieee": 1e-5, "bf16": 0.05}[precision]
+    torch.testing.assert_close(sampler.encode(image).features, plain.features, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(sampler.encode(image).mu, plain.mu, rtol=tolerance, atol=tolerance)
+    model.unet.contracting_path[0].layers[0].weight.data.mul_(3)
+    changed = Sampler(model, precision=precision).encode(image)
+    assert torch.equal(sampler.encode(image).features, changed.features)
+    assert not sampler._compiled
+
+
+def _fails(*_):
+    raise OSError("no compiler")
+
+
+def test_a_model_that_cannot_be_compiled_is_an_error_that_says_what_to_do(monkeypatch):
+    sampler = Sampler(ProbabilisticUNet(1, 1, channels=(4,), latent_dim=2))
+    monkeypatch.setattr(CompiledEncoder, "__call__", _fails)
+    with pytest.raises(
+        RuntimeError, match="tune: PyTorch could not compile the encoder: no compiler\n.*C\\+\\+ compiler"
+    ):
+        sampler.tune(torch.rand(1, 1, 8, 8))
+    assert sampler.encode(torch.rand(1, 1, 8, 8)).features.shape == (1, 4, 8, 8)

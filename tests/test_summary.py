@@ -1,5 +1,8 @@
 """summarize: the streamed maps equal those of the hypotheses held at once."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -48,3 +51,18 @@ def test_bad_input_is_named():
         summarize(model, torch.rand(1, 1, 8, 8), 0)
     with pytest.raises(ValueError, match="^images: got 2 channels"):
         summarize(model, torch.rand(1, 2, 8, 8), 5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read in KiB, as Linux gives it")
+def test_a_hundred_times_the_hypotheses_need_hardly_more_memory():
+    program = """
+import resource, sys, torch, fastpunet
+model = fastpunet.ProbabilisticUNet(1, 1, channels=(32,), latent_dim=6)
+fastpunet.summarize(model, torch.rand(1, 1, 16, 16), int(sys.argv[1]), seed=0)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+    few, many = (
+        float(subprocess.run([sys.executable, "-c", program, n], check=True, capture_output=True, text=True).stdout)
+        for n in ("1000", "100000")
+    )
+    assert many - few < 50  # MiB; 100 000 masks of float32 logits alone would be 98

@@ -96,7 +96,7 @@ def energy_distance(
 
 
 def _means(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], empty: float) -> tuple[Tensor, Tensor]:
-    """Mean distance (B,) over pairs of packed masks and their weights, and the same without the pairs of equal index."""
+    """Mean distance (B,) over pairs of packed masks and their weights, and the same without pairs of equal index."""
     sums = distance_sums(a[0], b[0], a[1], b[1], empty)
     if a is not b:
         return sums[:, 0] / sums[:, 1], sums[:, 0] / sums[:, 1]

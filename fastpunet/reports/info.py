@@ -9,6 +9,7 @@ import torch
 
 from fastpunet.models.checkpoint import shipped
 from fastpunet_kernels import BACKENDS, select_backend, why_unavailable
+from fastpunet_kernels.native import launch
 
 _PACKAGES = ("fastpunet", "torch", "triton", "numpy", "safetensors", "lightning", "pyyaml", "matplotlib")
 _EXTRAS = {"lightning": "train", "pyyaml": "train", "matplotlib": "report"}
@@ -22,7 +23,7 @@ def info() -> str:
     lines += [
         "",
         "devices",
-        f"  cpu        {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}",
+        f"  cpu        {torch.get_num_threads()} threads; instructions: {_instructions()}",
     ]
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
@@ -39,6 +40,15 @@ def info() -> str:
             lines.append(f"    {backend:<11}{'ready' if reason is None else 'missing: ' + reason}")
     lines += ["", "weights      " + (", ".join(shipped()) or "none shipped")]
     return "\n".join(lines)
+
+
+def _instructions() -> str:
+    """What the native kernels use of this processor, and how to use less of it."""
+    if launch.kernels is None:
+        return f"{torch.backends.cpu.get_cpu_capability()} (PyTorch)"
+    names = launch.kernels.CAPABILITIES
+    threads = "" if launch.kernels.OPENMP else ", one thread only: built without OpenMP"
+    return f"{names[launch.capability()]} of {', '.join(names)} (set {launch.CAPABILITY_VARIABLE} for less){threads}"
 
 
 def _version(package: str) -> str:

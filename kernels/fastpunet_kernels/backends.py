@@ -22,7 +22,7 @@ def why_unavailable(backend: str, device: torch.device) -> str | None:
 
 
 def select_backend(backend: str, device: torch.device) -> str:
-    """The backend that will run: "auto" takes Triton on a GPU, native code on a CPU, and the PyTorch reference elsewhere.
+    """The backend that will run: "auto" takes Triton on a GPU, native code on a CPU, the reference elsewhere.
 
     Raises ValueError for an unknown name and RuntimeError, with the reason, for a backend that cannot run here.
     """
@@ -52,7 +52,7 @@ def _why_no_native(device: torch.device) -> str | None:
         return f"the native kernels need tensors on the CPU, not {device.type!r}; move model and images there"
     if launch.WHY_MISSING is not None:
         return (
-            f"it was not built ({launch.WHY_MISSING}); PyTorch takes its place, 3 times slower at decoding and 20 times at "
-            "IoU. Install a C++17 compiler (g++), then fastpunet again"
+            f"it was not built ({launch.WHY_MISSING}); PyTorch takes its place, 3 times slower at decoding and 20 "
+            "times at IoU. Install a C++17 compiler (g++), then fastpunet again"
         )
     return None

@@ -115,7 +115,7 @@ def area(words: Tensor, *, backend: str = "auto") -> Tensor:
 
 
 def mask_iou(a: Tensor, b: Tensor, empty: float, *, backend: str = "auto") -> Tensor:
-    """IoU of packed int32 a (B, Na, K, words) with b (B, Nb, K, words): float32 (B, Na, Nb, K); `empty` of two empty ones."""
+    """IoU of packed int32 a (B, Na, K, words) and b (B, Nb, K, words): float32 (B, Na, Nb, K); `empty` if both are."""
     _check_pair(a, b)
     return torch.ops.fastpunet.mask_iou(a, b, empty, select_backend(backend, a.device))
 
@@ -125,8 +125,8 @@ def distance_sums(
 ) -> Tensor:
     """Sums over all pairs of masks of d = 1 - (mean IoU over classes), without holding the distances.
 
-    Packed int32 a (B, Na, K, words) and b (B, Nb, K, words), weights float64 (B, Na) and (B, Nb) in [0, 1]. Returns float64
-    (B, 2): the sum of w d and the sum of w, over the pairs whose d is a number, w being the product of both weights.
+    Packed int32 a (B, Na, K, words) and b (B, Nb, K, words), weights float64 (B, Na) and (B, Nb) in [0, 1]. Returns
+    float64 (B, 2): the sum of w d and the sum of w, over pairs whose d is a number, w being the product of both weights.
     `empty` is the IoU of two empty masks; NaN leaves the class out of the mean.
     """
     _check_pair(a, b)

@@ -85,7 +85,7 @@ def pack_labels(labels: Tensor, classes: Sequence[int]) -> Tensor:
 
 
 def unpack_labels(words: Tensor, pixels: int) -> Tensor:
-    """int32 (..., K, words) to labels uint8 (..., pixels): the first class set, 255 if none; for K = 1 the bit itself."""
+    """int32 (..., K, words) to labels uint8 (..., pixels): the first class set or 255; for K = 1 the bit itself."""
     planes = unpack_bits(words, pixels)
     if words.shape[-2] == 1:
         return planes.squeeze(-2).to(torch.uint8)
@@ -153,11 +153,11 @@ def decode_samples(
 def decode_sums(
     decode: Callable[[Tensor], Tensor], z: Tensor, pixels: int, classes: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Sums over the hypotheses of z (B, n, latent_dim), whose logits (B, some, K, P) `decode` computes for some of them.
+    """Sums over the hypotheses of z (B, n, latent_dim), whose logits (B, some, K, P) `decode` computes, some at a time.
 
     Probability float64 (B, K, P), entropy float64 (B, P) in nats, and the volumes int64 (B, n, K).
     """
-    images, n, _ = z.shape
+    images = z.shape[0]
     probability = z.new_zeros((images, classes, pixels), dtype=torch.float64)
     entropy = z.new_zeros((images, pixels), dtype=torch.float64)
     volumes = []

@@ -14,7 +14,7 @@ from torch import Tensor
 kernels: Any = None
 WHY_MISSING: str | None = None
 try:
-    from fastpunet_kernels.native import _kernels
+    from fastpunet_kernels.native import _kernels  # type: ignore[attr-defined]
 
     kernels = _kernels
 except ImportError as error:

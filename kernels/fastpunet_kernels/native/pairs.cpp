@@ -1,4 +1,5 @@
-// All pairs of masks, in square tiles that stay in the second-level cache; a set with itself in half of them.
+// All pairs of masks, in tiles whose columns stay in the first-level cache and whose rows in the second; a set with itself
+// in half of them.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -11,7 +12,60 @@ namespace fastpunet {
 
 namespace {
 
-constexpr int64_t TILE_BYTES = 128 << 10;
+constexpr int64_t ROW_BYTES = 128 << 10, COLUMN_BYTES = 32 << 10;
+
+// How many masks of that size fit, in fours, at least one four.
+int64_t masks_in(int64_t cache, int64_t mask_bytes) {
+    return std::max<int64_t>(1, std::min<int64_t>(16, cache / std::max<int64_t>(mask_bytes, 1) / 4)) * 4;
+}
+
+// Where a plane has bits: words [first, last). Masks are mostly empty around an object, and what is empty in one of two
+// masks cannot be shared.
+struct Span {
+    int64_t first, last;
+
+    Span(const uint32_t* plane, int64_t words) : first(0), last(words) {
+        while (first < words && plane[first] == 0) first++;
+        while (last > 0 && plane[last - 1] == 0) last--;
+    }
+    void include(Span other) { first = std::min(first, other.first), last = std::max(last, other.last); }
+};
+
+// Four masks of one image, one class of them; those beyond the last mask repeat it.
+struct Four {
+    const uint32_t* words[4];
+    Span span;
+
+    Four(const Masks& masks, int64_t image, int64_t first, int k) : words{}, span(nullptr, 0) {
+        span.first = masks.per_plane;
+        for (int r = 0; r < 4; r++) {
+            const int64_t mask = image * masks.count + std::min(first + r, masks.count - 1);
+            words[r] = masks.words + (mask * masks.classes + k) * masks.per_plane;
+            span.include(Span(words[r], masks.per_plane));
+        }
+    }
+};
+
+// (images, ceil(count / 4), classes)
+std::vector<Four> fours(const Masks& masks) {
+    std::vector<Four> out;
+    for (int64_t image = 0; image < masks.images; image++)
+        for (int64_t i = 0; i < masks.count; i += 4)
+            for (int k = 0; k < masks.classes; k++) out.emplace_back(masks, image, i, k);
+    return out;
+}
+
+// The pixels that two fours share, where both have any.
+void overlap(const Four& a, const Four& b, const Kernels& kernels, int32_t shared[16]) {
+    const int64_t first = std::max(a.span.first, b.span.first), last = std::min(a.span.last, b.span.last);
+    if (first >= last) {
+        std::fill(shared, shared + 16, 0);
+        return;
+    }
+    const uint32_t *x[4], *y[4];
+    for (int r = 0; r < 4; r++) x[r] = a.words[r] + first, y[r] = b.words[r] + first;
+    kernels.overlap(x, y, last - first, shared);
+}
 
 // Four by four pairs of one image, from (i, j) on; those beyond the last mask repeat it.
 struct Pairs {
@@ -23,25 +77,25 @@ struct Pairs {
 // Calls use(tile, pairs) for all pairs of all images, or for those with j >= i - 3 if a is b. Returns the tiles.
 template <class Use>
 int64_t for_pairs(const Masks& a, const Masks& b, bool symmetric, const Kernels& kernels, int threads, Use use) {
-    const int64_t plane = a.per_plane, mask = plane * a.classes, bytes = 4 * std::max<int64_t>(mask, 1);
-    const int64_t edge = std::max<int64_t>(1, std::min<int64_t>(16, TILE_BYTES / bytes / 4)) * 4;
-    const int64_t down = (a.count + edge - 1) / edge, across = (b.count + edge - 1) / edge, tiles = a.images * down * across;
+    const int64_t mask = a.per_plane * a.classes;
+    const int64_t high = masks_in(ROW_BYTES, 4 * mask), wide = masks_in(COLUMN_BYTES, 4 * mask);
+    const int64_t down = (a.count + high - 1) / high, across = (b.count + wide - 1) / wide, tiles = a.images * down * across;
+    const std::vector<Four> rows_of = fours(a), own = symmetric ? std::vector<Four>() : fours(b);
+    const std::vector<Four>& columns_of = symmetric ? rows_of : own;
+    const int64_t fours_a = (a.count + 3) / 4, fours_b = (b.count + 3) / 4;
     threads = worthwhile(threads, double(a.images * a.count) * double(b.count * mask) / (symmetric ? 32 : 16));
     std::vector<int32_t> memory(size_t(threads) * 16 * size_t(a.classes));
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
     for (int64_t tile = 0; tile < tiles; tile++) {
-        const int64_t image = tile / (down * across), top = tile / across % down * edge, left = tile % across * edge;
-        if (symmetric && left < top) continue;
+        const int64_t image = tile / (down * across), top = tile / across % down * high, left = tile % across * wide;
+        if (symmetric && left + wide <= top) continue;
         int32_t* shared = memory.data() + size_t(thread_number()) * 16 * size_t(a.classes);
-        for (int64_t i = top; i < std::min(top + edge, a.count); i += 4) {
-            for (int64_t j = symmetric ? std::max(i, left) : left; j < std::min(left + edge, b.count); j += 4) {
-                const uint32_t *x[4], *y[4];
+        for (int64_t i = top; i < std::min(top + high, a.count); i += 4) {
+            for (int64_t j = symmetric ? std::max(i, left) : left; j < std::min(left + wide, b.count); j += 4) {
                 for (int k = 0; k < a.classes; k++) {
-                    for (int r = 0; r < 4; r++) {
-                        x[r] = a.words + (image * a.count + std::min(i + r, a.count - 1)) * mask + k * plane;
-                        y[r] = b.words + (image * b.count + std::min(j + r, b.count - 1)) * mask + k * plane;
-                    }
-                    kernels.overlap(x, y, plane, shared + 16 * k);
+                    const Four& x = rows_of[size_t((image * fours_a + i / 4) * a.classes + k)];
+                    const Four& y = columns_of[size_t((image * fours_b + j / 4) * a.classes + k)];
+                    overlap(x, y, kernels, shared + 16 * k);
                 }
                 const int rows = int(std::min<int64_t>(4, a.count - i)), columns = int(std::min<int64_t>(4, b.count - j));
                 use(tile, Pairs{image, i, j, rows, columns, shared});
@@ -98,11 +152,16 @@ void fill_pairs(const Masks& a, const Masks& b, const Kernels& kernels, int thre
         const int64_t i = pairs.i, j = pairs.j, first_a = pairs.image * a.count, first_b = pairs.image * b.count;
         T* image = out + first_a * row;
         for (int k = 0; k < classes; k++) {
-            T values[16], mirrored[16];
-            for (int p = 0; p < 16; p++) {
-                const int r = std::min(p / 4, pairs.rows - 1), c = std::min(p % 4, pairs.columns - 1);
-                values[p] = value(pairs.shared[16 * k + p], first_a + i + r, first_b + j + c, k);
-            }
+            T values[16] = {}, mirrored[16];
+            const auto evaluate = [&](int rows, int columns) {
+                for (int r = 0; r < rows; r++)
+                    for (int c = 0; c < columns; c++)
+                        values[4 * r + c] = value(pairs.shared[16 * k + 4 * r + c], first_a + i + r, first_b + j + c, k);
+            };
+            if (pairs.rows == 4 && pairs.columns == 4)
+                evaluate(4, 4);  // constants, which the compiler unrolls
+            else
+                evaluate(pairs.rows, pairs.columns);
             write_square(image + i * row + j * classes + k, row, classes, values, pairs.rows, pairs.columns);
             if (!symmetric) continue;
             for (int p = 0; p < 16; p++) mirrored[p % 4 * 4 + p / 4] = values[p];
