@@ -18,11 +18,11 @@ DEFAULT_JSON = Path(__file__).parent / "results" / "local" / "benchmarks.json"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Results are kept even where nobody said where to."""
+    """Results are kept even where nobody said where to, and there is a place for them before anything is timed."""
     options = config.option
-    if getattr(options, "benchmark_only", False) and not options.benchmark_json:
-        DEFAULT_JSON.parent.mkdir(parents=True, exist_ok=True)
-        options.benchmark_json = str(DEFAULT_JSON)
+    if getattr(options, "benchmark_only", False):
+        options.benchmark_json = options.benchmark_json or str(DEFAULT_JSON)
+        Path(options.benchmark_json).parent.mkdir(parents=True, exist_ok=True)
 
 
 def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:

@@ -53,7 +53,7 @@ def table(report: dict[str, Any]) -> str:
     """Every benchmark, group by group: ours, then its peers with how many times as long they take."""
     lines = [where(report)]
     for group, rows in groupby(report["benchmarks"], key=lambda row: row["group"]):
-        lines += ["", f"### {group}", "", "| | time | a unit | times ours | GFLOP/s | of float32 peak |"]
+        lines += ["", f"### {group}", "", "| | time | each | times ours | GFLOP/s | of float32 peak |"]
         lines.append("| --- | --- | --- | --- | --- | --- |")
         for row in rows:
             facts = row["extra_info"]
@@ -61,13 +61,13 @@ def table(report: dict[str, Any]) -> str:
                 continue
             rate, peak = facts.get("gflops"), facts.get("peak_gflops")
             share = f"{rate / peak:.0%}" if rate and peak else ""
-            each = f"{_time(facts['seconds'] / facts['units'])} a {facts['unit']}"
+            each = f"{_time(facts['seconds'] / facts['units'])} per {facts['unit']}"
             speed = f"{rate:.0f}" if rate else ""
             memory = f"; peak {facts['peak_mib']:.0f} MiB" if "peak_mib" in facts else ""
             lines.append(f"| **{row['name']}** | {_time(facts['seconds'])}{memory} | {each} | 1 | {speed} | {share} |")
             for name, seconds in facts.get("peers", {}).items():
-                each = f"{_time(seconds / facts['units'])} a {facts['unit']}"
-                lines.append(f"| {name} | {_time(seconds)} | {each} | {seconds / facts['seconds']:.1f} | | |")
+                each = f"{_time(seconds / facts['units'])} per {facts['unit']}"
+                lines.append(f"| {name} | {_time(seconds)} | {each} | {_ratio(seconds / facts['seconds'])} | | |")
     return "\n".join(lines)
 
 
@@ -84,7 +84,11 @@ def headline(report: dict[str, Any]) -> str:
 
 def _peer(facts: dict[str, Any], name: str) -> str:
     seconds = facts["peers"][name]
-    return f"{_time(seconds)}, {name}: **{seconds / facts['seconds']:.1f} x**"
+    return f"{_time(seconds)}, {name}: **{_ratio(seconds / facts['seconds'])} x**"
+
+
+def _ratio(times: float) -> str:
+    return f"{times:.1f}" if times < 100 else f"{times:,.0f}"
 
 
 def _time(seconds: float) -> str:

@@ -201,6 +201,53 @@ def test_intersection_is_exact_when_it_runs_in_pieces(monkeypatch):
     assert torch.equal(pairwise_intersection(masks, masks), whole)
 
 
+@pytest.mark.parametrize("classes", [1, 3])
+def test_sums_in_pieces_are_those_of_the_hypotheses(classes, monkeypatch):
+    base, decoder, z = _case(classes=classes, n=11)
+    monkeypatch.setattr(reference, "_LOGITS", 4 * 2 * classes * 37)  # four hypotheses of both images at a time
+    sums = fastpunet_kernels.decode_sums(base, decoder, z, backend="reference")
+    exact = _decode_by_loop(base, decoder, z)
+    probs = exact.sigmoid() if classes == 1 else exact.softmax(2)
+    entropy = torch.special.entr(torch.cat((1 - probs, probs), 2) if classes == 1 else probs).sum(2)
+    torch.testing.assert_close(sums.probability, probs.sum(1), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(sums.entropy, entropy.sum(1), rtol=1e-5, atol=1e-5)
+    labels = (exact[:, :, 0] > 0).long() if classes == 1 else exact.argmax(2)
+    counted = [1] if classes == 1 else range(classes)
+    assert torch.equal(sums.volume, torch.stack([(labels == c).sum(2) for c in counted], dim=-1))
+
+
+@pytest.mark.parametrize("empty", [1.0, 0.0, math.nan])
+def test_distance_sums_in_pieces_equal_a_loop(empty, monkeypatch):
+    monkeypatch.setattr(reference, "_COMPARED", 2 * 2 * 5 * 3)  # two rows of both images at a time
+    a, b = torch.rand(2, 7, 3, 40) > 0.8, torch.rand(2, 5, 3, 40) > 0.8
+    a[:, 0], b[:, 1], a[:, :, 2] = False, False, False
+    u, v = torch.rand(2, 7, dtype=torch.float64), torch.rand(2, 5, dtype=torch.float64)
+    packed = pack_bits(a), pack_bits(b)
+    iou = fastpunet_kernels.mask_iou(*packed, empty, backend="reference")
+    sums = torch.zeros(2, 2, dtype=torch.float64)
+    for image, i, j in np.ndindex(2, 7, 5):
+        shared, either = (a[image, i] & b[image, j]).sum(1).double(), (a[image, i] | b[image, j]).sum(1).double()
+        each = torch.where(either > 0, shared / either, empty)
+        torch.testing.assert_close(iou[image, i, j].double(), each, rtol=1e-6, atol=0, equal_nan=True)
+        d = 1 - each.nanmean()
+        if not d.isnan():
+            sums[image] += u[image, i] * v[image, j] * torch.tensor([d, 1.0])
+    got = fastpunet_kernels.distance_sums(*packed, u, v, empty, backend="reference")
+    torch.testing.assert_close(got, sums, rtol=1e-12, atol=1e-12)
+
+
+def test_labels_are_packed_in_pieces_and_unpacked(monkeypatch):
+    monkeypatch.setattr(reference, "_COMPARED", 2 * 3 * 50)  # two masks at a time
+    labels = torch.randint(0, 5, (3, 5, 50))
+    words = fastpunet_kernels.pack_labels(labels, [4, 0, 300], backend="reference")
+    wanted = torch.tensor([4, 0, 300])[:, None]
+    assert torch.equal(unpack_bits(words, 50), labels[:, :, None] == wanted)
+    unpacked = fastpunet_kernels.unpack_labels(words, 50, backend="reference")
+    expected = torch.where(labels == 4, 0, torch.where(labels == 0, 1, 255))
+    assert torch.equal(unpacked.long(), expected)
+    assert torch.equal(fastpunet_kernels.unpack_labels(words[:, :, :1], 50, backend="reference"), (labels == 4).byte())
+
+
 def test_autocast_around_an_op_changes_nothing():
     base, decoder, z = _case()
     masks = pack_bits(torch.rand(1, 5, 1, 6001) > 0.1)

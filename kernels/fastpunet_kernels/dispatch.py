@@ -126,7 +126,7 @@ def distance_sums(
     """Sums over all pairs of masks of d = 1 - (mean IoU over classes), without holding the distances.
 
     Packed int32 a (B, Na, K, words) and b (B, Nb, K, words), weights float64 (B, Na) and (B, Nb) in [0, 1]. Returns
-    float64 (B, 2): the sum of w d and the sum of w, over pairs whose d is a number, w being the product of both weights.
+    float64 (B, 2): the sum of w d and the sum of w, over pairs whose d is a number; w is the product of both weights.
     `empty` is the IoU of two empty masks; NaN leaves the class out of the mean.
     """
     _check_pair(a, b)
