@@ -10,7 +10,6 @@ import torch
 from fastpunet import ProbabilisticUNet, sample, sampling, summarize
 from fastpunet.hypotheses import summary
 
-
 ROOT = Path(__file__).parents[1]
 
 
