@@ -83,7 +83,9 @@ def headline(report: dict[str, Any]) -> str:
 
 
 def _peer(facts: dict[str, Any], name: str) -> str:
-    seconds = facts["peers"][name]
+    seconds = facts["peers"].get(name)
+    if seconds is None:
+        return "not installed"
     return f"{_time(seconds)}, {name}: **{_ratio(seconds / facts['seconds'])} x**"
 
 

@@ -3,7 +3,7 @@
 # temporary folder: tests/sanitize.sh [PYTHON]. Needs g++ and the tests' packages; takes about two minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-python=$(command -v "${1:-.venv/bin/python}")
+python=$(realpath -s "$(command -v "${1:-.venv/bin/python}")")
 build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
 cp -r setup.py pyproject.toml README.md kernels fastpunet tests "$build"

@@ -74,9 +74,9 @@ struct Pairs {
     const int32_t* shared;   // (classes, 4, 4)
 };
 
-// Calls use(tile, pairs) for all pairs of all images, or for those with j >= i - 3 if a is b. Returns the tiles.
+// Calls use(tile, pairs) for all pairs of all images, or for those of its fours with j >= i if a is b.
 template <class Use>
-int64_t for_pairs(const Masks& a, const Masks& b, bool symmetric, const Kernels& kernels, int threads, Use use) {
+void for_pairs(const Masks& a, const Masks& b, bool symmetric, const Kernels& kernels, int threads, Use use) {
     const int64_t mask = a.per_plane * a.classes;
     const int64_t high = masks_in(ROW_BYTES, 4 * mask), wide = masks_in(COLUMN_BYTES, 4 * mask);
     const int64_t down = (a.count + high - 1) / high, across = (b.count + wide - 1) / wide, tiles = a.images * down * across;
@@ -102,7 +102,6 @@ int64_t for_pairs(const Masks& a, const Masks& b, bool symmetric, const Kernels&
             }
         }
     }
-    return tiles;
 }
 
 // Pixels of each mask and class: (images, count, classes).
