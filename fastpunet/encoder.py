@@ -1,6 +1,9 @@
-"""One pass of U-Net and prior over a batch of images, in the form that is fastest there."""
+"""One pass of U-Net and prior over a batch of images."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -19,26 +22,11 @@ def encode(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return foreign.encode(model, images)
 
 
-class CompiledEncoder:
-    """The same through torch.compile, with the weights of this moment frozen into the code in the layout it likes best.
+@cache
+def _compiled() -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
+    return torch.compile(encode, dynamic=False)  # not at import: that would load the compiler for everybody
 
-    The first call compiles, which takes 5 to 30 seconds and a C++ compiler.
-    """
 
-    def __init__(self, model: nn.Module) -> None:
-        self._model = model
-        self._compiled = torch.compile(foreign.encode, dynamic=False, options={"freezing": True})
-        self._frozen = self._fingerprint()
-
-    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return self._compiled(self._model, images)
-
-    def is_current(self) -> bool:
-        """Whether the model still has the weights that were compiled; costs a hundredth of a pass."""
-        return self._fingerprint() == self._frozen
-
-    def _fingerprint(self) -> list[tuple[int, int, float]]:
-        """Where each weight lies, PyTorch's count of its changes, and its sum, which shows changes through `.data`."""
-        tensors = [*self._model.parameters(), *self._model.buffers()]
-        with torch.no_grad():
-            return [(t.data_ptr(), t._version, float(t.sum())) for t in tensors]
+def compiled_encode(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same through torch.compile; the first call for a shape compiles, and needs a C++ compiler on a CPU."""
+    return _compiled()(model, images)

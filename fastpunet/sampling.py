@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.benchmark import Timer
 
-from fastpunet.encoder import CompiledEncoder, encode
+from fastpunet.encoder import compiled_encode, encode
 from fastpunet.latents import HYPOTHESIS_LIMIT, check_ids, check_seed
 from fastpunet.masks import PackedMasks
 from fastpunet.models import foreign
@@ -101,7 +101,7 @@ class Sampler:
             raise ValueError(f'precision: "tf32" needs an NVIDIA GPU, the model is on {self.device}; take "ieee"')
         select_backend(backend, self.device)
         self._precision, self.backend = precision, backend
-        self._compiled: dict[tuple[torch.Size, str], CompiledEncoder] = {}
+        self._compiled: set[tuple[torch.Size, str]] = set()  # shapes and precisions for which that proved faster
 
     @property
     def _parameter(self) -> Tensor:
@@ -153,40 +153,36 @@ class Sampler:
     def tune(self, images: Tensor) -> dict[str, float]:
         """Compile the encoder for images of this shape, and use that from now on if it proves faster. Optional.
 
-        Returns seconds: "compilation" once, then "eager" and "compiled" a pass. Compilation takes 5 to 30 seconds and a
-        C++ compiler; results change by rounding, within the sampler's precision. New weights end its use.
+        Returns seconds: "compilation" (0 to 30, and a C++ compiler is needed), then "eager" and "compiled" a pass.
+        Results change by rounding, within the sampler's precision; weights are still those of each call.
         Raises RuntimeError where PyTorch cannot compile the model.
         """
         self.check_images(images)
-        key, encoder = (images.shape, self.precision), CompiledEncoder(self.model)
         start = time.perf_counter()
         try:
-            self._pass(encoder, images)
+            self._pass(compiled_encode, images)
         except Exception as error:
             raise RuntimeError(
                 f"tune: PyTorch could not compile the encoder: {error}\nInstall a C++ compiler (g++), or do without"
             ) from error
         seconds = {"compilation": time.perf_counter() - start}
-        for name, form in (("eager", partial(encode, self.model)), ("compiled", encoder)):
-            timer = Timer(
-                "run()", globals={"run": partial(self._pass, form, images)}, num_threads=torch.get_num_threads()
-            )
+        for name, form in (("eager", encode), ("compiled", compiled_encode)):
+            run = {"run": partial(self._pass, form, images)}
+            timer = Timer("run()", globals=run, num_threads=torch.get_num_threads())
             seconds[name] = timer.blocked_autorange(min_run_time=0.5).median
         if seconds["compiled"] < seconds["eager"]:
-            self._compiled[key] = encoder
+            self._compiled.add((images.shape, self.precision))
         return seconds
 
     def _encode(self, images: Tensor) -> Encoding:
-        key = (images.shape, self.precision)
-        if key in self._compiled and not self._compiled[key].is_current():
-            del self._compiled[key]
-        return self._pass(self._compiled.get(key, partial(encode, self.model)), images)
+        compiled = (images.shape, self.precision) in self._compiled
+        return self._pass(compiled_encode if compiled else encode, images)
 
     @torch.no_grad()
-    def _pass(self, form: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]], images: Tensor) -> Encoding:
+    def _pass(self, form: Callable[..., tuple[Tensor, Tensor, Tensor]], images: Tensor) -> Encoding:
         bf16 = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=False)
         with fixed_precision(self.precision, self.device), bf16, foreign.undisturbed(self.model):
-            features, mu, sigma = form(images.to(self._parameter.dtype))
+            features, mu, sigma = form(self.model, images.to(self._parameter.dtype))
             return Encoding(features.float(), mu.float().contiguous(), sigma.float().contiguous())
 
     def draw(

@@ -236,6 +236,31 @@ def test_pairs_equal_the_reference_for_any_size_and_layout(capability, images, n
         torch.testing.assert_close(got, want, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("part", [1, 3, 4, 64])
+def test_a_part_of_a_set_is_not_taken_for_the_set(capability, part):
+    masks = reference.pack_bits(torch.rand(1, 65, 1, 64, generator=torch.Generator().manual_seed(1)) > 0.5)
+    weights = torch.rand(1, 65, dtype=torch.float64)
+    for a, b in ((slice(part), slice(None)), (slice(None), slice(part))):
+        x, y, u, v = masks[:, a], masks[:, b], weights[:, a], weights[:, b]
+        for op, arguments in (
+            (ops.mask_iou, (x, y, 1.0)),
+            (ops.pairwise_intersection, (x, y)),
+            (ops.distance_sums, (x, y, u, v, 1.0)),
+        ):
+            native, plain = (op(*arguments, backend=backend) for backend in ("native", "reference"))
+            torch.testing.assert_close(native, plain, rtol=1e-12, atol=1e-12)
+
+
+def test_small_weights_count(capability):
+    masks = reference.pack_bits(torch.tensor([[[0, 0]], [[1, 1]]], dtype=torch.bool)[None])
+    weights = torch.tensor([[1 - 1e-9, 1e-9]], dtype=torch.float64)
+    got, want = (
+        ops.distance_sums(masks, masks, weights, weights, math.nan, backend=backend)
+        for backend in ("native", "reference")
+    )
+    torch.testing.assert_close(got, want, rtol=1e-9, atol=0)
+
+
 def test_a_set_and_its_copy_have_the_very_same_sums(capability):
     masks = reference.pack_bits(torch.rand(2, 67, 3, 333, generator=torch.Generator().manual_seed(1)) > 0.5)
     weights = torch.rand(2, 67, dtype=torch.float64, generator=torch.Generator().manual_seed(2))

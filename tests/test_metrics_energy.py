@@ -334,3 +334,13 @@ def test_gpu_gives_what_the_cpu_gives():
     for field in FIELDS:
         assert getattr(got, field).is_cuda
         torch.testing.assert_close(getattr(got, field).cpu(), getattr(want, field), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("classes", [3, 4, 8, 12])
+def test_one_sample_has_no_unbiased_value_however_its_distance_rounds(classes):
+    sample = torch.zeros(1, 1, 4, 4, dtype=torch.uint8)
+    sample[..., 0] = 1
+    rule = Convention("mine", classes, None, 0.0)
+    result = energy_distance(sample, torch.ones(1, 2, 4, 4, dtype=torch.uint8), convention=rule)
+    assert math.isnan(result.unbiased.item())
+    assert result.value.isfinite().all()

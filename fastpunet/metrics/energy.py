@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -104,7 +105,8 @@ def _means(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], empty: float) -> 
     d = 1 - itself.double().nanmean(-1)
     pairs = a[1].square() * ~d.isnan()
     others = sums - torch.stack([(pairs * d.nan_to_num()).sum(1), pairs.sum(1)], dim=1)
-    return sums[:, 0] / sums[:, 1], others[:, 0] / others[:, 1]
+    unbiased = torch.where(others[:, 1] > 0, others[:, 0] / others[:, 1], math.nan)  # no other pairs: rounding alone
+    return sums[:, 0] / sums[:, 1], unbiased
 
 
 def _equal_weights(counts: Tensor) -> Tensor:

@@ -92,6 +92,8 @@ def decode_sums(
 
 def pack_labels(labels: Tensor, classes: Sequence[int], *, backend: str = "auto") -> Tensor:
     """Bool or integer labels (..., P) to int32 (..., K, ceil(P / 32)): plane k has a bit where label == classes[k]."""
+    if not classes:
+        raise ValueError("classes: got none, expected at least one label to pack")
     return torch.ops.fastpunet.pack_labels(labels, list(classes), select_backend(backend, labels.device))
 
 
@@ -299,7 +301,11 @@ def _(
 @torch.library.custom_op("fastpunet::pack_labels", mutates_args=())
 def _pack_labels(labels: Tensor, classes: Sequence[int], backend: str) -> Tensor:
     bytes_ = labels.to(torch.uint8)
-    fits = max(classes) < 256 and (labels.dtype in (torch.bool, torch.uint8) or torch.equal(bytes_, labels))
+    fits = (
+        min(classes) >= 0
+        and max(classes) < 256
+        and (labels.dtype in (torch.bool, torch.uint8) or torch.equal(bytes_, labels))
+    )
     if backend == "native" and fits:
         return native.launch_pack_labels(bytes_, torch.tensor(classes, dtype=torch.uint8))
     return reference.pack_labels(labels, classes)

@@ -3,8 +3,8 @@
 
 #include "job.h"
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define FASTPUNET_X86  // GCC's pragmas choose an instruction set for a part of a file
+#if defined(__x86_64__) && defined(__GNUC__) && __GNUC__ >= 11 && !defined(__clang__)
+#define FASTPUNET_X86  // GCC's pragmas choose an instruction set for a part of a file; since 11 it knows them all
 #endif
 
 namespace fastpunet {

@@ -14,6 +14,9 @@ namespace {
 
 constexpr int64_t ROW_BYTES = 128 << 10, COLUMN_BYTES = 32 << 10;
 
+// Whether both are one set; a set and a part of it may begin at the same place.
+bool same_masks(const Masks& a, const Masks& b) { return a.words == b.words && a.count == b.count; }
+
 // How many masks of that size fit, in fours, at least one four.
 int64_t masks_in(int64_t cache, int64_t mask_bytes) {
     return std::max<int64_t>(1, std::min<int64_t>(16, cache / std::max<int64_t>(mask_bytes, 1) / 4)) * 4;
@@ -74,7 +77,7 @@ struct Pairs {
     const int32_t* shared;   // (classes, 4, 4)
 };
 
-// Calls use(tile, pairs) for all pairs of all images, or for those of its fours with j >= i if a is b.
+// Calls use(thread, pairs) for all pairs of all images, or for those of its fours with j >= i if a is b.
 template <class Use>
 void for_pairs(const Masks& a, const Masks& b, bool symmetric, const Kernels& kernels, int threads, Use use) {
     const int64_t mask = a.per_plane * a.classes;
@@ -98,7 +101,7 @@ void for_pairs(const Masks& a, const Masks& b, bool symmetric, const Kernels& ke
                     overlap(x, y, kernels, shared + 16 * k);
                 }
                 const int rows = int(std::min<int64_t>(4, a.count - i)), columns = int(std::min<int64_t>(4, b.count - j));
-                use(tile, Pairs{image, i, j, rows, columns, shared});
+                use(thread_number(), Pairs{image, i, j, rows, columns, shared});
             }
         }
     }
@@ -129,15 +132,15 @@ void write_square(T* out, int64_t row, int64_t step, const T square[16], int row
     }
 }
 
-// A sum in units of 2^-50: whole numbers, so that neither the order of the pairs nor the half of them that is left out of
-// a symmetric set changes the result. Terms lie in [0, 1].
+// A sum in units of 2^-62: whole numbers, so that neither the order of the pairs nor the half of them that is left out of
+// a symmetric set changes the result. Terms lie in [0, 1]; what is below 2^-63 counts as zero.
 struct ExactSum {
     __extension__ typedef __int128 Wide;
     Wide units = 0;
 
-    void add(double term, int times) { units += int64_t(term * 0x1p50 + 0.5) * times; }
+    void add(double term, int times) { units += Wide(int64_t(term * 0x1p62 + 0.5)) * times; }
     void add(const ExactSum& other) { units += other.units; }
-    double value() const { return double(units) * 0x1p-50; }
+    double value() const { return double(units) * 0x1p-62; }
 };
 
 }  // namespace
@@ -145,9 +148,9 @@ struct ExactSum {
 // Fills out (images, a.count, b.count, classes) with value(pixels shared, mask of a, mask of b, class) of every pair.
 template <class T, class Value>
 void fill_pairs(const Masks& a, const Masks& b, const Kernels& kernels, int threads, T* out, Value value) {
-    const bool symmetric = a.words == b.words && a.count == b.count;
+    const bool symmetric = same_masks(a, b);
     const int64_t classes = a.classes, row = b.count * classes;
-    for_pairs(a, b, symmetric, kernels, threads, [&](int64_t, const Pairs& pairs) {
+    for_pairs(a, b, symmetric, kernels, threads, [&](int, const Pairs& pairs) {
         const int64_t i = pairs.i, j = pairs.j, first_a = pairs.image * a.count, first_b = pairs.image * b.count;
         T* image = out + first_a * row;
         for (int k = 0; k < classes; k++) {
@@ -174,7 +177,7 @@ void pairwise_intersection(const Masks& a, const Masks& b, const Kernels& kernel
 }
 
 void mask_iou(const Masks& a, const Masks& b, float empty, const Kernels& kernels, int threads, float* out) {
-    const std::vector<int32_t> area_a = areas(a, kernels), area_b = a.words == b.words ? area_a : areas(b, kernels);
+    const std::vector<int32_t> area_a = areas(a, kernels), area_b = same_masks(a, b) ? area_a : areas(b, kernels);
     const int32_t *left = area_a.data(), *right = area_b.data();
     const int classes = a.classes;
     fill_pairs(a, b, kernels, threads, out, [=](int32_t shared, int64_t i, int64_t j, int k) {
@@ -185,18 +188,16 @@ void mask_iou(const Masks& a, const Masks& b, float empty, const Kernels& kernel
 
 void distance_sums(const Masks& a, const Masks& b, const double* weights_a, const double* weights_b, double empty,
                    const Kernels& kernels, int threads, double* out) {
-    const bool symmetric = a.words == b.words && a.count == b.count && weights_a == weights_b;
+    const bool symmetric = same_masks(a, b) && weights_a == weights_b;
     const std::vector<int32_t> area_a = areas(a, kernels), area_b = symmetric ? std::vector<int32_t>() : areas(b, kernels);
     const int32_t *left = area_a.data(), *right = symmetric ? left : area_b.data();
     const int classes = a.classes;
     struct Sums {
-        int64_t image = 0;
         ExactSum distance, weight;
     };
-    std::vector<Sums> tiles(static_cast<size_t>(a.images * ((a.count + 3) / 4) * ((b.count + 3) / 4)));
-    for_pairs(a, b, symmetric, kernels, threads, [&](int64_t tile, const Pairs& pairs) {
-        Sums& sums = tiles[size_t(tile)];
-        sums.image = pairs.image;
+    std::vector<Sums> each(size_t(threads) * size_t(a.images));  // (threads, images)
+    for_pairs(a, b, symmetric, kernels, threads, [&](int thread, const Pairs& pairs) {
+        Sums& sums = each[size_t(thread * a.images + pairs.image)];
         for (int r = 0; r < pairs.rows; r++)
             for (int c = 0; c < pairs.columns; c++) {
                 const int64_t i = pairs.i + r, j = pairs.j + c;
@@ -218,14 +219,14 @@ void distance_sums(const Masks& a, const Masks& b, const double* weights_a, cons
                 sums.weight.add(weight, times);
             }
     });
-    std::vector<Sums> images(static_cast<size_t>(a.images));
-    for (const Sums& sums : tiles) {
-        images[size_t(sums.image)].distance.add(sums.distance);
-        images[size_t(sums.image)].weight.add(sums.weight);
-    }
-    for (int64_t i = 0; i < a.images; i++) {
-        out[2 * i] = images[size_t(i)].distance.value();
-        out[2 * i + 1] = images[size_t(i)].weight.value();
+    for (int64_t image = 0; image < a.images; image++) {
+        Sums total;
+        for (int thread = 0; thread < threads; thread++) {
+            total.distance.add(each[size_t(thread * a.images + image)].distance);
+            total.weight.add(each[size_t(thread * a.images + image)].weight);
+        }
+        out[2 * image] = total.distance.value();
+        out[2 * image + 1] = total.weight.value();
     }
 }
 
