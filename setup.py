@@ -7,9 +7,10 @@ from setuptools import find_packages, setup
 
 NATIVE = "kernels/fastpunet_kernels/native"
 
-TRAIN = ["lightning>=2.4", "pyyaml>=6"]
+DATA = ["pillow>=10", "nibabel>=5", "pydicom>=2.4", "scipy>=1.11", "tqdm>=4.66"]
+TRAIN = ["lightning>=2.4", "monai>=1.4", "pyyaml>=6", "tensorboard>=2.16", *DATA]
 REPORT = ["matplotlib>=3.8", "tqdm>=4.66"]
-TEST = ["pytest>=8", "hypothesis>=6", "scipy>=1.11", *TRAIN, *REPORT]
+TEST = ["pytest>=8", "hypothesis>=6", *TRAIN, *REPORT]
 BENCH = ["pytest-benchmark>=5.3", "nvidia-ml-py>=12", "pycocotools>=2.0.8", "scipy>=1.11"]
 DEV = ["ruff>=0.12", "mypy>=1.15", "import-linter>=2", "types-PyYAML>=6", "pybind11>=2.13", "setuptools>=77"]
 
@@ -47,12 +48,13 @@ setup(
         "safetensors>=0.4",
     ],
     extras_require={
+        "data": DATA,
         "train": TRAIN,
         "report": REPORT,
         "test": TEST,
         "bench": BENCH,
         "dev": DEV,
-        "all": sorted({*TRAIN, *REPORT, *TEST, *BENCH, *DEV}),
+        "all": sorted({*TEST, *BENCH, *DEV}),
     },
     entry_points={"console_scripts": ["fastpunet = fastpunet.cli:main"]},
 )

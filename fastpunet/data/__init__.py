@@ -1,6 +1,18 @@
 """Data sets, all as sequences of `Record`."""
 
-from fastpunet.data import lesions, lidc
-from fastpunet.data.record import Record, Records
+from fastpunet.data import camvid, cityscapes, flips, folder, graders, lesions, lidc, splits
+from fastpunet.data.record import IGNORE, Record, Records
 
-__all__ = ["Record", "Records", "lesions", "lidc"]
+__all__ = [
+    "IGNORE",
+    "Record",
+    "Records",
+    "camvid",
+    "cityscapes",
+    "flips",
+    "folder",
+    "graders",
+    "lesions",
+    "lidc",
+    "splits",
+]

@@ -2,7 +2,10 @@
 
 from fastpunet.metrics.conventions import CONVENTIONS, Convention, convention
 from fastpunet.metrics.energy import EnergyDistance, energy_distance
+from fastpunet.metrics.flips import flip_frequencies
 from fastpunet.metrics.iou import pairwise_iou
+from fastpunet.metrics.nestedness import nestedness
+from fastpunet.metrics.presence import presence, present_distance
 
 __all__ = [
     "CONVENTIONS",
@@ -10,5 +13,9 @@ __all__ = [
     "EnergyDistance",
     "convention",
     "energy_distance",
+    "flip_frequencies",
+    "nestedness",
     "pairwise_iou",
+    "presence",
+    "present_distance",
 ]

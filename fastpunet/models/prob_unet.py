@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributions import Independent, kl_divergence
+from torch.distributions import Independent, Normal, kl_divergence
 
 from fastpunet.models.fcomb import FComb
 from fastpunet.models.gaussian import AxisAlignedGaussian
@@ -18,12 +18,10 @@ POSTERIOR_INPUTS = ("one-hot", "mask")
 
 
 class Elbo(NamedTuple):
-    """Terms of the training objective, averaged over the batch: loss = reconstruction + beta * kl."""
+    """Both terms of the evidence lower bound, of each segmentation: -ELBO = reconstruction + kl.sum(-1), in nats."""
 
-    loss: Tensor
-    reconstruction: Tensor  # cross-entropy in nats, summed over the pixels of an image
-    kl: Tensor  # KL(posterior || prior) in nats
-    logits: Tensor  # (B, K, H, W) of the posterior's sample
+    reconstruction: Tensor  # (B, G), cross-entropy summed over the pixels of an image
+    kl: Tensor  # (B, G, latent_dim), KL(posterior || prior), which is a sum over the latent's dimensions
 
 
 class ProbabilisticUNet(nn.Module):
@@ -127,30 +125,48 @@ class ProbabilisticUNet(nn.Module):
         images: Tensor,
         labels: Tensor,
         *,
-        beta: float = 1.0,
         noise: Tensor | None = None,
         ignore_index: int | None = None,
+        class_weights: Tensor | None = None,
     ) -> Elbo:
-        """Negative evidence lower bound (Kohl et al. 2018, equation 4), to be minimised.
+        """Evidence lower bound of segmentations given their image (Kohl et al. 2018, equation 4).
 
-        labels int (B, H, W), one grader an image. noise: standard normals (B, latent_dim) for the posterior's sample;
-        drawn from the global generator if None. Cross-entropy is summed over pixels: a mean would let the KL win.
+        labels int (B, H, W), one grader an image, or (B, G, H, W): the U-Net and the prior, which see the image alone,
+        then run once for G graders. noise: standard normals (B, G, latent_dim) for the posterior's samples, (B,
+        latent_dim) for one grader; drawn from the global generator if None. class_weights float (K,), of the classes'
+        cross-entropies. Cross-entropy is summed over pixels: a mean would let the KL win.
         """
+        labels = labels[:, None] if labels.dim() == 3 else labels
+        graders = labels.shape[1]
         features, prior = self.encode(images)
-        posterior = self.posterior_of(images, labels, ignore_index)
-        normal = posterior.base_dist
-        noise = torch.randn_like(normal.loc) if noise is None else noise
-        logits = self.fcomb(features, normal.loc + normal.scale * noise).float()
-        reconstruction = _cross_entropy(logits, labels.long(), ignore_index) / images.shape[0]
-        kl = kl_divergence(posterior, prior).mean()
-        return Elbo(reconstruction + beta * kl, reconstruction, kl, logits)
+        posterior = self.posterior_of(images.repeat_interleave(graders, 0), labels.flatten(0, 1), ignore_index)
+        q, p = posterior.base_dist, prior.base_dist
+        noise = torch.randn_like(q.loc) if noise is None else noise.reshape(q.loc.shape)
+        logits = self.fcomb(features.repeat_interleave(graders, 0), q.loc + q.scale * noise).float()
+        reconstruction = _cross_entropy(logits, labels.flatten(0, 1).long(), ignore_index, class_weights)
+        each = [values.repeat_interleave(graders, 0) for values in (_in_units(p.loc, p.scale), p.scale)]
+        kl = kl_divergence(q, Normal(*each, validate_args=False))
+        return Elbo(reconstruction.unflatten(0, labels.shape[:2]), kl.unflatten(0, labels.shape[:2]))
 
 
-def _cross_entropy(logits: Tensor, labels: Tensor, ignore_index: int | None) -> Tensor:
-    """Cross-entropy in nats summed over images and pixels, ignored pixels left out."""
+def _in_units(mean: Tensor, scale: Tensor) -> Tensor:
+    """The mean as it is, its gradient times the standard deviation, as if the mean were counted in such units.
+
+    The KL's gradient with respect to the prior's mean goes with 1 / scale. A dimension in which segmentations lie far
+    apart, such as "a lesion or none", has a wide prior, and its gradient drowns in those of narrow dimensions, with
+    which it shares an encoder: the prior then hardly follows the image. The loss and where it is least stay the same.
+    """
+    unmoved = mean.detach()
+    return unmoved + (mean - unmoved) * scale.detach()
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor, ignore_index: int | None, weights: Tensor | None) -> Tensor:
+    """Cross-entropy (B,) in nats of each image, summed over pixels, ignored pixels left out."""
     if logits.shape[1] > 1:
         ignored = -100 if ignore_index is None else ignore_index
-        return F.cross_entropy(logits, labels, ignore_index=ignored, reduction="sum")
+        return F.cross_entropy(logits, labels, weights, ignore_index=ignored, reduction="none").sum((1, 2))
     counted = torch.ones_like(logits[:, 0]) if ignore_index is None else (labels != ignore_index).float()
-    targets = labels.float() * counted
-    return F.binary_cross_entropy_with_logits(logits[:, 0], targets, weight=counted, reduction="sum")
+    targets = labels * counted
+    if weights is not None:
+        counted = counted * weights[targets.long()]
+    return F.binary_cross_entropy_with_logits(logits[:, 0], targets, counted, reduction="none").sum((1, 2))

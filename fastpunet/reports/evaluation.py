@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,17 +13,23 @@ from torch import nn
 from tqdm import tqdm
 
 from fastpunet.data import Records
-from fastpunet.metrics import Convention, EnergyDistance, energy_distance
+from fastpunet.metrics import Convention, EnergyDistance, energy_distance, presence, present_distance
 from fastpunet.sampling import Sampler
 
 COMPONENTS = tuple(field.name for field in fields(EnergyDistance))
+SCORES = (*COMPONENTS, "present_distance", "presence")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of one model on one data set, one entry an image: scores[n][component] is float64 (images,)."""
+    """Scores of one model on one data set, one entry an image: scores[n][name] is float64 (images,).
+
+    The names are those of `EnergyDistance`, and, of binary masks, present_distance and presence of the hypotheses;
+    graders_presence (images,) is the graders'. See fastpunet.metrics.
+    """
 
     scores: dict[int, dict[str, NDArray[np.float64]]]
+    graders_presence: NDArray[np.float64]
     patients: list[str]
 
     def mean(self, n: int, component: str) -> float:
@@ -35,26 +42,48 @@ class Evaluation:
     ) -> tuple[float, float]:
         """Bootstrap interval of the mean: patients, not slices, are drawn with replacement."""
         values = self.scores[n][component]
-        _, groups = np.unique(self.patients, return_inverse=True)
         known = ~np.isnan(values)
-        sums = np.bincount(groups, np.where(known, values, 0.0))
-        counts = np.bincount(groups, known.astype(float))
-        drawn = np.random.default_rng(seed).integers(len(sums), size=(draws, len(sums)))
-        means = sums[drawn].sum(1) / counts[drawn].sum(1)
-        low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-        return float(low), float(high)
+        drawn = self._drawn_patients(draws, seed)
+        sums, counts = (drawn @ self._by_patient(column) for column in (np.where(known, values, 0.0), known))
+        return _quantiles(sums / counts, level)
+
+    def presence_correlation(self, n: int) -> float:
+        """Pearson's correlation, over images, of the shares of hypotheses and of graders that outline anything."""
+        return float(np.corrcoef(self.scores[n]["presence"], self.graders_presence)[0, 1])
+
+    def presence_correlation_interval(
+        self, n: int, *, level: float = 0.95, draws: int = 2000, seed: int = 0
+    ) -> tuple[float, float]:
+        """Bootstrap interval of the correlation over patients."""
+        x, y = self.scores[n]["presence"], self.graders_presence
+        drawn = self._drawn_patients(draws, seed)
+        count, sx, sy, sxy, sxx, syy = (
+            drawn @ self._by_patient(column) for column in (np.ones_like(x), x, y, x * y, x * x, y * y)
+        )
+        covariance, vx, vy = (a / count - b * c / count**2 for a, b, c in ((sxy, sx, sy), (sxx, sx, sx), (syy, sy, sy)))
+        return _quantiles(covariance / np.sqrt(vx * vy), level)
+
+    def _drawn_patients(self, draws: int, seed: int) -> NDArray[np.float64]:
+        """How often each patient is drawn, (draws, patients), patients drawn with replacement."""
+        count = len(set(self.patients))
+        return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), draws).astype(float)
+
+    def _by_patient(self, column: NDArray[Any]) -> NDArray[np.float64]:
+        """Sums over each patient's images."""
+        _, groups = np.unique(self.patients, return_inverse=True)
+        return np.bincount(groups, column.astype(float))
 
     def table(self) -> str:
         """Markdown: a row for each n, the V-statistic with its 95 % interval first."""
-        lines = [
-            "| n | GED^2 (V) | 95 % interval | GED^2 (U) | E d(S,Y) | E d(S,S') | E d(Y,Y') |",
-            "| --- | --- | --- | --- | --- | --- | --- |",
-        ]
+        heads = ["n", "GED^2 (V)", "95 % interval", "GED^2 (U)", "95 % interval", "E d(S,Y)", "E d(S,S')", "E d(Y,Y')"]
+        heads += ["d, both present", "presence correlation", "95 % interval"]
+        rows = [heads, ["---"] * len(heads)]
         for n in self.scores:
-            low, high = self.interval(n, "value")
-            value, *others = (f"{self.mean(n, component):.3f}" for component in COMPONENTS)
-            lines.append(f"| {n} | {value} | {low:.3f} to {high:.3f} | {' | '.join(others)} |")
-        return "\n".join(lines).replace("nan", "-")
+            means = [f"{self.mean(n, name):.3f}" for name in SCORES[:-1]]
+            spans = [_span(self.interval(n, name)) for name in ("value", "unbiased")]
+            correlation = f"{self.presence_correlation(n):.2f}", _span(self.presence_correlation_interval(n), 2)
+            rows.append([str(n), means[0], spans[0], means[1], spans[1], *means[2:], *correlation])
+        return "\n".join(f"| {' | '.join(row)} |" for row in rows).replace("nan to nan", "-").replace("nan", "-")
 
 
 def evaluate(
@@ -75,7 +104,7 @@ def evaluate(
         raise ValueError(f"records, ns: got {len(records)} records and n = {list(ns)}, expected at least one, n >= 1")
     sampler = Sampler(model, precision=precision)
     rows: dict[int, list[list[float]]] = {n: [] for n in ns}
-    patients = []
+    patients, graders_presence = [], []
     for record in tqdm(records, desc="scoring", unit="image", leave=False, disable=None):
         image = torch.from_numpy(record.image)[None].to(sampler.device)
         references = torch.from_numpy(record.masks)[None].to(sampler.device)
@@ -84,7 +113,22 @@ def evaluate(
         drawn = sampler.draw(sampler.encode(image), max(ns), seed=seed, ids=ids, output="bits")
         for n in ns:
             score = energy_distance(drawn[:, :n], references, convention=convention, weights=weights)
-            rows[n].append([float(getattr(score, component)) for component in COMPONENTS])
+            values = [getattr(score, component) for component in COMPONENTS]
+            if drawn.num_planes == 1:
+                values += [present_distance(drawn[:, :n], references), presence(drawn[:, :n])]
+            else:
+                values += [float("nan")] * 2
+            rows[n].append([float(value) for value in values])
         patients.append(record.patient or str(record.id))
-    scores = {n: dict(zip(COMPONENTS, np.array(values).T, strict=True)) for n, values in rows.items()}
-    return Evaluation(scores, patients)
+        graders_presence.append(np.average(record.masks.any((1, 2)), weights=record.weights))
+    scores = {n: dict(zip(SCORES, np.array(values).T, strict=True)) for n, values in rows.items()}
+    return Evaluation(scores, np.array(graders_presence), patients)
+
+
+def _quantiles(values: NDArray[np.float64], level: float) -> tuple[float, float]:
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _span(interval: tuple[float, float], digits: int = 3) -> str:
+    return " to ".join(f"{end:.{digits}f}" for end in interval)

@@ -10,47 +10,68 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import IterableDataset
+from torch.utils.data import IterableDataset, get_worker_info
 
 from fastpunet.data import Record, Records
+from fastpunet.training.augmentation import Augmentation, Example
+from fastpunet.training.config import TrainingConfig
 
 
 class Batch(NamedTuple):
     images: Tensor  # float32 (B, C, H, W)
-    labels: Tensor  # uint8 (B, H, W), one random grader an image
-    ids: Tensor  # int64 (B,), position in the whole run: step * B + i
+    labels: Tensor  # uint8 (B, G, H, W), G random graders an image
+    ids: Tensor  # int64 (B,), position in the whole run: step * batch_size + i
 
 
 class Batches(IterableDataset[Batch]):
-    """The batches of steps first_step .. steps - 1, in order; `batches[step]` is any one of them.
+    """The batches of steps first_step .. config.steps - 1, in order.
 
-    Every record is seen once before any is seen again. Augmentation: a random flip and quarter turn, image and mask
-    together. The grader is drawn anew each time, uniformly or by the record's weights.
+    Every record is seen once before any is seen again. Graders are drawn anew each time, without replacement as far as
+    they go, or by the record's weights. A step's examples are dealt out to `processes` processes, and each process
+    takes its share in config.accumulate parts: whatever their numbers, the examples of a step are the same.
     """
 
-    def __init__(self, records: Records, batch_size: int, seed: int, steps: int, first_step: int = 0) -> None:
-        self._records, self._batch_size, self._seed = records, batch_size, seed
-        self._steps, self._first_step = steps, first_step
+    def __init__(
+        self, records: Records, config: TrainingConfig, first_step: int = 0, *, process: int = 0, processes: int = 1
+    ) -> None:
+        self._records, self._config, self._first_step = records, config, first_step
+        self._process, self._processes = process, processes
+        parts = processes * config.accumulate
+        if config.batch_size % parts:
+            raise ValueError(
+                f"batch_size: got {config.batch_size}, expected a multiple of {parts}, the number of processes times "
+                "accumulate"
+            )
+        self._size = config.batch_size // parts
+        self._augment = Augmentation(config.augmentation)
 
     def __len__(self) -> int:
-        """Steps of the whole run: Lightning counts those before first_step as done."""
-        return self._steps
+        """Batches of the whole run: Lightning counts those before first_step as done."""
+        return self._config.steps * self._config.accumulate
 
     def __iter__(self) -> Iterator[Batch]:
-        return (self[step] for step in range(self._first_step, self._steps))
+        worker = get_worker_info()
+        first, stride = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        start = self._first_step * self._config.accumulate + first
+        return (self[index] for index in range(start, len(self), stride))
 
-    def __getitem__(self, step: int) -> Batch:
-        start = step * self._batch_size
-        ids = range(start, start + self._batch_size)
-        pairs = [self._example(position) for position in ids]
-        images, labels = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
+    def __getitem__(self, index: int) -> Batch:
+        """Batch `index` of this process, accumulate a step."""
+        start = (index * self._processes + self._process) * self._size
+        ids = range(start, start + self._size)
+        images, labels = (np.stack(arrays) for arrays in zip(*map(self._example, ids), strict=True))
         return Batch(torch.from_numpy(images), torch.from_numpy(labels), torch.tensor(ids))
 
-    def _example(self, position: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    def _example(self, position: int) -> Example:
         round_, place = divmod(position, len(self._records))
-        record = self._records[int(_order(self._seed, round_, len(self._records))[place])]
-        rng = np.random.default_rng([self._seed, position, 1])
-        return _augment(rng, record.image, _draw_mask(rng, record))
+        seed = self._config.seed
+        record = self._records[int(_order(seed, round_, len(self._records))[place])]
+        rng = np.random.default_rng([seed, position, 1])
+        masks = draw_masks(rng, record, self._config.graders_per_image)
+        image, masks = self._augment(int(rng.integers(2**32)), (record.image, masks))
+        if self._config.crop is None:
+            return image, masks
+        return crop((image, masks), self._config.crop, rng if self._config.crop_anywhere else None)
 
 
 @lru_cache(maxsize=2)
@@ -58,19 +79,20 @@ def _order(seed: int, round_: int, count: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, round_, 0]).permutation(count)
 
 
-def _draw_mask(rng: np.random.Generator, record: Record) -> NDArray[np.uint8]:
+def draw_masks(rng: np.random.Generator, record: Record, count: int) -> NDArray[np.uint8]:
+    """`count` of a record's masks: (count, H, W)."""
+    graders = len(record.masks)
     if record.weights is None:
-        return record.masks[rng.integers(len(record.masks))]
+        return record.masks[np.resize(rng.permutation(graders), count)]
     weights = record.weights.astype(np.float64)
-    return record.masks[rng.choice(len(record.masks), p=weights / weights.sum())]
+    return record.masks[rng.choice(graders, size=count, p=weights / weights.sum())]
 
 
-def _augment(
-    rng: np.random.Generator, image: NDArray[np.float32], mask: NDArray[np.uint8]
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    turns = int(rng.integers(4)) if image.shape[-1] == image.shape[-2] else 2 * int(rng.integers(2))
-    flip = slice(None, None, -1) if rng.integers(2) else slice(None)
-    return (
-        np.ascontiguousarray(np.rot90(image, turns, axes=(-2, -1))[..., flip]),
-        np.ascontiguousarray(np.rot90(mask, turns, axes=(-2, -1))[..., flip]),
-    )
+def crop(example: Example, size: tuple[int, int], rng: np.random.Generator | None = None) -> Example:
+    """The central (H, W) of image and masks, or, with a generator, any."""
+    room = [have - want for have, want in zip(example[0].shape[-2:], size, strict=True)]
+    if min(room) < 0:
+        raise ValueError(f"crop: got {list(size)}, expected at most the images' {list(example[0].shape[-2:])} pixels")
+    top, left = (extra // 2 if rng is None else int(rng.integers(extra + 1)) for extra in room)
+    image, masks = (array[..., top : top + size[0], left : left + size[1]] for array in example)
+    return np.ascontiguousarray(image), np.ascontiguousarray(masks)

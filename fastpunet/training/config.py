@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -12,59 +11,139 @@ from typing import Any
 
 import yaml
 
-DATA_SETS = ("lesions", "lidc")
+from fastpunet.training.augmentation import AugmentationConfig
+from fastpunet.training.checks import check_at_least_zero, check_choice, check_count, check_positive, check_switch
+from fastpunet.training.objective import ObjectiveConfig
+
+DATA_SETS = ("lesions", "lidc", "camvid", "cityscapes", "folder")
 PRECISIONS = ("32-true", "bf16-mixed")
+SCHEDULES = ("cosine", "constant")
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """Everything that decides the weights of a run. Unknown keys and impossible values are errors."""
 
-    data: str  # "lesions" (synthetic) or "lidc" (an npz bundle)
-    file: str = ""  # lidc: the bundle, relative to the folder given as --data
+    # data
+    data: str  # lesions (synthetic), lidc, camvid, cityscapes or folder
+    file: str = ""  # what to train on, relative to the folder given as --data
+    validation: str = ""  # what to select the model on, likewise; lesions: not needed
+    validation_share: float = 0.0  # without `validation`: this share of the patients
     count: int = 4000  # lesions: number of training images
     size: int = 64  # lesions: pixels a side
+    resize: tuple[int, int] | None = None  # cityscapes: (H, W)
+    class_flips: bool = False  # camvid, cityscapes: five classes turn into twins of theirs (Kohl et al. 2018, 4.2)
+    uni_modal: bool = False  # one grader an image, the same throughout
+    crop: tuple[int, int] | None = None  # (H, W) around the centre, after augmentation
+    crop_anywhere: bool = False  # in training, anywhere in the image
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    workers: int = 0  # processes that prepare batches; 0: the training process does
+    # model and objective
     model: dict[str, Any] = field(default_factory=dict)  # arguments of ProbabilisticUNet
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    graders_per_image: int = 1  # segmentations of an image that share one pass of U-Net and prior
+    # optimisation
     steps: int = 5000
-    checkpoint_every: int = 250  # steps
-    batch_size: int = 16
-    learning_rate: float = 1e-3  # peak; linear warm-up, then cosine to zero
+    batch_size: int = 16  # images a step, over all processes
+    accumulate: int = 1  # parts in which a process takes its share of a step
+    learning_rate: float = 1e-3  # after a linear warm-up
+    schedule: str = "cosine"  # to zero, or constant
+    learning_rates: dict[int, float] = field(default_factory=dict)  # constant: {step: rate from there on}
     warmup_steps: int = 100
     weight_decay: float = 1e-5  # L2, beside a loss in nats per image, as in the authors' release
     gradient_clip: float = 1000.0  # norm of the gradient of that loss
-    beta: float = 1.0
     precision: str = "32-true"
     seed: int = 0
+    # checkpoints and validation
+    checkpoint_every: int = 250  # steps
+    validate_every: int = 500  # steps
+    validation_images: int = 100
+    patience: int = 0  # validations without a better energy distance that end the run; 0: none do
 
     def __post_init__(self) -> None:
-        if self.data not in DATA_SETS:
-            raise ValueError(f"data: got {self.data!r}, expected one of {', '.join(DATA_SETS)}")
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision: got {self.precision!r}, expected one of {', '.join(PRECISIONS)}")
-        for name in ("count", "size", "steps", "checkpoint_every", "batch_size", "warmup_steps"):
-            if type(getattr(self, name)) is not int or getattr(self, name) < 1:
-                raise ValueError(f"{name}: got {getattr(self, name)!r}, expected a whole number of at least 1")
+        check_choice("data", self.data, DATA_SETS)
+        check_choice("precision", self.precision, PRECISIONS)
+        check_choice("schedule", self.schedule, SCHEDULES)
+        counts = ("count", "size", "steps", "checkpoint_every", "validate_every", "batch_size", "warmup_steps")
+        for name in (*counts, "accumulate", "graders_per_image", "validation_images"):
+            check_count(name, getattr(self, name))
+        for name in ("workers", "patience"):
+            check_count(name, getattr(self, name), least=0)
         for name in ("learning_rate", "gradient_clip"):
-            if not _is_number(getattr(self, name)) or getattr(self, name) <= 0:
-                raise ValueError(f"{name}: got {getattr(self, name)!r}, expected a positive number")
-        for name in ("weight_decay", "beta"):
-            if not _is_number(getattr(self, name)) or getattr(self, name) < 0:
-                raise ValueError(f"{name}: got {getattr(self, name)!r}, expected a number of at least 0")
-        if type(self.seed) is not int or not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed: got {self.seed!r}, expected an int in [0, 2**63)")
+            check_positive(name, getattr(self, name))
+        for name in ("weight_decay", "validation_share"):
+            check_at_least_zero(name, getattr(self, name))
+        for name in ("class_flips", "uni_modal", "crop_anywhere"):
+            check_switch(name, getattr(self, name))
+        for name in ("crop", "resize"):
+            _set_size(self, name)
+        for name in ("file", "validation"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name}: got {getattr(self, name)!r}, expected the name of a file")
         if not isinstance(self.model, dict):
             raise ValueError(f"model: got {self.model!r}, expected arguments of ProbabilisticUNet, by name")
-        if not isinstance(self.file, str):
-            raise ValueError(f"file: got {self.file!r}, expected the name of a file")
-        if self.data == "lidc" and not self.file:
-            raise ValueError("file: missing; with data: lidc it names the npz bundle to train on")
+        if type(self.seed) is not int or not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed: got {self.seed!r}, expected an int in [0, 2**63)")
+        object.__setattr__(self, "augmentation", _nested("augmentation", self.augmentation, AugmentationConfig))
+        object.__setattr__(self, "objective", _nested("objective", self.objective, ObjectiveConfig))
+        self._check_rates()
+        self._check_data()
+
+    def _check_rates(self) -> None:
+        rates = self.learning_rates
+        if not isinstance(rates, dict):
+            raise ValueError(f"learning_rates: got {rates!r}, expected steps and the rates from there on")
+        for step, rate in rates.items():
+            check_count("learning_rates: step", step)
+            check_positive(f"learning_rates: {step}", rate)
+        if rates and self.schedule != "constant":
+            raise ValueError(f"learning_rates: got {rates!r} beside schedule {self.schedule!r}, expected constant")
+
+    def _check_data(self) -> None:
+        if self.data in ("lidc", "camvid") and not self.file:
+            raise ValueError(f"file: missing; with data: {self.data} it names what to train on")
+        if self.class_flips and self.data not in ("camvid", "cityscapes"):
+            raise ValueError(f"class_flips: got true with data: {self.data}, expected camvid or cityscapes")
+        if self.resize and self.data != "cityscapes":
+            raise ValueError(f"resize: got {list(self.resize)} with data: {self.data}, expected cityscapes")
+        if self.validation_share >= 1 or (self.validation_share and self.validation):
+            raise ValueError(
+                f"validation_share: got {self.validation_share} and validation {self.validation!r}, expected one of "
+                "them, and a share below 1"
+            )
+        if self.patience and not (self.validation or self.validation_share or self.data == "lesions"):
+            raise ValueError(f"patience: got {self.patience} without validation data; name some, or set it to 0")
 
     def to_yaml(self) -> str:
-        return yaml.safe_dump(asdict(self), sort_keys=False)
+        values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        for name in ("augmentation", "objective"):
+            values[name] = {k: list(v) if isinstance(v, tuple) else v for k, v in values[name].items()}
+        return yaml.safe_dump(values, sort_keys=False)
 
 
-def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+def _set_size(config: TrainingConfig, name: str) -> None:
+    size = getattr(config, name)
+    if size is None:
+        return
+    if not isinstance(size, list | tuple) or len(size) != 2 or any(type(side) is not int or side < 1 for side in size):
+        raise ValueError(f"{name}: got {size!r}, expected [height, width] in pixels")
+    object.__setattr__(config, name, tuple(size))
+
+
+def _nested(name: str, value: object, kind: type[Any]) -> Any:
+    if isinstance(value, kind):
+        return value
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name}: got {value!r}, expected keys and values")
+    _check_keys(name, value, kind)
+    return kind(**value)
+
+
+def _check_keys(name: str, values: Mapping[str, object], kind: type[Any]) -> None:
+    known = [entry.name for entry in fields(kind)]
+    unknown = [key for key in values if key not in known]
+    if unknown:
+        raise ValueError(f"{name}: unknown keys {', '.join(map(str, unknown))}; known: {', '.join(known)}")
 
 
 def recipes() -> dict[str, Path]:
@@ -87,10 +166,7 @@ def read_config(name_or_path: str | os.PathLike[str], **overrides: Any) -> Train
     if not isinstance(values, Mapping):
         raise ValueError(f"config: {path} holds {type(values).__name__}, expected keys and values")
     values = {**values, **overrides}
-    known = [entry.name for entry in fields(TrainingConfig)]
-    unknown = [key for key in values if key not in known]
-    if unknown:
-        raise ValueError(f"config: {path} has unknown keys {', '.join(map(str, unknown))}; known: {', '.join(known)}")
+    _check_keys(f"config: {path}", values, TrainingConfig)
     if "data" not in values:
         raise ValueError(f"config: {path} lacks the key data; expected one of {', '.join(DATA_SETS)}")
     return TrainingConfig(**values)

@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning
 import torch
+from torch import Tensor
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
@@ -15,40 +16,75 @@ from fastpunet.data import Records
 from fastpunet.models import ProbabilisticUNet
 from fastpunet.training.batches import Batch, Batches
 from fastpunet.training.config import TrainingConfig
+from fastpunet.training.objective import Objective
 from fastpunet_kernels import philox_normal
 
 
 class TrainingModule(lightning.LightningModule):
-    """Minimises Kohl et al. 2018, equation 4, in nats. The posterior's noise is a function of the step."""
+    """Minimises the objective, in nats an image. The posterior's noise is a function of the example's position."""
 
     def __init__(self, model: ProbabilisticUNet, config: TrainingConfig) -> None:
         super().__init__()
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.objective = Objective(config.objective)
         self.config = config
+        weights = config.objective.class_weights
+        self.class_weights: Tensor | None
+        self.register_buffer("class_weights", None if weights is None else torch.tensor(weights), persistent=False)
+        self._parts: list[Tensor] = []  # (loss, reconstruction, kl) of the parts of this step
+        self._means = torch.zeros(3)
 
-    def training_step(self, batch: Batch, _: int) -> torch.Tensor:
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        config = self.config
         images = batch.images.to(memory_format=torch.channels_last)
-        noise = philox_normal(self.config.seed, batch.ids, 0, 1, self.model.latent_dim)[:, 0]
-        elbo = self.model.elbo(images, batch.labels, beta=self.config.beta, noise=noise)
-        if not torch.isfinite(elbo.loss):
+        elbo = self.model.elbo(
+            images,
+            batch.labels,
+            noise=philox_normal(config.seed, batch.ids, 0, batch.labels.shape[1], self.model.latent_dim),
+            ignore_index=config.objective.ignore_label,
+            class_weights=self.class_weights,
+        )
+        loss = self.objective(elbo)
+        if not torch.isfinite(loss):
             raise FloatingPointError(
-                f"the loss became {elbo.loss.item()} at step {self.global_step}: lower learning_rate, or set a "
+                f"the loss became {loss.item()} at step {self.global_step}: lower learning_rate, or set a "
                 "log_sigma_bound in the model; the last checkpoint is intact"
             )
-        shown = dict(on_step=True, on_epoch=False, batch_size=len(images))
-        self.log("reconstruction", elbo.reconstruction, prog_bar=True, **shown)
-        self.log("kl", elbo.kl, prog_bar=True, **shown)
-        return elbo.loss
+        terms = (loss, elbo.reconstruction.mean(), elbo.kl.sum(-1).mean())
+        self._parts.append(torch.stack([term.detach().float() for term in terms]))
+        shown = dict(on_step=True, on_epoch=False, prog_bar=True, batch_size=len(images))
+        self.log_dict({"reconstruction": terms[1], "kl": terms[2]}, **shown)
+        return loss
+
+    def on_before_optimizer_step(self, _: object) -> None:
+        means = torch.stack(self._parts).mean(0)
+        self._means = self.trainer.strategy.reduce(means, reduce_op="mean")
+        self._parts.clear()
+        self.objective.update(self._means[1])
+
+    def latest(self) -> dict[str, float]:
+        """Terms of the last step, over all its parts and processes."""
+        values = dict(zip(("loss", "reconstruction", "kl"), self._means.tolist(), strict=True))
+        if self.config.objective.geco_target is not None:
+            values["multiplier"] = float(self.objective.multiplier)
+        return {**values, "learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"]}
 
     def configure_optimizers(self) -> Any:
         config = self.config
         optimizer = Adam(self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        scheduler = LambdaLR(optimizer, lambda step: learning_rate(config, step) / config.learning_rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-        def scale(step: int) -> float:
-            progress = min(1.0, step / config.steps)
-            return min(1.0, (step + 1) / config.warmup_steps) * 0.5 * (1 + math.cos(math.pi * progress))
 
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, scale), "interval": "step"}}
+def learning_rate(config: TrainingConfig, step: int) -> float:
+    """The rate of a step: a linear warm-up, then the schedule."""
+    rate = config.learning_rate
+    if config.schedule == "cosine":
+        rate *= 0.5 * (1 + math.cos(math.pi * min(1.0, step / config.steps)))
+    begun = [first for first in config.learning_rates if first <= step]
+    if begun:
+        rate = config.learning_rates[max(begun)]
+    return rate * min(1.0, (step + 1) / config.warmup_steps)
 
 
 class DataModule(lightning.LightningDataModule):
@@ -59,7 +95,19 @@ class DataModule(lightning.LightningDataModule):
         self.records, self.config = records, config
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        config = self.config
-        assert self.trainer is not None
-        batches = Batches(self.records, config.batch_size, config.seed, config.steps, self.trainer.global_step)
-        return DataLoader(batches, batch_size=None)
+        trainer = self.trainer
+        assert trainer is not None
+        batches = Batches(
+            self.records,
+            self.config,
+            trainer.global_step,
+            process=trainer.global_rank,
+            processes=trainer.world_size,
+        )
+        return DataLoader(
+            batches,
+            batch_size=None,
+            num_workers=self.config.workers,
+            multiprocessing_context="spawn" if self.config.workers else None,
+            pin_memory=torch.cuda.is_available(),
+        )

@@ -14,23 +14,18 @@ from pickle import UnpicklingError
 import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 
-from fastpunet.data import Records, lidc
-from fastpunet.data.lesions import SyntheticLesions
+from fastpunet.data import Records
 from fastpunet.models import ProbabilisticUNet, checkpoint
 from fastpunet.training.config import TrainingConfig
+from fastpunet.training.curve import Curve
+from fastpunet.training.datasets import Cropped, read_data, validation_convention
+from fastpunet.training.files import write_text
 from fastpunet.training.module import DataModule, TrainingModule
 from fastpunet.training.start import set_output_bias
-
-
-def read_records(config: TrainingConfig, data: str | os.PathLike[str] | None) -> Records:
-    """The training records of a config; `data` is the folder that holds its file."""
-    if config.data == "lesions":
-        return SyntheticLesions(config.count, config.seed, config.size)
-    if data is None:
-        raise ValueError(f"data: missing; pass the folder that holds {config.file} with --data")
-    return lidc.read_npz(Path(data) / config.file)
+from fastpunet.training.validation import Validation
 
 
 def train(
@@ -43,40 +38,35 @@ def train(
 ) -> Path:
     """Train a ProbabilisticUNet and return the path of its weights, OUTPUT/model.safetensors.
 
-    OUTPUT also gets config.yaml, last.ckpt (every config.checkpoint_every steps, for `resume`), run.json, and a
-    metrics/version_k/metrics.csv for each start. Interrupted at any moment, a run repeats at most the steps since its
-    last checkpoint, and ends with the weights of an uninterrupted one.
+    OUTPUT also gets config.yaml, last.ckpt (every config.checkpoint_every steps, for `resume`), curve.csv, run.json and
+    a TensorBoard log. With validation data the weights are those of the lowest energy distance there, else the last.
+    Interrupted at any moment, a run repeats at most the steps since its last checkpoint, and ends with the curve and
+    the weights of an uninterrupted one. Under torchrun every process takes its share of each batch.
     Raises ValueError if OUTPUT holds a run already and `resume` is not given, or holds one of another config, and
     KeyboardInterrupt, with the step reached, on Ctrl-C.
     """
     folder = Path(output)
-    weights, last, settings = folder / "model.safetensors", folder / "last.ckpt", folder / "config.yaml"
-    if settings.exists():
-        if not resume:
-            raise ValueError(
-                f"output: {folder} holds a run already; pass --resume to go on with it, or another --output"
-            )
-        if settings.read_text(encoding="utf-8") != config.to_yaml():
-            raise ValueError(f"output: {folder} holds a run of another config; take that one, {settings}, to resume it")
-        if weights.exists():
-            say(f"{weights} is finished; nothing to do")
-            return weights
-    records = read_records(config, data)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        model = ProbabilisticUNet(**config.model)
-    channels = records[0].image.shape[0]
-    if model.in_channels != channels:
-        raise ValueError(f"model: in_channels is {model.in_channels}, but the images have {channels} channels")
-    set_output_bias(model, records)
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(settings, config.to_yaml())
-    trainer = _trainer(config, folder)
+    weights, best, last = (folder / name for name in ("model.safetensors", "best.safetensors", "last.ckpt"))
+    if rank_zero_only.rank == 0:
+        _check_folder(folder, config, resume)
+    if weights.exists():
+        say(f"{weights} is finished; nothing to do")
+        return weights
+    data_sets = read_data(config, data)
+    model = new_model(config, data_sets.training)
+    if rank_zero_only.rank == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "config.yaml", config.to_yaml())
+    validation = None
+    if data_sets.validation is not None:
+        convention = validation_convention(config, model.num_classes)
+        validation = Validation(data_sets.validation, convention, config, best)
+    trainer = _trainer(config, folder, validation)
     started = time.monotonic()
     try:
         trainer.fit(
             TrainingModule(model, config),
-            datamodule=DataModule(records, config),
+            datamodule=DataModule(data_sets.training, config),
             ckpt_path=last if last.exists() else None,
             weights_only=True,
         )
@@ -87,46 +77,80 @@ def train(
         if trainer.global_step == 0 and last.exists():
             raise ValueError(f"output: {last} cannot be read ({error}); delete it to start this run anew") from error
         raise
+    if not trainer.is_global_zero:
+        return weights
     result: dict[str, object] = {
         "seconds_since_last_start": round(time.monotonic() - started, 1),
         "steps": trainer.global_step,
-        "records": len(records),
+        "records": len(data_sets.training),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        **{name: round(float(value), 3) for name, value in trainer.callback_metrics.items()},
+        "processes": trainer.world_size,
+        **({} if validation is None else validation.summary()),
     }
-    _write(folder / "run.json", json.dumps(result, indent=2) + "\n")
-    checkpoint.save(model, weights)
+    write_text(folder / "run.json", json.dumps(result, indent=2) + "\n")
+    if validation is None:
+        checkpoint.save(model, weights)
+    else:
+        os.replace(best, weights)
     return weights
 
 
-def _trainer(config: TrainingConfig, folder: Path) -> lightning.Trainer:
+def new_model(config: TrainingConfig, records: Records) -> ProbabilisticUNet:
+    """The model that a run starts from: a function of the config's seed and the frequency of the classes."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = ProbabilisticUNet(**config.model)
+    channels = records[0].image.shape[0]
+    if model.in_channels != channels:
+        raise ValueError(f"model: in_channels is {model.in_channels}, but the images have {channels} channels")
+    weights = config.objective.class_weights
+    if weights is not None and len(weights) != max(2, model.num_classes):
+        raise ValueError(
+            f"objective.class_weights: got {len(weights)}, expected {max(2, model.num_classes)}, one a class"
+        )
+    set_output_bias(model, records if config.crop is None else Cropped(records, config.crop))
+    return model
+
+
+def _check_folder(folder: Path, config: TrainingConfig, resume: bool) -> None:
+    settings = folder / "config.yaml"
+    if not settings.exists():
+        return
+    if not resume:
+        raise ValueError(f"output: {folder} holds a run already; pass --resume to go on with it, or another --output")
+    if settings.read_text(encoding="utf-8") != config.to_yaml():
+        raise ValueError(f"output: {folder} holds a run of another config; take that one, {settings}, to resume it")
+
+
+def _trainer(config: TrainingConfig, folder: Path, validation: Validation | None) -> lightning.Trainer:
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")  # batches cost under a millisecond
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")  # config.workers is the user's choice
     warnings.filterwarnings("ignore", ".*exists and is not empty.*")  # the run's folder
     warnings.filterwarnings("ignore", ".*your dataloader is not resumable.*")  # it is: Batches starts at the step
+    warnings.filterwarnings("ignore", ".*has `__len__` defined.*")  # Batches deals its batches out to the workers
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")  # Lightning and torch among themselves
+    processes, here = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))  # of torchrun
+    log_every = min(50, config.steps)
     return lightning.Trainer(
         accelerator="auto",
-        devices=1,
+        devices=here,
+        num_nodes=processes // here,
+        strategy="ddp" if processes > 1 else "auto",
         precision=config.precision,  # type: ignore[arg-type]
         max_steps=config.steps,
         max_epochs=1,
+        accumulate_grad_batches=config.accumulate,
         gradient_clip_val=config.gradient_clip,
         callbacks=[
-            ModelCheckpoint(folder, "last", every_n_train_steps=config.checkpoint_every, enable_version_counter=False)
+            *([] if validation is None else [validation]),
+            Curve(folder / "curve.csv", log_every, validation),
+            ModelCheckpoint(folder, "last", every_n_train_steps=config.checkpoint_every, enable_version_counter=False),
         ],
-        logger=CSVLogger(folder, name="metrics"),
-        log_every_n_steps=min(50, config.steps),
+        logger=TensorBoardLogger(folder, name="tensorboard", version=""),
+        log_every_n_steps=log_every,
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)

@@ -1,0 +1,70 @@
+"""CamVid: street scenes with one label map each, for the stochastic class flips where Cityscapes is not at hand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastpunet.data.lazy import LazyRecords
+from fastpunet.data.npz import read_members
+from fastpunet.data.record import IGNORE, Record
+
+CLASSES = (
+    "Sky",
+    "Building",
+    "Pole",
+    "Road",
+    "Pavement",
+    "Tree",
+    "SignSymbol",
+    "Fence",
+    "Car",
+    "Pedestrian",
+    "Bicyclist",
+)
+FLIPS = {4: 8 / 17, 9: 7 / 17, 8: 6 / 17, 5: 5 / 17, 3: 4 / 17}  # as Kohl et al. 2018 flip Cityscapes' counterparts
+
+
+class CamVidRecords(LazyRecords):
+    """Records kept as uint8 images (N, H, W, 3) and labels (N, H, W)."""
+
+    def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.uint8], names: NDArray[np.str_]) -> None:
+        super().__init__(range(len(images)))
+        self._images, self._labels = images, labels
+        self._sequences = [str(name).split("_")[0] for name in names]
+
+    def _all_patients(self) -> Sequence[str]:
+        return self._sequences
+
+    def _record(self, place: int) -> Record:
+        image = self._images[place].transpose(2, 0, 1).astype(np.float32) / 255
+        return Record(image, self._labels[place][None], id=place, patient=self._sequences[place])
+
+
+def read_npz(path: str | os.PathLike[str]) -> CamVidRecords:
+    """Read a bundle with `images` uint8 (N, H, W, 3), `labels` uint8 (N, H, W), `names` (N,) and `ignore_index`.
+
+    Images come as float32 (3, H, W) in [0, 1]; one mask (1, H, W) of class indices into `CLASSES`, pixels of the
+    bundle's ignore_index as IGNORE. The frames are video, so the sequence (the name up to the first "_") takes the
+    place of the patient. Ids count from 0. Raises FileNotFoundError, and ValueError for a file that is truncated, is no
+    npz, lacks a member, is empty, holds other labels or whose members do not fit together.
+    """
+    images, labels, names, ignore = read_members(path, ("images", "labels", "names", "ignore_index"))
+    fits = images.ndim == 4 and images.shape[-1] == 3 and labels.shape == images.shape[:3] and ignore.shape == ()
+    if not fits or names.shape != images.shape[:1] or images.dtype != np.uint8 or labels.dtype != np.uint8:
+        raise ValueError(
+            f"path: {path} holds images {images.dtype}{images.shape}, labels {labels.dtype}{labels.shape} and names "
+            f"{names.shape}; expected uint8 (N, H, W, 3), uint8 (N, H, W) and (N,)"
+        )
+    if not images.size:
+        raise ValueError(f"path: {path} is empty: images {images.shape}; expected at least one record; copy it again")
+    labels = np.where(labels == ignore, np.uint8(IGNORE), labels)
+    unknown = np.setdiff1d(labels, (*range(len(CLASSES)), IGNORE))
+    if unknown.size:
+        raise ValueError(
+            f"path: {path} has labels {unknown}, expected 0 .. {len(CLASSES) - 1} or {ignore}; copy it again"
+        )
+    return CamVidRecords(images, labels, names)

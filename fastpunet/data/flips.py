@@ -1,0 +1,75 @@
+"""Stochastic class flips: a label map with a known distribution over label maps (Kohl et al. 2018, section 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastpunet.data.lazy import WrappedRecords
+from fastpunet.data.record import IGNORE, Record, Records
+
+_MOST = 8  # classes, 256 modes
+
+
+def modes(probabilities: Mapping[int, float]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """All modes of k classes that flip independently: flipped bool (2^k, k), and their probabilities (2^k,).
+
+    In mode m the i-th class is flipped if bit i of m is set. Raises ValueError for no or more than 8 classes and for a
+    probability outside (0, 1).
+    """
+    if not 1 <= len(probabilities) <= _MOST:
+        raise ValueError(f"probabilities: got {len(probabilities)} classes, expected 1 to {_MOST}; flip fewer")
+    for label, probability in probabilities.items():
+        if not 0 < probability < 1:
+            raise ValueError(
+                f"probabilities: got {probability} for class {label}, expected between 0 and 1; "
+                "leave out a class that never flips"
+            )
+    flip = np.array(list(probabilities.values()))
+    flipped = (np.arange(2 ** len(flip))[:, None] >> np.arange(len(flip)) & 1).astype(bool)
+    return flipped, np.where(flipped, flip, 1 - flip).prod(axis=1)
+
+
+class ClassFlips(WrappedRecords):
+    """Each record's one label map as the distribution over label maps whose classes are flipped at random.
+
+    probabilities: class -> probability with which all its pixels become class first_new + i, i being the class's place
+    in the mapping; independent of the other classes. A record's masks are the 2^k modes (2^k, H, W) in the order of
+    `modes`, its weights their probabilities, float32. Pixels labelled IGNORE stay so. Where an image lacks a class, two
+    modes are equal: both are kept.
+
+    Raises ValueError as `modes`, and for classes and new labels that overlap or leave 0 .. 254; on access for a record
+    with several masks, or with a label that a flip would make.
+    """
+
+    def __init__(self, records: Records, probabilities: Mapping[int, float], first_new: int) -> None:
+        super().__init__(records)
+        flipped, weights = modes(probabilities)
+        self._new = range(first_new, first_new + len(probabilities))
+        labels = (*probabilities, *self._new)
+        if len(set(labels)) < len(labels) or not set(labels) <= set(range(IGNORE)):
+            raise ValueError(
+                f"first_new: got {first_new}, which turns {list(probabilities)} into {list(self._new)}; "
+                f"expected labels of 0 .. {IGNORE - 1} that are not flipped themselves; take the number of classes"
+            )
+        self._weights = weights.astype(np.float32)
+        self._modes = np.tile(np.arange(256, dtype=np.uint8), (len(flipped), 1))
+        for new, label, column in zip(self._new, probabilities, flipped.T, strict=True):
+            self._modes[column, label] = new
+
+    def _record(self, place: int) -> Record:
+        record = self._records[place]
+        if len(record.masks) != 1:
+            raise ValueError(
+                f"records: record {record.id} has {len(record.masks)} masks, expected 1; see graders.OneGrader"
+            )
+        labels = record.masks[0]
+        taken = np.intersect1d(labels, self._new)
+        if taken.size:
+            raise ValueError(
+                f"records: record {record.id} has labels {taken}, which flips make; "
+                "raise first_new to the number of classes"
+            )
+        return Record(record.image, self._modes.take(labels, axis=1), record.id, record.patient, self._weights)

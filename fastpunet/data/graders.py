@@ -1,0 +1,28 @@
+"""One grader per image, as most data sets have."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastpunet.data.lazy import WrappedRecords
+from fastpunet.data.record import Record, Records
+
+
+class OneGrader(WrappedRecords):
+    """Each record with one of its masks, for training on uni-modal ground truth.
+
+    Which one is a function of seed and the record's id: drawn uniformly, or by the record's weights. seed >= 0.
+    """
+
+    def __init__(self, records: Records, seed: int) -> None:
+        super().__init__(records)
+        if seed < 0:
+            raise ValueError(f"seed: got {seed}, expected at least 0")
+        self._seed = seed
+
+    def _record(self, place: int) -> Record:
+        record = self._records[place]
+        rng = np.random.default_rng([self._seed, record.id])
+        weights = None if record.weights is None else record.weights.astype(np.float64)
+        grader = rng.choice(len(record.masks), p=None if weights is None else weights / weights.sum())
+        return Record(record.image, record.masks[grader][None], record.id, record.patient)

@@ -1,0 +1,16 @@
+"""Packages that only some readers need."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+
+def require(module: str, task: str) -> Any:
+    """Import a module of the extra `data`; ModuleNotFoundError says what it was needed for and how to get it."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{task} needs {error.name}; install it with pip install 'fastpunet[data]'", name=error.name
+        ) from None

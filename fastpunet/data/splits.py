@@ -1,0 +1,56 @@
+"""Parts of a data set that share no patient."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastpunet.data.lazy import WrappedRecords
+from fastpunet.data.record import Record, Records
+
+
+class Subset(WrappedRecords):
+    """The records at `indices`, in that order, with their ids. Raises IndexError for one that is not there."""
+
+    def __init__(self, records: Records, indices: Sequence[int] | NDArray[np.int64]) -> None:
+        places = [int(index) for index in indices]
+        for place in places:
+            if not 0 <= place < len(records):
+                raise IndexError(f"indices: got {place}, expected 0 .. {len(records) - 1}")
+        super().__init__(records, places)
+
+    def _record(self, place: int) -> Record:
+        return self._records[place]
+
+
+def split_by_patient(
+    records_or_patients: Records | Sequence[str], shares: Mapping[str, float] | Sequence[float], seed: int
+) -> list[NDArray[np.int64]]:
+    """Indices of the records in each part, ascending: all records of a patient are in one part, all parts are disjoint.
+
+    shares: the parts' sizes, as proportions of the number of patients: [0.8, 0.2] as well as [530, 111, 103]; of a
+    mapping the values, in order. Which patient is in which part is a function of seed, shares and the set of patients,
+    whatever the order of the records.
+
+    Raises ValueError for a record without a patient, for shares that are not positive, and for fewer patients than
+    would leave none of the parts empty.
+    """
+    items: Sequence[Record | str] = getattr(records_or_patients, "patients", records_or_patients)
+    patients = [item if isinstance(item, str) else item.patient for item in items]
+    parts = list(shares.values()) if isinstance(shares, Mapping) else list(shares)
+    if not parts or not all(share > 0 and math.isfinite(share) for share in parts):
+        raise ValueError(f"shares: got {parts}, expected positive numbers, one a part")
+    if not all(patients):
+        raise ValueError(f"patients: record {patients.index('')} has no patient; name one, or split by index yourself")
+    names, patient_of = np.unique(np.array(patients, dtype=str), return_inverse=True)
+    cuts = np.rint(np.cumsum(parts)[:-1] / np.sum(parts) * len(names)).astype(int)
+    shuffled = np.split(np.random.default_rng(seed).permutation(len(names)), cuts)
+    if not all(len(part) for part in shuffled):
+        raise ValueError(
+            f"patients: got {len(names)}, of which the parts would get {[len(part) for part in shuffled]}; "
+            "expected at least one each; give more patients or other shares"
+        )
+    return [np.flatnonzero(np.isin(patient_of, part)) for part in shuffled]

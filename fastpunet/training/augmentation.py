@@ -1,0 +1,113 @@
+"""Random changes of an image and its masks together (Kohl et al. 2018, appendix), by MONAI.
+
+Every example has a generator of its own, so the result depends neither on workers, nor on processes, nor on resuming.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fastpunet.training.checks import check_at_least_zero, check_range, check_switch, is_number
+
+Example = tuple[NDArray[np.float32], NDArray[np.uint8]]  # (C, H, W), (G, H, W)
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """The `augmentation` of a config; what is not named does nothing.
+
+    flip         mirror left and right, with probability 1/2
+    turn         quarter turns, of square images
+    rotation     degrees, uniform in +- this; shear the same, as a factor; translation the same, in pixels
+    scale        [low, high], uniform
+    elastic      [spacing, magnitude] in pixels: random shifts of a grid of control points, interpolated between them
+    gamma        [low, high], uniform, of images in [0, 1]
+    probability  of gamma, and of the geometric changes but flips and turns
+    """
+
+    flip: bool = False
+    turn: bool = False
+    rotation: float = 0.0
+    shear: float = 0.0
+    translation: float = 0.0
+    scale: Sequence[float] = (1.0, 1.0)
+    elastic: Sequence[float] | None = None
+    gamma: Sequence[float] = (1.0, 1.0)
+    probability: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_switch("augmentation.flip", self.flip)
+        check_switch("augmentation.turn", self.turn)
+        for name in ("rotation", "shear", "translation"):
+            check_at_least_zero(f"augmentation.{name}", getattr(self, name))
+        check_range("augmentation.scale", self.scale)
+        check_range("augmentation.gamma", self.gamma)
+        if self.elastic is not None:
+            check_range("augmentation.elastic", tuple(self.elastic)[::-1])
+        if not is_number(self.probability) or not 0 < self.probability <= 1:
+            raise ValueError(f"augmentation.probability: got {self.probability!r}, expected 0 < p <= 1")
+
+
+class Augmentation:
+    """(seed, example) to the changed example: image bilinear, masks nearest; what comes into view repeats the border."""
+
+    def __init__(self, config: AugmentationConfig) -> None:
+        self._config = config
+        self._transform: Any = None
+
+    def __call__(self, seed: int, example: Example) -> Example:
+        height, width = example[0].shape[-2:]
+        if self._config.turn and height != width:
+            raise ValueError(f"augmentation.turn: got images of {height} x {width}, expected square ones; set it false")
+        if self._config == AugmentationConfig():
+            return example
+        from monai.data import set_track_meta
+        from monai.transforms import Compose
+
+        set_track_meta(False)  # half the time would go into records of how to undo a transform
+        if self._transform is None:
+            self._transform = Compose(_transforms(self._config))
+        self._transform.set_random_state(seed=seed)
+        changed = self._transform({"image": torch.from_numpy(example[0]), "masks": torch.from_numpy(example[1])})
+        return changed["image"].numpy(), changed["masks"].to(torch.uint8).numpy()
+
+
+def _transforms(config: AugmentationConfig) -> list[Any]:
+    both = ("image", "masks")
+    affine = dict(
+        rotate_range=math.radians(config.rotation),
+        shear_range=(config.shear, config.shear),
+        translate_range=(config.translation, config.translation),
+        scale_range=tuple((low - 1, high - 1) for low, high in [config.scale] * 2),
+    )
+    moves = any((config.rotation, config.shear, config.translation)) or tuple(config.scale) != (1, 1)
+    sampling = dict(prob=config.probability, mode=("bilinear", "nearest"), padding_mode="border")
+    steps: list[Any] = []
+    if config.elastic is not None:
+        from monai.transforms import Rand2DElasticd
+
+        spacing, magnitude = config.elastic
+        steps.append(Rand2DElasticd(both, (spacing, spacing), (0, magnitude), **affine, **sampling))
+    elif moves:
+        from monai.transforms import RandAffined
+
+        steps.append(RandAffined(both, **affine, **sampling))
+    if config.flip or config.turn:
+        from monai.transforms import RandFlipd, RandRotate90d
+
+        if config.flip:
+            steps.append(RandFlipd(both, prob=0.5, spatial_axis=1))
+        if config.turn:
+            steps.append(RandRotate90d(both, prob=0.75))
+    if tuple(config.gamma) != (1, 1):
+        from monai.transforms import RandAdjustContrastd
+
+        steps.append(RandAdjustContrastd("image", prob=config.probability, gamma=tuple(config.gamma)))
+    return steps

@@ -1,0 +1,105 @@
+"""The records that a config names: what to train on, and what to validate on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from fastpunet.data import Record, Records, camvid, cityscapes, folder, lidc
+from fastpunet.data.flips import ClassFlips
+from fastpunet.data.graders import OneGrader
+from fastpunet.data.lazy import WrappedRecords
+from fastpunet.data.lesions import SyntheticLesions
+from fastpunet.data.splits import Subset, split_by_patient
+from fastpunet.metrics import Convention, convention
+from fastpunet.training.batches import crop
+from fastpunet.training.config import TrainingConfig
+
+_VALIDATION_SEED = 1 << 32  # of synthetic lesions: no run's own
+
+
+class DataSets(NamedTuple):
+    """Records to train on, and others, or none, to select the model on."""
+
+    training: Records
+    validation: Records | None
+
+
+def read_data(config: TrainingConfig, data: str | os.PathLike[str] | None) -> DataSets:
+    """Read a config's records; `data` is the folder that its names are relative to.
+
+    Raises ValueError or FileNotFoundError, from the readers, for files that are missing or broken.
+    """
+    if config.data == "lesions":
+        validation: Records = SyntheticLesions(config.validation_images, _VALIDATION_SEED, config.size)
+        training: Records = SyntheticLesions(config.count, config.seed, config.size)
+        return DataSets(_one_grader(training, config), validation)
+    if data is None:
+        raise ValueError(f"data: missing; pass the folder that holds {config.file or 'the images'} with --data")
+    training = _read(config, Path(data), config.file)
+    if config.validation:
+        held_out: Records | None = _read(config, Path(data), config.validation)
+    elif config.validation_share:
+        shares = (1 - config.validation_share, config.validation_share)
+        kept, left_out = split_by_patient(training, shares, config.seed)
+        training, held_out = Subset(training, kept), Subset(training, left_out)
+    else:
+        held_out = None
+    if held_out is not None:
+        held_out = evenly_spaced(held_out, config.validation_images)
+        held_out = held_out if config.crop is None else Cropped(held_out, config.crop)
+    return DataSets(_one_grader(training, config), held_out)
+
+
+def validation_convention(config: TrainingConfig, num_classes: int) -> Convention:
+    """How distances between label maps of this data set are taken."""
+    if config.class_flips:
+        flips = camvid.FLIPS if config.data == "camvid" else cityscapes.FLIPS
+        twins = range(num_classes - len(flips), num_classes)
+        return Convention("class flips", num_classes, (*flips, *twins), float("nan"))
+    return convention("kohl-lidc" if num_classes <= 2 else "ccdm", num_classes=max(2, num_classes))
+
+
+class Cropped(WrappedRecords):
+    """The central (H, W) of every record."""
+
+    def __init__(self, records: Records, size: tuple[int, int]) -> None:
+        super().__init__(records)
+        self._size = size
+
+    def _record(self, place: int) -> Record:
+        record = self._records[place]
+        image, masks = crop((record.image, record.masks), self._size)
+        return Record(image, masks, record.id, record.patient, record.weights)
+
+
+def evenly_spaced(records: Records, count: int) -> Records:
+    """At most `count` of the records."""
+    if len(records) <= count:
+        return records
+    return Subset(records, [i * len(records) // count for i in range(count)])
+
+
+def _one_grader(records: Records, config: TrainingConfig) -> Records:
+    return OneGrader(records, config.seed) if config.uni_modal else records
+
+
+def _read(config: TrainingConfig, root: Path, name: str) -> Records:
+    path = root / name
+    if config.data == "lidc":
+        return _read_lidc(path)
+    if config.data == "folder":
+        return folder.read(path, binary=config.model.get("num_classes", 1) == 1)
+    if config.data == "camvid":
+        records: Records = camvid.read_npz(path)
+        return ClassFlips(records, camvid.FLIPS, len(camvid.CLASSES)) if config.class_flips else records
+    records = cityscapes.read(root, name or "train", size=config.resize)
+    return ClassFlips(records, cityscapes.FLIPS, cityscapes.NUM_CLASSES) if config.class_flips else records
+
+
+def _read_lidc(path: Path) -> Records:
+    """By its form: a bundle, a pickle, or one part of a lidc_crops tree."""
+    if path.is_dir():
+        return lidc.read_crops(path)
+    return lidc.read_pickle(path) if path.suffix in (".pickle", ".pkl") else lidc.read_npz(path)

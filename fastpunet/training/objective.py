@@ -1,0 +1,79 @@
+"""What training minimises: both terms of the evidence lower bound, weighed in one of three ways."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from fastpunet.models import Elbo
+from fastpunet.training.checks import check_at_least_zero, check_positive, is_number
+
+_GECO_SPEED = 0.02  # largest relative change of the multiplier in a step
+_GECO_LIMITS = (1e-3, 1e3)
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """The `objective` of a config.
+
+    beta           weight of the KL (Higgins et al. 2017); 1 is the evidence lower bound
+    free_bits      nats of KL in each latent dimension that cost nothing (Kingma et al. 2016, arXiv 1606.04934, section
+                   C.8; there of a batch's mean, here of each segmentation, so that the gradient does not depend on how
+                   a batch is divided)
+    geco_target    reconstruction in nats an image that is to be reached with the least KL (Rezende and Viola 2018,
+                   arXiv 1810.00597); takes the place of beta
+    class_weights  one weight a class, background first, of the pixels' cross-entropies
+    ignore_label   pixels of this label do not count
+    """
+
+    beta: float = 1.0
+    free_bits: float = 0.0
+    geco_target: float | None = None
+    class_weights: Sequence[float] | None = None
+    ignore_label: int | None = 255
+
+    def __post_init__(self) -> None:
+        check_at_least_zero("objective.beta", self.beta)
+        check_at_least_zero("objective.free_bits", self.free_bits)
+        if self.geco_target is not None:
+            check_positive("objective.geco_target", self.geco_target)
+            if self.beta != 1 or self.free_bits:
+                raise ValueError("objective.geco_target: excludes beta and free_bits; give one of them")
+        weights = self.class_weights
+        if weights is not None and not (
+            isinstance(weights, list | tuple) and all(is_number(w) and w >= 0 for w in weights) and any(weights)
+        ):
+            raise ValueError(f"objective.class_weights: got {weights!r}, expected one number of at least 0 a class")
+        if self.ignore_label is not None and (type(self.ignore_label) is not int or not 0 <= self.ignore_label < 256):
+            raise ValueError(
+                f"objective.ignore_label: got {self.ignore_label!r}, expected a label in 0 .. 255, or null"
+            )
+
+
+class Objective(nn.Module):
+    """Elbo to loss. Buffers hold GECO's multiplier, so that a resumed run has it."""
+
+    def __init__(self, config: ObjectiveConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.register_buffer("multiplier", torch.ones(()))
+        self.multiplier: Tensor
+
+    def forward(self, elbo: Elbo) -> Tensor:
+        """The loss, averaged over images and graders."""
+        config = self.config
+        if config.geco_target is not None:
+            return elbo.kl.sum(-1).mean() + self.multiplier * (elbo.reconstruction.mean() - config.geco_target)
+        kl = elbo.kl.clamp(min=config.free_bits) if config.free_bits else elbo.kl
+        return elbo.reconstruction.mean() + config.beta * kl.sum(-1).mean()
+
+    @torch.no_grad()
+    def update(self, reconstruction: Tensor) -> None:
+        """After a step of mean reconstruction (): GECO's multiplier rises while the target is missed, else falls."""
+        target = self.config.geco_target
+        if target is not None:
+            miss = (reconstruction / target - 1).clamp(-1, 1)
+            self.multiplier.mul_(torch.exp(_GECO_SPEED * miss)).clamp_(*_GECO_LIMITS)

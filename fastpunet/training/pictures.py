@@ -1,0 +1,43 @@
+"""Pictures of samples for a log: images, graders and hypotheses as tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastpunet.data import IGNORE, Record
+
+_GRADERS = 4
+_GAP = 2  # pixels
+
+
+def sample_picture(records: Sequence[Record], hypotheses: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A row a record: image, up to four graders' masks, then its hypotheses (n, H, W); RGB uint8 (H', W', 3)."""
+    rows = []
+    for record, drawn in zip(records, hypotheses, strict=True):
+        masks = list(record.masks[:_GRADERS])
+        blank = np.zeros_like(masks[0])
+        tiles = [_rgb(record.image), *map(_colours, [*masks, *[blank] * (_GRADERS - len(masks)), *drawn])]
+        rows.append(_join(tiles, axis=1))
+    return _join(rows, axis=0)
+
+
+def _rgb(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+    channels = image if len(image) == 3 else image[:1].repeat(3, axis=0)
+    return np.round(255 * channels.clip(0, 1)).astype(np.uint8).transpose(1, 2, 0)
+
+
+def _colours(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Black background, white foreground of a binary mask, a hue for every other class; grey where nobody knows."""
+    index = np.arange(256)
+    table = np.stack([255 - index * factor % 256 for factor in (0, 83, 151)], axis=1).astype(np.uint8)
+    table[0], table[1], table[IGNORE] = 0, 255, 128
+    return table[labels]
+
+
+def _join(tiles: Sequence[NDArray[np.uint8]], axis: int) -> NDArray[np.uint8]:
+    gap = np.zeros_like(tiles[0].take(range(_GAP), axis=axis)) + 90
+    parts = [part for tile in tiles for part in (tile, gap)]
+    return np.concatenate(parts[:-1], axis=axis).astype(np.uint8)

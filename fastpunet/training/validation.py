@@ -1,0 +1,83 @@
+"""Validation while training: diagnostics, the best weights so far, and when to stop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from fastpunet.data import Records
+from fastpunet.metrics import Convention
+from fastpunet.models import checkpoint
+from fastpunet.sampling import sample
+from fastpunet.training.config import TrainingConfig
+from fastpunet.training.diagnostics import diagnose
+from fastpunet.training.pictures import sample_picture
+from fastpunet.training.steps import StepCallback
+
+SAMPLES = 16  # hypotheses an image, as in the papers' tables
+_SEED = 0  # the same hypotheses' noise each time, so that scores differ by the weights alone
+_SHOWN = 6  # images, and hypotheses of each, in the logged picture
+
+
+class Validation(StepCallback):
+    """Every config.validate_every steps, and after the last, scores the model and keeps the best weights at `best`.
+
+    Lower energy distance is better. Runs before the checkpoint of the same step is written, so that a run killed in
+    between repeats it; its state is part of the checkpoint. Each process scores all records: no two can disagree.
+    """
+
+    def __init__(self, records: Records, convention: Convention, config: TrainingConfig, best: Path) -> None:
+        self._records, self._convention, self._config, self._best = records, convention, config, best
+        self._score, self._step, self._misses = float("inf"), 0, 0
+        self.scores: dict[str, float] = {}
+        self.scored_step = -1
+
+    def after_step(self, trainer: lightning.Trainer, module: Any, step: int) -> None:
+        config = self._config
+        if step % config.validate_every and step != config.steps:
+            return
+        scores = diagnose(
+            module.model,
+            self._records,
+            self._convention,
+            n=SAMPLES,
+            seed=_SEED,
+            ignore_label=config.objective.ignore_label,
+        )
+        self.scores, self.scored_step = {f"validation_{name}": value for name, value in scores.items()}, step
+        module.log_dict(self.scores, batch_size=1)
+        self._log_picture(trainer, module)
+        if scores["energy_distance"] < self._score:
+            self._score, self._step, self._misses = scores["energy_distance"], step, 0
+            if trainer.is_global_zero:
+                checkpoint.save(module.model, self._best)
+        else:
+            self._misses += 1
+        if config.patience and self._misses >= config.patience:
+            trainer.should_stop = True
+
+    def summary(self) -> dict[str, float]:
+        """What the run's report says of the selected weights."""
+        return {"best_step": self._step, "best_validation_energy_distance": round(self._score, 4)}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"score": self._score, "step": self._step, "misses": self._misses}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._score, self._step, self._misses = state["score"], state["step"], state["misses"]
+
+    def _log_picture(self, trainer: lightning.Trainer, module: Any) -> None:
+        records = [self._records[i] for i in range(min(_SHOWN, len(self._records)))]
+        if len({record.image.shape for record in records}) > 1:
+            return
+        images = torch.stack([torch.from_numpy(record.image) for record in records]).to(module.device)
+        ids = torch.tensor([record.id for record in records])
+        drawn = sample(module.model, images, _SHOWN, seed=_SEED, ids=ids)
+        picture = sample_picture(records, drawn.cpu().numpy())
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image("samples", picture, trainer.global_step, dataformats="HWC")
