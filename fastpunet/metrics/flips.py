@@ -13,12 +13,13 @@ def flip_frequencies(samples: Tensor, labels: Tensor, twins: Mapping[int, int]) 
 
     samples: label maps uint8 (B, n, H, W); labels uint8 (B, H, W), the unflipped truth; twins: class to the class that
     it turns into. A hypothesis flips a class if, over the pixels that truly have it, the twin is predicted more often
-    than the class. Where both are as frequent, as where neither is predicted, it does not say, and is left out; an image
-    that lacks the class, or of which no hypothesis says, has NaN. No tie is broken towards "unflipped".
+    than the class. Where both are as frequent, as where neither is predicted, it does not say, and is left out; an
+    image that lacks the class, or of which no hypothesis says, has NaN. No tie is broken towards "unflipped".
     """
     if samples.dim() != 4 or labels.dim() != 3 or samples.shape[:1] + samples.shape[2:] != labels.shape:
         raise ValueError(
-            f"samples, labels: got {tuple(samples.shape)} and {tuple(labels.shape)}, expected (B, n, H, W) and (B, H, W)"
+            f"samples, labels: got {tuple(samples.shape)} and {tuple(labels.shape)}, "
+            "expected (B, n, H, W) and (B, H, W)"
         )
     columns = []
     for label, twin in twins.items():

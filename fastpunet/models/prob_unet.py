@@ -144,8 +144,8 @@ class ProbabilisticUNet(nn.Module):
         noise = torch.randn_like(q.loc) if noise is None else noise.reshape(q.loc.shape)
         logits = self.fcomb(features.repeat_interleave(graders, 0), q.loc + q.scale * noise).float()
         reconstruction = _cross_entropy(logits, labels.flatten(0, 1).long(), ignore_index, class_weights)
-        each = [values.repeat_interleave(graders, 0) for values in (_in_units(p.loc, p.scale), p.scale)]
-        kl = kl_divergence(q, Normal(*each, validate_args=False))
+        loc, scale = (values.repeat_interleave(graders, 0) for values in (_in_units(p.loc, p.scale), p.scale))
+        kl = kl_divergence(q, Normal(loc, scale, validate_args=False))
         return Elbo(reconstruction.unflatten(0, labels.shape[:2]), kl.unflatten(0, labels.shape[:2]))
 
 

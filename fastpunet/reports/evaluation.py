@@ -71,7 +71,7 @@ class Evaluation:
     def _by_patient(self, column: NDArray[Any]) -> NDArray[np.float64]:
         """Sums over each patient's images."""
         _, groups = np.unique(self.patients, return_inverse=True)
-        return np.bincount(groups, column.astype(float))
+        return np.bincount(groups, column.astype(float)).astype(np.float64)
 
     def table(self) -> str:
         """Markdown: a row for each n, the V-statistic with its 95 % interval first."""

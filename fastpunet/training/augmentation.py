@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fastpunet.training.checks import check_at_least_zero, check_range, check_switch, is_number
+from fastpunet.training.checks import check_at_least_zero, check_range, check_switch, is_number, lists_to_tuples
 
 Example = tuple[NDArray[np.float32], NDArray[np.uint8]]  # (C, H, W), (G, H, W)
 
@@ -43,6 +43,7 @@ class AugmentationConfig:
     probability: float = 1.0
 
     def __post_init__(self) -> None:
+        lists_to_tuples(self)
         check_switch("augmentation.flip", self.flip)
         check_switch("augmentation.turn", self.turn)
         for name in ("rotation", "shear", "translation"):
@@ -56,7 +57,7 @@ class AugmentationConfig:
 
 
 class Augmentation:
-    """(seed, example) to the changed example: image bilinear, masks nearest; what comes into view repeats the border."""
+    """(seed, example) to the changed example: image bilinear, masks nearest, the border repeated outside."""
 
     def __init__(self, config: AugmentationConfig) -> None:
         self._config = config

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
+from typing import Any
 
 
 def check_count(name: str, value: object, least: int = 1) -> None:
@@ -36,6 +38,13 @@ def check_range(name: str, value: object) -> None:
         raise ValueError(f"{name}: got {value!r}, expected [low, high]")
     if not 0 < value[0] <= value[1]:
         raise ValueError(f"{name}: got {value!r}, expected 0 < low <= high")
+
+
+def lists_to_tuples(config: Any) -> None:
+    """Of a frozen dataclass: so that what was read from YAML equals what was written."""
+    for entry in fields(config):
+        if isinstance(value := getattr(config, entry.name), list):
+            object.__setattr__(config, entry.name, tuple(value))
 
 
 def is_number(value: object) -> bool:

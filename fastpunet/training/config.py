@@ -12,7 +12,14 @@ from typing import Any
 import yaml
 
 from fastpunet.training.augmentation import AugmentationConfig
-from fastpunet.training.checks import check_at_least_zero, check_choice, check_count, check_positive, check_switch
+from fastpunet.training.checks import (
+    check_at_least_zero,
+    check_choice,
+    check_count,
+    check_positive,
+    check_switch,
+    lists_to_tuples,
+)
 from fastpunet.training.objective import ObjectiveConfig
 
 DATA_SETS = ("lesions", "lidc", "camvid", "cityscapes", "folder")
@@ -75,13 +82,14 @@ class TrainingConfig:
             check_at_least_zero(name, getattr(self, name))
         for name in ("class_flips", "uni_modal", "crop_anywhere"):
             check_switch(name, getattr(self, name))
+        lists_to_tuples(self)
         for name in ("crop", "resize"):
-            _set_size(self, name)
+            _check_size(name, getattr(self, name))
         for name in ("file", "validation"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"{name}: got {getattr(self, name)!r}, expected the name of a file")
         if not isinstance(self.model, dict):
-            raise ValueError(f"model: got {self.model!r}, expected arguments of ProbabilisticUNet, by name")
+            raise ValueError(f"model: got {_plain(self.model)!r}, expected arguments of ProbabilisticUNet, by name")
         if type(self.seed) is not int or not 0 <= self.seed < 2**63:
             raise ValueError(f"seed: got {self.seed!r}, expected an int in [0, 2**63)")
         object.__setattr__(self, "augmentation", _nested("augmentation", self.augmentation, AugmentationConfig))
@@ -115,19 +123,20 @@ class TrainingConfig:
             raise ValueError(f"patience: got {self.patience} without validation data; name some, or set it to 0")
 
     def to_yaml(self) -> str:
-        values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-        for name in ("augmentation", "objective"):
-            values[name] = {k: list(v) if isinstance(v, tuple) else v for k, v in values[name].items()}
-        return yaml.safe_dump(values, sort_keys=False)
+        return yaml.safe_dump(_plain(asdict(self)), sort_keys=False)
 
 
-def _set_size(config: TrainingConfig, name: str) -> None:
-    size = getattr(config, name)
-    if size is None:
-        return
-    if not isinstance(size, list | tuple) or len(size) != 2 or any(type(side) is not int or side < 1 for side in size):
-        raise ValueError(f"{name}: got {size!r}, expected [height, width] in pixels")
-    object.__setattr__(config, name, tuple(size))
+def _plain(value: Any) -> Any:
+    """Tuples as lists."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
+def _check_size(name: str, size: object) -> None:
+    sides = size if isinstance(size, tuple) else ()
+    if size is not None and (len(sides) != 2 or any(type(side) is not int or side < 1 for side in sides)):
+        raise ValueError(f"{name}: got {_plain(size)!r}, expected [height, width] in pixels")
 
 
 def _nested(name: str, value: object, kind: type[Any]) -> Any:
@@ -149,7 +158,7 @@ def _check_keys(name: str, values: Mapping[str, object], kind: type[Any]) -> Non
 def recipes() -> dict[str, Path]:
     """Names and files of the recipes that come with the package."""
     folder = Path(str(resources.files("fastpunet.training") / "recipes"))
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"), key=lambda path: path.stem)}
 
 
 def read_config(name_or_path: str | os.PathLike[str], **overrides: Any) -> TrainingConfig:

@@ -61,7 +61,7 @@ def diagnose(
     model.train(training)
     names = ("reconstruction", "kl", "energy_distance", "energy_distance_unbiased", "sample_diversity", "nestedness")
     result = {name: _mean(column) for name, column in zip(names, np.array(rows).T, strict=True)}
-    result["active_units"] = float((torch.cat(shifts).var(0) > _ACTIVE).sum())
+    result["active_units"] = float((torch.cat(shifts).var(0, correction=0) > _ACTIVE).sum())
     return result
 
 

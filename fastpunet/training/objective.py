@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fastpunet.models import Elbo
-from fastpunet.training.checks import check_at_least_zero, check_positive, is_number
+from fastpunet.training.checks import check_at_least_zero, check_positive, is_number, lists_to_tuples
 
 _GECO_SPEED = 0.02  # largest relative change of the multiplier in a step
 _GECO_LIMITS = (1e-3, 1e3)
@@ -36,6 +36,7 @@ class ObjectiveConfig:
     ignore_label: int | None = 255
 
     def __post_init__(self) -> None:
+        lists_to_tuples(self)
         check_at_least_zero("objective.beta", self.beta)
         check_at_least_zero("objective.free_bits", self.free_bits)
         if self.geco_target is not None:

@@ -13,7 +13,6 @@ from pickle import UnpicklingError
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -23,6 +22,7 @@ from fastpunet.training.config import TrainingConfig
 from fastpunet.training.curve import Curve
 from fastpunet.training.datasets import Cropped, read_data, validation_convention
 from fastpunet.training.files import write_text
+from fastpunet.training.last import LastCheckpoint
 from fastpunet.training.module import DataModule, TrainingModule
 from fastpunet.training.start import set_output_bias
 from fastpunet.training.validation import Validation
@@ -147,10 +147,11 @@ def _trainer(config: TrainingConfig, folder: Path, validation: Validation | None
         callbacks=[
             *([] if validation is None else [validation]),
             Curve(folder / "curve.csv", log_every, validation),
-            ModelCheckpoint(folder, "last", every_n_train_steps=config.checkpoint_every, enable_version_counter=False),
+            LastCheckpoint(folder / "last.ckpt", config.checkpoint_every),
         ],
         logger=TensorBoardLogger(folder, name="tensorboard", version=""),
         log_every_n_steps=log_every,
+        enable_checkpointing=False,  # LastCheckpoint does it
         enable_model_summary=False,
         use_distributed_sampler=False,
     )

@@ -1,0 +1,134 @@
+"""What a config reads, and the diagnostics on it."""
+
+import numpy as np
+import pytest
+import torch
+from test_training_run import TINY
+
+from fastpunet import ProbabilisticUNet
+from fastpunet.data import IGNORE, Record
+from fastpunet.data.lesions import SyntheticLesions
+from fastpunet.metrics import convention
+from fastpunet.training.config import TrainingConfig, read_config
+from fastpunet.training.datasets import Cropped, evenly_spaced, read_data, validation_convention
+from fastpunet.training.diagnostics import diagnose
+from fastpunet.training.pictures import sample_picture
+from fastpunet.training.run import train
+from fastpunet_kernels import philox_normal
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    rng = np.random.default_rng(0)
+    masks = np.packbits(rng.integers(0, 2, (10, 4, 8, 16), dtype=np.uint8), axis=-1)
+    images = rng.integers(0, 256, (10, 8, 16), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", images=images, masks_packed=masks, patient=np.repeat(list("pqrst"), 2))
+    return tmp_path
+
+
+def test_validation_patients_are_nobody_elses(bundle):
+    config = TrainingConfig(data="lidc", file="a.npz", validation_share=0.4, crop=[4, 8])
+    training, validation = read_data(config, bundle)
+    assert len(training) + len(validation) == 10
+    assert not {record.patient for record in training} & {record.patient for record in validation}
+    assert validation[0].image.shape == (1, 4, 8)
+    assert training[0].image.shape == (1, 8, 16)
+    with pytest.raises(ValueError, match="data: missing; pass the folder that holds a.npz with --data"):
+        read_data(config, None)
+
+
+def test_uni_modal_training_sees_one_grader_and_validation_all(bundle):
+    config = TrainingConfig(data="lidc", file="a.npz", validation_share=0.4, uni_modal=True)
+    training, validation = read_data(config, bundle)
+    assert {len(record.masks) for record in training} == {1}
+    assert {len(record.masks) for record in validation} == {4}
+
+
+def test_lidc_is_read_by_its_form(data_root):
+    for file in ("lidc_crops/train", "lidc_pickle/data_lidc.pickle"):
+        config = TrainingConfig(data="lidc", file=file)
+        assert len(read_data(config, data_root / "formats").training[0].masks) == 4
+
+
+def test_flipped_streets_can_be_trained_on(data_root, tmp_path):
+    model = {"in_channels": 3, "num_classes": 24, "channels": [4, 6], "latent_dim": 2, "convs_per_block": 1}
+    settings = dict(class_flips=True, resize=[16, 32], steps=2, validate_every=2, batch_size=2, model=model)
+    config = TrainingConfig(data="cityscapes", file="train", validation="val", **settings)
+    assert len(read_data(config, data_root / "formats" / "cityscapes").training[0].masks) == 32
+    train(config, tmp_path, data=data_root / "formats" / "cityscapes")
+    assert "validation_energy_distance" in (tmp_path / "curve.csv").read_text()
+
+
+def test_distances_between_flipped_maps_look_at_both_twins():
+    streets = TrainingConfig(data="cityscapes", class_flips=True)
+    rule = validation_convention(streets, 24)
+    assert rule.averaged == convention("kohl-cityscapes").averaged or set(rule.averaged) == set(
+        convention("kohl-cityscapes").averaged
+    )
+    assert np.isnan(rule.empty)
+    assert validation_convention(TrainingConfig(**TINY), 1).name == "kohl-lidc"
+    assert validation_convention(TrainingConfig(**TINY), 5).averaged == (1, 2, 3, 4)
+
+
+def test_lidc_needs_its_folder(tmp_path):
+    with pytest.raises(ValueError, match="data: missing; pass the folder that holds lidc_train_128.npz with --data"):
+        train(read_config("lidc-tiny"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_parts_of_records():
+    records = SyntheticLesions(10, size=16)
+    assert [record.id for record in evenly_spaced(records, 5)] == [0, 2, 4, 6, 8]
+    assert evenly_spaced(records, 10) is records
+    np.testing.assert_array_equal(Cropped(records, (4, 6))[3].image, records[3].image[:, 6:10, 5:11])
+
+
+def _diagnose(model, records, rule="kohl-lidc"):
+    rule = convention(rule) if isinstance(rule, str) else rule
+    return diagnose(model, records, rule, n=16, seed=0, ignore_label=IGNORE)
+
+
+def test_a_collapsed_model_is_caught():
+    torch.manual_seed(0)
+    records = SyntheticLesions(6, size=16)
+    model = ProbabilisticUNet(channels=(4, 6), latent_dim=2, convs_per_block=1)
+    with torch.no_grad():
+        model.posterior.conv_layer.weight *= 20
+    alive = _diagnose(model, records)
+    with torch.no_grad():
+        for net in (model.prior, model.posterior):
+            net.conv_layer.weight.zero_()
+            net.conv_layer.bias.zero_()
+        model.fcomb.layers[0].weight[:, 4:] = 0
+    found = _diagnose(model, records)
+    assert (found["kl"], found["active_units"], found["sample_diversity"]) == (0, 0, 0)
+    assert alive["active_units"] > 0
+    assert model.training
+
+
+def test_diagnostics_leave_ignored_pixels_out():
+    torch.manual_seed(0)
+    model = ProbabilisticUNet(1, 3, channels=(4, 6), latent_dim=2, convs_per_block=1)
+    rng = np.random.default_rng(0)
+    masks = rng.integers(0, 3, (1, 8, 8), dtype=np.uint8)
+    masks[:, :, 5:] = IGNORE
+    image = rng.random((1, 8, 8), np.float32)
+    found = _diagnose(model, [Record(image, masks, 0)], convention("ccdm", num_classes=3))
+    part = model.elbo(
+        torch.from_numpy(image)[None],
+        torch.from_numpy(masks),
+        noise=philox_normal(0, torch.tensor([0]), 0, 1, 2),
+        ignore_index=IGNORE,
+    )
+    whole = model.elbo(torch.from_numpy(image)[None], torch.from_numpy(masks % IGNORE), noise=torch.zeros(1, 2))
+    assert found["reconstruction"] == pytest.approx(float(part.reconstruction.detach()), rel=1e-5)
+    assert found["reconstruction"] < 0.8 * float(whole.reconstruction.detach())
+
+
+def test_a_picture_of_samples_has_a_tile_for_each_mask():
+    records = SyntheticLesions(2, size=10)[:]
+    picture = sample_picture(records, np.ones((2, 3, 10, 10), np.uint8))
+    assert picture.shape == (2 * 10 + 2, 8 * 10 + 7 * 2, 3)
+    assert picture.dtype == np.uint8
+    assert (picture[:10, -10:] == 255).all()
+    assert (picture[:10, 12:22] == 0).all()  # the first mode of a lesion is "absent"
