@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from fastpunet.data import Records
 from fastpunet.metrics import Convention, EnergyDistance, energy_distance, presence, present_distance
+from fastpunet.reports.figures import EnergyCurve
 from fastpunet.sampling import Sampler
 
 COMPONENTS = tuple(field.name for field in fields(EnergyDistance))
@@ -72,6 +73,19 @@ class Evaluation:
         """Sums over each patient's images."""
         _, groups = np.unique(self.patients, return_inverse=True)
         return np.bincount(groups, column.astype(float)).astype(np.float64)
+
+    def curve(self) -> EnergyCurve:
+        """Energy distance (V) over n, with 95 % intervals."""
+        ns = sorted(self.scores)
+        low, high = zip(*(self.interval(n, "value") for n in ns), strict=True)
+        return EnergyCurve(ns, [self.mean(n, "value") for n in ns], low, high)
+
+    def perfect(self, graders: int) -> list[float]:
+        """What a model that draws as graders do scores under V, which counts pairs i = j, over n: a (1/n + 1/graders),
+        a the mean distance between two different graders."""
+        ns = sorted(self.scores)
+        different = self.mean(ns[0], "reference_diversity") * graders / (graders - 1)
+        return [different * (1 / n + 1 / graders) for n in ns]
 
     def table(self) -> str:
         """Markdown: a row for each n, the V-statistic with its 95 % interval first."""

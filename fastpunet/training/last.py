@@ -24,6 +24,6 @@ class LastCheckpoint(StepCallback):
     def after_step(self, trainer: lightning.Trainer, module: Any, step: int) -> None:  # noqa: ARG002
         if step % self._every == 0:
             partial = self._path.with_suffix(".partial")
-            trainer.save_checkpoint(partial)
+            trainer.save_checkpoint(partial, weights_only=False)
             if trainer.is_global_zero:
                 os.replace(partial, self._path)
