@@ -13,11 +13,14 @@ from fastpunet.latents import check_ids
 from fastpunet.metrics import Convention, energy_distance, nestedness
 from fastpunet.models import ProbabilisticUNet
 from fastpunet.sampling import Sampler
+from fastpunet.training.batches import draw_masks
 from fastpunet_kernels import philox_normal
 
 _ACTIVE = (
     0.01  # variance of a posterior mean above which a latent unit counts as active (Burda et al. 2016, section 5.2)
 )
+
+_SEGMENTATIONS = 4
 
 
 @torch.no_grad()
@@ -26,7 +29,7 @@ def diagnose(
 ) -> dict[str, float]:
     """Means over the records of
 
-    reconstruction, kl    in nats an image, of each grader's segmentation under its posterior
+    reconstruction, kl    in nats an image, of at most four segmentations, drawn as in training
     active_units          latent dimensions whose posterior mean, in prior standard deviations from the prior's mean,
                           varies by more than 0.01 over images and graders; 0 means collapse
     energy_distance, energy_distance_unbiased, sample_diversity   under the convention, of n hypotheses
@@ -38,9 +41,13 @@ def diagnose(
     rows, shifts = [], []
     for record, image, masks in _tensors(records, sampler.device):
         ids = check_ids(torch.tensor([record.id]), 1, sampler.device)
-        noise = philox_normal(seed, ids, 0, masks.shape[1], model.latent_dim)
-        elbo = model.elbo(image, masks, noise=noise, ignore_index=ignore_label)
-        shifts.append(_standardised_means(model, image, masks, ignore_label))
+        rng = np.random.default_rng([seed, record.id])
+        some = torch.from_numpy(draw_masks(rng, record, min(_SEGMENTATIONS, len(record.masks))))[None].to(
+            sampler.device
+        )
+        noise = philox_normal(seed, ids, 0, some.shape[1], model.latent_dim)
+        elbo = model.elbo(image, some, noise=noise, ignore_index=ignore_label)
+        shifts.append(_standardised_means(model, image, some, ignore_label))
         drawn = sampler.draw(sampler.encode(image), n, seed=seed, ids=ids, output="bits")
         score = energy_distance(
             drawn,
@@ -50,8 +57,8 @@ def diagnose(
             ignore=(masks == IGNORE).any(1),
         )
         values = (
-            (elbo.reconstruction * _weights(record, sampler.device)).sum(),
-            (elbo.kl.sum(-1) * _weights(record, sampler.device)).sum(),
+            elbo.reconstruction.mean(),
+            elbo.kl.sum(-1).mean(),
             score.value,
             score.unbiased,
             score.sample_diversity,
@@ -76,11 +83,6 @@ def _standardised_means(model: ProbabilisticUNet, image: Tensor, masks: Tensor, 
     prior = model.prior(image).base_dist
     posterior = model.posterior_of(image.expand(masks.shape[1], -1, -1, -1), masks[0], ignore_label).base_dist
     return (posterior.loc - prior.loc) / prior.scale
-
-
-def _weights(record: Record, device: torch.device) -> Tensor:
-    weights = np.ones(len(record.masks), np.float32) if record.weights is None else record.weights
-    return torch.from_numpy(weights / weights.sum()).to(device)
 
 
 def _mean(values: np.ndarray) -> float:
