@@ -78,6 +78,11 @@ def _parser() -> argparse.ArgumentParser:
         "-n", type=int, nargs="+", default=[1, 4, 8, 16, 1000], help="numbers of hypotheses (default: 1 4 8 16 1000)"
     )
     evaluate.add_argument("--seed", type=int, default=0, help="seed of the hypotheses (default: %(default)s)")
+    evaluate.add_argument(
+        "--class-flips",
+        action="store_true",
+        help="the bundle is CamVid's: print how often each of the five classes is flipped, of max(n) hypotheses",
+    )
     evaluate.add_argument("--figure", metavar="PNG", help="energy distance over n, beside a perfect model's")
     evaluate.add_argument("--convention", default="kohl-lidc", help="how d = 1 - IoU is taken (default: %(default)s)")
     evaluate.set_defaults(run=_evaluate)
@@ -137,11 +142,19 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from fastpunet.data import lidc
+    from fastpunet.data import camvid, lidc
     from fastpunet.models.checkpoint import load
     from fastpunet.reports.evaluation import evaluate
     from fastpunet.reports.figures import energy_figure, save_figure
 
+    if options.class_flips:
+        from fastpunet.reports.flips import evaluate_flips
+
+        streets, names = camvid.read_npz(options.data), camvid.CLASSES
+        for name in options.models:
+            flips = evaluate_flips(load(name), streets, camvid.FLIPS, len(names), n=max(options.n), seed=options.seed)
+            print(flips.table(dict(enumerate(names))))
+        return
     records = lidc.read_npz(options.data)
     results = {}
     for name in options.models:

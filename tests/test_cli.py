@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from fastpunet import PackedMasks, cli
-from fastpunet.data import lidc
+from fastpunet import PackedMasks, ProbabilisticUNet, cli, energy_distance
+from fastpunet.data import camvid, lidc
 from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.models.checkpoint import load, save
 from fastpunet.reports.demo import Drawn, mode_frequencies
-from fastpunet.reports.evaluation import evaluate
+from fastpunet.reports.evaluation import Evaluation, evaluate
 from fastpunet_kernels import select_backend
 
 
@@ -70,11 +70,39 @@ def test_the_shipped_weights_know_the_distribution_of_the_lesions(tmp_path, caps
 
 
 def test_the_shipped_weights_know_lung_lesions(data_root):
-    """Every fifth slice of the test part: well below an untrained network's 0.6, and not collapsed."""
+    """Every fifth slice of the test part: well below an untrained network's 0.6, not collapsed, and not blind."""
     records = lidc.read_npz(data_root / "lidc" / "lidc_tiny_test_64.npz")[::5]
     result = evaluate(load("lidc-tiny"), records, ns=(16,))
-    assert result.mean(16, "value") < 0.37
+    assert result.mean(16, "value") < 0.32
     assert result.mean(16, "sample_diversity") > 0.3
+    assert result.presence_correlation(16) > 0.25
+
+
+def test_presence_correlation_is_that_of_numpy_and_lies_in_its_interval():
+    rng = np.random.default_rng(0)
+    graders = rng.integers(1, 5, 60) / 4
+    hypotheses = 0.5 * graders + 0.2 * rng.random(60)
+    patients = [f"{i // 2:02}" for i in range(60)]
+    result = Evaluation({4: {"presence": hypotheses}}, graders, patients)
+    assert result.presence_correlation(4) == pytest.approx(np.corrcoef(hypotheses, graders)[0, 1])
+    low, high = result.presence_correlation_interval(4, draws=500)
+    loop = []
+    for counts in np.random.default_rng(0).multinomial(30, np.full(30, 1 / 30), 500):
+        drawn = np.repeat(np.arange(60), np.repeat(counts, 2))
+        loop.append(np.corrcoef(hypotheses[drawn], graders[drawn])[0, 1])
+    np.testing.assert_allclose((low, high), np.quantile(loop, [0.025, 0.975]), rtol=1e-6)
+
+
+def test_a_perfect_model_draws_as_graders_do():
+    """With n hypotheses and m graders of a common distribution, V has the mean a (1/n + 1/m)."""
+    rng = np.random.default_rng(0)
+    flat = {"reference_diversity": np.full(3, 0.3)}
+    assert Evaluation({n: flat for n in (16, 1)}, np.ones(3), ["a", "b", "c"]).perfect(4) == pytest.approx(
+        [0.4 * 1.25, 0.4 * (1 / 16 + 1 / 4)]
+    )
+    labels = torch.from_numpy(rng.integers(0, 2, (4000, 6, 1, 1), dtype=np.uint8))
+    measured = energy_distance(labels[:, :4], labels[:, 4:]).value.mean()
+    assert float(measured) == pytest.approx(0.5 * (1 / 4 + 1 / 2), rel=0.05)
 
 
 def test_mode_frequencies_of_the_exact_distribution():
@@ -173,3 +201,26 @@ def test_a_checkpoint_file_is_evaluated_like_a_name(bundle, tmp_path, capsys):
         assert cli.main(["evaluate", model, "--data", str(bundle), "-n", "4"]) == 0
         tables.append(capsys.readouterr().out)
     assert tables[0] == tables[1]
+
+
+def test_evaluate_counts_the_flips_of_street_scenes(tmp_path, capsys):
+    """A model that predicts one twin everywhere flips its class always, and says nothing of the others."""
+    model = ProbabilisticUNet(3, 16, (4, 6), latent_dim=2, convs_per_block=1)
+    with torch.no_grad():
+        model.fcomb.last_layer.weight.zero_()
+        model.fcomb.last_layer.bias.copy_(torch.eye(16)[len(camvid.CLASSES)])  # the twin of the first class that flips
+    save(model, tmp_path / "m.safetensors")
+    labels = np.full((2, 8, 8), 4, np.uint8)
+    labels[1] = 3
+    np.savez(
+        tmp_path / "streets.npz",
+        images=np.zeros((2, 8, 8, 3), np.uint8),
+        labels=labels,
+        names=np.array(["a_1.png", "a_2.png"]),
+        ignore_index=11,
+    )
+    command = ["evaluate", str(tmp_path / "m.safetensors"), "--data", str(tmp_path / "streets.npz"), "--class-flips"]
+    assert cli.main([*command, "-n", "5"]) == 0
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert rows[0] == ["Pavement", "0.471", "1.000", "+0.529", "1"]
+    assert [row[2] for row in rows[1:]] == ["nan"] * 4

@@ -98,6 +98,11 @@ def test_the_best_weights_are_kept_and_patience_ends_a_run(tmp_path, monkeypatch
     assert _same(load(tmp_path / "run" / "model.safetensors").state_dict(), states[1])
 
 
+def test_scores_that_are_undefined_select_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("fastpunet.training.validation.diagnose", lambda *_, **__: {"energy_distance": float("nan")})
+    assert train(TrainingConfig(**TINY), tmp_path / "run", say=_quiet).exists()
+
+
 def _record(model, states):
     states.append({name: value.clone() for name, value in model.state_dict().items()})
     return {"energy_distance": -len(states)}

@@ -90,10 +90,10 @@ def train(
         **({} if validation is None else validation.summary()),
     }
     write_text(folder / "run.json", json.dumps(result, indent=2) + "\n")
-    if validation is None:
-        checkpoint.save(model, weights)
-    else:
+    if best.exists():
         os.replace(best, weights)
+    else:  # no validation, or none with a defined score
+        checkpoint.save(model, weights)
     return weights
 
 
