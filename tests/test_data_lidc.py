@@ -208,3 +208,9 @@ def test_the_real_crops(data_root):
         for k, mask in enumerate(a.masks):
             np.testing.assert_array_equal(mask * 255, np.asarray(Image.open(gt / f"{file.stem}_l{k}.png")))
     assert lidc.read_crops(formats / "lidc_crops" / "train").patients.count("LIDC-IDRI-0003") == 3
+
+
+def test_patients_written_as_bytes_are_read_as_text(bundle):
+    path, members, _ = bundle
+    np.savez(path, **{**members, "patient": members["patient"].astype("S4")})
+    assert lidc.read_npz(path).patients == ["a", "b", "b"]

@@ -18,7 +18,7 @@ class PackedRecords(LazyRecords):
 
     def __init__(self, images: NDArray[np.uint8], masks_packed: NDArray[np.uint8], patients: NDArray[np.str_]) -> None:
         super().__init__(range(len(images)))
-        self._images, self._masks, self._patients = images, masks_packed, [str(patient) for patient in patients]
+        self._images, self._masks, self._patients = images, masks_packed, patients.astype(str).tolist()
 
     def _all_patients(self) -> Sequence[str]:
         return self._patients
