@@ -41,6 +41,7 @@ def test_a_config_survives_its_yaml():
         (dict(file=5), "file: got 5"),
         (dict(learnign_rate=1), "unknown keys learnign_rate; known: data, file"),
         (dict(objective=dict(beta=-1)), "objective.beta: got -1"),
+        (dict(objective=dict(beta_warmup=0.5)), "objective.beta_warmup: got 0.5"),
         (dict(objective=dict(bta=1)), "objective: unknown keys bta; known: beta"),
         (dict(objective=dict(geco_target=5.0, beta=2.0)), "objective.geco_target: excludes beta"),
         (dict(objective=dict(class_weights=[1, -1])), "objective.class_weights: got"),

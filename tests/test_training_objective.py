@@ -21,7 +21,13 @@ ELBO = Elbo(torch.tensor([[10.0, 20.0], [30.0, 40.0]]), torch.tensor([[[0.1, 2.0
     ],
 )
 def test_hand_computed_losses(config, expected):
-    assert float(Objective(ObjectiveConfig(**config))(ELBO)) == pytest.approx(expected)
+    assert float(Objective(ObjectiveConfig(**config))(ELBO, step=0)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("step", "beta"), [(0, 0.5), (1, 1.0), (3, 2.0), (4, 2.0)])
+def test_beta_rises_evenly_over_its_warm_up(step, beta):
+    objective = Objective(ObjectiveConfig(beta=2.0, beta_warmup=4))
+    assert float(objective(ELBO, step)) == pytest.approx(25 + beta * 3.2)
 
 
 def test_geco_presses_while_the_target_is_missed_and_eases_after():

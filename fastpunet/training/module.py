@@ -44,7 +44,7 @@ class TrainingModule(lightning.LightningModule):
             ignore_index=config.objective.ignore_label,
             class_weights=self.class_weights,
         )
-        loss = self.objective(elbo)
+        loss = self.objective(elbo, self.global_step)
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 f"the loss became {loss.item()} at step {self.global_step}: lower learning_rate, or set a "

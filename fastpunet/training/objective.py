@@ -20,6 +20,8 @@ class ObjectiveConfig:
     """The `objective` of a config.
 
     beta           weight of the KL (Higgins et al. 2017); 1 is the evidence lower bound
+    beta_warmup    steps over which beta rises evenly to its value, so that the latent is used before it is pressed
+                   (Bowman et al. 2016, arXiv 1511.06349, section 3.1); 0: from the start
     free_bits      nats of KL in each latent dimension that cost nothing (Kingma et al. 2016, arXiv 1606.04934, section
                    C.8; there of a batch's mean, here of each segmentation, so that the gradient does not depend on how
                    a batch is divided)
@@ -30,6 +32,7 @@ class ObjectiveConfig:
     """
 
     beta: float = 1.0
+    beta_warmup: int = 0
     free_bits: float = 0.0
     geco_target: float | None = None
     class_weights: Sequence[float] | None = None
@@ -38,11 +41,13 @@ class ObjectiveConfig:
     def __post_init__(self) -> None:
         lists_to_tuples(self)
         check_at_least_zero("objective.beta", self.beta)
+        if type(self.beta_warmup) is not int or self.beta_warmup < 0:
+            raise ValueError(f"objective.beta_warmup: got {self.beta_warmup!r}, expected a number of steps, 0 for none")
         check_at_least_zero("objective.free_bits", self.free_bits)
         if self.geco_target is not None:
             check_positive("objective.geco_target", self.geco_target)
-            if self.beta != 1 or self.free_bits:
-                raise ValueError("objective.geco_target: excludes beta and free_bits; give one of them")
+            if self.beta != 1 or self.beta_warmup or self.free_bits:
+                raise ValueError("objective.geco_target: excludes beta, beta_warmup and free_bits; give one of them")
         weights = self.class_weights
         if weights is not None and not (
             isinstance(weights, list | tuple) and all(is_number(w) and w >= 0 for w in weights) and any(weights)
@@ -63,13 +68,14 @@ class Objective(nn.Module):
         self.register_buffer("multiplier", torch.ones(()))
         self.multiplier: Tensor
 
-    def forward(self, elbo: Elbo) -> Tensor:
-        """The loss, averaged over images and graders."""
+    def forward(self, elbo: Elbo, step: int) -> Tensor:
+        """The loss of a step, averaged over images and graders."""
         config = self.config
         if config.geco_target is not None:
             return elbo.kl.sum(-1).mean() + self.multiplier * (elbo.reconstruction.mean() - config.geco_target)
         kl = elbo.kl.clamp(min=config.free_bits) if config.free_bits else elbo.kl
-        return elbo.reconstruction.mean() + config.beta * kl.sum(-1).mean()
+        beta = config.beta * min(1.0, (step + 1) / max(1, config.beta_warmup))
+        return elbo.reconstruction.mean() + beta * kl.sum(-1).mean()
 
     @torch.no_grad()
     def update(self, reconstruction: Tensor) -> None:
