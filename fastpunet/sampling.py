@@ -17,7 +17,9 @@ from fastpunet.encoder import compiled_encode, encode
 from fastpunet.latents import HYPOTHESIS_LIMIT, check_ids, check_seed
 from fastpunet.masks import PackedMasks
 from fastpunet.models import foreign
+from fastpunet.models.checks import check_count, check_images
 from fastpunet.models.fcomb import SplitFComb, split_fcomb
+from fastpunet.models.method import Baseline, finished
 from fastpunet_kernels import (
     OUTPUTS,
     PRECISIONS,
@@ -59,7 +61,8 @@ def sample(
     """Draw n segmentation hypotheses for every image, in one U-Net pass (Kohl et al. 2018, section 2, "Sampling").
 
     Args:
-        model: a fastpunet model, or any module with the PyTorch port's `unet`, `prior` and `fcomb`.
+        model: a fastpunet model, or any module with the PyTorch port's `unet`, `prior` and `fcomb`. A U-Net
+            Ensemble and M-Heads have no more hypotheses than members or heads.
         images: float (B, C, H, W), scaled as in training, on the model's device; any H, W >= 1.
         seed: 0 <= seed < 2**63. Hypothesis k of the image with id i is a function of (seed, i, k) alone.
             None takes a fresh seed from torch's global generator.
@@ -67,12 +70,14 @@ def sample(
         output: "labels" uint8 (B, n, H, W), class index (binary: logit > 0); "logits" or "probs" float32
             (B, n, K, H, W), probs by sigmoid (K = 1) or softmax; "bits" PackedMasks, one bit a pixel and class.
         precision: "ieee" float32-accurate, "tf32" (GPU), "bf16", "auto" what PyTorch itself would use here.
-        backend: "auto", "triton" (GPU), "native" (CPU) or "reference" (PyTorch).
+        backend: "auto", "triton" (GPU), "native" (CPU) or "reference" (PyTorch, which runs all of a baseline).
         chunk: hypotheses decoded at a time, which bounds temporary memory; default from the free memory.
 
     Raises ValueError or TypeError, naming the argument, for input that does not fit, and RuntimeError for a backend
     that cannot run here.
     """
+    if isinstance(baseline := foreign.uncompiled(model), Baseline):
+        return _sample_baseline(baseline, images, n, seed, ids, output, precision, backend, chunk)
     sampler = Sampler(model, precision=precision, backend=backend)
     sampler.check_images(images)
     seed = check_seed(seed)
@@ -87,6 +92,32 @@ def sample(
     return _assemble(parts(), images.shape[0], dim=0)
 
 
+def _sample_baseline(
+    model: Baseline,
+    images: Tensor,
+    n: int,
+    seed: int | None,
+    ids: Tensor | None,
+    output: str,
+    precision: str,
+    backend: str,
+    chunk: int | None,
+) -> Any:
+    """As `sample`, through PyTorch."""
+    if backend not in ("auto", "reference"):
+        raise ValueError(f'backend: got {backend!r}, expected "auto" or "reference": {type(model).__name__} is PyTorch')
+    _check_output(output)
+    _check_precision(precision, model.device)
+    precision = automatic_precision(model.device) if precision == "auto" else precision
+    bf16 = torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bf16", cache_enabled=False)
+    with torch.no_grad(), fixed_precision(precision, model.device), bf16:
+        hypotheses = model.hypotheses(images, n, seed=seed, ids=ids, chunk=chunk)
+        parts: Iterator[Any] = (finished(logits, output) for logits in hypotheses)
+        if output == "bits":
+            parts = (PackedMasks(words, images.shape[-2], images.shape[-1]) for words in parts)
+        return _assemble(parts, n, dim=1)
+
+
 class Sampler:
     """A model, a precision and a backend, to be used over and over. The model's weights are those of each call.
 
@@ -95,10 +126,7 @@ class Sampler:
 
     def __init__(self, model: nn.Module, *, precision: str = "auto", backend: str = "auto") -> None:
         self.model = foreign.check_model(model)
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision: got {precision!r}, expected one of {', '.join(PRECISIONS)}")
-        if precision == "tf32" and self.device.type != "cuda":
-            raise ValueError(f'precision: "tf32" needs an NVIDIA GPU, the model is on {self.device}; take "ieee"')
+        _check_precision(precision, self.device)
         select_backend(backend, self.device)
         self._precision, self.backend = precision, backend
         self._compiled: set[tuple[torch.Size, str]] = set()  # shapes and precisions for which that proved faster
@@ -119,31 +147,7 @@ class Sampler:
 
     def check_images(self, images: Tensor) -> None:
         """Raise TypeError or ValueError unless images are finite floats (B, C, H, W), not empty, with the model's C."""
-        if not isinstance(images, Tensor):
-            raise TypeError(f"images: got {type(images).__name__}, expected a torch.Tensor; see torch.from_numpy")
-        if images.ndim != 4:
-            raise ValueError(
-                f"images: got shape {tuple(images.shape)}, expected (B, C, H, W); add axes with images[None]"
-            )
-        if not images.is_floating_point():
-            raise TypeError(f"images: got {images.dtype}, expected floats scaled as in training, such as images / 255")
-        if 0 in images.shape:
-            raise ValueError(
-                f"images: got the empty shape {tuple(images.shape)}, expected at least one image and pixel"
-            )
-        channels = foreign.in_channels(self.model)
-        if images.shape[1] != channels:
-            raise ValueError(
-                f"images: got {images.shape[1]} channels, the model takes {channels}: (B, {channels}, H, W)"
-            )
-        if images.device != self.device:
-            raise ValueError(
-                f"images: on {images.device}, the model on {self.device}; use images.to({str(self.device)!r})"
-            )
-        if not torch.isfinite(images).all():
-            raise ValueError(
-                "images: NaN or infinity among the pixels; replace them, for example torch.nan_to_num(images)"
-            )
+        check_images(images, foreign.in_channels(self.model), self.device)
 
     def encode(self, images: Tensor) -> Encoding:
         """images float (B, C, H, W) to an Encoding: one pass through U-Net and prior net."""
@@ -196,7 +200,7 @@ class Sampler:
         chunk: int | None = None,
     ) -> Any:
         """n hypotheses of every encoded image from the prior; arguments and result as in `sample`."""
-        _check_count("n", n)
+        check_count("n", n)
         return _assemble(self.stream(encoding, n, seed=seed, ids=ids, output=output, chunk=chunk), n, dim=1)
 
     def stream(
@@ -237,7 +241,7 @@ class Sampler:
             raise ValueError(
                 f"z: expected finite floats, got {z.dtype}" + (" with NaN or infinity" * z.is_floating_point())
             )
-        _check_count("z.shape[1]", z.shape[1])
+        check_count("z.shape[1]", z.shape[1])
         z = z.detach().to(encoding.mu)
         decode = self._whole(encoding, output)
         chunks = self._decode_chunks(
@@ -249,14 +253,13 @@ class Sampler:
         self, encoding: Encoding, n: int, seed: int | None, ids: Tensor | None
     ) -> Callable[[int, int], Gaussian]:
         _check_encoding(encoding)
-        _check_count("n", n, limit=HYPOTHESIS_LIMIT)
+        check_count("n", n, limit=HYPOTHESIS_LIMIT)
         checked_seed, checked_ids = check_seed(seed), check_ids(ids, encoding.mu.shape[0], encoding.mu.device)
         return lambda first, count: Gaussian(encoding.mu, encoding.sigma, checked_ids, checked_seed, first, count)
 
     def _whole(self, encoding: Encoding, output: str) -> Callable[..., Any]:
         """Decodes some hypotheses to the named output, with the images' own height and width."""
-        if output not in OUTPUTS:
-            raise ValueError(f"output: got {output!r}, expected one of {', '.join(OUTPUTS)}")
+        _check_output(output)
         size = (encoding.features.shape[-2], encoding.features.shape[-1])
 
         def decode(base: Tensor, decoder: Decoder, latents: Tensor | Gaussian, precision: str) -> Any:
@@ -279,7 +282,7 @@ class Sampler:
                 f"encoding: got {encoding.features.shape[1]} features and {encoding.mu.shape[1]} latent dimensions on "
                 f"{encoding.mu.device}, which do not fit this sampler's model on {self.device}; encode with it again"
             )
-        chunk = default_chunk(encoding, split) if chunk is None else _check_count("chunk", chunk)
+        chunk = default_chunk(encoding, split) if chunk is None else check_count("chunk", chunk)
         return self._run(encoding, split, latents, n, chunk, decode)
 
     @torch.no_grad()
@@ -316,17 +319,21 @@ def free_memory(device: torch.device) -> int:
         return 1 << 30
 
 
+def _check_precision(precision: str, device: torch.device) -> None:
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision: got {precision!r}, expected one of {', '.join(PRECISIONS)}")
+    if precision == "tf32" and device.type != "cuda":
+        raise ValueError(f'precision: "tf32" needs an NVIDIA GPU, the model is on {device}; take "ieee"')
+
+
+def _check_output(output: str) -> None:
+    if output not in OUTPUTS:
+        raise ValueError(f"output: got {output!r}, expected one of {', '.join(OUTPUTS)}")
+
+
 def _check_encoding(encoding: object) -> None:
     if not isinstance(encoding, Encoding):
         raise TypeError(f"encoding: got {type(encoding).__name__}, expected what Sampler.encode(images) returns")
-
-
-def _check_count(name: str, value: int, limit: int | None = None) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name}: got {type(value).__name__}, expected a whole number of at least 1")
-    if value < 1 or (limit is not None and value > limit):
-        raise ValueError(f"{name}: got {value}, expected at least 1" + (f" and at most {limit}" if limit else ""))
-    return value
 
 
 def _assemble(parts: Iterator[Any], total: int, dim: int) -> Any:

@@ -1,5 +1,23 @@
 """The models. Each method is one module; what they share is a module of its own."""
 
-from fastpunet.models.prob_unet import Elbo, ProbabilisticUNet
+from fastpunet.models.dropout_unet import DropoutUNet
+from fastpunet.models.ensemble import UNetEnsemble
+from fastpunet.models.image2image_vae import Image2ImageVAE
+from fastpunet.models.m_heads import MHeads
+from fastpunet.models.method import Elbo, Method
+from fastpunet.models.prob_unet import ProbabilisticUNet
 
-__all__ = ["Elbo", "ProbabilisticUNet"]
+METHODS: dict[str, type[Method]] = {
+    method.__name__: method for method in (ProbabilisticUNet, DropoutUNet, UNetEnsemble, MHeads, Image2ImageVAE)
+}
+
+__all__ = [
+    "METHODS",
+    "DropoutUNet",
+    "Elbo",
+    "Image2ImageVAE",
+    "MHeads",
+    "Method",
+    "ProbabilisticUNet",
+    "UNetEnsemble",
+]

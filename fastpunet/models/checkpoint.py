@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor
 
-from fastpunet.models.prob_unet import ProbabilisticUNet
+from fastpunet.models import METHODS, Method
 
 _HEADER_KEY = "fastpunet"
 
@@ -25,15 +25,15 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
 
 
-def save(model: ProbabilisticUNet, path: str | os.PathLike[str]) -> None:
+def save(model: Method, path: str | os.PathLike[str]) -> None:
     """Write the model's weights and architecture to `path`, whole or not at all. `load` gives float32 weights.
 
-    Raises TypeError for anything but a ProbabilisticUNet (of others, save the state dict), and OSError.
+    Raises TypeError for anything but a fastpunet model (of others, save the state dict), and OSError.
     """
     model = getattr(model, "_orig_mod", model)  # out of torch.compile's wrapper
-    if not isinstance(model, ProbabilisticUNet):
+    if not isinstance(model, Method):
         raise TypeError(
-            f"model: got {type(model).__name__}, expected a ProbabilisticUNet; save others with "
+            f"model: got {type(model).__name__}, expected one of {', '.join(METHODS)}; save others with "
             "torch.save(model.state_dict(), path), which load reads too"
         )
     target = Path(path)
@@ -47,7 +47,7 @@ def save(model: ProbabilisticUNet, path: str | os.PathLike[str]) -> None:
         partial.unlink(missing_ok=True)
 
 
-def load(source: str | os.PathLike[str] | Mapping[str, Tensor]) -> ProbabilisticUNet:
+def load(source: str | os.PathLike[str] | Mapping[str, Tensor]) -> Method:
     """A model from the name of shipped weights, a checkpoint file, or a state dict; on the CPU, in evaluation mode.
 
     Files: .safetensors written by `save`, or any .safetensors, .pt or .pth that holds a state dict with the PyTorch
@@ -56,7 +56,7 @@ def load(source: str | os.PathLike[str] | Mapping[str, Tensor]) -> Probabilistic
     """
     if isinstance(source, Mapping):
         _check_state(source, "the state dict")
-        return _build(infer_config(source), source, "the state dict")
+        return _build("ProbabilisticUNet", infer_config(source), source, "the state dict")
     if not isinstance(source, (str, os.PathLike)):
         raise TypeError(
             f"source: got {type(source).__name__}, expected a name, a path or a state dict; "
@@ -69,10 +69,11 @@ def load(source: str | os.PathLike[str] | Mapping[str, Tensor]) -> Probabilistic
             f"{', '.join(shipped()) or 'none'}"
         )
     if path.suffix == ".safetensors":
-        config, state = _read_safetensors(path)
+        header, state = _read_safetensors(path)
     else:
-        config, state = None, _read_torch(path)
-    return _build(infer_config(state) if config is None else config, state, str(path))
+        header, state = None, _read_torch(path)
+    method, config = ("ProbabilisticUNet", infer_config(state)) if header is None else header
+    return _build(method, config, state, str(path))
 
 
 def infer_config(state: Mapping[str, Tensor]) -> dict[str, object]:
@@ -102,17 +103,19 @@ def infer_config(state: Mapping[str, Tensor]) -> dict[str, object]:
         ) from None
 
 
-def _build(config: Mapping[str, object], state: Mapping[str, Tensor], where: str) -> ProbabilisticUNet:
+def _build(method: str, config: Mapping[str, object], state: Mapping[str, Tensor], where: str) -> Method:
     state = _without_prefix(state)
     broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise ValueError(f"checkpoint: {where} holds NaN or infinity in {', '.join(broken[:3])}; take an earlier one")
+    if method not in METHODS:
+        raise ValueError(f"checkpoint: {where} holds a {method}, expected one of {', '.join(METHODS)}")
     try:
         with torch.random.fork_rng(devices=[]):  # the initial weights are overwritten; the caller's generator is not
-            model = ProbabilisticUNet(**config)  # type: ignore[arg-type]
+            model = METHODS[method](**config)
         model.load_state_dict(state)
     except (TypeError, RuntimeError) as error:
-        raise ValueError(f"checkpoint: {where} does not fit a Probabilistic U-Net: {error}") from None
+        raise ValueError(f"checkpoint: {where} does not fit a {method}: {error}") from None
     return model.eval()
 
 
@@ -128,12 +131,15 @@ def _layers(state: Mapping[str, Tensor], prefix: str) -> list[Tensor]:
     return [state[name] for name in sorted(weights, key=lambda name: int(name.split(".")[-2]))]
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, object] | None, dict[str, Tensor]]:
+def _read_safetensors(path: Path) -> tuple[tuple[str, dict[str, object]] | None, dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
-            header = (file.metadata() or {}).get(_HEADER_KEY)
+            text = (file.metadata() or {}).get(_HEADER_KEY)
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return (None if header is None else dict(json.loads(header)["config"])), state
+        if text is None:
+            return None, state
+        header = json.loads(text)
+        return (str(header["method"]), dict(header["config"])), state
     except (SafetensorError, json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"checkpoint: {path} is truncated or not a safetensors file: {error}") from None
 

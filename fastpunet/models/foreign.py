@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fastpunet.models.method import Method
 from fastpunet.models.prob_unet import ProbabilisticUNet
 
 _PARTS = ("unet", "prior", "fcomb", "fcomb.layers", "fcomb.last_layer")
@@ -19,6 +20,11 @@ def check_model(model: object) -> nn.Module:
     model = uncompiled(model)
     if isinstance(model, ProbabilisticUNet):
         return model
+    if isinstance(model, Method):
+        raise TypeError(
+            f"model: got {type(model).__name__}, expected a Probabilistic U-Net, which is encoded once and drawn from "
+            "often; of other methods take fastpunet.sample(model, images, n)"
+        )
     missing = [part for part in _PARTS if not _has(model, part)]
     if not isinstance(model, nn.Module) or missing:
         raise TypeError(

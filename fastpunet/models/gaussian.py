@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
+from fastpunet.models.checks import check_labels
 from fastpunet.models.unet import Encoder, init_conv
 
 
@@ -45,3 +46,19 @@ class AxisAlignedGaussian(nn.Module):
             if self.log_sigma_bound is not None:
                 log_sigma = log_sigma / (1 + log_sigma.abs() / self.log_sigma_bound)
             return Independent(Normal(mu, log_sigma.exp(), validate_args=False), 1, validate_args=False)
+
+
+def segmentation_planes(labels: Tensor, num_classes: int, form: str, ignore_index: int | None) -> Tensor:
+    """What a posterior net sees of labels int (B, H, W), float32; ignored pixels belong to no class.
+
+    "one-hot": the classes' planes (B, K, H, W) minus 0.5, one plane if binary (authors' release); "mask": the label map
+    as one channel (PyTorch port). Raises ValueError for labels out of range.
+    """
+    check_labels(labels, num_classes, ignore_index)
+    ignored = torch.zeros_like(labels, dtype=torch.bool) if ignore_index is None else labels == ignore_index
+    known = labels.long().masked_fill(ignored, 0)
+    if form == "mask" or num_classes == 1:
+        planes = known[:, None].float()
+    else:
+        planes = F.one_hot(known, num_classes).movedim(-1, 1).float().masked_fill(ignored[:, None], 0)
+    return planes - 0.5 if form == "one-hot" else planes

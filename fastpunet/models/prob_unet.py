@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal, kl_divergence
 
-from fastpunet.models.fcomb import FComb
-from fastpunet.models.gaussian import AxisAlignedGaussian
+from fastpunet.latents import HYPOTHESIS_LIMIT, check_ids, check_seed
+from fastpunet.models.checks import check_channels, check_count, check_images, check_num_classes, check_sizes
+from fastpunet.models.cross_entropy import cross_entropy
+from fastpunet.models.fcomb import FComb, split_fcomb
+from fastpunet.models.gaussian import AxisAlignedGaussian, segmentation_planes
+from fastpunet.models.method import Elbo, Method
 from fastpunet.models.unet import UNet
+from fastpunet_kernels import Gaussian, automatic_precision, decode_samples, fixed_precision, philox_normal
 
 POSTERIOR_INPUTS = ("one-hot", "mask")
 
 
-class Elbo(NamedTuple):
-    """Both terms of the evidence lower bound, of each segmentation: -ELBO = reconstruction + kl.sum(-1), in nats."""
-
-    reconstruction: Tensor  # (B, G), cross-entropy summed over the pixels of an image
-    kl: Tensor  # (B, G, latent_dim), KL(posterior || prior), which is a sum over the latent's dimensions
-
-
-class ProbabilisticUNet(nn.Module):
+class ProbabilisticUNet(Method):
     """U-Net, prior net, posterior net and f_comb. Stateless: nothing is kept between calls.
 
     Args:
@@ -55,20 +52,16 @@ class ProbabilisticUNet(nn.Module):
         sizes = dict(
             in_channels=in_channels, num_classes=num_classes, latent_dim=latent_dim, convs_per_block=convs_per_block
         )
-        for name, value in sizes.items():
-            if type(value) is not int or value < 1:
-                raise ValueError(f"{name}: got {value!r}, expected a whole number of at least 1")
-        if num_classes > 256:
-            raise ValueError(f"num_classes: got {num_classes}, expected at most 256 (labels are uint8)")
-        if not isinstance(channels, Sequence) or not channels or any(type(c) is not int or c < 1 for c in channels):
-            raise ValueError(f"channels: got {channels!r}, expected one positive width a scale, such as (32, 64, 128)")
+        check_sizes(**sizes)
+        check_num_classes(num_classes)
+        check_channels(channels)
         if fcomb_layers < 2:
             raise ValueError(f"fcomb_layers: got {fcomb_layers}, expected at least 2 (with 1, f_comb is affine in z)")
         if posterior_input not in POSTERIOR_INPUTS:
             raise ValueError(f"posterior_input: got {posterior_input!r}, expected one of {', '.join(POSTERIOR_INPUTS)}")
         if log_sigma_bound is not None and log_sigma_bound <= 0:
             raise ValueError(f"log_sigma_bound: got {log_sigma_bound}, expected a positive number or None")
-        self.config: dict[str, Any] = dict(
+        self.config = dict[str, Any](
             **sizes,
             channels=list(channels),
             fcomb_layers=fcomb_layers,
@@ -99,26 +92,38 @@ class ProbabilisticUNet(nn.Module):
 
     def posterior_of(self, images: Tensor, labels: Tensor, ignore_index: int | None = None) -> Independent:
         """The posterior q(z | image, segmentation) for labels int (B, H, W); ignored pixels belong to no class."""
-        self._check_labels(labels, ignore_index)
-        labels = labels.long()
-        ignored = torch.zeros_like(labels, dtype=torch.bool) if ignore_index is None else labels == ignore_index
-        known = labels.masked_fill(ignored, 0)
-        if self.posterior_input == "mask" or self.num_classes == 1:
-            planes = known[:, None].to(images.dtype)
-        else:
-            planes = F.one_hot(known, self.num_classes).movedim(-1, 1).to(images.dtype)
-            planes = planes.masked_fill(ignored[:, None], 0)
-        shift = 0.5 if self.posterior_input == "one-hot" else 0.0
-        return self.posterior(torch.cat((images, planes - shift), dim=1))
+        planes = segmentation_planes(labels, self.num_classes, self.posterior_input, ignore_index)
+        return self.posterior(torch.cat((images, planes.to(images.dtype)), dim=1))
 
-    def _check_labels(self, labels: Tensor, ignore_index: int | None) -> None:
-        counted = labels if ignore_index is None else labels[labels != ignore_index]
-        classes = max(2, self.num_classes)
-        if counted.numel() and not (counted.min() >= 0 and counted.max() < classes):
-            raise ValueError(
-                f"labels: got {int(counted.min())} .. {int(counted.max())}, expected 0 .. {classes - 1} for "
-                f"num_classes = {self.num_classes}; name a label to leave out as ignore_index"
-            )
+    @torch.no_grad()
+    def sample(self, images: Tensor, n: int = 16, *, seed: int | None = None, ids: Tensor | None = None) -> Tensor:
+        """n hypotheses of every image, labels uint8 (B, n, H, W): those of `fastpunet.sample`, which can do more."""
+        check_images(images, self.in_channels, self.device)
+        check_count("n", n, limit=HYPOTHESIS_LIMIT)
+        precision, image_ids = automatic_precision(self.device), check_ids(ids, len(images), images.device)
+        split = split_fcomb(self.fcomb, self.latent_dim)
+        with fixed_precision(precision, self.device):
+            features, prior = self.encode(images)
+            base = split.base(features.float())
+        latents = Gaussian(prior.mean, prior.stddev, image_ids, check_seed(seed), 0, n)
+        labels = decode_samples(base, split.decoder, latents, output="labels", precision=precision)
+        return labels.unflatten(-1, features.shape[-2:])
+
+    def output_layers(self) -> Sequence[nn.Conv2d]:
+        return [self.fcomb.last_layer]
+
+    def loss_terms(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        seed: int,
+        ids: Tensor,
+        ignore_index: int | None = None,
+        class_weights: Tensor | None = None,
+    ) -> Elbo:
+        noise = philox_normal(seed, ids, 0, labels.shape[1], self.latent_dim)
+        return self.elbo(images, labels, noise=noise, ignore_index=ignore_index, class_weights=class_weights)
 
     def elbo(
         self,
@@ -134,7 +139,7 @@ class ProbabilisticUNet(nn.Module):
         labels int (B, H, W), one grader an image, or (B, G, H, W): the U-Net and the prior, which see the image alone,
         then run once for G graders. noise: standard normals (B, G, latent_dim) for the posterior's samples, (B,
         latent_dim) for one grader; drawn from the global generator if None. class_weights float (K,), of the classes'
-        cross-entropies. Cross-entropy is summed over pixels: a mean would let the KL win.
+        cross-entropies.
         """
         labels = labels[:, None] if labels.dim() == 3 else labels
         graders = labels.shape[1]
@@ -142,8 +147,8 @@ class ProbabilisticUNet(nn.Module):
         posterior = self.posterior_of(images.repeat_interleave(graders, 0), labels.flatten(0, 1), ignore_index)
         q, p = posterior.base_dist, prior.base_dist
         noise = torch.randn_like(q.loc) if noise is None else noise.reshape(q.loc.shape)
-        logits = self.fcomb(features.repeat_interleave(graders, 0), q.loc + q.scale * noise).float()
-        reconstruction = _cross_entropy(logits, labels.flatten(0, 1).long(), ignore_index, class_weights)
+        logits = self.fcomb(features.repeat_interleave(graders, 0), q.loc + q.scale * noise)
+        reconstruction = cross_entropy(logits, labels.flatten(0, 1), ignore_index, class_weights)
         loc, scale = (values.repeat_interleave(graders, 0) for values in (_in_units(p.loc, p.scale), p.scale))
         kl = kl_divergence(q, Normal(loc, scale, validate_args=False))
         return Elbo(reconstruction.unflatten(0, labels.shape[:2]), kl.unflatten(0, labels.shape[:2]))
@@ -158,15 +163,3 @@ def _in_units(mean: Tensor, scale: Tensor) -> Tensor:
     """
     unmoved = mean.detach()
     return unmoved + (mean - unmoved) * scale.detach()
-
-
-def _cross_entropy(logits: Tensor, labels: Tensor, ignore_index: int | None, weights: Tensor | None) -> Tensor:
-    """Cross-entropy (B,) in nats of each image, summed over pixels, ignored pixels left out."""
-    if logits.shape[1] > 1:
-        ignored = -100 if ignore_index is None else ignore_index
-        return F.cross_entropy(logits, labels, weights, ignore_index=ignored, reduction="none").sum((1, 2))
-    counted = torch.ones_like(logits[:, 0]) if ignore_index is None else (labels != ignore_index).float()
-    targets = labels * counted
-    if weights is not None:
-        counted = counted * weights[targets.long()]
-    return F.binary_cross_entropy_with_logits(logits[:, 0], targets, counted, reduction="none").sum((1, 2))

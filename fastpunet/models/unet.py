@@ -6,7 +6,7 @@ Module names follow the widely used PyTorch port, so state dicts move between th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -50,12 +50,22 @@ class Encoder(nn.Module):
 
 
 class Down(nn.Module):
+    """[Pooling and] convolutions; `enter`, if given, is what happens to their input, after pooling."""
+
     def __init__(self, in_channels: int, out_channels: int, convs: int, pool: bool) -> None:
         super().__init__()
         self.layers = nn.Sequential(*conv_block(in_channels, out_channels, convs, pool))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)
+    def forward(self, x: Tensor, enter: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        if enter is None:
+            return self.layers(x)
+        layers = list(self.layers)
+        if isinstance(layers[0], nn.AvgPool2d):
+            x = layers.pop(0)(x)
+        x = enter(x)
+        for layer in layers:
+            x = layer(x)
+        return x
 
 
 class Up(nn.Module):
@@ -65,9 +75,9 @@ class Up(nn.Module):
         super().__init__()
         self.conv_block = Down(in_channels, out_channels, convs, pool=False)
 
-    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+    def forward(self, x: Tensor, skip: Tensor, enter: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         up = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=True)
-        return self.conv_block(torch.cat((up, skip), dim=1))
+        return self.conv_block(torch.cat((up, skip), dim=1), enter)
 
 
 class UNet(nn.Module):

@@ -64,6 +64,7 @@ def demo(
         name, bundle = "lidc-tiny", lidc.read_npz(Path(data) / LIDC_FILE)
         records = [bundle[int(i)] for i in np.linspace(0, len(bundle) - 1, IMAGES).astype(int)]
     model = checkpoint.load(name)
+    assert isinstance(model, ProbabilisticUNet)
     if torch.cuda.is_available():
         model = model.cuda()
     height, width = records[0].image.shape[-2:]

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from fastpunet.models import METHODS
 from fastpunet.training.augmentation import AugmentationConfig
 from fastpunet.training.checks import (
     check_at_least_zero,
@@ -46,7 +47,8 @@ class TrainingConfig:
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     workers: int = 0  # processes that prepare batches; 0: the training process does
     # model and objective
-    model: dict[str, Any] = field(default_factory=dict)  # arguments of ProbabilisticUNet
+    method: str = "ProbabilisticUNet"  # or DropoutUNet, UNetEnsemble, MHeads, Image2ImageVAE
+    model: dict[str, Any] = field(default_factory=dict)  # arguments of the method
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     graders_per_image: int = 1  # segmentations of an image that share one pass of U-Net and prior
     # optimisation
@@ -69,6 +71,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         check_choice("data", self.data, DATA_SETS)
+        check_choice("method", self.method, tuple(METHODS))
         check_choice("precision", self.precision, PRECISIONS)
         check_choice("schedule", self.schedule, SCHEDULES)
         counts = ("count", "size", "steps", "checkpoint_every", "validate_every", "batch_size", "warmup_steps")
@@ -89,7 +92,7 @@ class TrainingConfig:
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"{name}: got {getattr(self, name)!r}, expected the name of a file")
         if not isinstance(self.model, dict):
-            raise ValueError(f"model: got {_plain(self.model)!r}, expected arguments of ProbabilisticUNet, by name")
+            raise ValueError(f"model: got {_plain(self.model)!r}, expected arguments of {self.method}, by name")
         if type(self.seed) is not int or not 0 <= self.seed < 2**63:
             raise ValueError(f"seed: got {self.seed!r}, expected an int in [0, 2**63)")
         object.__setattr__(self, "augmentation", _nested("augmentation", self.augmentation, AugmentationConfig))

@@ -13,17 +13,16 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from fastpunet.data import Records
-from fastpunet.models import ProbabilisticUNet
+from fastpunet.models import Method
 from fastpunet.training.batches import Batch, Batches
 from fastpunet.training.config import TrainingConfig
 from fastpunet.training.objective import Objective
-from fastpunet_kernels import philox_normal
 
 
 class TrainingModule(lightning.LightningModule):
-    """Minimises the objective, in nats an image. The posterior's noise is a function of the example's position."""
+    """Minimises the objective, in nats an image. All that is random is a function of the examples' positions."""
 
-    def __init__(self, model: ProbabilisticUNet, config: TrainingConfig) -> None:
+    def __init__(self, model: Method, config: TrainingConfig) -> None:
         super().__init__()
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.objective = Objective(config.objective)
@@ -37,10 +36,11 @@ class TrainingModule(lightning.LightningModule):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         config = self.config
         images = batch.images.to(memory_format=torch.channels_last)
-        elbo = self.model.elbo(
+        elbo = self.model.loss_terms(
             images,
             batch.labels,
-            noise=philox_normal(config.seed, batch.ids, 0, batch.labels.shape[1], self.model.latent_dim),
+            seed=config.seed,
+            ids=batch.ids,
             ignore_index=config.objective.ignore_label,
             class_weights=self.class_weights,
         )

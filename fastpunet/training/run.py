@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from fastpunet.data import Records
-from fastpunet.models import ProbabilisticUNet, checkpoint
+from fastpunet.models import METHODS, Method, checkpoint
 from fastpunet.training.config import TrainingConfig
 from fastpunet.training.curve import Curve
 from fastpunet.training.datasets import Cropped, read_data, validation_convention
@@ -36,7 +36,7 @@ def train(
     resume: bool = False,
     say: Callable[[str], None] = print,
 ) -> Path:
-    """Train a ProbabilisticUNet and return the path of its weights, OUTPUT/model.safetensors.
+    """Train a model and return the path of its weights, OUTPUT/model.safetensors.
 
     OUTPUT also gets config.yaml, last.ckpt (every config.checkpoint_every steps, for `resume`), curve.csv, run.json and
     a TensorBoard log. With validation data the weights are those of the lowest energy distance there, else the last.
@@ -97,11 +97,11 @@ def train(
     return weights
 
 
-def new_model(config: TrainingConfig, records: Records) -> ProbabilisticUNet:
+def new_model(config: TrainingConfig, records: Records) -> Method:
     """The model that a run starts from: a function of the config's seed and the frequency of the classes."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model = ProbabilisticUNet(**config.model)
+        model = METHODS[config.method](**config.model)
     channels = records[0].image.shape[0]
     if model.in_channels != channels:
         raise ValueError(f"model: in_channels is {model.in_channels}, but the images have {channels} channels")

@@ -6,14 +6,14 @@ import numpy as np
 import torch
 
 from fastpunet.data import Records
-from fastpunet.models import ProbabilisticUNet
+from fastpunet.models import Method
 
 _LOOKED_AT = 256
 
 
 @torch.no_grad()
-def set_output_bias(model: ProbabilisticUNet, records: Records) -> None:
-    """Set f_comb's last bias to the log odds (binary) or log frequency (multi-class) of the labels.
+def set_output_bias(model: Method, records: Records) -> None:
+    """Set the output layers' biases to the log odds (binary) or log frequency (multi-class) of the labels.
 
     Before training the network then predicts how frequent each class is, rather than one half everywhere (the
     initialisation of Lin et al. 2017, arXiv 1708.02002, section 4.1). Otherwise the first hundred steps push that one
@@ -27,6 +27,6 @@ def set_output_bias(model: ProbabilisticUNet, records: Records) -> None:
             counts += weight * np.bincount(mask.ravel(), minlength=len(counts))[: len(counts)]
     frequency = torch.from_numpy((counts + 1) / (counts + 1).sum()).float()
     bias = frequency.log() if model.num_classes > 1 else (frequency[1:] / frequency[:1]).log()
-    last: torch.nn.Conv2d = model.fcomb.last_layer
-    assert last.bias is not None
-    last.bias.copy_(bias)
+    for layer in model.output_layers():
+        assert layer.bias is not None
+        layer.bias.copy_(bias.repeat(layer.out_channels // len(bias)))

@@ -17,7 +17,7 @@ from fastpunet_kernels.dispatch import (
     unpack_labels,
 )
 from fastpunet_kernels.precision import PRECISIONS, automatic_precision, fixed_precision
-from fastpunet_kernels.reference import WORD_BITS, pack_bits, unpack_bits
+from fastpunet_kernels.reference import WORD_BITS, finish, pack_bits, unpack_bits
 
 __all__ = [
     "BACKENDS",
@@ -32,6 +32,7 @@ __all__ = [
     "decode_samples",
     "decode_sums",
     "distance_sums",
+    "finish",
     "fixed_precision",
     "mask_iou",
     "pack_bits",

@@ -1,0 +1,102 @@
+"""The Image2Image VAE: a latent with a fixed prior enters the U-Net with the image (Zhu et al., arXiv 1711.11586)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Independent, Normal, kl_divergence
+
+from fastpunet.latents import draw_latents
+from fastpunet.models.checks import check_channels, check_num_classes, check_sizes
+from fastpunet.models.cross_entropy import cross_entropy
+from fastpunet.models.gaussian import AxisAlignedGaussian, segmentation_planes
+from fastpunet.models.method import Baseline, Elbo, spans
+from fastpunet.models.unet import UNet, init_conv
+from fastpunet_kernels import philox_normal
+
+
+class Image2ImageVAE(Baseline):
+    """z ~ N(0, I), whatever the image, is broadcast over all pixels and concatenated to the image, which the U-Net then
+    turns into one hypothesis; the posterior net sees image and segmentation (Kohl et al. 2018, section 4).
+
+    Every hypothesis takes a pass of the whole U-Net. Its latent is a function of (seed, id, hypothesis) alone.
+
+    Args as of `ProbabilisticUNet`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        num_classes: int = 1,
+        channels: Sequence[int] = (32, 64, 128, 192),
+        latent_dim: int = 6,
+        *,
+        convs_per_block: int = 3,
+        log_sigma_bound: float | None = 5.0,
+    ) -> None:
+        super().__init__()
+        check_sizes(in_channels=in_channels, latent_dim=latent_dim, convs_per_block=convs_per_block)
+        check_num_classes(num_classes)
+        check_channels(channels)
+        self.config = dict[str, Any](
+            in_channels=in_channels,
+            num_classes=num_classes,
+            channels=list(channels),
+            latent_dim=latent_dim,
+            convs_per_block=convs_per_block,
+            log_sigma_bound=log_sigma_bound,
+        )
+        self.in_channels, self.num_classes, self.latent_dim = in_channels, num_classes, latent_dim
+        self.unet = UNet(in_channels + latent_dim, channels, convs_per_block)
+        self.last_layer = nn.Conv2d(channels[0], num_classes, 1)
+        init_conv(self.last_layer)
+        self.posterior = AxisAlignedGaussian(
+            in_channels + num_classes, channels, latent_dim, convs_per_block, log_sigma_bound
+        )
+
+    def prior(self, images: Tensor) -> Independent:
+        """N(0, I) over (B, latent_dim)."""
+        zeros = torch.zeros(len(images), self.latent_dim, device=images.device)
+        return Independent(Normal(zeros, zeros + 1, validate_args=False), 1, validate_args=False)
+
+    def posterior_of(self, images: Tensor, labels: Tensor, ignore_index: int | None = None) -> Independent:
+        """The posterior q(z | image, segmentation) for labels int (B, H, W); ignored pixels belong to no class."""
+        planes = segmentation_planes(labels, self.num_classes, "one-hot", ignore_index)
+        return self.posterior(torch.cat((images, planes.to(images.dtype)), dim=1))
+
+    def output_layers(self) -> Sequence[nn.Conv2d]:
+        return [self.last_layer]
+
+    def loss_terms(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        seed: int,
+        ids: Tensor,
+        ignore_index: int | None = None,
+        class_weights: Tensor | None = None,
+    ) -> Elbo:
+        """The evidence lower bound under the fixed prior; a pass of the U-Net for each grader."""
+        graders = labels.shape[1]
+        images, flat = images.repeat_interleave(graders, 0), labels.flatten(0, 1)
+        q, p = self.posterior_of(images, flat, ignore_index).base_dist, self.prior(images).base_dist
+        noise = philox_normal(seed, ids, 0, graders, self.latent_dim).flatten(0, 1)
+        reconstruction = cross_entropy(self._decode(images, q.loc + q.scale * noise), flat, ignore_index, class_weights)
+        kl = kl_divergence(q, p)
+        return Elbo(reconstruction.unflatten(0, labels.shape[:2]), kl.unflatten(0, labels.shape[:2]))
+
+    def _decode(self, images: Tensor, z: Tensor) -> Tensor:
+        """One hypothesis an image: images (N, C, H, W) and z (N, latent_dim) to logits (N, K, H, W)."""
+        tiled = z[:, :, None, None].expand(-1, -1, *images.shape[-2:]).to(images.dtype)
+        return self.last_layer(self.unet(torch.cat((images, tiled), dim=1)))
+
+    def _logits(self, images: Tensor, n: int, seed: int, ids: Tensor, chunk: int) -> Iterator[Tensor]:
+        prior = self.prior(images)
+        for first, count in spans(n, chunk):
+            z = draw_latents(prior.mean, prior.stddev, count, seed=seed, ids=ids, first=first)
+            logits = self._decode(images.repeat_interleave(count, 0), z.flatten(0, 1))
+            yield logits.unflatten(0, (-1, count))

@@ -1,0 +1,86 @@
+"""M-Heads: one U-Net, M output layers (Rupprecht et al. 2017, arXiv 1612.00197; Ilg et al. 2018, arXiv 1802.07095)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fastpunet.models.checks import check_channels, check_num_classes, check_sizes
+from fastpunet.models.cross_entropy import cross_entropy_of_each
+from fastpunet.models.method import Baseline, Elbo, spans
+from fastpunet.models.unet import UNet, init_conv
+
+
+class MHeads(Baseline):
+    """M heads branch off the U-Net's last layer, each a 1x1 convolution, one hypothesis (Kohl et al. 2018, section 4).
+
+    In sampling the seed decides the heads' order, the same for all images; n of them are distinct, at most M.
+
+    Args as of `ProbabilisticUNet`, and
+        heads: M, at least 2.
+        epsilon: share of the loss that the heads other than the best get, 0 <= epsilon < 1.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        num_classes: int = 1,
+        channels: Sequence[int] = (32, 64, 128, 192),
+        *,
+        heads: int = 16,
+        epsilon: float = 0.05,
+        convs_per_block: int = 3,
+    ) -> None:
+        super().__init__()
+        check_sizes(in_channels=in_channels, heads=heads, convs_per_block=convs_per_block)
+        check_num_classes(num_classes)
+        check_channels(channels)
+        if heads < 2:
+            raise ValueError(f"heads: got {heads}, expected at least 2")
+        if not isinstance(epsilon, int | float) or not 0 <= epsilon < 1:
+            raise ValueError(f"epsilon: got {epsilon!r}, expected a share of at least 0 and below 1")
+        self.config = dict[str, Any](
+            in_channels=in_channels,
+            num_classes=num_classes,
+            channels=list(channels),
+            heads=heads,
+            epsilon=epsilon,
+            convs_per_block=convs_per_block,
+        )
+        self.in_channels, self.num_classes, self.most, self.epsilon = in_channels, num_classes, heads, epsilon
+        self.unet = UNet(in_channels, channels, convs_per_block)
+        self.last_layer = nn.Conv2d(channels[0], heads * num_classes, 1)  # the heads side by side
+        init_conv(self.last_layer)
+
+    def output_layers(self) -> Sequence[nn.Conv2d]:
+        return [self.last_layer]
+
+    def loss_terms(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        seed: int,
+        ids: Tensor,
+        ignore_index: int | None = None,
+        class_weights: Tensor | None = None,
+    ) -> Elbo:
+        """(1 - epsilon) times the cross-entropy of the best head, epsilon times the mean of the others' (Rupprecht et
+        al. 2017, equation 10); which head is best is found for each segmentation anew."""
+        entropies = cross_entropy_of_each(self._heads(images), labels, ignore_index, class_weights)
+        best = entropies.amin(1)
+        others = (entropies.sum(1) - best) / (entropies.shape[1] - 1)
+        reconstruction = (1 - self.epsilon) * best + self.epsilon * others
+        return Elbo(reconstruction, reconstruction.new_zeros(*reconstruction.shape, 0))
+
+    def _heads(self, images: Tensor) -> Tensor:
+        """Logits of all heads, (B, M, K, H, W)."""
+        return self.last_layer(self.unet(images)).unflatten(1, (-1, self.num_classes))
+
+    def _logits(self, images: Tensor, n: int, seed: int, ids: Tensor, chunk: int) -> Iterator[Tensor]:
+        heads = self._heads(images)
+        order = torch.randperm(heads.shape[1], generator=torch.Generator().manual_seed(seed)).to(heads.device)
+        return (heads[:, order[first : first + count]] for first, count in spans(n, chunk))
