@@ -154,9 +154,11 @@ def test_foreign_files_are_errors(model, tmp_path):
         load({name: tensor for name, tensor in state.items() if name != "fcomb.layers.2.weight"})
     with pytest.raises(ValueError, match="does not fit"):
         load({**state, "unet.extra.weight": torch.zeros(1)})
-    save_file(state, tmp_path / "bad.safetensors", metadata={"fastpunet": json.dumps({"config": {"depth": 3}})})
-    with pytest.raises(ValueError, match="does not fit.*depth"):
-        load(tmp_path / "bad.safetensors")
+    for method, message in (("ProbabilisticUNet", "does not fit.*depth"), ("VNet", "holds a VNet, expected one of")):
+        header = json.dumps({"method": method, "config": {"depth": 3}})
+        save_file(state, tmp_path / "bad.safetensors", metadata={"fastpunet": header})
+        with pytest.raises(ValueError, match=message):
+            load(tmp_path / "bad.safetensors")
     save_file(state, tmp_path / "bad.safetensors", metadata={"fastpunet": "{"})
     with pytest.raises(ValueError, match="truncated or not"):
         load(tmp_path / "bad.safetensors")
@@ -168,7 +170,7 @@ def test_things_that_are_no_source_are_named(model, tmp_path):
     for state in ({"a": 1}, {1: torch.zeros(1)}):
         with pytest.raises(ValueError, match="is not a state dict of names and tensors"):
             load(state)
-    with pytest.raises(TypeError, match="model: got PortModel, expected a ProbabilisticUNet"):
+    with pytest.raises(TypeError, match="model: got PortModel, expected one of ProbabilisticUNet"):
         save(PortModel(1, 1, (4,), 2), tmp_path / "port.safetensors")
     assert not any(tmp_path.iterdir())
     state = {**model.state_dict(), "unet.contracting_path.0.layers.x.weight": torch.zeros(1)}

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from fastpunet import ProbabilisticUNet
+from fastpunet.models import METHODS
 from fastpunet.training.config import TrainingConfig, read_config, recipes
 
 TINY = dict(data="lesions", count=12, size=16, steps=12)
@@ -83,4 +83,4 @@ def test_files_that_are_no_config_are_named(tmp_path):
 @pytest.mark.parametrize("name", sorted(recipes()))
 def test_recipes_are_valid(name):
     config = read_config(name)
-    ProbabilisticUNet(**config.model)
+    METHODS[config.method](**config.model)
