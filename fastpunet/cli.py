@@ -65,15 +65,24 @@ def _parser() -> argparse.ArgumentParser:
 
     evaluate = commands.add_parser(
         "evaluate",
-        help="energy distance of models on a data set",
-        description="Draw hypotheses for every image of a bundle and print a Markdown table a model: energy distance "
-        "under the V- and U-statistic, its components, d = 1 - IoU where both outline something, and the correlation "
-        "of the shares of hypotheses and graders that do, with 95 %% bootstrap intervals over patients.",
+        help="score models on a data set, side by side",
+        description="Draw hypotheses for every image of a data set and print Markdown tables: energy distance under "
+        "the V- and U-statistic and its components, how well hypotheses and graders match, and how well they are "
+        "calibrated, each with a 95 %% bootstrap interval over patients. With --output also JSON, CSV and figures.",
     )
     evaluate.add_argument(
-        "models", nargs="+", metavar="NAME|FILE", help="shipped weights (lesions, lidc-tiny) or checkpoints"
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="shipped weights (lesions, lidc-tiny), a checkpoint, or a folder of checkpoints, in which NAME-seed0, "
+        "NAME-seed1, ... are one method; its README.md introduces the report",
     )
-    evaluate.add_argument("--data", required=True, metavar="NPZ", help="bundle with images and masks_packed")
+    evaluate.add_argument("--data", required=True, metavar="PATH", help="bundle (.npz), or folder, of the data set")
+    evaluate.add_argument(
+        "--kind",
+        default="lidc",
+        help="lidc (bundle, pickle or lidc_crops), camvid, cityscapes (ROOT/val) or folder (default: %(default)s)",
+    )
     evaluate.add_argument(
         "-n", type=int, nargs="+", default=[1, 4, 8, 16, 1000], help="numbers of hypotheses (default: 1 4 8 16 1000)"
     )
@@ -83,8 +92,10 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="the bundle is CamVid's: print how often each of the five classes is flipped, of max(n) hypotheses",
     )
-    evaluate.add_argument("--figure", metavar="PNG", help="energy distance over n, beside a perfect model's")
-    evaluate.add_argument("--convention", default="kohl-lidc", help="how d = 1 - IoU is taken (default: %(default)s)")
+    evaluate.add_argument("--output", metavar="STEM", help="write STEM.md, .json, .csv, STEM-energy.png, .svg, ...")
+    evaluate.add_argument(
+        "--convention", help="how d = 1 - IoU is taken (default: kohl-lidc, or ccdm for more than two classes)"
+    )
     evaluate.set_defaults(run=_evaluate)
 
     prepare = commands.add_parser(
@@ -142,10 +153,10 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from fastpunet.data import camvid, lidc
+    from fastpunet.data import camvid
     from fastpunet.models.checkpoint import load
-    from fastpunet.reports.evaluation import evaluate
-    from fastpunet.reports.figures import energy_figure, save_figure
+    from fastpunet.reports.comparison import compare
+    from fastpunet.reports.comparison_files import tables, write
 
     if options.class_flips:
         from fastpunet.reports.flips import evaluate_flips
@@ -155,14 +166,18 @@ def _evaluate(options: argparse.Namespace) -> None:
             flips = evaluate_flips(load(name), streets, camvid.FLIPS, len(names), n=max(options.n), seed=options.seed)
             print(flips.table(dict(enumerate(names))))
         return
-    records = lidc.read_npz(options.data)
-    results = {}
-    for name in options.models:
-        results[name] = evaluate(load(name), records, ns=options.n, seed=options.seed, convention=options.convention)
-        print(results[name].table() if len(options.models) == 1 else f"{name}\n\n{results[name].table()}\n")
-    if options.figure:
-        perfect = results[options.models[0]].perfect(len(records[0].masks))
-        save_figure(energy_figure({name: result.curve() for name, result in results.items()}, perfect), options.figure)
+    comparison = compare(
+        options.models,
+        options.data,
+        kind=options.kind,
+        ns=options.n,
+        seed=options.seed,
+        convention=options.convention,
+    )
+    print(tables(comparison))
+    if options.output:
+        for path in write(comparison, options.output):
+            print(path)
 
 
 def _prepare_lidc(options: argparse.Namespace) -> None:

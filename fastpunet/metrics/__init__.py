@@ -1,6 +1,6 @@
 """Overlap, and the energy distance built on it."""
 
-from fastpunet.metrics.conventions import CONVENTIONS, Convention, convention
+from fastpunet.metrics.conventions import CONVENTIONS, Convention, convention, default_convention, find_convention
 from fastpunet.metrics.energy import EnergyDistance, energy_distance
 from fastpunet.metrics.flips import flip_frequencies
 from fastpunet.metrics.iou import pairwise_iou
@@ -12,7 +12,9 @@ __all__ = [
     "Convention",
     "EnergyDistance",
     "convention",
+    "default_convention",
     "energy_distance",
+    "find_convention",
     "flip_frequencies",
     "nestedness",
     "pairwise_iou",

@@ -84,6 +84,11 @@ def convention(name: str, *, num_classes: int | None = None, classes: Sequence[i
     )
 
 
+def default_convention(num_classes: int) -> Convention:
+    """The one to take where nobody named any: "kohl-lidc" for binary masks (1 or 2 classes), "ccdm" for more."""
+    return convention("kohl-lidc" if num_classes <= 2 else "ccdm", num_classes=max(2, num_classes))
+
+
 def find_convention(choice: str | Convention) -> Convention:
     """The preset of that name; a Convention is its own answer."""
     if isinstance(choice, Convention):

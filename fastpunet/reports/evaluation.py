@@ -1,103 +1,98 @@
-"""Score a model on a data set: energy distance and its components, with intervals over patients."""
+"""Score a model on a data set: every metric at every number of hypotheses, an entry an image."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
-from fastpunet.data import Records
-from fastpunet.metrics import Convention, EnergyDistance, energy_distance, presence, present_distance
-from fastpunet.reports.figures import EnergyCurve
-from fastpunet.sampling import Sampler
+from fastpunet.data import IGNORE, Record, Records
+from fastpunet.masks import PackedMasks
+from fastpunet.metrics import (
+    Convention,
+    EnergyDistance,
+    default_convention,
+    energy_distance,
+    find_convention,
+    presence,
+    present_distance,
+)
+from fastpunet.models import foreign
+from fastpunet.reports.bootstrap import PatientBootstrap
+from fastpunet.sampling import sample
 
 COMPONENTS = tuple(field.name for field in fields(EnergyDistance))
-SCORES = (*COMPONENTS, "present_distance", "presence")
+_PIXELS_TOGETHER, _IMAGES_TOGETHER = 1 << 24, 32  # of all hypotheses that are drawn and scored at once
+
+
+class Estimate(NamedTuple):
+    """A score over a data set and the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """Scores of one model on one data set, one entry an image: scores[n][name] is float64 (images,).
 
-    The names are those of `EnergyDistance`, and, of binary masks, present_distance and presence of the hypotheses;
-    graders_presence (images,) is the graders'. See fastpunet.metrics.
+    The names are those of `EnergyDistance`, and of binary masks present_distance and presence, which is the
+    hypotheses'; graders_presence (images,) is the graders'. NaN where a score is undefined. See fastpunet.metrics.
     """
 
     scores: dict[int, dict[str, NDArray[np.float64]]]
     graders_presence: NDArray[np.float64]
     patients: list[str]
+    seconds: dict[str, float] = field(default_factory=dict)  # "drawing" and "scoring", of the whole data set
 
-    def mean(self, n: int, component: str) -> float:
-        """Mean over images; those for which the component is undefined (NaN) are left out."""
-        values = self.scores[n][component]
-        return float(values[~np.isnan(values)].mean()) if not np.isnan(values).all() else float("nan")
+    @staticmethod
+    def pooled(parts: Sequence[Evaluation]) -> Evaluation:
+        """Several models' as one, such as those of several seeds: means are over all, intervals still over patients."""
+        scores = {
+            n: {name: np.concatenate([part.scores[n][name] for part in parts]) for name in names}
+            for n, names in parts[0].scores.items()
+        }
+        graders = np.concatenate([part.graders_presence for part in parts])
+        patients = [patient for part in parts for patient in part.patients]
+        seconds = {name: sum(part.seconds[name] for part in parts) for name in parts[0].seconds}
+        return Evaluation(scores, graders, patients, seconds)
 
-    def interval(
-        self, n: int, component: str, *, level: float = 0.95, draws: int = 2000, seed: int = 0
-    ) -> tuple[float, float]:
-        """Bootstrap interval of the mean: patients, not slices, are drawn with replacement."""
-        values = self.scores[n][component]
-        known = ~np.isnan(values)
-        drawn = self._drawn_patients(draws, seed)
-        sums, counts = (drawn @ self._by_patient(column) for column in (np.where(known, values, 0.0), known))
-        return _quantiles(sums / counts, level)
+    def estimate(self, n: int, name: str) -> Estimate:
+        """Mean of a score over images, those for which it is undefined left out, and its interval over patients.
 
-    def presence_correlation(self, n: int) -> float:
-        """Pearson's correlation, over images, of the shares of hypotheses and of graders that outline anything."""
-        return float(np.corrcoef(self.scores[n]["presence"], self.graders_presence)[0, 1])
+        "presence_correlation" is Pearson's correlation, over images, of the shares of hypotheses and of graders that
+        outline anything.
+        """
+        if name == "presence_correlation":
+            x, y = self.scores[n]["presence"], self.graders_presence
+            value = float(np.corrcoef(x, y)[0, 1]) if x.std() > 0 < y.std() else float("nan")
+            return Estimate(value, *self._bootstrap.correlation_interval(x, y))
+        values = self.scores[n][name]
+        known = values[~np.isnan(values)]
+        return Estimate(known.mean() if len(known) else float("nan"), *self._bootstrap.mean_interval(values))
 
-    def presence_correlation_interval(
-        self, n: int, *, level: float = 0.95, draws: int = 2000, seed: int = 0
-    ) -> tuple[float, float]:
-        """Bootstrap interval of the correlation over patients."""
-        x, y = self.scores[n]["presence"], self.graders_presence
-        drawn = self._drawn_patients(draws, seed)
-        count, sx, sy, sxy, sxx, syy = (
-            drawn @ self._by_patient(column) for column in (np.ones_like(x), x, y, x * y, x * x, y * y)
-        )
-        covariance, vx, vy = (a / count - b * c / count**2 for a, b, c in ((sxy, sx, sy), (sxx, sx, sx), (syy, sy, sy)))
-        return _quantiles(covariance / np.sqrt(vx * vy), level)
+    @cached_property
+    def _bootstrap(self) -> PatientBootstrap:
+        return PatientBootstrap(self.patients)
 
-    def _drawn_patients(self, draws: int, seed: int) -> NDArray[np.float64]:
-        """How often each patient is drawn, (draws, patients), patients drawn with replacement."""
-        count = len(set(self.patients))
-        return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), draws).astype(float)
+    def has(self, n: int, name: str) -> bool:
+        """Whether there is such a score at that n."""
+        return n in self.scores and ("presence" if name == "presence_correlation" else name) in self.scores[n]
 
-    def _by_patient(self, column: NDArray[Any]) -> NDArray[np.float64]:
-        """Sums over each patient's images."""
-        _, groups = np.unique(self.patients, return_inverse=True)
-        return np.bincount(groups, column.astype(float)).astype(np.float64)
-
-    def curve(self) -> EnergyCurve:
-        """Energy distance (V) over n, with 95 % intervals."""
-        ns = sorted(self.scores)
-        low, high = zip(*(self.interval(n, "value") for n in ns), strict=True)
-        return EnergyCurve(ns, [self.mean(n, "value") for n in ns], low, high)
-
-    def perfect(self, graders: int) -> list[float]:
-        """What a model that draws as graders do scores under V, which counts pairs i = j, over n: a (1/n + 1/graders),
+    def perfect(self, graders: int, n: int) -> float:
+        """What a model that draws as graders do scores under V, which counts pairs i = j: a (1/n + 1/graders),
         a the mean distance between two different graders."""
-        ns = sorted(self.scores)
-        different = self.mean(ns[0], "reference_diversity") * graders / (graders - 1)
-        return [different * (1 / n + 1 / graders) for n in ns]
-
-    def table(self) -> str:
-        """Markdown: a row for each n, the V-statistic with its 95 % interval first."""
-        heads = ["n", "GED^2 (V)", "95 % interval", "GED^2 (U)", "95 % interval", "E d(S,Y)", "E d(S,S')", "E d(Y,Y')"]
-        heads += ["d, both present", "presence correlation", "95 % interval"]
-        rows = [heads, ["---"] * len(heads)]
-        for n in self.scores:
-            means = [f"{self.mean(n, name):.3f}" for name in SCORES[:-1]]
-            spans = [_span(self.interval(n, name)) for name in ("value", "unbiased")]
-            correlation = f"{self.presence_correlation(n):.2f}", _span(self.presence_correlation_interval(n), 2)
-            rows.append([str(n), means[0], spans[0], means[1], spans[1], *means[2:], *correlation])
-        return "\n".join(f"| {' | '.join(row)} |" for row in rows).replace("nan to nan", "-").replace("nan", "-")
+        different = self.estimate(next(iter(self.scores)), "reference_diversity").value * graders / (graders - 1)
+        return different * (1 / n + 1 / graders)
 
 
 def evaluate(
@@ -106,43 +101,110 @@ def evaluate(
     *,
     ns: Sequence[int] = (1, 4, 8, 16, 1000),
     seed: int = 0,
-    convention: str | Convention = "kohl-lidc",
+    convention: str | Convention | None = None,
     precision: str = "auto",
+    label: str = "scoring",
 ) -> Evaluation:
     """Draw max(ns) hypotheses of every record and score the first n of them, for every n, against its masks.
 
-    Masks are graders' annotations, or the exact distribution where a record has weights. Each record's id is its
-    image's id, so that the result does not depend on the order. Shows progress on standard error.
+    model: any that `fastpunet.sample` takes. A U-Net Ensemble and M-Heads are scored at those n that they have.
+    Masks are graders' annotations, or the exact distribution where a record has weights; pixels labelled 255 by anyone
+    do not count. Each record's id is its image's id, so that the result does not depend on the order.
+    convention: None takes `metrics.default_convention`. Shows progress on standard error, under `label`.
     """
     if not len(records) or not ns or min(ns) < 1:
         raise ValueError(f"records, ns: got {len(records)} records and n = {list(ns)}, expected at least one, n >= 1")
-    sampler = Sampler(model, precision=precision)
-    rows: dict[int, list[list[float]]] = {n: [] for n in ns}
-    patients, graders_presence = [], []
-    for record in tqdm(records, desc="scoring", unit="image", leave=False, disable=None):
-        image = torch.from_numpy(record.image)[None].to(sampler.device)
-        references = torch.from_numpy(record.masks)[None].to(sampler.device)
-        weights = None if record.weights is None else torch.from_numpy(record.weights).to(sampler.device)
-        ids = torch.tensor([record.id])
-        drawn = sampler.draw(sampler.encode(image), max(ns), seed=seed, ids=ids, output="bits")
-        for n in ns:
-            score = energy_distance(drawn[:, :n], references, convention=convention, weights=weights)
-            values = [getattr(score, component) for component in COMPONENTS]
-            if drawn.num_planes == 1:
-                values += [present_distance(drawn[:, :n], references), presence(drawn[:, :n])]
-            else:
-                values += [float("nan")] * 2
-            rows[n].append([float(value) for value in values])
-        patients.append(record.patient or str(record.id))
-        graders_presence.append(np.average(record.masks.any((1, 2)), weights=record.weights))
-    scores = {n: dict(zip(SCORES, np.array(values).T, strict=True)) for n, values in rows.items()}
-    return Evaluation(scores, np.array(graders_presence), patients)
+    counts = _counts(model, ns)
+    device = next(model.parameters()).device
+    rows: dict[int, list[dict[str, Tensor]]] = {n: [] for n in counts}
+    graders_presence, patients = [], []
+    seconds = {"drawing": 0.0, "scoring": 0.0}
+    with tqdm(total=len(records), desc=label, unit="image", leave=False, disable=None) as progress:
+        for batch in _batches(records, max(counts)):
+            start = _now(device)
+            images = torch.from_numpy(np.stack([record.image for record in batch])).to(device)
+            ids = torch.tensor([record.id for record in batch])
+            drawn = sample(model, images, max(counts), seed=seed, ids=ids, output="bits", precision=precision)
+            middle = _now(device)
+            references = _References.of(batch, drawn.num_planes, device)
+            for n in counts:
+                rows[n].append(_score(drawn[:, :n], references, convention))
+            graders_presence.append(references.presence)
+            patients += [record.patient or str(record.id) for record in batch]
+            seconds["drawing"] += middle - start
+            seconds["scoring"] += _now(device) - middle
+            progress.update(len(batch))
+    scores = {n: {name: _joined([part[name] for part in parts]) for name in parts[0]} for n, parts in rows.items()}
+    return Evaluation(scores, _joined(graders_presence), patients, seconds)
 
 
-def _quantiles(values: NDArray[np.float64], level: float) -> tuple[float, float]:
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+@dataclass(frozen=True)
+class _References:
+    """What is known of a batch's truth."""
+
+    masks: PackedMasks  # (B, M, H, W)
+    weights: Tensor | None  # float (B, M)
+    ignore: Tensor | None  # bool (B, H, W)
+
+    @staticmethod
+    def of(batch: Sequence[Record], planes: int, device: torch.device) -> _References:
+        labels = torch.from_numpy(np.stack([record.masks for record in batch])).to(device)
+        ignored = (labels == IGNORE).any(1)
+        masks = PackedMasks.pack(labels.masked_fill(ignored[:, None], 0), None if planes == 1 else planes)
+        weights = None
+        if batch[0].weights is not None:
+            weights = torch.from_numpy(np.stack([record.weights for record in batch])).to(device)  # type: ignore[misc]
+        return _References(masks, weights, ignored if ignored.any() else None)
+
+    @property
+    def presence(self) -> Tensor:
+        """float64 (B,), the probability that anything is outlined."""
+        present = self.masks.words.flatten(2).ne(0).any(2).double()
+        return present.mean(1) if self.weights is None else (present * self.weights).sum(1)
 
 
-def _span(interval: tuple[float, float], digits: int = 3) -> str:
-    return " to ".join(f"{end:.{digits}f}" for end in interval)
+def _score(samples: PackedMasks, references: _References, convention: str | Convention | None) -> dict[str, Tensor]:
+    rule = default_convention(samples.num_planes) if convention is None else find_convention(convention)
+    masks, ignore = references.masks, references.ignore
+    energy = energy_distance(samples, masks, convention=rule, weights=references.weights, ignore=ignore)
+    scores = {name: getattr(energy, name) for name in COMPONENTS}
+    if samples.num_planes == 1:
+        scores |= {"present_distance": present_distance(samples, masks), "presence": presence(samples)}
+    return scores
+
+
+def _counts(model: nn.Module, ns: Sequence[int]) -> list[int]:
+    """The numbers of hypotheses, ascending, that the model has."""
+    most = getattr(foreign.uncompiled(model), "most", None)
+    counts = [n for n in sorted(set(ns)) if most is None or n <= most]
+    if not counts:
+        raise ValueError(
+            f"ns: got {list(ns)}, and {type(model).__name__} has {most} hypotheses of an image; add {most}"
+        )
+    return counts
+
+
+def _batches(records: Records, n: int) -> Iterator[list[Record]]:
+    """Consecutive records that fit in one tensor, as many as may be drawn together."""
+    batch: list[Record] = []
+    for record in records:
+        limit = max(1, min(_IMAGES_TOGETHER, _PIXELS_TOGETHER // (n * record.image[0].size)))
+        if batch and (len(batch) >= limit or _frame(record) != _frame(batch[0])):
+            yield batch
+            batch = []
+        batch.append(record)
+    yield batch
+
+
+def _frame(record: Record) -> tuple[object, ...]:
+    return record.image.shape, record.masks.shape, record.weights is None
+
+
+def _joined(parts: Sequence[Tensor]) -> NDArray[np.float64]:
+    return torch.cat(list(parts)).double().cpu().numpy()
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

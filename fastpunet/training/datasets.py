@@ -6,13 +6,14 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from fastpunet.data import Record, Records, camvid, cityscapes, folder, lidc
+from fastpunet.data import Record, Records, camvid, cityscapes
 from fastpunet.data.flips import ClassFlips
 from fastpunet.data.graders import OneGrader
 from fastpunet.data.lazy import WrappedRecords
 from fastpunet.data.lesions import SyntheticLesions
+from fastpunet.data.sources import read
 from fastpunet.data.splits import Subset, split_by_patient
-from fastpunet.metrics import Convention, convention
+from fastpunet.metrics import Convention, default_convention
 from fastpunet.training.batches import crop
 from fastpunet.training.config import TrainingConfig
 
@@ -58,7 +59,7 @@ def validation_convention(config: TrainingConfig, num_classes: int) -> Conventio
         flips = camvid.FLIPS if config.data == "camvid" else cityscapes.FLIPS
         twins = range(num_classes - len(flips), num_classes)
         return Convention("class flips", num_classes, (*flips, *twins), float("nan"))
-    return convention("kohl-lidc" if num_classes <= 2 else "ccdm", num_classes=max(2, num_classes))
+    return default_convention(num_classes)
 
 
 class Cropped(WrappedRecords):
@@ -86,20 +87,12 @@ def _one_grader(records: Records, config: TrainingConfig) -> Records:
 
 
 def _read(config: TrainingConfig, root: Path, name: str) -> Records:
-    path = root / name
-    if config.data == "lidc":
-        return _read_lidc(path)
-    if config.data == "folder":
-        return folder.read(path, binary=config.model.get("num_classes", 1) == 1)
+    if config.data == "cityscapes":
+        name = name or "train"
+    binary = config.model.get("num_classes", 1) == 1
+    records = read(config.data, root / name, binary=binary, resize=config.resize)
+    if not config.class_flips:
+        return records
     if config.data == "camvid":
-        records: Records = camvid.read_npz(path)
-        return ClassFlips(records, camvid.FLIPS, len(camvid.CLASSES)) if config.class_flips else records
-    records = cityscapes.read(root, name or "train", size=config.resize)
-    return ClassFlips(records, cityscapes.FLIPS, cityscapes.NUM_CLASSES) if config.class_flips else records
-
-
-def _read_lidc(path: Path) -> Records:
-    """By its form: a bundle, a pickle, or one part of a lidc_crops tree."""
-    if path.is_dir():
-        return lidc.read_crops(path)
-    return lidc.read_pickle(path) if path.suffix in (".pickle", ".pkl") else lidc.read_npz(path)
+        return ClassFlips(records, camvid.FLIPS, len(camvid.CLASSES))
+    return ClassFlips(records, cityscapes.FLIPS, cityscapes.NUM_CLASSES)

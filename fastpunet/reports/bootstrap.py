@@ -1,0 +1,57 @@
+"""Bootstrap intervals over patients: slices of one patient are alike, so patients are what is drawn anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Interval = tuple[float, float]
+
+
+class PatientBootstrap:
+    """As many patients as there are, drawn with replacement, `draws` times (Efron 1979).
+
+    patients: each image's, of any length. The same seed draws the same patients.
+    """
+
+    def __init__(self, patients: Sequence[str], draws: int = 2000, seed: int = 0) -> None:
+        names, self._groups = np.unique(patients, return_inverse=True)
+        self._count, self._draws, self._seed = len(names), draws, seed
+
+    @cached_property
+    def _drawn(self) -> NDArray[np.float64]:
+        """How often each patient is drawn, (draws, patients)."""
+        shares = np.full(self._count, 1 / self._count)
+        return np.random.default_rng(self._seed).multinomial(self._count, shares, self._draws).astype(float)
+
+    def sums(self, column: NDArray[Any]) -> NDArray[np.float64]:
+        """Sum over images (images, ...) in each draw, float64 (draws, ...)."""
+        by_patient = np.zeros((self._count, *column.shape[1:]))
+        np.add.at(by_patient, self._groups, column.astype(float))
+        return np.tensordot(self._drawn, by_patient, 1)
+
+    def mean_interval(self, values: NDArray[np.float64], level: float = 0.95) -> Interval:
+        """Interval of the mean of values (images,); images with NaN are left out."""
+        known = ~np.isnan(values)
+        with np.errstate(invalid="ignore"):
+            return quantiles(self.sums(np.where(known, values, 0.0)) / self.sums(known), level)
+
+    def correlation_interval(self, x: NDArray[np.float64], y: NDArray[np.float64], level: float = 0.95) -> Interval:
+        """Interval of Pearson's correlation of x and y (images,). Draws in which one of them is constant have none."""
+        count, sx, sy, sxy, sxx, syy = self.sums(np.stack((np.ones_like(x), x, y, x * y, x * x, y * y), 1)).T
+        covariance, vx, vy = (a / count - b * c / count**2 for a, b, c in ((sxy, sx, sy), (sxx, sx, sx), (syy, sy, sy)))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return quantiles(covariance / np.sqrt(vx * vy), level)
+
+
+def quantiles(values: NDArray[np.float64], level: float) -> Interval:
+    """The ends that leave (1 - level) / 2 of the values outside on either side; NaN if all are."""
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return float("nan"), float("nan")
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

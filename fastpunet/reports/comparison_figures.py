@@ -1,0 +1,83 @@
+"""The figures of a comparison, each readable at one column of a paper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import cycle
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fastpunet.reports.evaluation import Evaluation
+from fastpunet.reports.figures import LINE_COLOURS
+
+_WIDTH = 3.5  # inches: one column of a paper
+
+
+def energy_boxes(results: Mapping[str, Evaluation], ns: list[int]) -> Figure:
+    """Distribution of the energy distance (V) over images: a group of boxes for each n, a box a method.
+
+    Boxes are quartiles, whiskers the 5th and 95th percentile, the diamond the mean with its interval over patients.
+    """
+    figure, axis = _figure(2.9)
+    width = 0.86 / len(results)
+    for m, ((name, result), colour) in enumerate(zip(results.items(), cycle(LINE_COLOURS))):
+        there = [i for i, n in enumerate(ns) if n in result.scores]
+        places = [i + (m - (len(results) - 1) / 2) * width for i in there]
+        values = [result.scores[ns[i]]["value"] for i in there]
+        axis.boxplot(
+            [column[~np.isnan(column)] for column in values],
+            positions=places,
+            widths=0.8 * width,
+            whis=(5, 95),
+            showfliers=False,
+            patch_artist=True,
+            manage_ticks=False,
+            boxprops={"facecolor": colour, "alpha": 0.45, "linewidth": 0.5},
+            medianprops={"color": "black", "linewidth": 0.6},
+            whiskerprops={"linewidth": 0.5},
+            capprops={"linewidth": 0.5},
+        )
+        means = np.array([result.estimate(ns[i], "value") for i in there])
+        spans = np.abs(means[:, 1:] - means[:, :1]).T
+        axis.errorbar(
+            places, means[:, 0], spans, fmt="D", color=colour, markersize=2.6, mec="black", mew=0.4, ecolor="black"
+        )
+        axis.plot([], [], "D", color=colour, markersize=4, label=name)
+    axis.set_xticks(range(len(ns)), [str(n) for n in ns])
+    axis.set_xlabel("hypotheses an image", fontsize=7)
+    axis.set_ylabel("energy distance (V)", fontsize=7)
+    axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
+    _legend(figure)
+    return figure
+
+
+def energy_curves(results: Mapping[str, Evaluation], perfect: Mapping[int, float]) -> Figure:
+    """Mean energy distance (V) over the number of hypotheses, with intervals, beside a perfect model's."""
+    figure, axis = _figure(2.7)
+    for (name, result), colour in zip(results.items(), cycle(LINE_COLOURS)):
+        ns = sorted(result.scores)
+        means = np.array([result.estimate(n, "value") for n in ns])
+        axis.fill_between(ns, means[:, 1], means[:, 2], color=colour, alpha=0.15, linewidth=0)
+        axis.plot(ns, means[:, 0], "o-", color=colour, markersize=2.5, linewidth=1.1, label=name)
+    if perfect:
+        axis.plot(list(perfect), list(perfect.values()), "k--", linewidth=1.1, label="a perfect model")
+    axis.set_xscale("log")
+    axis.set_xlabel("hypotheses an image", fontsize=7)
+    axis.set_ylabel("energy distance (V)", fontsize=7)
+    axis.set_ylim(bottom=0)
+    _legend(figure)
+    return figure
+
+
+def _figure(height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(_WIDTH, height), dpi=300, layout="constrained")
+    axis = figure.subplots()
+    axis.tick_params(labelsize=7)
+    axis.spines[["top", "right"]].set_visible(False)
+    return figure, axis
+
+
+def _legend(figure: Figure) -> None:
+    figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=6.5, handlelength=1.2, columnspacing=1)

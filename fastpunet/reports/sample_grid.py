@@ -1,0 +1,105 @@
+"""Hypotheses of several methods for the same images, one row a method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from fastpunet.data import Records
+from fastpunet.models import checkpoint
+from fastpunet.reports.figures import GRADER_COLOURS
+from fastpunet.sampling import sample
+
+_IMAGES, _SHOWN = 2, 8
+_WIDTH, _NAMES = 3.5, 0.8  # inches: one column of a paper; room for the methods' names
+_MARGIN = 3  # pixels around the masks
+_HYPOTHESIS_COLOUR = "#56B4E9"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image, its graders' masks (M, H, W), and each method's first hypotheses (n, H, W)."""
+
+    image: NDArray[np.float32]  # (H, W)
+    graders: NDArray[np.uint8]
+    hypotheses: dict[str, NDArray[np.uint8]]
+
+
+def draw_pictures(models: Mapping[str, str], records: Records, seed: int) -> list[Picture]:
+    """The first hypotheses of every model, by name, for the images that graders disagree on most."""
+    chosen = [records[place] for place in _disputed(records)]
+    pictures = [Picture(record.image[0], record.masks, {}) for record in chosen]
+    for name, source in models.items():
+        model = checkpoint.load(source)
+        shown = min(_SHOWN, getattr(model, "most", None) or _SHOWN)
+        for record, picture in zip(chosen, pictures, strict=True):
+            image, ids = torch.from_numpy(record.image)[None], torch.tensor([record.id])
+            picture.hypotheses[name] = sample(model, image, shown, seed=seed, ids=ids)[0].numpy()
+    return pictures
+
+
+def sample_grid(pictures: Sequence[Picture]) -> Figure:
+    """For each picture a row with the image and its graders, then a row a method; cropped around the masks."""
+    rows = [row for picture in pictures for row in _rows(picture)]
+    side = (_WIDTH - _NAMES) / _SHOWN
+    figure = Figure(figsize=(_WIDTH, side * len(rows)), dpi=300)
+    axes = figure.subplots(len(rows), _SHOWN, squeeze=False)
+    figure.subplots_adjust(left=_NAMES / _WIDTH, right=1, bottom=0, top=1, wspace=0.05, hspace=0.05)
+    for cells, (name, image, masks, colours) in zip(axes, rows, strict=True):
+        cells[0].set_ylabel(name, fontsize=6, rotation=0, ha="right", va="center", labelpad=3)
+        for cell, mask, colour in zip(cells, masks, colours, strict=False):
+            cell.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            if mask.any() and not mask.all():
+                cell.contour(mask, levels=[0.5], colors=[colour], linewidths=0.8)
+        for k, cell in enumerate(cells):
+            cell.set(xticks=[], yticks=[])
+            cell.spines[:].set_visible(False)
+            cell.patch.set_visible(k < len(masks))
+    return figure
+
+
+def _rows(picture: Picture) -> Iterator[tuple[str, NDArray[Any], NDArray[Any], list[str]]]:
+    """Name, image, masks and their colours. The image itself is the graders' first, without a mask."""
+    everything = np.concatenate((picture.graders, *picture.hypotheses.values()))
+    window = _window(everything.max(0))
+    image = picture.image[window]
+    graders = np.concatenate((np.zeros_like(picture.graders[:1]), picture.graders[: len(GRADER_COLOURS)]))
+    yield "image, graders", image, _cut(graders, window), ["black", *GRADER_COLOURS]
+    for name, masks in picture.hypotheses.items():
+        yield name, image, _cut(masks, window), [_HYPOTHESIS_COLOUR] * len(masks)
+
+
+def _cut(masks: NDArray[np.uint8], window: tuple[slice, slice]) -> NDArray[np.uint8]:
+    rows, columns = window
+    return masks[:, rows, columns]
+
+
+def _disputed(records: Records) -> list[int]:
+    """Places of the images whose graders disagree most: half of them see something, and what they see is largest."""
+    shares = []
+    for record in records:
+        drawn = record.masks[record.masks.any((1, 2))]
+        area = drawn.mean() if len(drawn) else 0.0
+        share = len(drawn) / len(record.masks)
+        shares.append(share * (1 - share) * area)
+    return sorted(range(len(records)), key=lambda place: -shares[place])[:_IMAGES]
+
+
+def _window(used: NDArray[np.uint8]) -> tuple[slice, slice]:
+    """A square around the used pixels, with a margin, inside the image."""
+    height, width = used.shape
+    if not used.any():
+        return slice(0, height), slice(0, width)
+    ends = [np.flatnonzero(used.any(axis))[[0, -1]] for axis in (1, 0)]
+    side = min(max(last - first + 1 + 2 * _MARGIN for first, last in ends), height, width)
+    starts = [
+        int(np.clip((first + last + 1 - side) // 2, 0, length - side))
+        for (first, last), length in zip(ends, (height, width), strict=True)
+    ]
+    return slice(starts[0], starts[0] + side), slice(starts[1], starts[1] + side)
