@@ -156,7 +156,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from fastpunet.data import camvid
     from fastpunet.models.checkpoint import load
     from fastpunet.reports.comparison import compare
-    from fastpunet.reports.comparison_files import tables, write
+    from fastpunet.reports.comparison_files import check_stem, tables, write
 
     if options.class_flips:
         from fastpunet.reports.flips import evaluate_flips
@@ -166,6 +166,8 @@ def _evaluate(options: argparse.Namespace) -> None:
             flips = evaluate_flips(load(name), streets, camvid.FLIPS, len(names), n=max(options.n), seed=options.seed)
             print(flips.table(dict(enumerate(names))))
         return
+    if options.output:
+        check_stem(options.output)
     comparison = compare(
         options.models,
         options.data,

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -34,3 +35,19 @@ def data_root() -> Path:
     if not root.is_dir():
         pytest.skip(f"no data at {root}; set FASTPUNET_DATA")
     return root
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """Eight synthetic lesions in the layout of the LIDC bundles, two a patient."""
+    from fastpunet.data.lesions import SyntheticLesions  # imports triton
+
+    records = SyntheticLesions(8, seed=4)[:]
+    path = tmp_path / "lidc_tiny_test_64.npz"
+    np.savez(
+        path,
+        images=np.stack([(record.image[0] * 255).astype(np.uint8) for record in records]),
+        masks_packed=np.packbits(np.stack([record.masks for record in records]), axis=-1),
+        patient=np.array([f"p{i // 2}" for i in range(8)]),
+    )
+    return path

@@ -9,27 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from fastpunet import PackedMasks, ProbabilisticUNet, cli, energy_distance
-from fastpunet.data import camvid, lidc
+from fastpunet import PackedMasks, ProbabilisticUNet, cli
+from fastpunet.data import camvid
 from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.models.checkpoint import load, save
 from fastpunet.reports.demo import Drawn, mode_frequencies
-from fastpunet.reports.evaluation import Evaluation, evaluate
 from fastpunet_kernels import select_backend
-
-
-@pytest.fixture
-def bundle(tmp_path):
-    """Eight synthetic lesions in the layout of the LIDC bundles, two a patient."""
-    records = SyntheticLesions(8, seed=4)[:]
-    path = tmp_path / "lidc_tiny_test_64.npz"
-    np.savez(
-        path,
-        images=np.stack([(record.image[0] * 255).astype(np.uint8) for record in records]),
-        masks_packed=np.packbits(np.stack([record.masks for record in records]), axis=-1),
-        patient=np.array([f"p{i // 2}" for i in range(8)]),
-    )
-    return path
 
 
 @pytest.mark.parametrize("command", [[], ["demo"], ["train"], ["evaluate"], ["info"]])
@@ -69,42 +54,6 @@ def test_the_shipped_weights_know_the_distribution_of_the_lesions(tmp_path, caps
     assert len(modes) == 4
 
 
-def test_the_shipped_weights_know_lung_lesions(data_root):
-    """Every fifth slice of the test part: well below an untrained network's 0.6, not collapsed, and not blind."""
-    records = lidc.read_npz(data_root / "lidc" / "lidc_tiny_test_64.npz")[::5]
-    result = evaluate(load("lidc-tiny"), records, ns=(16,))
-    assert result.mean(16, "value") < 0.32
-    assert result.mean(16, "sample_diversity") > 0.3
-    assert result.presence_correlation(16) > 0.25
-
-
-def test_presence_correlation_is_that_of_numpy_and_lies_in_its_interval():
-    rng = np.random.default_rng(0)
-    graders = rng.integers(1, 5, 60) / 4
-    hypotheses = 0.5 * graders + 0.2 * rng.random(60)
-    patients = [f"{i // 2:02}" for i in range(60)]
-    result = Evaluation({4: {"presence": hypotheses}}, graders, patients)
-    assert result.presence_correlation(4) == pytest.approx(np.corrcoef(hypotheses, graders)[0, 1])
-    low, high = result.presence_correlation_interval(4, draws=500)
-    loop = []
-    for counts in np.random.default_rng(0).multinomial(30, np.full(30, 1 / 30), 500):
-        drawn = np.repeat(np.arange(60), np.repeat(counts, 2))
-        loop.append(np.corrcoef(hypotheses[drawn], graders[drawn])[0, 1])
-    np.testing.assert_allclose((low, high), np.quantile(loop, [0.025, 0.975]), rtol=1e-6)
-
-
-def test_a_perfect_model_draws_as_graders_do():
-    """With n hypotheses and m graders of a common distribution, V has the mean a (1/n + 1/m)."""
-    rng = np.random.default_rng(0)
-    flat = {"reference_diversity": np.full(3, 0.3)}
-    assert Evaluation({n: flat for n in (16, 1)}, np.ones(3), ["a", "b", "c"]).perfect(4) == pytest.approx(
-        [0.4 * 1.25, 0.4 * (1 / 16 + 1 / 4)]
-    )
-    labels = torch.from_numpy(rng.integers(0, 2, (4000, 6, 1, 1), dtype=np.uint8))
-    measured = energy_distance(labels[:, :4], labels[:, 4:]).value.mean()
-    assert float(measured) == pytest.approx(0.5 * (1 / 4 + 1 / 2), rel=0.05)
-
-
 def test_mode_frequencies_of_the_exact_distribution():
     record = SyntheticLesions(1, seed=4)[0]
     counts = [5, 1, 3, 1]
@@ -114,29 +63,6 @@ def test_mode_frequencies_of_the_exact_distribution():
     drawn = PackedMasks.pack(torch.from_numpy(np.concatenate((samples, corner, corner)))[None])
     found = mode_frequencies(Drawn(record, drawn, 0.0, 0.0, 0.0))
     np.testing.assert_allclose(found, np.array([*counts, 2]) / 12)
-
-
-def test_evaluate_prints_a_table_with_an_interval(bundle, capsys):
-    assert cli.main(["evaluate", "lesions", "--data", str(bundle), "-n", "1", "16"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 4
-    one, sixteen = (line.strip("| ").split(" | ") for line in lines[2:])
-    assert one[0] == "1"
-    assert one[3] == "-"  # no unbiased estimate from one hypothesis
-    low, high = (float(bound) for bound in sixteen[2].split(" to "))
-    assert low <= float(sixteen[1]) <= high
-
-
-def test_evaluation_does_not_depend_on_order_and_draws_patients(bundle):
-    model, records = load("lesions"), lidc.read_npz(bundle)
-    forward = evaluate(model, records[:], ns=(8,))
-    backward = evaluate(model, [records[i] for i in reversed(range(8))], ns=(8,))
-    np.testing.assert_allclose(forward.scores[8]["value"], backward.scores[8]["value"][::-1], atol=1e-6)
-    assert forward.patients == [f"p{i // 2}" for i in range(8)]
-    narrow = evaluate(model, [records[0]] * 4, ns=(8,))
-    assert narrow.interval(8, "value") == pytest.approx((narrow.mean(8, "value"),) * 2)
-    with pytest.raises(ValueError, match="records, ns: got 0 records"):
-        evaluate(model, [], ns=(8,))
 
 
 def test_info_says_what_is_missing_and_why(capsys, monkeypatch):

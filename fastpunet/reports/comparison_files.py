@@ -34,21 +34,28 @@ def tables(comparison: Comparison) -> str:
     pooled = comparison.pooled
     if len(pooled) == 1:
         evaluation = next(iter(pooled.values()))
-        parts = [score_table({f"n = {n}": (evaluation, n) for n in evaluation.scores}, "mean [95 % interval]")]
+        columns = {f"n = {n}": (evaluation, n) for n in evaluation.scores}
+        parts = [score_table(columns, "mean [95 % interval]", rank=False)]
     else:
         n = comparison.shared_n
-        parts = [
-            _energy_table(comparison),
-            score_table({name: (evaluation, n) for name, evaluation in pooled.items()}, f"n = {n}"),
-        ]
+        columns = {name: (evaluation, n) for name, evaluation in pooled.items()}
+        parts = [_energy_table(comparison), score_table(columns, f"n = {n}", rank=True)]
     if any(len(checkpoints) > 1 for checkpoints in comparison.evaluations.values()):
         parts.append(_checkpoint_table(comparison))
     return "\n\n".join(parts)
 
 
+def check_stem(stem: str | os.PathLike[str]) -> Path:
+    """The beginning of the written files' names. Raises ValueError unless its folder exists."""
+    base = Path(stem)
+    if not base.name or not base.absolute().parent.is_dir():
+        raise ValueError(f"output: got {str(stem)!r}, expected the beginning of names in a folder that exists")
+    return base
+
+
 def write(comparison: Comparison, stem: str | os.PathLike[str]) -> list[Path]:
     """Write STEM.md, STEM.json (estimates), STEM.csv (every image), and the figures as PNG and SVG."""
-    base = Path(stem)
+    base = check_stem(stem)
     written = []
     figures = {name: figure for name, figure in _figures(comparison)}
     for name, figure in figures.items():

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -32,16 +31,6 @@ class FigureRow:
     caption: str  # a few short lines
 
 
-@dataclass(frozen=True)
-class EnergyCurve:
-    """Mean energy distance for each number of hypotheses, with the ends of its interval."""
-
-    ns: Sequence[int]
-    mean: Sequence[float]
-    low: Sequence[float]
-    high: Sequence[float]
-
-
 def hypothesis_figure(rows: Sequence[FigureRow], title: str, graders_title: str, shown: int = 6) -> Figure:
     """Image, graders' outlines, `shown` hypotheses, mean probability and entropy, a row an image."""
     columns = shown + 4
@@ -54,23 +43,6 @@ def hypothesis_figure(rows: Sequence[FigureRow], title: str, graders_title: str,
         axis.set_title(name, color=_MUTED, fontsize=8.5, pad=5)
     for row, cells in zip(rows, axes, strict=True):
         _draw_row(row, cells, shown)
-    return figure
-
-
-def energy_figure(curves: Mapping[str, EnergyCurve], perfect: Sequence[float]) -> Figure:
-    """Energy distance over the number of hypotheses, a line a model with its interval, beside a perfect model's."""
-    figure = Figure(figsize=(4.6, 3.4), dpi=200, layout="constrained")
-    axis = figure.subplots()
-    for (name, curve), colour in zip(curves.items(), cycle(LINE_COLOURS)):
-        axis.fill_between(curve.ns, curve.low, curve.high, color=colour, alpha=0.15, linewidth=0)
-        axis.plot(curve.ns, curve.mean, "o-", color=colour, markersize=3, linewidth=1.3, label=name)
-    axis.plot(next(iter(curves.values())).ns, perfect, "k--", linewidth=1.3, label="a perfect model")
-    axis.set_xscale("log")
-    axis.set_xlabel("hypotheses an image")
-    axis.set_ylabel("energy distance (V), lower is better")
-    axis.set_ylim(bottom=0)
-    axis.legend(frameon=False, fontsize=8)
-    axis.spines[["top", "right"]].set_visible(False)
     return figure
 
 

@@ -37,16 +37,16 @@ DASH = "-"
 _ARROWS = {-1: " ↓", 0: "", 1: " ↑"}
 
 
-def score_table(columns: Mapping[str, tuple[Evaluation, int]], corner: str) -> str:
+def score_table(columns: Mapping[str, tuple[Evaluation, int]], corner: str, *, rank: bool) -> str:
     """Markdown: a row a score with its 95 % interval; a column an evaluation and a number of hypotheses.
 
-    Of several columns the best value of each row is bold.
+    rank: the best value of each row is bold.
     """
     rows = [[corner, *columns]]
     for name, score in SCORES.items():
         estimates = [evaluation.estimate(n, name) for evaluation, n in columns.values() if evaluation.has(n, name)]
         if len(estimates) == len(columns) and not np.isnan([estimate.value for estimate in estimates]).all():
-            rows.append([score.title + _ARROWS[score.better], *_cells(estimates, score)])
+            rows.append([score.title + _ARROWS[score.better], *_cells(estimates, score, rank)])
     return markdown(rows)
 
 
@@ -64,9 +64,9 @@ def cell(estimate: Estimate, digits: int = 3) -> str:
     return value if np.isnan(estimate.low) else f"{value} [{low}, {high}]"
 
 
-def _cells(estimates: Sequence[Estimate], score: Score) -> list[str]:
+def _cells(estimates: Sequence[Estimate], score: Score, rank: bool) -> list[str]:
     texts = [cell(estimate, score.digits) for estimate in estimates]
-    if len(texts) > 1 and score.better:
+    if rank and score.better:
         best = int(np.nanargmax([score.better * estimate.value for estimate in estimates]))
         texts[best] = f"**{texts[best]}**"
     return texts

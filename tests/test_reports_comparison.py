@@ -1,0 +1,127 @@
+"""Methods side by side: which checkpoints are one method, and what is written."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from fastpunet import ProbabilisticUNet, cli, save
+from fastpunet.models import MHeads
+from fastpunet.reports.comparison import checkpoints, compare
+from fastpunet.reports.comparison_figures import energy_boxes, energy_curves
+from fastpunet.reports.comparison_files import tables, write
+from fastpunet.reports.evaluation import Estimate
+from fastpunet.reports.scores import cell
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two seeds of one method, one of another, and an introduction."""
+    path = tmp_path / "models"
+    path.mkdir()
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        save(ProbabilisticUNet(1, 1, (4, 6), latent_dim=2, convs_per_block=1), path / f"Prob-seed{seed}.safetensors")
+    save(MHeads(1, 1, (4, 6), heads=4, convs_per_block=1), path / "Heads-seed0.safetensors")
+    (path / "README.md").write_text("# How these were trained\n")
+    return path
+
+
+@pytest.fixture
+def comparison(folder, bundle):
+    return compare([str(folder)], bundle, ns=(8, 1, 4))
+
+
+def test_checkpoints_of_a_folder_are_grouped_by_seed(folder):
+    found = checkpoints([str(folder), "lesions"])
+    assert {name: list(parts) for name, parts in found.items()} == {
+        "Heads": ["Heads-seed0"],
+        "Prob": ["Prob-seed0", "Prob-seed1"],
+        "lesions": ["lesions"],
+    }
+    with pytest.raises(ValueError, match=r"holds no .safetensors file"):
+        checkpoints([str(folder.parent)])
+
+
+def test_a_comparison_pools_seeds_and_knows_what_all_methods_have(comparison):
+    assert comparison.ns == [1, 4, 8]
+    assert comparison.shared_n == 4
+    assert comparison.graders == 4
+    prob = comparison.evaluations["Prob"]
+    expected = np.concatenate([part.scores[8]["value"] for part in prob.values()])
+    np.testing.assert_array_equal(comparison.pooled["Prob"].scores[8]["value"], expected)
+    assert comparison.perfect.keys() == {1, 4, 8}
+
+
+def test_tables_hold_the_estimates(comparison):
+    energy, scores, each = (_rows(table) for table in tables(comparison).split("\n\n"))
+    pooled = comparison.pooled
+    assert [row[0] for row in energy] == ["energy distance, V ↓", "Heads", "Prob", "a perfect model"]
+    assert energy[1][1:] == [cell(pooled["Heads"].estimate(n, "value")) for n in (1, 4)] + ["-"]
+    assert energy[3][3] == f"{comparison.perfect[8]:.3f}"
+    value = next(row for row in scores if row[0].startswith("energy distance, V"))
+    texts = [cell(pooled[name].estimate(4, "value")) for name in ("Heads", "Prob")]
+    best = min((0, 1), key=lambda k: float(texts[k].split()[0]))
+    assert value[1 + best] == f"**{texts[best]}**"
+    assert value[2 - best] == texts[1 - best]
+    assert [row[0] for row in each[1:]] == ["Heads-seed0", "Prob-seed0", "Prob-seed1"]
+
+
+def test_everything_is_written(comparison, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    written = write(comparison, out / "c")
+    assert sorted(written) == sorted(out.iterdir())
+    text = (out / "c.md").read_text()
+    assert text.startswith(
+        "# How these were trained\n\nlidc_tiny_test_64.npz: 8 images of 4 patients; convention kohl-lidc"
+    )
+    assert tables(comparison) in text
+    assert "(c-energy.svg)" in text
+    known = json.loads((out / "c.json").read_text())
+    assert known["methods"]["Prob"]["pooled"]["8"]["value"] == list(comparison.pooled["Prob"].estimate(8, "value"))
+    assert set(known["methods"]["Prob"]["checkpoints"]) == {"Prob-seed0", "Prob-seed1"}
+    with open(out / "c.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 8 * (2 + 3 + 3)
+    mean = np.mean([float(row["value"]) for row in rows if row["method"] == "Prob" and row["n"] == "8"])
+    assert mean == pytest.approx(comparison.pooled["Prob"].estimate(8, "value").value, rel=1e-4)
+
+
+def test_boxes_and_curves_stand_where_the_scores_are(comparison):
+    axis = energy_boxes(comparison.pooled, [1, 4]).axes[0]
+    medians = [line.get_ydata()[0] for line in axis.lines if line.get_linewidth() == 0.6]
+    expected = [np.median(result.scores[n]["value"]) for result in comparison.pooled.values() for n in (1, 4)]
+    assert medians == pytest.approx(expected)
+    curves = energy_curves(comparison.pooled, comparison.perfect).axes[0]
+    lines = {line.get_label(): line.get_ydata() for line in curves.lines}
+    assert lines["Prob"] == pytest.approx([comparison.pooled["Prob"].estimate(n, "value").value for n in (1, 4, 8)])
+    assert lines["a perfect model"] == pytest.approx(list(comparison.perfect.values()))
+
+
+def test_a_cell_says_what_is_unknown():
+    assert cell(Estimate(0.25, 0.1, 0.5), 2) == "0.25 [0.10, 0.50]"
+    assert cell(Estimate(0.25, float("nan"), float("nan"))) == "0.250"
+    assert cell(Estimate(float("nan"), float("nan"), float("nan"))) == "-"
+
+
+def test_the_command_prints_a_column_for_each_n(bundle, tmp_path, capsys):
+    stem = tmp_path / "report"
+    command = ["evaluate", "lesions", "--data", str(bundle), "-n", "1", "16"]
+    assert cli.main([*command, "--output", str(stem)]) == 0
+    text = capsys.readouterr().out
+    rows = {row[0]: row[1:] for row in _rows(text)}
+    assert rows["mean [95 % interval]"] == ["n = 1", "n = 16"]
+    assert rows["energy distance, U ↓"][0] == "-"  # no unbiased estimate from one hypothesis
+    value, low, high = (float(number.strip("[],")) for number in rows["energy distance, V ↓"][1].split())
+    assert low <= value <= high
+    assert str(stem.with_suffix(".md")) in text
+    assert cli.main([*command, "--output", str(tmp_path / "nowhere" / "x")]) == 2
+    assert "output: got" in capsys.readouterr().err
+
+
+def _rows(table):
+    lines = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("|")]
+    return [line for line in lines if not line[0].startswith("---")]
