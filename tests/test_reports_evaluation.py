@@ -103,7 +103,9 @@ def test_a_method_with_few_hypotheses_is_scored_where_it_has_them(bundle):
 def test_seeds_are_pooled_by_image_and_patient():
     rng = np.random.default_rng(0)
     parts = [
-        Evaluation({4: {"value": rng.random(6)}}, rng.random(6), list("aabbcc"), {"drawing": 1.0, "scoring": 0.5})
+        Evaluation(
+            {4: {"value": rng.random(6)}}, rng.random(6), list("aabbcc"), seconds={"drawing": 1.0, "scoring": 0.5}
+        )
         for _ in range(3)
     ]
     pooled = Evaluation.pooled(parts)

@@ -1,23 +1,34 @@
-"""Overlap, and the energy distance built on it."""
+"""How well hypotheses and graders agree: overlap, energy distance, calibration."""
 
+from fastpunet.metrics.best import best_dice, best_iou
 from fastpunet.metrics.conventions import CONVENTIONS, Convention, convention, default_convention, find_convention
 from fastpunet.metrics.energy import EnergyDistance, energy_distance
 from fastpunet.metrics.flips import flip_frequencies
 from fastpunet.metrics.iou import pairwise_iou
+from fastpunet.metrics.matched import matched_iou
+from fastpunet.metrics.ncc import ncc
 from fastpunet.metrics.nestedness import nestedness
 from fastpunet.metrics.presence import presence, present_distance
+from fastpunet.metrics.reliability import Reliability, pixel_reliability, presence_reliability
 
 __all__ = [
     "CONVENTIONS",
     "Convention",
     "EnergyDistance",
+    "Reliability",
+    "best_dice",
+    "best_iou",
     "convention",
     "default_convention",
     "energy_distance",
     "find_convention",
     "flip_frequencies",
+    "matched_iou",
+    "ncc",
     "nestedness",
     "pairwise_iou",
+    "pixel_reliability",
     "presence",
+    "presence_reliability",
     "present_distance",
 ]

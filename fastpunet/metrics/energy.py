@@ -14,14 +14,13 @@ from fastpunet.metrics.checks import (
     check_device,
     check_ignore,
     check_label_tensor,
-    check_labels,
     check_masks,
     check_same_frame,
     check_weights,
     device_of,
 )
 from fastpunet.metrics.conventions import Convention, find_convention
-from fastpunet.metrics.planes import class_words
+from fastpunet.metrics.planes import convention_words
 from fastpunet_kernels import area, distance_sums
 
 
@@ -76,11 +75,10 @@ def energy_distance(
     if weights is not None:
         check_weights(weights, reference_counts, reference_counts.device)
 
-    words = []
-    for name, masks in (("samples", sample_masks), ("references", reference_masks)):
-        remedy = f'convention {rule.name!r} has {rule.num_classes} classes: try convention("ccdm", num_classes=K)'
-        check_labels(name, masks, rule.num_classes, ignore, remedy)
-        words.append(class_words(masks, rule.num_classes, rule.averaged, ignore))
+    words = [
+        convention_words("samples", sample_masks, rule, ignore),
+        convention_words("references", reference_masks, rule, ignore),
+    ]
     sample_weights = _equal_weights(sample_counts)
     if weights is None:
         reference_weights = _equal_weights(reference_counts)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from fastpunet.masks import PackedMasks
-from fastpunet.metrics.checks import Masks
+from fastpunet.metrics.checks import Masks, check_labels
+from fastpunet.metrics.conventions import Convention
 from fastpunet_kernels import pack_bits, pack_labels
 
 
@@ -19,6 +20,13 @@ def class_words(masks: Masks, num_classes: int, classes: Sequence[int], ignore: 
     else:
         words = pack_labels(masks.flatten(2), classes)
     return words if ignore is None else words & pack_bits(~ignore.flatten(1))[:, None, None]
+
+
+def convention_words(name: str, masks: Masks, rule: Convention, ignore: Tensor | None) -> Tensor:
+    """Packed int32 (B, N, classes, words) of the classes that a convention averages. ValueError for other labels."""
+    remedy = f'convention {rule.name!r} has {rule.num_classes} classes: try convention("ccdm", num_classes=K)'
+    check_labels(name, masks, rule.num_classes, ignore, remedy)
+    return class_words(masks, rule.num_classes, rule.averaged, ignore)
 
 
 def _select_planes(masks: PackedMasks, num_classes: int, classes: Sequence[int]) -> Tensor:

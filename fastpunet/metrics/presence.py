@@ -9,10 +9,14 @@ from fastpunet.metrics.checks import Masks, check_masks
 from fastpunet.metrics.iou import pairwise_iou
 
 
-def presence(masks: Masks) -> Tensor:
-    """Share of an image's masks that are not empty: labels (B, n, H, W), or `PackedMasks`, to float64 (B,)."""
+def presence(masks: Masks, weights: Tensor | None = None) -> Tensor:
+    """Share of an image's masks that are not empty: labels (B, n, H, W), or `PackedMasks`, to float64 (B,).
+
+    weights float (n,) or (B, n): probabilities of the masks; None if all count alike.
+    """
     check_masks("masks", masks)
-    return _present(masks).double().mean(1)
+    present = _present(masks).double()
+    return present.mean(1) if weights is None else (present * weights).sum(1)
 
 
 def present_distance(samples: Masks, references: Masks) -> Tensor:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from fastpunet.reports.evaluation import Evaluation
 from fastpunet.reports.figures import LINE_COLOURS
 
+_FEWEST = 20  # predictions without which a bin says nothing
 _WIDTH = 3.5  # inches: one column of a paper
 
 
@@ -71,6 +72,30 @@ def energy_curves(results: Mapping[str, Evaluation], perfect: Mapping[int, float
     return figure
 
 
+def reliability_diagrams(results: Mapping[str, Evaluation], n: int) -> Figure:
+    """Shares of graders over shares of n hypotheses: of pixels, and of images in which anything is outlined.
+
+    A point a bin that holds at least `_FEWEST` predictions, on the diagonal if the share is right.
+    """
+    names = [name for name in ("pixel", "presence") if all(name in r.reliability[n] for r in results.values())]
+    figure = Figure(figsize=(_WIDTH, 0.62 * _WIDTH if len(names) == 2 else _WIDTH), dpi=300, layout="constrained")
+    for axis, kind in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        axis.plot([0, 1], [0, 1], "k--", linewidth=0.8)
+        for (name, result), colour in zip(results.items(), cycle(LINE_COLOURS)):
+            count, predicted, observed = result.reliability[n][kind].sum(0)
+            enough = count >= _FEWEST
+            points = predicted[enough] / count[enough], observed[enough] / count[enough]
+            axis.plot(*points, "o-", color=colour, markersize=2.5, linewidth=1, label=name)
+        axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+        axis.set_title({"pixel": "a pixel is lesion", "presence": "anything is outlined"}[kind], fontsize=7)
+        axis.set_xlabel("share of hypotheses", fontsize=7)
+        axis.tick_params(labelsize=7)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].set_ylabel("share of graders", fontsize=7)
+    _legend(figure)
+    return figure
+
+
 def _figure(height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(_WIDTH, height), dpi=300, layout="constrained")
     axis = figure.subplots()
@@ -80,4 +105,6 @@ def _figure(height: float) -> tuple[Figure, Axes]:
 
 
 def _legend(figure: Figure) -> None:
-    figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=6.5, handlelength=1.2, columnspacing=1)
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    style = {"fontsize": 6.5, "handlelength": 1.2, "columnspacing": 1, "frameon": False}
+    figure.legend(handles, names, loc="outside upper center", ncols=2, **style)

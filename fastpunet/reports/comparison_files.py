@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fastpunet.reports.comparison import Comparison
-from fastpunet.reports.comparison_figures import energy_boxes, energy_curves
+from fastpunet.reports.comparison_figures import energy_boxes, energy_curves, reliability_diagrams
 from fastpunet.reports.evaluation import Evaluation
 from fastpunet.reports.figures import save_figure
 from fastpunet.reports.sample_grid import sample_grid
@@ -24,6 +24,7 @@ from fastpunet.reports.scores import DASH, SCORES, cell, markdown, score_table
 _CAPTIONS = {
     "energy": "Energy distance (V) of every image: quartiles, 5th and 95th percentile; the mean with its interval",
     "curves": "Mean energy distance (V) over the number of hypotheses, beside a model that draws as graders do",
+    "reliability": "Shares of graders over shares of hypotheses: of pixels that are lesion, of images with any",
     "samples": "The images that graders disagree on most: graders, then the first hypotheses of every method",
 }
 
@@ -166,5 +167,6 @@ def _figures(comparison: Comparison) -> Iterator[tuple[str, Figure]]:
     shared = [n for n in comparison.ns if n <= comparison.shared_n]
     yield "energy", energy_boxes(comparison.pooled, shared)
     yield "curves", energy_curves(comparison.pooled, comparison.perfect)
+    yield "reliability", reliability_diagrams(comparison.pooled, comparison.shared_n)
     if comparison.pictures:
         yield "samples", sample_grid(comparison.pictures)

@@ -19,16 +19,25 @@ from fastpunet.masks import PackedMasks
 from fastpunet.metrics import (
     Convention,
     EnergyDistance,
+    best_dice,
+    best_iou,
     default_convention,
     energy_distance,
     find_convention,
+    matched_iou,
+    ncc,
+    pixel_reliability,
     presence,
+    presence_reliability,
     present_distance,
 )
 from fastpunet.models import foreign
-from fastpunet.reports.bootstrap import PatientBootstrap
+from fastpunet.reports.bootstrap import PatientBootstrap, quantiles
 from fastpunet.sampling import sample
 
+_CALIBRATION = "_calibration_error"
+_MATCHING = {"matched_iou": matched_iou, "best_iou": best_iou, "best_dice": best_dice}
+_OF_GRADERS = (*_MATCHING, "ncc")
 COMPONENTS = tuple(field.name for field in fields(EnergyDistance))
 _PIXELS_TOGETHER, _IMAGES_TOGETHER = 1 << 24, 32  # of all hypotheses that are drawn and scored at once
 
@@ -45,33 +54,37 @@ class Estimate(NamedTuple):
 class Evaluation:
     """Scores of one model on one data set, one entry an image: scores[n][name] is float64 (images,).
 
-    The names are those of `EnergyDistance`, and of binary masks present_distance and presence, which is the
-    hypotheses'; graders_presence (images,) is the graders'. NaN where a score is undefined. See fastpunet.metrics.
+    The names are those of `EnergyDistance` and of `_score`; presence, of binary masks, is the hypotheses',
+    graders_presence (images,) the graders'. NaN where a score is undefined. reliability[n][name] is float64
+    (images, 3, bins): count, predicted and observed of `metrics.Reliability`, for "pixel" and, if binary, "presence".
     """
 
     scores: dict[int, dict[str, NDArray[np.float64]]]
     graders_presence: NDArray[np.float64]
     patients: list[str]
+    reliability: dict[int, dict[str, NDArray[np.float64]]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)  # "drawing" and "scoring", of the whole data set
 
     @staticmethod
     def pooled(parts: Sequence[Evaluation]) -> Evaluation:
         """Several models' as one, such as those of several seeds: means are over all, intervals still over patients."""
-        scores = {
-            n: {name: np.concatenate([part.scores[n][name] for part in parts]) for name in names}
-            for n, names in parts[0].scores.items()
-        }
         graders = np.concatenate([part.graders_presence for part in parts])
         patients = [patient for part in parts for patient in part.patients]
         seconds = {name: sum(part.seconds[name] for part in parts) for name in parts[0].seconds}
-        return Evaluation(scores, graders, patients, seconds)
+        scores, reliability = (_pooled([getattr(part, name) for part in parts]) for name in ("scores", "reliability"))
+        return Evaluation(scores, graders, patients, reliability, seconds)
 
     def estimate(self, n: int, name: str) -> Estimate:
         """Mean of a score over images, those for which it is undefined left out, and its interval over patients.
 
         "presence_correlation" is Pearson's correlation, over images, of the shares of hypotheses and of graders that
-        outline anything.
+        outline anything; "pixel_calibration_error" and "presence_calibration_error" are those of all predictions of the
+        data set together.
         """
+        if name.endswith(_CALIBRATION):
+            tables = self.reliability[n][name.removesuffix(_CALIBRATION)]
+            ends = quantiles(_calibration_error(self._bootstrap.sums(tables)), 0.95)
+            return Estimate(float(_calibration_error(tables.sum(0))), *ends)
         if name == "presence_correlation":
             x, y = self.scores[n]["presence"], self.graders_presence
             value = float(np.corrcoef(x, y)[0, 1]) if x.std() > 0 < y.std() else float("nan")
@@ -86,7 +99,9 @@ class Evaluation:
 
     def has(self, n: int, name: str) -> bool:
         """Whether there is such a score at that n."""
-        return n in self.scores and ("presence" if name == "presence_correlation" else name) in self.scores[n]
+        if name.endswith(_CALIBRATION):
+            return name.removesuffix(_CALIBRATION) in self.reliability.get(n, {})
+        return ("presence" if name == "presence_correlation" else name) in self.scores.get(n, {})
 
     def perfect(self, graders: int, n: int) -> float:
         """What a model that draws as graders do scores under V, which counts pairs i = j: a (1/n + 1/graders),
@@ -117,6 +132,7 @@ def evaluate(
     counts = _counts(model, ns)
     device = next(model.parameters()).device
     rows: dict[int, list[dict[str, Tensor]]] = {n: [] for n in counts}
+    tables: dict[int, list[dict[str, Tensor]]] = {n: [] for n in counts}
     graders_presence, patients = [], []
     seconds = {"drawing": 0.0, "scoring": 0.0}
     with tqdm(total=len(records), desc=label, unit="image", leave=False, disable=None) as progress:
@@ -129,13 +145,17 @@ def evaluate(
             references = _References.of(batch, drawn.num_planes, device)
             for n in counts:
                 rows[n].append(_score(drawn[:, :n], references, convention))
+                tables[n].append(_reliability(drawn[:, :n], references))
             graders_presence.append(references.presence)
             patients += [record.patient or str(record.id) for record in batch]
             seconds["drawing"] += middle - start
             seconds["scoring"] += _now(device) - middle
             progress.update(len(batch))
-    scores = {n: {name: _joined([part[name] for part in parts]) for name in parts[0]} for n, parts in rows.items()}
-    return Evaluation(scores, _joined(graders_presence), patients, seconds)
+    scores, reliability = (
+        {n: {name: _joined([part[name] for part in parts]) for name in parts[0]} for n, parts in found.items()}
+        for found in (rows, tables)
+    )
+    return Evaluation(scores, _joined(graders_presence), patients, reliability, seconds)
 
 
 @dataclass(frozen=True)
@@ -170,7 +190,40 @@ def _score(samples: PackedMasks, references: _References, convention: str | Conv
     scores = {name: getattr(energy, name) for name in COMPONENTS}
     if samples.num_planes == 1:
         scores |= {"present_distance": present_distance(samples, masks), "presence": presence(samples)}
+    if references.weights is not None:  # the rest is of graders, not of a distribution
+        return scores | dict.fromkeys(_OF_GRADERS, torch.full_like(energy.value, float("nan")))
+    scores["ncc"] = ncc(samples, masks, num_classes=_classes(samples), ignore=ignore)
+    for name, metric in _MATCHING.items():
+        scores[name] = metric(samples, masks, convention=rule, ignore=ignore)
     return scores
+
+
+def _reliability(samples: PackedMasks, references: _References) -> dict[str, Tensor]:
+    masks, weights = references.masks, references.weights
+    tables = {
+        "pixel": pixel_reliability(
+            samples, masks, num_classes=_classes(samples), weights=weights, ignore=references.ignore
+        )
+    }
+    if samples.num_planes == 1:
+        tables["presence"] = presence_reliability(samples, masks, weights=weights)
+    return {name: torch.stack((table.count, table.predicted, table.observed), 1) for name, table in tables.items()}
+
+
+def _classes(masks: PackedMasks) -> int | None:
+    return None if masks.num_planes == 1 else masks.num_planes
+
+
+def _calibration_error(tables: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of (..., 3, bins), as `Reliability.error`."""
+    count, predicted, observed = np.moveaxis(tables, -2, 0)
+    return np.asarray(np.abs(predicted - observed).sum(-1) / count.sum(-1))
+
+
+def _pooled(parts: Sequence[dict[int, dict[str, NDArray[np.float64]]]]) -> dict[int, dict[str, NDArray[np.float64]]]:
+    return {
+        n: {name: np.concatenate([part[n][name] for part in parts]) for name in names} for n, names in parts[0].items()
+    }
 
 
 def _counts(model: nn.Module, ns: Sequence[int]) -> list[int]:
