@@ -8,7 +8,7 @@ import torch
 from torch.distributions import MultivariateNormal, kl_divergence
 
 import fastpunet
-from fastpunet.models import DropoutUNet, Image2ImageVAE, MHeads, UNetEnsemble
+from fastpunet.models import DropoutUNet, Image2ImageVAE, MHeads, ProbabilisticUNet, UNetEnsemble
 from fastpunet_kernels import philox_normal
 
 BASELINES = [DropoutUNet, UNetEnsemble, MHeads, Image2ImageVAE]
@@ -307,6 +307,15 @@ def test_any_size(method, size, num_classes):
     logits = all_logits(model, pictures(2, size), 3)
     assert logits.shape == (2, 3, num_classes, *size)
     assert torch.isfinite(logits).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+@pytest.mark.parametrize("method", [*BASELINES, ProbabilisticUNet])
+def test_images_of_any_float_dtype(method, dtype):
+    model, images = build(method), pictures().half()
+    expected = model.sample(images.float(), 3, seed=7)
+    assert torch.equal(model.sample(images.to(dtype), 3, seed=7), expected)
+    assert torch.equal(fastpunet.sample(model, images.to(dtype), 3, seed=7), expected)
 
 
 @pytest.mark.parametrize(

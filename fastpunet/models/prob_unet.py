@@ -104,7 +104,7 @@ class ProbabilisticUNet(Method):
     @torch.no_grad()
     def sample(self, images: Tensor, n: int = 16, *, seed: int | None = None, ids: Tensor | None = None) -> Tensor:
         """n hypotheses of every image, labels uint8 (B, n, H, W): those of `fastpunet.sample`, which can do more."""
-        check_images(images, self.in_channels, self.device)
+        images = check_images(images, self.in_channels, self.device).to(next(self.parameters()))
         check_count("n", n, limit=HYPOTHESIS_LIMIT)
         precision, image_ids = automatic_precision(self.device), check_ids(ids, len(images), images.device)
         split = split_fcomb(self.fcomb, self.latent_dim)
