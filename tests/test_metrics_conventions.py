@@ -17,11 +17,11 @@ def maps(*rows):
 
 
 def test_the_presets():
-    assert list(CONVENTIONS) == ["kohl-lidc", "kohl-cityscapes", "phiseg", "ccdm"]
+    assert list(CONVENTIONS) == ["kohl-lidc", "kohl-cityscapes", "phiseg", "ssn", "ccdm"]
     assert all(CONVENTIONS[name].name == name for name in CONVENTIONS)
 
 
-@pytest.mark.parametrize("name", ["kohl-lidc", "phiseg", "ccdm"])
+@pytest.mark.parametrize("name", ["kohl-lidc", "phiseg", "ssn", "ccdm"])
 def test_golden_binary(name):
     # d(S, Y) = 1/2, 1, 1, 0; the two samples differ by 1, and so do the two references; two empty maps by 0
     result = energy_distance(maps([1, 1, 0, 0], [0, 0, 0, 0]), maps([1, 0, 0, 0], [0, 0, 0, 0]), convention=name)
@@ -32,7 +32,7 @@ def test_golden_binary(name):
     assert result.unbiased.item() == -0.75
 
 
-@pytest.mark.parametrize("name", ["phiseg", "ccdm"])
+@pytest.mark.parametrize("name", ["phiseg", "ssn", "ccdm"])
 def test_golden_multi_class(name):
     sample, reference = maps([1, 1, 2, 0]), maps([1, 0, 0, 0])
     three = energy_distance(sample, reference, convention=convention(name, num_classes=3))
@@ -96,7 +96,7 @@ def test_a_convention_is_frozen():
     [
         (
             ValueError,
-            r"convention: got 'lidc', expected one of kohl-lidc, kohl-cityscapes, phiseg, ccdm, or",
+            r"convention: got 'lidc', expected one of kohl-lidc, kohl-cityscapes, phiseg, ssn, ccdm, or",
             ("lidc", {}),
         ),
         (ValueError, r"convention: got \['ccdm'\], expected one of", (["ccdm"], {})),

@@ -66,6 +66,7 @@ RULES = {
     "kohl-lidc": CONVENTIONS["kohl-lidc"],
     "kohl-cityscapes": CONVENTIONS["kohl-cityscapes"],
     "phiseg": convention("phiseg", num_classes=4),
+    "ssn": convention("ssn", num_classes=3),
     "ccdm": CONVENTIONS["ccdm"],
     "empty-zero": Convention("empty-zero", empty=0.0),
 }
@@ -236,7 +237,7 @@ def test_the_floor_of_drawing_the_four_graders_with_replacement():
     assert result.reference_diversity[0].item() == pytest.approx(2 * (2 / 3 + 1 / 2 + 1 + 1 / 2 + 1 + 1) / 16, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["kohl-lidc", "phiseg", "ccdm"])  # where d(x, x) = 0 for all x
+@pytest.mark.parametrize("name", ["kohl-lidc", "phiseg", "ssn", "ccdm"])  # where d(x, x) = 0 for all x
 def test_v_is_u_plus_the_diagonals(name):
     rule = RULES[name]
     rng = np.random.default_rng(11)

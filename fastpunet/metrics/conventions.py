@@ -52,6 +52,7 @@ CONVENTIONS = {
         Convention("kohl-lidc", classes=(1,)),
         Convention("kohl-cityscapes", 24, (*_SWITCHABLE.values(), *_FLIPPED.values()), math.nan),
         Convention("phiseg"),
+        Convention("ssn"),
         Convention("ccdm"),
     )
 }
@@ -65,7 +66,11 @@ def convention(name: str, *, num_classes: int | None = None, classes: Sequence[i
                        those of the ten switchable classes that at least one of the two label maps has. A pair that has
                        none makes the script's result NaN; here it is left out of the means over pairs
     "phiseg"           Baumgartner et al. 2019, arXiv 1906.04045: mean over classes 1 .. K - 1, IoU 1 if both lack one
+    "ssn"              Monteiro et al. 2020, arXiv 2006.06015: mean over classes 1 .. K - 1, IoU 1 if both lack one
     "ccdm"             Zbinden et al. 2023, arXiv 2303.08888: mean over classes 1 .. K - 1, IoU 1 if both lack one
+
+    Not here, for they are no rules for d: "czolbe", which draws the references anew, with replacement; "values", which
+    scores all pairs together by one Dice coefficient.
 
     K is 2 unless stated; for K = 2 all but "kohl-cityscapes" are the same distance. `classes` overrides those averaged.
     Raises ValueError for an unknown name, and for a num_classes that leaves open which classes a preset with a fixed

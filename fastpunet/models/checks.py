@@ -26,6 +26,11 @@ def check_channels(channels: Sequence[int]) -> None:
         raise ValueError(f"channels: got {channels!r}, expected one positive width a scale, such as (32, 64, 128)")
 
 
+def check_log_sigma_bound(bound: float | None) -> None:
+    if bound is not None and not bound > 0:
+        raise ValueError(f"log_sigma_bound: got {bound}, expected a positive number or None")
+
+
 def check_images(images: object, channels: int, device: torch.device) -> Tensor:
     """Finite floats (B, C, H, W), not empty, with the model's C and on its device; TypeError or ValueError if not."""
     if not isinstance(images, Tensor):

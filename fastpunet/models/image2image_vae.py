@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal, kl_divergence
 
 from fastpunet.latents import draw_latents
-from fastpunet.models.checks import check_channels, check_num_classes, check_sizes
+from fastpunet.models.checks import check_channels, check_log_sigma_bound, check_num_classes, check_sizes
 from fastpunet.models.cross_entropy import cross_entropy
 from fastpunet.models.gaussian import AxisAlignedGaussian, segmentation_planes
 from fastpunet.models.method import Baseline, Elbo, spans
@@ -41,6 +41,7 @@ class Image2ImageVAE(Baseline):
         check_sizes(in_channels=in_channels, latent_dim=latent_dim, convs_per_block=convs_per_block)
         check_num_classes(num_classes)
         check_channels(channels)
+        check_log_sigma_bound(log_sigma_bound)
         self.config = dict[str, Any](
             in_channels=in_channels,
             num_classes=num_classes,

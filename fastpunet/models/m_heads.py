@@ -69,7 +69,7 @@ class MHeads(Baseline):
         class_weights: Tensor | None = None,
     ) -> Elbo:
         """(1 - epsilon) times the cross-entropy of the best head, epsilon times the mean of the others' (Rupprecht et
-        al. 2017, equation 10); which head is best is found for each segmentation anew."""
+        al. 2017, the relaxed meta loss); which head is best is found for each segmentation anew."""
         entropies = cross_entropy_of_each(self._heads(images), labels, ignore_index, class_weights)
         best = entropies.amin(1)
         others = (entropies.sum(1) - best) / (entropies.shape[1] - 1)

@@ -84,7 +84,7 @@ class Baseline(Method):
 
         Raises ValueError for more hypotheses than the method has.
         """
-        check_images(images, self.in_channels, self.device)
+        images = check_images(images, self.in_channels, self.device).to(next(self.parameters()))
         check_count("n", n)
         if self.most is not None and n > self.most:
             raise ValueError(

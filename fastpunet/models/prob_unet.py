@@ -10,7 +10,14 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal, kl_divergence
 
 from fastpunet.latents import HYPOTHESIS_LIMIT, check_ids, check_seed
-from fastpunet.models.checks import check_channels, check_count, check_images, check_num_classes, check_sizes
+from fastpunet.models.checks import (
+    check_channels,
+    check_count,
+    check_images,
+    check_log_sigma_bound,
+    check_num_classes,
+    check_sizes,
+)
 from fastpunet.models.cross_entropy import cross_entropy
 from fastpunet.models.fcomb import FComb, split_fcomb
 from fastpunet.models.gaussian import AxisAlignedGaussian, segmentation_planes
@@ -59,8 +66,7 @@ class ProbabilisticUNet(Method):
             raise ValueError(f"fcomb_layers: got {fcomb_layers}, expected at least 2 (with 1, f_comb is affine in z)")
         if posterior_input not in POSTERIOR_INPUTS:
             raise ValueError(f"posterior_input: got {posterior_input!r}, expected one of {', '.join(POSTERIOR_INPUTS)}")
-        if log_sigma_bound is not None and log_sigma_bound <= 0:
-            raise ValueError(f"log_sigma_bound: got {log_sigma_bound}, expected a positive number or None")
+        check_log_sigma_bound(log_sigma_bound)
         self.config = dict[str, Any](
             **sizes,
             channels=list(channels),
@@ -98,7 +104,7 @@ class ProbabilisticUNet(Method):
     @torch.no_grad()
     def sample(self, images: Tensor, n: int = 16, *, seed: int | None = None, ids: Tensor | None = None) -> Tensor:
         """n hypotheses of every image, labels uint8 (B, n, H, W): those of `fastpunet.sample`, which can do more."""
-        check_images(images, self.in_channels, self.device)
+        images = check_images(images, self.in_channels, self.device).to(next(self.parameters()))
         check_count("n", n, limit=HYPOTHESIS_LIMIT)
         precision, image_ids = automatic_precision(self.device), check_ids(ids, len(images), images.device)
         split = split_fcomb(self.fcomb, self.latent_dim)
