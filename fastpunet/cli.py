@@ -98,6 +98,32 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.set_defaults(run=_evaluate)
 
+    latent = commands.add_parser(
+        "latent",
+        help="picture of an image's latent space: segmentations, prior and graders in it",
+        description="Decode segmentations over a grid of two latent axes, and draw the contours of the prior at 1, 2 "
+        "and 3 sigma, and the posterior of each grader's segmentation on it. How to read it: docs/latent.md.",
+    )
+    latent.add_argument("model", metavar="MODEL", help="shipped weights (lesions, lidc-tiny) or a checkpoint")
+    latent.add_argument("--output", required=True, metavar="FILE", help="picture to write: .png, .pdf or .svg")
+    latent.add_argument("--data", metavar="PATH", help="data set; without it, synthetic lesions")
+    latent.add_argument(
+        "--kind", default="lidc", help="lidc, camvid, cityscapes or folder, as of evaluate (default: %(default)s)"
+    )
+    latent.add_argument("--class-flips", action="store_true", help="CamVid with five classes flipped at random")
+    latent.add_argument("--image", type=int, default=0, metavar="I", help="place in the data (default: %(default)s)")
+    latent.add_argument(
+        "--axes",
+        type=int,
+        nargs=2,
+        metavar=("A", "B"),
+        help="two latent dimensions, counted from 0 (default: the two axes along which segmentations change most)",
+    )
+    latent.add_argument("--size", type=int, default=9, help="positions along either axis (default: %(default)s)")
+    latent.add_argument("--span", type=float, default=3.0, help="the grid's ends, in sigma (default: %(default)s)")
+    latent.add_argument("--seed", type=int, default=0, help="of the draws that find the axes (default: %(default)s)")
+    latent.set_defaults(run=_latent)
+
     prepare = commands.add_parser(
         "prepare",
         help="bundles from raw data: LIDC-IDRI",
@@ -180,6 +206,24 @@ def _evaluate(options: argparse.Namespace) -> None:
     if options.output:
         for path in write(comparison, options.output):
             print(path)
+
+
+def _latent(options: argparse.Namespace) -> None:
+    from fastpunet.reports.latent import draw_latent_space
+
+    path = draw_latent_space(
+        options.model,
+        options.output,
+        data=options.data,
+        kind=options.kind,
+        class_flips=options.class_flips,
+        image=options.image,
+        axes="principal" if options.axes is None else options.axes,
+        size=options.size,
+        span=options.span,
+        seed=options.seed,
+    )
+    print(path)
 
 
 def _prepare_lidc(options: argparse.Namespace) -> None:

@@ -20,7 +20,7 @@ from fastpunet.hypotheses import summarize
 from fastpunet.masks import PackedMasks
 from fastpunet.metrics import energy_distance, pairwise_iou
 from fastpunet.models import ProbabilisticUNet, checkpoint
-from fastpunet.reports.figures import FigureRow, hypothesis_figure, save_figure
+from fastpunet.reports.figures import FigureRow, check_figure_path, hypothesis_figure, save_figure
 from fastpunet.sampling import Sampler
 
 LIDC_FILE = "lidc_tiny_test_64.npz"
@@ -48,16 +48,14 @@ def demo(
     seed: int = 0,
     say: Callable[[str], None] = print,
 ) -> Path:
-    """Run the demonstration and write its picture to `output` (PNG).
+    """Run the demonstration and write its picture to `output` (PNG, PDF or SVG).
 
     Without `data`: synthetic lesions, whose distribution over masks is known. With `data`: real lung CT from the
     folder's lidc_tiny_test_64.npz and its four radiologists. The weights come with the package.
     """
     if n < 16:
         raise ValueError(f"n: got {n}, expected at least 16, for which the energy distance is reported")
-    path = Path(output)
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise ValueError(f"output: got {str(output)!r}, expected a file in a folder that exists, such as demo.png")
+    path = check_figure_path("output", output)
     if data is None:
         name, records = "lesions", SyntheticLesions(IMAGES, HELD_OUT_SEED)[:]
     else:

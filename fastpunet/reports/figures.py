@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 GRADER_COLOURS = ("#56B4E9", "#E69F00", "#CC79A7", "#F0E442")  # Okabe and Ito: told apart by colour-blind readers
 LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
+FIGURE_FORMATS = (".png", ".pdf", ".svg")
 HYPOTHESIS_COLOUR = np.array([0.0, 0.86, 0.66])
 _INK, _PAPER, _MUTED = "#f2f2f2", "#111418", "#9aa4ad"
 
@@ -46,12 +47,24 @@ def hypothesis_figure(rows: Sequence[FigureRow], title: str, graders_title: str,
     return figure
 
 
+def check_figure_path(name: str, path: str | os.PathLike[str]) -> Path:
+    """The path, if a figure can be written there; else ValueError, which names the argument."""
+    file = Path(path)
+    if file.is_dir() or not file.absolute().parent.is_dir():
+        raise ValueError(f"{name}: got {str(path)!r}, expected a file in a folder that exists, such as demo.png")
+    if file.suffix.lower() not in FIGURE_FORMATS:
+        raise ValueError(f"{name}: got {str(path)!r}, expected a name that ends in {', '.join(FIGURE_FORMATS)}")
+    return file
+
+
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a PNG, whole or not at all."""
-    partial = Path(f"{os.fspath(path)}.partial")
+    """Write PNG, PDF or SVG, as the path's extension says, whole or not at all. Raises ValueError for any other."""
+    file = check_figure_path("path", path)
+    partial = Path(f"{file}.partial")
     try:
-        figure.savefig(partial, format="png", facecolor=figure.get_facecolor())
-        os.replace(partial, path)
+        with rc_context({"pdf.fonttype": 42}):  # TrueType: journals refuse the default, Type 3
+            figure.savefig(partial, format=file.suffix[1:].lower(), facecolor=figure.get_facecolor())
+        os.replace(partial, file)
     finally:
         partial.unlink(missing_ok=True)
 

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from fastpunet.data import Records
 from fastpunet.models import checkpoint
+from fastpunet.reports.crops import window_around
 from fastpunet.reports.figures import GRADER_COLOURS
 from fastpunet.sampling import sample
 
 _IMAGES, _SHOWN = 2, 8
 _WIDTH, _NAMES = 3.5, 0.8  # inches: one column of a paper; room for the methods' names
-_MARGIN = 3  # pixels around the masks
 _HYPOTHESIS_COLOUR = "#56B4E9"
 
 
@@ -67,7 +67,7 @@ def sample_grid(pictures: Sequence[Picture]) -> Figure:
 def _rows(picture: Picture) -> Iterator[tuple[str, NDArray[Any], NDArray[Any], list[str]]]:
     """Name, image, masks and their colours. The image itself is the graders' first, without a mask."""
     everything = np.concatenate((picture.graders, *picture.hypotheses.values()))
-    window = _window(everything.max(0))
+    window = window_around(everything)
     image = picture.image[window]
     graders = np.concatenate((np.zeros_like(picture.graders[:1]), picture.graders[: len(GRADER_COLOURS)]))
     yield "image, graders", image, _cut(graders, window), ["black", *GRADER_COLOURS]
@@ -89,17 +89,3 @@ def _disputed(records: Records) -> list[int]:
         share = len(drawn) / len(record.masks)
         shares.append(share * (1 - share) * area)
     return sorted(range(len(records)), key=lambda place: -shares[place])[:_IMAGES]
-
-
-def _window(used: NDArray[np.uint8]) -> tuple[slice, slice]:
-    """A square around the used pixels, with a margin, inside the image."""
-    height, width = used.shape
-    if not used.any():
-        return slice(0, height), slice(0, width)
-    ends = [np.flatnonzero(used.any(axis))[[0, -1]] for axis in (1, 0)]
-    side = min(max(last - first + 1 + 2 * _MARGIN for first, last in ends), height, width)
-    starts = [
-        int(np.clip((first + last + 1 - side) // 2, 0, length - side))
-        for (first, last), length in zip(ends, (height, width), strict=True)
-    ]
-    return slice(starts[0], starts[0] + side), slice(starts[1], starts[1] + side)

@@ -1,0 +1,157 @@
+"""Segmentations over a grid of latent positions, and where the graders' own lie (Kohl et al. 2018, latent space)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from fastpunet.hypotheses.latent_plane import LatentPlane, principal_axes, sensitivity
+from fastpunet.latents import check_seed
+from fastpunet.models import ProbabilisticUNet, foreign
+from fastpunet.models.method import Baseline
+from fastpunet.sampling import Encoding, Sampler
+from fastpunet_kernels import fixed_precision
+
+_PRECISION = "ieee"  # rounding would drown the small differences that make the axes
+
+
+@dataclass(frozen=True, eq=False)
+class LatentGrid:
+    """One image's hypotheses over a plane of its latent space. Positions are in standard deviations of the prior.
+
+    plane               the plane, with the prior's mean and standard deviation
+    shares              float32 (2,), how much of the maps' change with the latent lies along either axis, of 1
+    steps               float32 (size,), positions of the grid along either axis, -span to span
+    z                   float32 (size, size, latent_dim), [i, j] at position (steps[i], steps[j])
+    hypotheses          uint8 (size, size, H, W), the label maps decoded from z
+    grader_positions    float32 (M, 2), the posterior's mean for each grader's segmentation, projected on the plane
+    grader_covariances  float32 (M, 2, 2), the posterior's covariance in the plane
+    """
+
+    plane: LatentPlane
+    shares: Tensor
+    steps: Tensor
+    z: Tensor
+    hypotheses: Tensor
+    grader_positions: Tensor
+    grader_covariances: Tensor
+
+
+@torch.no_grad()
+def decode_grid(
+    model: nn.Module,
+    image: Tensor,
+    labels: Tensor | None = None,
+    *,
+    axes: str | Sequence[int] = "principal",
+    size: int = 9,
+    span: float = 3.0,
+    seed: int = 0,
+    ignore_index: int | None = None,
+) -> LatentGrid:
+    """Decode a grid of latents around the prior's mean, in one U-Net pass.
+
+    Args:
+        model: a ProbabilisticUNet; without labels, any Probabilistic U-Net that `fastpunet.sample` takes.
+        image: float (C, H, W), scaled as in training, on the model's device.
+        labels: int (M, H, W), the graders' segmentations, beside the image; None for none.
+        axes: two latent dimensions, counted from 0, or "principal": the two orthogonal directions along which the
+            probability maps change most (see `latent_plane.sensitivity`), the stronger first.
+        size: positions along either axis; with an odd number the prior's mean is one of them.
+        span: the grid's ends, in standard deviations of the prior. Other dimensions stay at the prior's mean.
+        seed: of the draws from the prior that the sensitivity is taken at.
+        ignore_index: label of pixels that nobody annotated.
+
+    Other latents, such as those of hypotheses, are placed in the grid by `LatentGrid.plane.positions`.
+    Raises ValueError or TypeError, naming the argument, for input that does not fit.
+    """
+    check_grid(axes, size, span)
+    check_seed(seed)
+    if isinstance(foreign.uncompiled(model), Baseline):
+        raise TypeError(
+            f"model: got {type(foreign.uncompiled(model)).__name__}, expected a Probabilistic U-Net: only that has a "
+            "prior over latents that f_comb decodes"
+        )
+    sampler = Sampler(model, precision=_PRECISION)
+    if not isinstance(image, Tensor) or image.ndim != 3:
+        got = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
+        raise ValueError(f"image: got {got}, expected a tensor (C, H, W), one image")
+    if labels is not None:
+        _check_labels(labels, image)
+    encoding = sampler.encode(image[None])
+    _check_dimensions(axes, encoding.mu.shape[1])
+    change = sensitivity(sampler, encoding, seed)
+    if isinstance(axes, str):
+        directions = principal_axes(change)
+    else:
+        directions = torch.eye(len(change), device=image.device)[list(axes)]
+    plane = LatentPlane(encoding.mu[0], encoding.sigma[0], directions)
+    steps = torch.linspace(-span, span, size, device=image.device)
+    z = plane.latents(torch.cartesian_prod(steps, steps))
+    means, deviations = _posterior(sampler, image, labels, encoding, ignore_index)
+    along = torch.einsum("ad,de,ae->a", directions.double(), change, directions.double())
+    return LatentGrid(
+        plane=plane,
+        shares=(along / change.trace().clamp(min=torch.finfo(change.dtype).tiny)).float(),
+        steps=steps,
+        z=z.unflatten(0, (size, size)),
+        hypotheses=sampler.decode(encoding, z[None])[0].unflatten(0, (size, size)),
+        grader_positions=plane.positions(means),
+        grader_covariances=plane.covariances(deviations),
+    )
+
+
+def check_grid(axes: object, size: object, span: object) -> None:
+    """What can be told of a grid before there is a model. Raises ValueError."""
+    named = isinstance(axes, Sequence) and len(axes) == 2 and all(type(axis) is int for axis in axes)
+    if axes != "principal" and not (named and axes[0] != axes[1] and min(axes) >= 0):  # type: ignore[index, call-overload]
+        raise ValueError(f'axes: got {axes!r}, expected "principal" or two different latent dimensions, such as (0, 1)')
+    if type(size) is not int or size < 2:
+        raise ValueError(f"size: got {size!r}, expected a whole number of at least 2 positions along either axis")
+    if not isinstance(span, int | float) or not 0 < span < math.inf:
+        raise ValueError(
+            f"span: got {span!r}, expected a positive number of the prior's standard deviations, such as 3"
+        )
+
+
+def _check_dimensions(axes: str | Sequence[int], latent_dim: int) -> None:
+    if latent_dim < 2:
+        raise ValueError(f"model: its latent has {latent_dim} dimension, expected at least 2 for a plane")
+    if not isinstance(axes, str) and max(axes) >= latent_dim:
+        raise ValueError(f"axes: got {axes!r}, expected latent dimensions of 0 .. {latent_dim - 1}")
+
+
+def _posterior(
+    sampler: Sampler, image: Tensor, labels: Tensor | None, encoding: Encoding, ignore_index: int | None
+) -> tuple[Tensor, Tensor]:
+    """Means and standard deviations (M, latent_dim) of the posteriors of the graders' segmentations."""
+    if labels is None:
+        return encoding.mu[:0], encoding.sigma[:0]
+    model = sampler.model
+    if not isinstance(model, ProbabilisticUNet):
+        raise TypeError(
+            f"model: got {type(model).__name__}, expected a ProbabilisticUNet, whose posterior places graders; load "
+            "the state dict with fastpunet.load, or leave out labels"
+        )
+    with fixed_precision(_PRECISION, sampler.device):
+        images = image.to(next(model.parameters()).dtype).expand(len(labels), -1, -1, -1)
+        posterior = model.posterior_of(images, labels, ignore_index)
+    return posterior.mean, posterior.stddev
+
+
+def _check_labels(labels: object, image: Tensor) -> None:
+    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.is_complex():
+        got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
+        raise TypeError(f"labels: got {got}, expected a tensor of whole-number class indices (M, H, W)")
+    height, width = image.shape[1:]
+    if labels.ndim != 3 or not len(labels) or labels.shape[1:] != image.shape[1:]:
+        raise ValueError(
+            f"labels: got shape {tuple(labels.shape)}, expected (M, {height}, {width}), at least one segmentation of "
+            "the image's size; None for none"
+        )
+    if labels.device != image.device:
+        raise ValueError(f"labels: on {labels.device}, the image on {image.device}; use labels.to(image.device)")

@@ -1,0 +1,31 @@
+"""The part of an image that its masks are in."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MARGIN, _SMALLEST = 4, 16  # pixels
+
+Window = tuple[slice, slice]
+
+
+def window_around(masks: NDArray[np.uint8]) -> Window:
+    """Rows and columns of a square around all of the masks (M, H, W), with a margin; everything if there are none."""
+    height, width = masks.shape[1:]
+    used = masks.max(0) > 0
+    if not used.any():
+        return slice(0, height), slice(0, width)
+    ends = [np.flatnonzero(used.any(axis))[[0, -1]] for axis in (1, 0)]
+    side = max(_SMALLEST, *(int(last - first) + 1 + 2 * _MARGIN for first, last in ends))
+    rows, columns = (
+        _span(int(first + last + 1) // 2, side, length)
+        for (first, last), length in zip(ends, (height, width), strict=True)
+    )
+    return rows, columns
+
+
+def _span(centre: int, side: int, length: int) -> slice:
+    side = min(side, length)
+    start = min(max(0, centre - side // 2), length - side)
+    return slice(start, start + side)

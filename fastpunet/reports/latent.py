@@ -1,0 +1,74 @@
+"""Latent space analysis of one image, from a checkpoint and a data set to a picture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fastpunet.data import IGNORE, Record, Records, camvid, flips, sources
+from fastpunet.data.lesions import SyntheticLesions
+from fastpunet.hypotheses import decode_grid
+from fastpunet.hypotheses.latent_grid import check_grid
+from fastpunet.models import Method, checkpoint
+from fastpunet.reports.demo import HELD_OUT_SEED, IMAGES
+from fastpunet.reports.figures import check_figure_path, save_figure
+from fastpunet.reports.latent_figure import MOST_GRADERS, latent_figure
+
+
+def draw_latent_space(
+    source: str,
+    output: str | os.PathLike[str],
+    *,
+    data: str | None = None,
+    kind: str = "lidc",
+    class_flips: bool = False,
+    image: int = 0,
+    axes: str | Sequence[int] = "principal",
+    size: int = 9,
+    span: float = 3.0,
+    seed: int = 0,
+) -> Path:
+    """Write the picture of one image's latent space to `output` (PNG, PDF or SVG).
+
+    source: as of `fastpunet.load`. data, kind: as of `data.sources.read`; None for synthetic lesions. image: its place
+    in the data. class_flips: CamVid with its five classes flipped at random. Where a data set knows the distribution,
+    its likeliest modes take the graders' place. axes, size, span, seed: as of `hypotheses.decode_grid`.
+    """
+    path = check_figure_path("output", output)
+    check_grid(axes, size, span)
+    model = checkpoint.load(source)
+    if torch.cuda.is_available():
+        model = model.cuda()
+    records = _records(model, data, kind, class_flips)
+    if not 0 <= image < len(records):
+        raise ValueError(f"image: got {image}, expected 0 .. {len(records) - 1}, a place in the data")
+    noun = "grader" if records[image].weights is None else "mode"
+    record = _likeliest(records[image])
+    pixels, labels = (torch.from_numpy(array).to(model.device) for array in (record.image, record.masks))
+    grid = decode_grid(model, pixels, labels, axes=axes, size=size, span=span, seed=seed, ignore_index=IGNORE)
+    names = [f"principal axis {i}" if isinstance(axes, str) else f"dimension {axes[i - 1]}" for i in (1, 2)]
+    save_figure(latent_figure(grid, record, model.num_classes, names, noun), path)
+    return path
+
+
+def _records(model: Method, data: str | None, kind: str, class_flips: bool) -> Records:
+    if data is None:
+        if (model.in_channels, model.num_classes) != (1, 1):
+            raise ValueError(
+                f"data: got none, and the model takes {model.in_channels} channels and {model.num_classes} classes, "
+                "which the synthetic lesions do not have; name a data set"
+            )
+        return SyntheticLesions(IMAGES, HELD_OUT_SEED)
+    records = sources.read(kind, data, binary=model.num_classes == 1)
+    return flips.ClassFlips(records, camvid.FLIPS, len(camvid.CLASSES)) if class_flips else records
+
+
+def _likeliest(record: Record) -> Record:
+    """The record with at most as many segmentations as are drawn: the first, or the likeliest."""
+    order = np.arange(len(record.masks)) if record.weights is None else np.argsort(-record.weights, kind="stable")
+    kept = np.sort(order[:MOST_GRADERS])
+    return Record(record.image, record.masks[kept], record.id, record.patient)
