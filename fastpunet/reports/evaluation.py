@@ -26,6 +26,7 @@ from fastpunet.metrics import (
     find_convention,
     matched_iou,
     ncc,
+    nestedness,
     pixel_reliability,
     presence,
     presence_reliability,
@@ -190,6 +191,7 @@ def _score(samples: PackedMasks, references: _References, convention: str | Conv
     scores = {name: getattr(energy, name) for name in COMPONENTS}
     if samples.num_planes == 1:
         scores |= {"present_distance": present_distance(samples, masks), "presence": presence(samples)}
+        scores |= {"nestedness": nestedness(samples), "graders_nestedness": nestedness(masks)}
     if references.weights is not None:  # the rest is of graders, not of a distribution
         return scores | dict.fromkeys(_OF_GRADERS, torch.full_like(energy.value, float("nan")))
     scores["ncc"] = ncc(samples, masks, num_classes=_classes(samples), ignore=ignore)

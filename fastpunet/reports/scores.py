@@ -30,6 +30,8 @@ SCORES = {
     "best_iou": Score("best IoU for each grader", 1),
     "best_dice": Score("best Dice for each grader", 1),
     "ncc": Score("NCC", 1),
+    "nestedness": Score("nestedness of hypotheses", 0),
+    "graders_nestedness": Score("nestedness of graders", 0),
     "pixel_calibration_error": Score("calibration error, pixels", -1, 4),
     "presence_calibration_error": Score("calibration error, presence", -1),
 }
