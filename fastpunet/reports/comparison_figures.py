@@ -78,7 +78,7 @@ def reliability_diagrams(results: Mapping[str, Evaluation], n: int) -> Figure:
     A point a bin that holds at least `_FEWEST` predictions, on the diagonal if the share is right.
     """
     names = [name for name in ("pixel", "presence") if all(name in r.reliability[n] for r in results.values())]
-    figure = Figure(figsize=(_WIDTH, 0.62 * _WIDTH if len(names) == 2 else _WIDTH), dpi=300, layout="constrained")
+    figure = Figure(figsize=(_WIDTH, 2.45 if len(names) == 2 else 4.2), dpi=300, layout="constrained")
     for axis, kind in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         axis.plot([0, 1], [0, 1], "k--", linewidth=0.8)
         for (name, result), colour in zip(results.items(), cycle(LINE_COLOURS)):

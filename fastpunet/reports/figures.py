@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 GRADER_COLOURS = ("#56B4E9", "#E69F00", "#CC79A7", "#F0E442")  # Okabe and Ito: told apart by colour-blind readers
-LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
+LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 FIGURE_FORMATS = (".png", ".pdf", ".svg")
 HYPOTHESIS_COLOUR = np.array([0.0, 0.86, 0.66])
 _INK, _PAPER, _MUTED = "#f2f2f2", "#111418", "#9aa4ad"
