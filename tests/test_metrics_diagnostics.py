@@ -1,4 +1,4 @@
-"""Nestedness, presence and flips: hand-made masks, and loops."""
+"""Nestedness and presence: hand-made masks, and loops."""
 
 import itertools
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fastpunet import PackedMasks
-from fastpunet.metrics import flip_frequencies, nestedness, pairwise_iou, presence, present_distance
+from fastpunet.metrics import nestedness, pairwise_iou, presence, present_distance
 
 
 def _discs(radii, size=24):
@@ -60,15 +60,3 @@ def test_presence_and_distance_where_present():
         float(expected)
     )
     assert torch.isnan(present_distance(discs, _discs([0])))
-
-
-def test_flip_frequencies_break_no_tie():
-    labels = torch.tensor([[[3, 3, 3, 4]]], dtype=torch.uint8)
-    samples = torch.tensor(
-        [[[[13, 13, 3, 4]], [[3, 3, 3, 14]], [[13, 3, 0, 0]], [[0, 0, 0, 0]]]], dtype=torch.uint8
-    )  # flipped, not, a tie, neither
-    found = flip_frequencies(samples, labels, {3: 13, 4: 14, 5: 15})
-    torch.testing.assert_close(found[0, :2], torch.tensor([0.5, 0.5], dtype=torch.float64))
-    assert torch.isnan(found[0, 2])
-    with pytest.raises(ValueError, match="samples, labels: got"):
-        flip_frequencies(samples, labels[0], {3: 13})

@@ -32,13 +32,26 @@ def modes(probabilities: Mapping[int, float]) -> tuple[NDArray[np.bool_], NDArra
     return flipped, np.where(flipped, flip, 1 - flip).prod(axis=1)
 
 
+def distinct_modes(
+    weights: NDArray[np.floating], present: NDArray[np.bool_]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The modes that differ in an image that has only some of the classes: their places and probabilities, (2^k',).
+
+    weights (2^k,) and the order of modes as of `modes`; present bool (k,), k' of them true. Modes that differ in absent
+    classes alone are equal: the one that flips none of these stands for all, with the sum of their probabilities.
+    """
+    stands_for = np.arange(len(weights)) & (present.astype(int) << np.arange(len(present))).sum()
+    places = np.unique(stands_for)
+    return places, np.bincount(stands_for, weights)[places].astype(np.float64)
+
+
 class ClassFlips(WrappedRecords):
     """Each record's one label map as the distribution over label maps whose classes are flipped at random.
 
     probabilities: class -> probability with which all its pixels become class first_new + i, i being the class's place
     in the mapping; independent of the other classes. A record's masks are the 2^k modes (2^k, H, W) in the order of
     `modes`, its weights their probabilities, float32. Pixels labelled IGNORE stay so. Where an image lacks a class, two
-    modes are equal: both are kept.
+    modes are equal: both are kept (see `distinct_modes`).
 
     Raises ValueError as `modes`, and for classes and new labels that overlap or leave 0 .. 254; on access for a record
     with several masks, or with a label that a flip would make.

@@ -3,18 +3,21 @@
 from fastpunet.metrics.best import best_dice, best_iou
 from fastpunet.metrics.conventions import CONVENTIONS, Convention, convention, default_convention, find_convention
 from fastpunet.metrics.energy import EnergyDistance, energy_distance
-from fastpunet.metrics.flips import flip_frequencies
+from fastpunet.metrics.flip_modes import flip_mode_frequencies
+from fastpunet.metrics.flips import FlipCounts, flip_counts
 from fastpunet.metrics.iou import pairwise_iou
 from fastpunet.metrics.matched import matched_iou
 from fastpunet.metrics.ncc import ncc
 from fastpunet.metrics.nestedness import nestedness
 from fastpunet.metrics.presence import presence, present_distance
 from fastpunet.metrics.reliability import Reliability, pixel_reliability, presence_reliability
+from fastpunet.metrics.total_variation import total_variation, total_variation_of_draws
 
 __all__ = [
     "CONVENTIONS",
     "Convention",
     "EnergyDistance",
+    "FlipCounts",
     "Reliability",
     "best_dice",
     "best_iou",
@@ -22,7 +25,8 @@ __all__ = [
     "default_convention",
     "energy_distance",
     "find_convention",
-    "flip_frequencies",
+    "flip_counts",
+    "flip_mode_frequencies",
     "matched_iou",
     "ncc",
     "nestedness",
@@ -31,4 +35,6 @@ __all__ = [
     "presence",
     "presence_reliability",
     "present_distance",
+    "total_variation",
+    "total_variation_of_draws",
 ]

@@ -12,7 +12,7 @@ from torch import nn
 from tqdm import tqdm
 
 from fastpunet.data import Records
-from fastpunet.metrics import flip_frequencies
+from fastpunet.metrics import flip_counts
 from fastpunet.sampling import Sampler
 
 
@@ -45,7 +45,7 @@ def evaluate_flips(
     n: int = 100,
     seed: int = 0,
 ) -> FlipFrequencies:
-    """Draw n hypotheses of every record and count the flips of each class (see fastpunet.metrics.flip_frequencies).
+    """Draw n hypotheses of every record and count the flips of each class (see fastpunet.metrics.flip_counts).
 
     records: with their one, unflipped label map; probabilities and first_new as of fastpunet.data.flips.ClassFlips.
     """
@@ -56,5 +56,5 @@ def evaluate_flips(
         image = torch.from_numpy(record.image)[None].to(sampler.device)
         labels = torch.from_numpy(record.masks).to(sampler.device)
         drawn = sampler.draw(sampler.encode(image), n, seed=seed, ids=torch.tensor([record.id]))
-        rows.append(flip_frequencies(drawn, labels, twins)[0].cpu().numpy())
+        rows.append(flip_counts(drawn, labels, twins).frequencies[0].cpu().numpy())
     return FlipFrequencies(np.stack(rows), dict(probabilities))

@@ -1,0 +1,29 @@
+"""The joint distribution of flips: which classes hypotheses flip together (Kohl et al. 2018, section 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from fastpunet.metrics.flips import FlipCounts
+
+
+def flip_mode_frequencies(counts: FlipCounts, probabilities: Sequence[float]) -> Tensor:
+    """Share of each image's n hypotheses in each mode, float64 (B, 2^k); in mode m class i is flipped if bit i is set.
+
+    probabilities: of flipping each of the k classes, independently. A hypothesis that does not say of a class (see
+    `FlipCounts`) is as near to either mode, and half of it goes to each. Of a class that the image lacks none can say:
+    its parts there are those of the exact distribution, so that a distance to that is one between the marginal
+    distributions of the classes present.
+    """
+    k = counts.present.shape[1]
+    if len(probabilities) != k:
+        raise ValueError(f"probabilities: got {len(probabilities)}, expected {k}, one for each class counted; add them")
+    exact = torch.tensor(probabilities, dtype=torch.float64, device=counts.present.device)
+    chances = torch.where(counts.present[:, None], counts.decisions.nan_to_num(0.5), exact)  # of a flip, (B, n, k)
+    places = torch.arange(k, device=exact.device)
+    flipped = torch.arange(2**k, device=exact.device)[:, None] >> places & 1  # (2^k, k)
+    shares = torch.where(flipped.bool(), chances[:, :, None], 1 - chances[:, :, None]).prod(-1)
+    return shares.mean(1)
