@@ -84,6 +84,7 @@ def decode_grid(
         _check_labels(labels, image)
     encoding = sampler.encode(image[None])
     _check_dimensions(axes, encoding.mu.shape[1])
+    means, deviations = _posterior(sampler, image, labels, encoding, ignore_index)
     change = sensitivity(sampler, encoding, seed)
     if isinstance(axes, str):
         directions = principal_axes(change)
@@ -92,7 +93,6 @@ def decode_grid(
     plane = LatentPlane(encoding.mu[0], encoding.sigma[0], directions)
     steps = torch.linspace(-span, span, size, device=image.device)
     z = plane.latents(torch.cartesian_prod(steps, steps))
-    means, deviations = _posterior(sampler, image, labels, encoding, ignore_index)
     along = torch.einsum("ad,de,ae->a", directions.double(), change, directions.double())
     return LatentGrid(
         plane=plane,

@@ -11,7 +11,7 @@ from fastpunet.latents import draw_latents
 from fastpunet.sampling import Encoding, Sampler
 
 _DRAWS = 64  # the axes of shipped and trained models turn by a few degrees if the draws are others
-_STEP = 0.1  # standard deviations of the prior; half or five times as much gives the same axes
+_STEP = 0.02  # standard deviations of the prior: small beside the kinks of f_comb, large beside rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,8 +19,8 @@ class LatentPlane:
     """A plane through the prior's mean. Positions in it are (..., 2), in standard deviations of the prior.
 
     mu, sigma  float32 (latent_dim,), the prior's mean and standard deviation
-    axes       float32 (2, latent_dim), orthonormal directions of (z - mu) / sigma, in which the prior is N(0, I):
-               within the plane it is N(0, I) too, and its contours are circles
+    axes       float32 (2, latent_dim), orthonormal directions of (z - mu) / sigma, in which the prior is N(0, I): in
+               the plane it is N(0, I) too, and its contours are circles
     """
 
     mu: Tensor
@@ -51,10 +51,10 @@ def principal_axes(sensitivity: Tensor) -> Tensor:
 def sensitivity(sampler: Sampler, encoding: Encoding, seed: int) -> Tensor:
     """How much one image's probability maps change with its latent: E[J^T J], float64 (latent_dim, latent_dim).
 
-    J is the Jacobian of all probabilities of a hypothesis with respect to (z - mu) / sigma, the mean over the prior;
-    so u^T E[J^T J] u is the mean squared change along a direction u. Its leading eigenvectors span the active subspace
-    (Constantine, Dow and Wang 2014, SIAM J. Sci. Comput. 36, A1500, section 2): no other plane holds as much of the
-    change. Unlike a principal component analysis of hypotheses or of graders' posteriors this needs no linear
+    J is the Jacobian of all probabilities of a hypothesis with respect to (z - mu) / sigma, the mean one over the
+    prior; so u^T E[J^T J] u is the mean squared change along a direction u. Its leading eigenvectors span the active
+    subspace (Constantine, Dow and Wang 2014, SIAM J. Sci. Comput. 36, A1500, section 2): no other plane holds as much
+    of the change. Unlike a principal component analysis of hypotheses or of graders' posteriors this needs no linear
     relation, tells unused dimensions exactly, however few the draws, and works where all graders agree.
 
     J is taken by central differences at draws from the prior, which are a function of the seed.
