@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -90,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--class-flips",
         action="store_true",
-        help="the bundle is CamVid's: print how often each of the five classes is flipped, of max(n) hypotheses",
+        help="the bundle is CamVid's: how max(n) hypotheses flip the five classes, beside the exact distribution",
     )
     evaluate.add_argument("--output", metavar="STEM", help="write STEM.md, .json, .csv, STEM-energy.png, .svg, ...")
     evaluate.add_argument(
@@ -186,11 +187,18 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     if options.class_flips:
         from fastpunet.reports.flips import evaluate_flips
+        from fastpunet.reports.flips_files import write_flips
 
-        streets, names = camvid.read_npz(options.data), camvid.CLASSES
+        if options.output:
+            check_stem(options.output)
+        streets, names = camvid.read_npz(options.data), dict(enumerate(camvid.CLASSES))
+        results = {}
         for name in options.models:
             flips = evaluate_flips(load(name), streets, camvid.FLIPS, len(names), n=max(options.n), seed=options.seed)
-            print(flips.table(dict(enumerate(names))))
+            results[Path(name).stem] = flips
+            print(f"{name}\n\n{flips.table(names)}\n")
+        for path in write_flips(results, names, options.output) if options.output else []:
+            print(path)
         return
     if options.output:
         check_stem(options.output)

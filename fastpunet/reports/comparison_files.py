@@ -69,13 +69,16 @@ def write(comparison: Comparison, stem: str | os.PathLike[str]) -> list[Path]:
         ".json": _json(comparison),
         ".csv": _csv(comparison),
     }
-    for suffix, text in texts.items():
-        path = base.with_name(base.name + suffix)
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-        written.append(path)
-    return written
+    return [*written, *(write_text(base, suffix, text) for suffix, text in texts.items())]
+
+
+def write_text(base: Path, suffix: str, text: str) -> Path:
+    """Write the file whose name is base's with that suffix, whole or not at all."""
+    path = base.with_name(base.name + suffix)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+    return path
 
 
 def _energy_table(comparison: Comparison) -> str:

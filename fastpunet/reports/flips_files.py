@@ -1,0 +1,68 @@
+"""An evaluation of class flips as Markdown, JSON and a figure, each file whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from fastpunet.data.flips import modes
+from fastpunet.reports.comparison_files import check_stem, write_text
+from fastpunet.reports.figures import LINE_COLOURS, save_figure
+from fastpunet.reports.flips import FlipsEvaluation
+
+_WIDTH = 3.5  # inches: one column of a paper
+_TRUTH = "#111418"
+
+
+def write_flips(
+    results: Mapping[str, FlipsEvaluation], names: Mapping[int, str], stem: str | os.PathLike[str]
+) -> list[Path]:
+    """Write STEM.md, STEM.json and STEM-flips.png and .svg, of models by name; names: of the classes."""
+    base = check_stem(stem)
+    written = [base.with_name(f"{base.name}-flips{suffix}") for suffix in (".png", ".svg")]
+    figure = flips_figure(results, names)
+    for path in written:
+        save_figure(figure, path)
+    tables = "\n\n".join(f"## {model}\n\n{result.table(names)}" for model, result in results.items())
+    content = json.dumps({model: result.to_dict() for model, result in results.items()}, allow_nan=False)
+    return [*written, write_text(base, ".md", tables + "\n"), write_text(base, ".json", content + "\n")]
+
+
+def flips_figure(results: Mapping[str, FlipsEvaluation], names: Mapping[int, str]) -> Figure:
+    """How often each class is flipped, and how often all of them together are in each mode, beside the truth.
+
+    Above: a group of bars a class, the truth first, then a bar a model with its interval over images. Below: the 2^k
+    modes from the likeliest down, the truth as a line, a dot a model; over the images that have all classes.
+    """
+    figure = Figure(figsize=(_WIDTH, 4.0), dpi=300, layout="constrained")
+    upper, lower = figure.subplots(2)
+    probabilities = next(iter(results.values())).probabilities
+    width = 0.8 / (1 + len(results))
+    places = np.arange(len(probabilities)) - 0.4 + width / 2
+    upper.bar(places, list(probabilities.values()), 0.9 * width, color=_TRUTH, label="truth")
+    exact = modes(probabilities)[1]
+    order = np.argsort(-exact, kind="stable")
+    lower.plot(exact[order], color=_TRUTH, drawstyle="steps-mid", linewidth=1)
+    for k, ((name, result), colour) in enumerate(zip(results.items(), cycle(LINE_COLOURS)), 1):
+        found = result.image_frequencies()
+        ends = np.abs(np.stack((found.low, found.high)) - found.mean)
+        bars = {"color": colour, "label": name, "error_kw": {"linewidth": 0.8}}
+        upper.bar(places + k * width, found.mean, 0.9 * width, yerr=ends, **bars)
+        lower.plot(result.mode_frequencies().mean[order], "o", color=colour, markersize=2.5)
+    upper.set_xticks(range(len(probabilities)), [names[label] for label in probabilities])
+    upper.set_ylabel("share flipped", fontsize=7)
+    lower.set_xlabel(f"the {len(exact)} modes, from the likeliest", fontsize=7)
+    lower.set_ylabel("share of hypotheses", fontsize=7)
+    for axis in (upper, lower):
+        axis.tick_params(labelsize=6.5)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.set_ylim(bottom=0)
+    handles, labels = upper.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False, fontsize=6.5)
+    return figure
