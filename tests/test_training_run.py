@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 import torch
@@ -258,11 +259,15 @@ def test_a_broken_checkpoint_is_named(tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(tmp_path):
     command = [sys.executable, "-m", "fastpunet.cli", "train", "--config", "lesions", "--output", str(tmp_path / "run")]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    while not list((tmp_path / "run").glob("tensorboard/*")):
-        assert process.poll() is None
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    error = process.communicate(timeout=60)[1]
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs are started deaf to it
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
+    try:
+        while not list((tmp_path / "run").glob("tensorboard/*")):
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        error = process.communicate(timeout=300)[1]
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert "go on with --resume" in error
