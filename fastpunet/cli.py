@@ -111,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     latent.add_argument(
         "--kind", default="lidc", help="lidc, camvid, cityscapes or folder, as of evaluate (default: %(default)s)"
     )
-    latent.add_argument("--class-flips", action="store_true", help="CamVid with five classes flipped at random")
+    latent.add_argument("--class-flips", action="store_true", help="camvid, cityscapes: five classes flipped at random")
     latent.add_argument("--image", type=int, default=0, metavar="I", help="place in the data (default: %(default)s)")
     latent.add_argument(
         "--axes",

@@ -5,11 +5,30 @@ import pytest
 import torch
 
 from fastpunet import ProbabilisticUNet, cli, load, save
-from fastpunet.data import Record
+from fastpunet.data import IGNORE, Record, camvid, cityscapes
 from fastpunet.data.lesions import SyntheticLesions
-from fastpunet.hypotheses import decode_grid
+from fastpunet.hypotheses import LatentGrid, LatentPlane, decode_grid
 from fastpunet.models import MHeads
+from fastpunet.reports import latent
+from fastpunet.reports.crops import window_around
 from fastpunet.reports.latent_figure import latent_figure
+
+
+def make_grid(hypotheses, positions=(), covariances=()):
+    """Over the square with corners at 1 and -1, hypotheses (2, 2, H, W), and graders anywhere."""
+    return LatentGrid(
+        plane=LatentPlane(torch.zeros(2), torch.ones(2), torch.eye(2)),
+        shares=torch.tensor([0.7, 0.3]),
+        steps=torch.tensor([-1.0, 1.0]),
+        z=torch.zeros(2, 2, 2),
+        hypotheses=torch.from_numpy(hypotheses),
+        grader_positions=torch.tensor(positions).reshape(-1, 2),
+        grader_covariances=torch.tensor(covariances).reshape(-1, 2, 2),
+    )
+
+
+def black(masks):
+    return Record(np.zeros((1, *masks.shape[1:]), np.float32), masks, 0)
 
 
 @pytest.mark.parametrize("classes", [1, 3])
@@ -35,6 +54,95 @@ def test_the_picture_has_everything_at_its_place(classes):
     assert numbers == ["0", "1"]
 
 
+def test_a_segmentation_is_painted_and_outlined_at_its_position():
+    """One hypothesis is a block at the top left, and black the rest: the block is in that cell, at its top left."""
+    hypotheses = np.zeros((2, 2, 16, 16), np.uint8)
+    hypotheses[1, 0, 2:6, 3:7] = 1
+    figure = latent_figure(make_grid(hypotheses), black(np.zeros((1, 16, 16), np.uint8)), 1, ("a", "b"))
+    axis = figure.axes[-1]
+    painted = [image for image in axis.images if image.get_array().any()]
+    assert len(painted) == 1
+    np.testing.assert_allclose(painted[0].get_extent(), (0.03, 1.97, -1.97, -0.03), rtol=2e-6)  # float32
+    assert painted[0].origin == "upper"
+    assert np.array_equal(painted[0].get_array().any(-1), hypotheses[1, 0])
+    assert len(axis.collections) == 1
+    outline = axis.collections[0].get_paths()[0].vertices
+    left, top = 0.03 + 1.94 * 3 / 16, -0.03 - 1.94 * 2 / 16
+    np.testing.assert_allclose(outline.min(0), (left, top - 1.94 / 4), atol=1e-6)
+    np.testing.assert_allclose(outline.max(0), (left + 1.94 / 4, top), atol=1e-6)
+
+
+def test_unannotated_pixels_are_neither_outlined_nor_cropped_around():
+    masks = np.zeros((2, 64, 64), np.uint8)
+    masks[0, 10:20, 30:34] = 1
+    masks[:, 50:] = IGNORE
+    masks[:, 20:22, 30:34] = IGNORE  # within the window
+    figure = latent_figure(make_grid(np.zeros((2, 2, 64, 64), np.uint8)), black(masks), 1, ("a", "b"))
+    image, first, second, _ = figure.axes
+    assert image.images[0].get_array().shape[:2] == (18, 18)
+    assert len(first.collections) == 1
+    assert np.ptp(first.collections[0].get_paths()[0].vertices, axis=0) == pytest.approx([4, 10])
+    assert not second.collections
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "window"),
+    [
+        ((20, 30), (25, 29), (slice(16, 34), slice(18, 36))),  # 10 pixels and a margin of 4, around the centre
+        ((20, 22), (40, 42), (slice(13, 29), slice(33, 49))),  # no smaller than 16
+        ((0, 2), (62, 64), (slice(0, 16), slice(48, 64))),  # moved into the image
+        ((0, 64), (0, 1), (slice(0, 64), slice(0, 64))),  # no larger than it
+        ((0, 0), (0, 0), (slice(0, 64), slice(0, 64))),  # nothing
+    ],
+)
+def test_windows_are_squares_around_all_masks(rows, columns, window):
+    masks = np.zeros((2, 64, 64), np.uint8)
+    masks[1, slice(*rows), slice(*columns)] = 1
+    assert window_around(masks) == window
+
+
+@pytest.mark.parametrize("covariance", [[[5.0, -4.0], [-4.0, 5.0]], [[0.01, 0.0], [0.0, 4.0]]])
+def test_an_ellipse_is_at_one_standard_deviation_in_every_direction(covariance):
+    grid = make_grid(np.zeros((2, 2, 16, 16), np.uint8), [[0.5, -1.5]], covariance)
+    axis = latent_figure(grid, black(np.zeros((1, 16, 16), np.uint8)), 1, ("a", "b")).axes[-1]
+    angles = np.linspace(0, 2 * np.pi, 12)
+    circle = np.stack((np.cos(angles), np.sin(angles)), axis=1)
+    offsets = axis.patches[-1].get_patch_transform().transform(circle) - (0.5, -1.5)
+    mahalanobis = np.einsum("ki,ij,kj->k", offsets, np.linalg.inv(covariance), offsets)
+    np.testing.assert_allclose(mahalanobis, 1, rtol=1e-4)
+
+
+def test_numbers_part_where_graders_agree_and_a_posterior_may_be_a_line():
+    positions = [[0.5, 0.5], [0.5, 0.5], [0.52, 0.5], [-1.5, 0.0]]
+    grid = make_grid(np.zeros((2, 2, 16, 16), np.uint8), positions, [[[4.0, 10.0], [10.0, 25.0]]] * 4)
+    axis = latent_figure(grid, black(np.zeros((4, 16, 16), np.uint8)), 1, ("a", "b")).axes[-1]
+    places = {text.get_text(): np.array(text.get_position()) for text in axis.texts}
+    between = [np.linalg.norm(places[a] - places[b]) for a, b in ("01", "02", "12")]
+    assert min(between) > 0.99 * 0.05 * np.ptp(axis.get_xlim())
+    assert max(np.linalg.norm(places[k] - (0.5, 0.5)) for k in "012") < 0.5
+    np.testing.assert_allclose(places["3"], (-1.5, 0), atol=1e-3)
+    assert all(np.isfinite((ellipse.width, ellipse.height)).all() for ellipse in axis.patches[3:])
+
+
+@pytest.mark.parametrize(
+    ("kind", "classes", "pavement", "twin"),
+    [("camvid", len(camvid.CLASSES), 4, 11), ("cityscapes", cityscapes.NUM_CLASSES, 1, 19)],
+)
+def test_class_flips_are_those_of_the_data_set(kind, classes, pavement, twin, tmp_path, monkeypatch):
+    """The four likeliest modes of a scene that is all pavement: as it is, or all its twin."""
+    save(ProbabilisticUNet(3, classes + 5, (4,), latent_dim=2, convs_per_block=1), tmp_path / "m.safetensors")
+    scene = Record(np.zeros((3, 8, 8), np.float32), np.full((1, 8, 8), pavement, np.uint8), 0)
+    drawn = []
+    monkeypatch.setattr(latent.sources, "read", lambda *_, **__: [scene])
+    monkeypatch.setattr(latent, "latent_figure", lambda *seen: drawn.append(seen) or latent_figure(*seen))
+    command = ["latent", str(tmp_path / "m.safetensors"), "--data", "x", "--kind", kind, "--class-flips", "--size", "2"]
+    assert cli.main([*command, "--output", str(tmp_path / "x.png")]) == 0
+    _, record, _, _, noun = drawn[0]
+    assert noun == "mode"
+    assert record.masks.shape == (4, 8, 8)
+    assert set(np.unique(record.masks)) == {pavement, twin}
+
+
 def test_the_command_writes_each_format_whole(tmp_path, capsys, bundle):
     for name, start in (("a.png", b"\x89PNG"), ("a.pdf", b"%PDF"), ("a.svg", b"<?xml")):
         command = ["latent", "lesions", "--output", str(tmp_path / name), "--size", "3", "--image", "2"]
@@ -54,6 +162,8 @@ def test_the_command_writes_each_format_whole(tmp_path, capsys, bundle):
         (["--output", "x.png", "--axes", "0", "0"], "axes: got [0, 0]"),
         (["--output", "x.png", "--size", "1"], "size: got 1"),
         (["--output", "x.png", "--data", "nowhere.npz"], "nowhere.npz"),
+        (["--output", "x.png", "--class-flips"], "class_flips: got no data, expected street scenes"),
+        (["--output", "x.png", "--class-flips", "--data", "x.npz"], "class_flips: got kind 'lidc', expected street"),
     ],
 )
 def test_bad_input_is_one_line(arguments, message, tmp_path, capsys, monkeypatch):

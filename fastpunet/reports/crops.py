@@ -5,15 +5,20 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from fastpunet.data import IGNORE
+
 _MARGIN, _SMALLEST = 4, 16  # pixels
 
 Window = tuple[slice, slice]
 
 
 def window_around(masks: NDArray[np.uint8]) -> Window:
-    """Rows and columns of a square around all of the masks (M, H, W), with a margin; everything if there are none."""
+    """Rows and columns of a square around all of the masks (M, H, W), with a margin; everything if there are none.
+
+    Pixels labelled IGNORE are in no mask.
+    """
     height, width = masks.shape[1:]
-    used = masks.max(0) > 0
+    used = ((masks > 0) & (masks != IGNORE)).any(0)
     if not used.any():
         return slice(0, height), slice(0, width)
     ends = [np.flatnonzero(used.any(axis))[[0, -1]] for axis in (1, 0)]

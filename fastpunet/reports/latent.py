@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fastpunet.data import IGNORE, Record, Records, camvid, flips, sources
+from fastpunet.data import IGNORE, Record, Records, camvid, cityscapes, flips, sources
 from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.hypotheses import decode_grid
 from fastpunet.hypotheses.latent_grid import check_grid
@@ -17,6 +17,8 @@ from fastpunet.models import Method, checkpoint
 from fastpunet.reports.demo import HELD_OUT_SEED, IMAGES
 from fastpunet.reports.figures import check_figure_path, save_figure
 from fastpunet.reports.latent_figure import MOST_GRADERS, latent_figure
+
+_FLIPS = {"camvid": (camvid.FLIPS, len(camvid.CLASSES)), "cityscapes": (cityscapes.FLIPS, cityscapes.NUM_CLASSES)}
 
 
 def draw_latent_space(
@@ -35,11 +37,16 @@ def draw_latent_space(
     """Write the picture of one image's latent space to `output` (PNG, PDF or SVG).
 
     source: as of `fastpunet.load`. data, kind: as of `data.sources.read`; None for synthetic lesions. image: its place
-    in the data. class_flips: CamVid with its five classes flipped at random. Where a data set knows the distribution,
-    its likeliest modes take the graders' place. axes, size, span, seed: as of `hypotheses.decode_grid`.
+    in the data. class_flips: five classes of CamVid or Cityscapes flipped at random. Where a data set knows the
+    distribution, its likeliest modes take the graders' place. axes, size, span, seed: as of `hypotheses.decode_grid`.
     """
     path = check_figure_path("output", output)
     check_grid(axes, size, span)
+    if class_flips and (data is None or kind not in _FLIPS):
+        got = "no data" if data is None else f"kind {kind!r}"
+        raise ValueError(
+            f"class_flips: got {got}, expected street scenes; name data, and its kind: {', '.join(_FLIPS)}"
+        )
     model = checkpoint.load(source)
     if torch.cuda.is_available():
         model = model.cuda()
@@ -64,7 +71,7 @@ def _records(model: Method, data: str | None, kind: str, class_flips: bool) -> R
             )
         return SyntheticLesions(IMAGES, HELD_OUT_SEED)
     records = sources.read(kind, data, binary=model.num_classes == 1)
-    return flips.ClassFlips(records, camvid.FLIPS, len(camvid.CLASSES)) if class_flips else records
+    return flips.ClassFlips(records, *_FLIPS[kind]) if class_flips else records
 
 
 def _likeliest(record: Record) -> Record:

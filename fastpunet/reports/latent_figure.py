@@ -85,9 +85,10 @@ class _Picture:
         paint = self.palette[labels] if painted else np.zeros((*labels.shape, 4))
         alpha = paint[..., 3:]
         axis.imshow(self.crop * (1 - alpha) + paint[..., :3] * alpha, interpolation="none", **place)
-        origin = "upper" if "extent" in place else None  # as imshow has it
-        if self.binary and labels.any() and not labels.all():
-            axis.contour(labels, levels=[0.5], colors=[colour], linewidths=width, origin=origin, **place)
+        foreground = labels == 1
+        if self.binary and foreground.any() and not foreground.all():
+            origin = "upper" if "extent" in place else None  # as imshow has it
+            axis.contour(foreground, levels=[0.5], colors=[colour], linewidths=width, origin=origin, **place)
 
 
 def _draw_graders(figure: Figure, picture: _Picture, masks: NDArray[np.uint8], row: float, noun: str) -> None:
@@ -134,7 +135,7 @@ def _draw_posteriors(axis: Axes, grid: LatentGrid) -> None:
         colour = GRADER_COLOURS[k]
         variances, directions = np.linalg.eigh(covariance)
         angle = np.degrees(np.arctan2(directions[1, 0], directions[0, 0]))
-        width, height = 2 * np.sqrt(variances)
+        width, height = 2 * np.sqrt(variances.clip(min=0))  # rounding can make one that is almost 0 negative
         axis.add_patch(Ellipse(tuple(position), width, height, angle=angle, fill=False, edgecolor=colour, **_POSTERIOR))
         axis.plot(*np.stack((position, place)).T, "-", color=colour, linewidth=0.9)
         axis.plot(*position, ".", color=colour, markersize=3)
