@@ -22,7 +22,7 @@ python3 -m benchmarks.report "$out/benchmarks.json" || failed=1
 if [ -n "${FASTPUNET_DATA:-}" ]; then
     { train lidc-128 lidc && fastpunet evaluate "$out/lidc-128/model.safetensors" \
         --data "$FASTPUNET_DATA/lidc/lidc_test_128.npz" --output "$out/lidc-128-scores"; } || failed=1
-    { train camvid-flips camvid && fastpunet evaluate "$out/camvid-flips/model.safetensors" --class-flips -n 100 \
+    { train camvid-flips camvid && fastpunet evaluate "$out/camvid-flips/model.safetensors" --kind camvid --class-flips -n 100 \
         --data "$FASTPUNET_DATA/camvid/camvid_test_128x160.npz" --output "$out/camvid-flips-scores"; } || failed=1
 fi
 exit $failed

@@ -39,7 +39,12 @@ def _parser() -> argparse.ArgumentParser:
         "Without --data: synthetic lesions whose distribution over masks is known exactly.",
     )
     demo.add_argument("--data", metavar="DIR", help="folder with lidc_tiny_test_64.npz: real CT, four radiologists")
-    demo.add_argument("--output", metavar="PNG", default="demo.png", help="picture to write (default: %(default)s)")
+    demo.add_argument(
+        "--output",
+        metavar="FILE",
+        default="demo.png",
+        help="picture to write, .png, .pdf or .svg (default: %(default)s)",
+    )
     demo.add_argument("-n", type=int, default=1000, help="hypotheses an image (default: %(default)s)")
     demo.add_argument("--seed", type=int, default=0, help="seed of the hypotheses (default: %(default)s)")
     demo.set_defaults(run=_demo)
@@ -91,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--class-flips",
         action="store_true",
-        help="the bundle is CamVid's: how max(n) hypotheses flip the five classes, beside the exact distribution",
+        help="of camvid or cityscapes: how max(n) hypotheses flip five classes, beside the exact distribution",
     )
     evaluate.add_argument("--output", metavar="STEM", help="write STEM.md, .json, .csv, STEM-energy.png, .svg, ...")
     evaluate.add_argument(
@@ -180,7 +185,7 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from fastpunet.data import camvid
+    from fastpunet.data import sources, streets
     from fastpunet.models.checkpoint import load
     from fastpunet.reports.comparison import compare
     from fastpunet.reports.comparison_files import check_stem, tables, write
@@ -191,10 +196,11 @@ def _evaluate(options: argparse.Namespace) -> None:
 
         if options.output:
             check_stem(options.output)
-        streets, names = camvid.read_npz(options.data), dict(enumerate(camvid.CLASSES))
+        scenes = streets.find_streets(options.kind)
+        records, names = sources.read(options.kind, options.data, binary=False), dict(enumerate(scenes.classes))
         results = {}
         for name in options.models:
-            flips = evaluate_flips(load(name), streets, camvid.FLIPS, len(names), n=max(options.n), seed=options.seed)
+            flips = evaluate_flips(load(name), records, scenes.flips, len(names), n=max(options.n), seed=options.seed)
             results[Path(name).stem] = flips
             print(f"{name}\n\n{flips.table(names)}\n")
         for path in write_flips(results, names, options.output) if options.output else []:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fastpunet import PackedMasks, ProbabilisticUNet, cli
-from fastpunet.data import camvid
+from fastpunet.data import Record, camvid, sources
 from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.models.checkpoint import load, save
 from fastpunet.reports.demo import Drawn, mode_frequencies
@@ -145,8 +145,22 @@ def test_evaluate_counts_the_flips_of_street_scenes(tmp_path, capsys):
         names=np.array(["a_1.png", "a_2.png"]),
         ignore_index=11,
     )
-    command = ["evaluate", str(tmp_path / "m.safetensors"), "--data", str(tmp_path / "streets.npz"), "--class-flips"]
+    command = ["evaluate", str(tmp_path / "m.safetensors"), "--data", str(tmp_path / "streets.npz"), "--kind", "camvid"]
+    command += ["--class-flips"]
     assert cli.main([*command, "-n", "5"]) == 0
     rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
     assert rows[2] == ["Pavement", "0.471", "1.000", "1.000 to 1.000", "1.000", "1.000 to 1.000", "0.000", "1"]
     assert [row[2] for row in rows[3:7]] == ["-"] * 4
+    assert cli.main(["evaluate", "lesions", "--data", "x.npz", "--class-flips"]) == 2
+    assert "class_flips: got data of kind 'lidc', expected street scenes: camvid or city" in capsys.readouterr().err
+
+
+def test_evaluate_counts_the_flips_of_cityscapes(tmp_path, capsys, monkeypatch):
+    save(ProbabilisticUNet(3, 24, (4,), latent_dim=2, convs_per_block=1), tmp_path / "m.safetensors")
+    scene = Record(np.zeros((3, 8, 8), np.float32), np.full((1, 8, 8), 8, np.uint8), 0)
+    monkeypatch.setattr(sources, "read", lambda *_, **__: [scene])
+    command = ["evaluate", str(tmp_path / "m.safetensors"), "--data", "x", "--kind", "cityscapes", "--class-flips"]
+    assert cli.main([*command, "-n", "2"]) == 0
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    assert [row[0] for row in rows[2:7]] == ["sidewalk", "person", "car", "vegetation", "road"]
+    assert [row[-1] for row in rows[2:7]] == ["0", "0", "0", "1", "0"]

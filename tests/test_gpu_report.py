@@ -34,7 +34,7 @@ def test_everything_runs_in_order(tmp_path):
         f"-m fastpunet.cli train --config lidc-128 --data /data/lidc --output {out}/lidc-128 --resume",
         f"-m fastpunet.cli evaluate {out}/lidc-128/model.safetensors --data /data/lidc/lidc_test_128.npz",
         f"-m fastpunet.cli train --config camvid-flips --data /data/camvid --output {out}/camvid-flips --resume",
-        f"-m fastpunet.cli evaluate {out}/camvid-flips/model.safetensors --class-flips",
+        f"-m fastpunet.cli evaluate {out}/camvid-flips/model.safetensors --kind camvid --class-flips",
     ]
     assert len(calls) == len(starts)
     for call, start in zip(calls, starts, strict=True):

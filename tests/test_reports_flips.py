@@ -142,7 +142,15 @@ def test_the_command_writes_what_it_prints(tmp_path, capsys):
         names=np.array(["a_1.png", "a_2.png"]),
         ignore_index=11,
     )
-    command = ["evaluate", str(tmp_path / "m.safetensors"), "--class-flips", "--data", str(tmp_path / "streets.npz")]
+    command = [
+        "evaluate",
+        str(tmp_path / "m.safetensors"),
+        "--kind",
+        "camvid",
+        "--class-flips",
+        "--data",
+        str(tmp_path / "streets.npz"),
+    ]
     assert cli.main([*command, "-n", "3", "--output", str(tmp_path / "out")]) == 0
     text = capsys.readouterr().out
     table = (tmp_path / "out.md").read_text().split("\n\n", 1)[1].strip()

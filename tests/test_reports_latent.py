@@ -126,7 +126,7 @@ def test_numbers_part_where_graders_agree_and_a_posterior_may_be_a_line():
 
 @pytest.mark.parametrize(
     ("kind", "classes", "pavement", "twin"),
-    [("camvid", len(camvid.CLASSES), 4, 11), ("cityscapes", cityscapes.NUM_CLASSES, 1, 19)],
+    [("camvid", len(camvid.CLASSES), 4, 11), ("cityscapes", len(cityscapes.CLASSES), 1, 19)],
 )
 def test_class_flips_are_those_of_the_data_set(kind, classes, pavement, twin, tmp_path, monkeypatch):
     """The four likeliest modes of a scene that is all pavement: as it is, or all its twin."""
@@ -162,8 +162,11 @@ def test_the_command_writes_each_format_whole(tmp_path, capsys, bundle):
         (["--output", "x.png", "--axes", "0", "0"], "axes: got [0, 0]"),
         (["--output", "x.png", "--size", "1"], "size: got 1"),
         (["--output", "x.png", "--data", "nowhere.npz"], "nowhere.npz"),
-        (["--output", "x.png", "--class-flips"], "class_flips: got no data, expected street scenes"),
-        (["--output", "x.png", "--class-flips", "--data", "x.npz"], "class_flips: got kind 'lidc', expected street"),
+        (["--output", "x.png", "--class-flips"], "class_flips: got data of kind 'lesions', expected street"),
+        (
+            ["--output", "x.png", "--class-flips", "--data", "x.npz"],
+            "class_flips: got data of kind 'lidc', expected street",
+        ),
     ],
 )
 def test_bad_input_is_one_line(arguments, message, tmp_path, capsys, monkeypatch):

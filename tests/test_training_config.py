@@ -53,7 +53,10 @@ def test_a_config_survives_its_yaml():
         (dict(augmentation=dict(probability=0)), "augmentation.probability: got 0"),
         (dict(augmentation=dict(flip=1)), "augmentation.flip: got 1, expected true or false"),
         (dict(crop=[5]), r"crop: got \[5\], expected \[height, width\]"),
-        (dict(class_flips=True), "class_flips: got true with data: lesions"),
+        (
+            dict(class_flips=True),
+            "class_flips: got data of kind 'lesions', expected street scenes: camvid or cityscapes",
+        ),
         (dict(resize=[4, 4]), "resize: got .* expected cityscapes"),
         (dict(learning_rates={5: 1e-3}), "learning_rates: got .* beside schedule 'cosine'"),
         (dict(learning_rates={-5: 1e-3}, schedule="constant"), "learning_rates: step: got -5"),

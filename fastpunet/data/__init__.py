@@ -1,6 +1,6 @@
 """Data sets, all as sequences of `Record`."""
 
-from fastpunet.data import camvid, cityscapes, flips, folder, graders, lesions, lidc, splits
+from fastpunet.data import camvid, cityscapes, flips, folder, graders, lesions, lidc, splits, streets
 from fastpunet.data.record import IGNORE, Record, Records
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "lesions",
     "lidc",
     "splits",
+    "streets",
 ]

@@ -13,11 +13,31 @@ from fastpunet.data.images import check_size, read_image, read_labels
 from fastpunet.data.lazy import LazyRecords
 from fastpunet.data.record import IGNORE, Record
 
+CLASSES = (
+    "road",
+    "sidewalk",
+    "building",
+    "wall",
+    "fence",
+    "pole",
+    "traffic light",
+    "traffic sign",
+    "vegetation",
+    "terrain",
+    "sky",
+    "person",
+    "rider",
+    "car",
+    "truck",
+    "bus",
+    "train",
+    "motorcycle",
+    "bicycle",
+)
 # sidewalk, person, car, vegetation, road (Kohl et al. 2018, section 4.2); flipped, classes 19 .. 23 in this order
 FLIPS = {1: 8 / 17, 11: 7 / 17, 13: 6 / 17, 8: 5 / 17, 0: 4 / 17}
 
 _LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)  # of train ids 0 .. 18
-NUM_CLASSES = len(_LABEL_IDS)
 _HIGHEST = 33
 _TRAIN_IDS = np.full(256, IGNORE, np.uint8)
 _TRAIN_IDS[list(_LABEL_IDS)] = np.arange(len(_LABEL_IDS))

@@ -9,16 +9,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fastpunet.data import IGNORE, Record, Records, camvid, cityscapes, flips, sources
+from fastpunet.data import IGNORE, Record, Records, sources
 from fastpunet.data.lesions import SyntheticLesions
+from fastpunet.data.streets import find_streets
 from fastpunet.hypotheses import decode_grid
 from fastpunet.hypotheses.latent_grid import check_grid
 from fastpunet.models import Method, checkpoint
 from fastpunet.reports.demo import HELD_OUT_SEED, IMAGES
 from fastpunet.reports.figures import check_figure_path, save_figure
 from fastpunet.reports.latent_figure import MOST_GRADERS, latent_figure
-
-_FLIPS = {"camvid": (camvid.FLIPS, len(camvid.CLASSES)), "cityscapes": (cityscapes.FLIPS, cityscapes.NUM_CLASSES)}
 
 
 def draw_latent_space(
@@ -42,11 +41,8 @@ def draw_latent_space(
     """
     path = check_figure_path("output", output)
     check_grid(axes, size, span)
-    if class_flips and (data is None or kind not in _FLIPS):
-        got = "no data" if data is None else f"kind {kind!r}"
-        raise ValueError(
-            f"class_flips: got {got}, expected street scenes; name data, and its kind: {', '.join(_FLIPS)}"
-        )
+    if class_flips:
+        find_streets("lesions" if data is None else kind)
     model = checkpoint.load(source)
     if torch.cuda.is_available():
         model = model.cuda()
@@ -71,7 +67,7 @@ def _records(model: Method, data: str | None, kind: str, class_flips: bool) -> R
             )
         return SyntheticLesions(IMAGES, HELD_OUT_SEED)
     records = sources.read(kind, data, binary=model.num_classes == 1)
-    return flips.ClassFlips(records, *_FLIPS[kind]) if class_flips else records
+    return find_streets(kind).flipped(records) if class_flips else records
 
 
 def _likeliest(record: Record) -> Record:

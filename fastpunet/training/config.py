@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from fastpunet.data.streets import find_streets
 from fastpunet.models import METHODS
 from fastpunet.training.augmentation import AugmentationConfig
 from fastpunet.training.checks import (
@@ -113,8 +114,8 @@ class TrainingConfig:
     def _check_data(self) -> None:
         if self.data in ("lidc", "camvid") and not self.file:
             raise ValueError(f"file: missing; with data: {self.data} it names what to train on")
-        if self.class_flips and self.data not in ("camvid", "cityscapes"):
-            raise ValueError(f"class_flips: got true with data: {self.data}, expected camvid or cityscapes")
+        if self.class_flips:
+            find_streets(self.data)
         if self.resize and self.data != "cityscapes":
             raise ValueError(f"resize: got {list(self.resize)} with data: {self.data}, expected cityscapes")
         if self.validation_share >= 1 or (self.validation_share and self.validation):

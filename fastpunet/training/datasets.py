@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from fastpunet.data import Record, Records, camvid, cityscapes
-from fastpunet.data.flips import ClassFlips
+from fastpunet.data import Record, Records
 from fastpunet.data.graders import OneGrader
 from fastpunet.data.lazy import WrappedRecords
 from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.data.sources import read
 from fastpunet.data.splits import Subset, split_by_patient
+from fastpunet.data.streets import find_streets
 from fastpunet.metrics import Convention, default_convention
 from fastpunet.training.batches import crop
 from fastpunet.training.config import TrainingConfig
@@ -56,7 +56,7 @@ def read_data(config: TrainingConfig, data: str | os.PathLike[str] | None) -> Da
 def validation_convention(config: TrainingConfig, num_classes: int) -> Convention:
     """How distances between label maps of this data set are taken."""
     if config.class_flips:
-        flips = camvid.FLIPS if config.data == "camvid" else cityscapes.FLIPS
+        flips = find_streets(config.data).flips
         twins = range(num_classes - len(flips), num_classes)
         return Convention("class flips", num_classes, (*flips, *twins), float("nan"))
     return default_convention(num_classes)
@@ -91,8 +91,4 @@ def _read(config: TrainingConfig, root: Path, name: str) -> Records:
         name = name or "train"
     binary = config.model.get("num_classes", 1) == 1
     records = read(config.data, root / name, binary=binary, resize=config.resize)
-    if not config.class_flips:
-        return records
-    if config.data == "camvid":
-        return ClassFlips(records, camvid.FLIPS, len(camvid.CLASSES))
-    return ClassFlips(records, cityscapes.FLIPS, cityscapes.NUM_CLASSES)
+    return find_streets(config.data).flipped(records) if config.class_flips else records
