@@ -16,6 +16,7 @@ from fastpunet_kernels import (
     Decoder,
     Gaussian,
     decode_samples,
+    decode_sums,
     pack_bits,
     philox_normal,
     reference,
@@ -27,6 +28,7 @@ triton = pytest.importorskip("triton")
 
 import triton.language as tl  # noqa: E402
 
+from fastpunet_kernels.triton import decode as triton_decode  # noqa: E402
 from fastpunet_kernels.triton.decode import CHUNK, RUN, launch_decode  # noqa: E402
 from fastpunet_kernels.triton.philox import philox_words  # noqa: E402
 
@@ -299,6 +301,39 @@ def test_decode_any_shape(
     torch.manual_seed(seed)
     latents = random_gaussian(images, n, device) if drawn else torch.randn(images, n, LATENT_DIM).to(device)
     check_decode(pixels, (*widths, classes), latents, "ieee", device)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(("pixels", "widths", "images", "n"), [*PROBLEMS[:5], (40, (128, 100, 5), 1, 2)])
+def test_sums_are_those_of_the_hypotheses(
+    pixels: int, widths: tuple[int, ...], images: int, n: int, precision: str, device: torch.device
+) -> None:
+    torch.manual_seed(pixels)
+    base, decoder = torch.randn(images, pixels, widths[0]).to(device), random_decoder(widths, device)
+    base[0, : pixels // 4] *= 1e4  # logits far from zero: probabilities 0 and 1, no entropy
+    z = torch.randn(images, n, LATENT_DIM).to(device)
+    options = {"precision": precision, "backend": "triton"}
+    sums = decode_sums(base, decoder, z, **options)
+    logits = decode_samples(base, decoder, z, output="logits", **options).double()
+    probs = to_probs(logits)
+    each = torch.cat((1 - probs, probs), 2) if widths[-1] == 1 else probs
+    torch.testing.assert_close(sums.probability, probs.sum(1), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(sums.entropy, torch.special.entr(each).sum((1, 2)), rtol=1e-5, atol=1e-5)
+    planes = unpack_bits(decode_samples(base, decoder, z, output="bits", **options), pixels)
+    assert torch.equal(sums.volume, planes.long().sum(3))
+    assert [part.dtype for part in sums] == [torch.float64, torch.float64, torch.int64]
+
+
+def test_sums_in_fewer_runs_are_the_same(monkeypatch: pytest.MonkeyPatch, device: torch.device) -> None:
+    """As for large images, whose sums would take too much memory if each RUN hypotheses had some of their own."""
+    torch.manual_seed(5)
+    base, decoder = torch.randn(1, 33, 16).to(device), random_decoder((16, 2), device)
+    z = torch.randn(1, 2 * RUN + 1, LATENT_DIM).to(device)
+    many = decode_sums(base, decoder, z, backend="triton")
+    monkeypatch.setattr(triton_decode, "PARTIAL_SUMS", 2 * 3 * 33)
+    few = decode_sums(base, decoder, z, backend="triton")
+    for one, other in zip(many, few, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-5)
 
 
 @pytest.mark.parametrize("output", OUTPUTS)

@@ -126,7 +126,7 @@ def test_two_processes_give_the_gradients_of_one(tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump({**TINY, "steps": 3, "graders_per_image": 2, "validate_every": 3}))
     one = load(train(read_config(config), tmp_path / "one", say=_quiet)).state_dict()
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29617"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     subprocess.run([*command, *_command(config, tmp_path / "two")[1:]], check=True, env=_environment(), timeout=300)
     two = load(tmp_path / "two" / "model.safetensors").state_dict()
     for name, expected in one.items():

@@ -72,16 +72,17 @@ def energy_distance(
     reference_masks, reference_counts = _pad("references", references)
     check_same_frame("references", reference_masks, "samples", sample_masks)
     check_ignore(ignore, "samples", sample_masks)
+    device = device_of(sample_masks)
     if weights is not None:
-        check_weights(weights, reference_counts, reference_counts.device)
+        check_weights(weights, reference_counts.to(device), device)
 
     words = [
         convention_words("samples", sample_masks, rule, ignore),
         convention_words("references", reference_masks, rule, ignore),
     ]
-    sample_weights = _equal_weights(sample_counts)
+    sample_weights = _equal_weights(sample_counts, device)
     if weights is None:
-        reference_weights = _equal_weights(reference_counts)
+        reference_weights = _equal_weights(reference_counts, device)
     else:
         reference_weights = weights.double().expand(sample_masks.shape[0], -1).contiguous()
     s, y = (words[0], sample_weights), (words[1], reference_weights)
@@ -107,16 +108,19 @@ def _means(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], empty: float) -> 
     return sums[:, 0] / sums[:, 1], unbiased
 
 
-def _equal_weights(counts: Tensor) -> Tensor:
-    """1 for each mask an image has, 0 for its padding: float64 (B, max n_i)."""
-    return (torch.arange(int(counts.max()), device=counts.device) < counts[:, None]).double()
+def _equal_weights(counts: Tensor, device: torch.device) -> Tensor:
+    """1 for each mask an image has, 0 for its padding: float64 (B, max n_i). Counts are in main memory."""
+    return (torch.arange(int(counts.max())) < counts[:, None]).double().to(device)
 
 
 def _pad(name: str, masks: Masks | list[Tensor] | tuple[Tensor, ...]) -> tuple[Masks, Tensor]:
-    """Masks (B, n, H, W), shorter sets filled up with zeros, and the number of masks of each image, int64 (B,)."""
+    """Masks (B, n, H, W), shorter sets filled up with zeros, and each image's number of masks, int64 (B,), on the CPU.
+
+    Numbers that are only on a GPU would make the host wait for it.
+    """
     if not isinstance(masks, list | tuple):
         check_masks(name, masks)
-        return masks, torch.full((masks.shape[0],), masks.shape[1], device=device_of(masks))
+        return masks, torch.full((masks.shape[0],), masks.shape[1])
     if not masks:
         raise ValueError(f"{name}: got a list of 0 images, expected a label tensor (n, H, W) for each; skip empty sets")
     first = masks[0]
@@ -128,5 +132,4 @@ def _pad(name: str, masks: Masks | list[Tensor] | tuple[Tensor, ...]) -> tuple[M
                 f"{name}[{i}]: got {labels.dtype} of {tuple(labels.shape[1:])} pixels, expected {first.dtype} of "
                 f"{tuple(first.shape[1:])} as in {name}[0]; convert, or pass such images in calls of their own"
             )
-    counts = torch.tensor([len(labels) for labels in masks], device=first.device)
-    return pad_sequence(list(masks), batch_first=True), counts
+    return pad_sequence(list(masks), batch_first=True), torch.tensor([len(labels) for labels in masks])

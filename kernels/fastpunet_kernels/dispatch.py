@@ -270,6 +270,10 @@ def _decode_sums(
     precision: str,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
+    if backend == "triton":
+        from fastpunet_kernels.triton.decode import launch_decode_sums
+
+        return launch_decode_sums(base, Decoder(z_weight, list(weights), list(biases)), z, precision)
     if backend == "native":
         with fixed_precision("ieee", base.device):
             return native.launch_decode_sums(base, z @ z_weight.T, weights, biases, precision)

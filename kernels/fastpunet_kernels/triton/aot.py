@@ -1,6 +1,6 @@
 """Every Triton kernel, compiled without a GPU: its registers, spills, shared memory and matrix instruction.
 
-`python -m fastpunet_kernels.triton.aot` prints them for sm_80, sm_90 and sm_100.
+`python -m fastpunet_kernels.triton.aot` prints them for sm_80, sm_90, sm_100 and gfx942.
 """
 
 from __future__ import annotations
@@ -17,10 +17,14 @@ from triton.compiler import ASTSource
 
 from fastpunet_kernels.triton import decode, intersection, philox
 
-ARCHITECTURES = (80, 90, 100)
-WARP_SIZE = 32
+TARGETS = {
+    "sm_80": GPUTarget("cuda", 80, 32),
+    "sm_90": GPUTarget("cuda", 90, 32),
+    "sm_100": GPUTarget("cuda", 100, 32),
+    "gfx942": GPUTarget("hip", "gfx942", 64),
+}
 
-OUT_TYPES = {"labels": "*u8", "logits": "*fp32", "probs": "*fp32", "bits": "*i32"}
+OUT_TYPES = {"labels": "*u8", "logits": "*fp32", "probs": "*fp32", "bits": "*i32", "sums": "*fp32"}
 
 # (output, precision, whether z is drawn in the kernel, units of each layer, the classes last)
 DECODERS = (
@@ -36,6 +40,9 @@ DECODERS = (
     ("bits", "tf32", True, (64, 64, 64, 1)),
     ("labels", "bf16", False, (128, 128, 128, 1)),
     ("logits", "ieee", True, (128, 128, 128, 1)),
+    ("sums", "bf16", False, (32, 32, 32, 1)),
+    ("sums", "tf32", False, (32, 32, 32, 24)),
+    ("sums", "ieee", False, (32, 32, 32, 1)),
 )
 
 
@@ -49,67 +56,85 @@ class Variant(NamedTuple):
     options: dict[str, int]  # of the compiler
 
 
-def variants() -> list[Variant]:
+def variants(target: GPUTarget) -> list[Variant]:
     """All kernels, in the configurations that are worth watching."""
     philox_types = {"out_ptr": "*fp32", "ids_ptr": "*i64", "seed": "i64", "first": "i64", "n": "i32", "count": "i32"}
-    sizes = dict.fromkeys(("count_a", "count_b", "planes", "words"), "i32")
     return [
-        *(_decoder(*decoder) for decoder in DECODERS),
+        *(_decoder(target, *decoder) for decoder in DECODERS),
         Variant("philox_normal", philox.philox_normal_kernel, philox_types, {"DIM": 6, "BLOCK": philox.BLOCK}, {}),
-        Variant(
-            "intersection",
-            intersection.intersection_kernel,
-            {"out_ptr": "*i32", "a_ptr": "*i32", "b_ptr": "*i32", **sizes},
-            {"TILE": intersection.TILE, "WORDS": intersection.WORDS},
-            {},
-        ),
+        _intersection("counted", intersection.COUNTED | {"SYMMETRIC": False}),
+        _intersection("multiplied", intersection.MULTIPLIED | {"SYMMETRIC": True}),
     ]
 
 
-def _decoder(output: str, precision: str, drawn: bool, widths: tuple[int, ...]) -> Variant:
+def _intersection(name: str, constants: dict[str, Any]) -> Variant:
+    types = {"out_ptr": "*i32", "a_ptr": "*i32", "b_ptr": "*i32"}
+    types |= dict.fromkeys(("count_a", "count_b", "planes", "words"), "i32")
+    return Variant(f"intersection {name}", intersection.intersection_kernel, types, constants, {})
+
+
+def _decoder(target: GPUTarget, output: str, precision: str, drawn: bool, widths: tuple[int, ...]) -> Variant:
     layers = len(widths) - 1
     types: dict[str, Any] = dict.fromkeys(("base_ptr", "z_weight_ptr", "z_ptr", "mu_ptr", "sigma_ptr"), "*fp32")
-    types |= {"out_ptr": OUT_TYPES[output], "ids_ptr": "*i64"}
+    types |= {"out_ptr": OUT_TYPES[output], "entropy_ptr": "*fp32", "volume_ptr": "*i64", "ids_ptr": "*i64"}
     types |= {"weight_ptrs": ("*fp32",) * layers, "bias_ptrs": ("*fp32",) * layers}
     types |= {"seed": "i64", "first": "i64", "n": "i32", "pixels": "i32"}
     types |= {"base_strides": ("i32",) * 3, "z_weight_strides": ("i32",) * 2, "out_strides": ("i32",) * 3}
-    constants = decode.constants(widths, latent=6, output=output, precision=precision)
+    capability = int(target.arch) // 10 if target.backend == "cuda" else 0
+    constants = decode.constants(widths, latent=6, output=output, precision=precision, capability=capability)
     options = decode.options(constants)
-    absent = ("z_ptr",) if drawn else ("mu_ptr", "sigma_ptr", "ids_ptr", "seed", "first")
+    absent: tuple[str, ...] = ("z_ptr",) if drawn else ("mu_ptr", "sigma_ptr", "ids_ptr", "seed", "first")
+    absent += () if output == "sums" else ("entropy_ptr", "volume_ptr")
     name = f"decode {'-'.join(map(str, widths))} {precision} {output} {'drawn' if drawn else 'given'}"
     return Variant(name, decode.decode_kernel, types, constants | dict.fromkeys(absent), options)
 
 
-def compile_ahead(target_arch: int) -> list[dict[str, Any]]:
-    """Compile every variant for sm_`target_arch`.
+def compile_ahead(target: str) -> list[dict[str, Any]]:
+    """Compile every variant for one of TARGETS.
 
-    One dictionary each: name, precision and pixels per program (None but for decoders), registers per thread, spills
-    (stores and loads) and shared in bytes, and the instruction that multiplies matrices, "wgmma", "tcgen05", "mma" or
+    One dictionary each: name, precision and pixels per program (None but for decoders), threads, registers per thread,
+    spills and shared in bytes, and the instruction that multiplies matrices, "wgmma", "tcgen05", "mma", "mfma" or
     "none".
     """
     if not isinstance(decode.decode_kernel, triton.JITFunction):
         raise RuntimeError("TRITON_INTERPRET is set, so there is nothing to compile; unset it before starting Python")
-    return [_compile(variant, target_arch) for variant in variants()]
+    return [_compile(variant, TARGETS[target]) for variant in variants(TARGETS[target])]
 
 
-def _compile(variant: Variant, arch: int) -> dict[str, Any]:
+def _compile(variant: Variant, target: GPUTarget) -> dict[str, Any]:
     names = variant.kernel.arg_names
     signature = {name: "constexpr" if name in variant.constants else variant.types[name] for name in names}
     source = ASTSource(variant.kernel, signature, variant.constants, _aligned_pointers(signature))
     with knobs.nvidia.scope(), knobs.compilation.scope(), redirect_stdout(StringIO()) as output:
         knobs.nvidia.dump_ptxas_log = True  # the only place that tells spills without a GPU
         knobs.compilation.always_compile = True  # a kernel from the cache has no log
-        compiled = triton.compile(source, target=GPUTarget("cuda", arch, WARP_SIZE), options=variant.options)
-    log = output.getvalue()
-    found = (name for name in ("wgmma", "tcgen05", "mma") if re.search(rf"\b{name}\.(mma|sync)", compiled.asm["ptx"]))
+        compiled = triton.compile(source, target=target, options=variant.options)
+    used = _nvidia_use(compiled.asm["ptx"], output.getvalue()) if target.backend == "cuda" else _amd_use(compiled.asm)
     return {
         "name": variant.name,
         "precision": variant.constants.get("PRECISION"),
         "pixels": variant.constants.get("PIXELS"),
+        "threads": compiled.metadata.num_warps * target.warp_size,
+        "shared": compiled.metadata.shared,
+        **used,
+    }
+
+
+def _nvidia_use(ptx: str, log: str) -> dict[str, Any]:
+    found = (name for name in ("wgmma", "tcgen05", "mma") if re.search(rf"\b{name}\.(mma|sync)", ptx))
+    return {
         "registers": max(map(int, re.findall(r"Used (\d+) registers", log))),
         "spills": sum(map(int, re.findall(r"(\d+) bytes spill", log))),
-        "shared": compiled.metadata.shared,
         "instruction": next(found, "none"),
+    }
+
+
+def _amd_use(asm: dict[str, Any]) -> dict[str, Any]:
+    code = asm["amdgcn"]
+    return {
+        "registers": int(re.findall(r"\.vgpr_count:\s+(\d+)", code)[0]),
+        "spills": int(re.findall(r"\.private_segment_fixed_size:\s+(\d+)", code)[0]),
+        "instruction": "mfma" if "v_mfma_" in code else "none",
     }
 
 
@@ -125,10 +150,10 @@ def _aligned_pointers(signature: dict[str, Any]) -> dict[tuple[int, ...], Any]:
 
 
 def main() -> None:
-    for arch in ARCHITECTURES:
-        print(f"sm_{arch:<42} {'registers':>10} {'spills':>7} {'shared':>7}  instruction")
-        for row in compile_ahead(arch):
-            print("{name:<45} {registers:>10} {spills:>7} {shared:>7}  {instruction}".format(**row))
+    for target in TARGETS:
+        print(f"{target:<42} {'threads':>8} {'registers':>10} {'spills':>7} {'shared':>7}  instruction")
+        for row in compile_ahead(target):
+            print("{name:<42} {threads:>8} {registers:>10} {spills:>7} {shared:>7}  {instruction}".format(**row))
         print()
 
 
