@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.benchmark import Timer
 
 from fastpunet.encoder import compiled_encode, encode
+from fastpunet.graphs import GraphCache
 from fastpunet.latents import HYPOTHESIS_LIMIT, check_ids, check_seed
 from fastpunet.masks import PackedMasks
 from fastpunet.models import foreign
@@ -30,6 +31,7 @@ from fastpunet_kernels import (
     decode_samples,
     decode_sums,
     fixed_precision,
+    philox_normal,
     select_backend,
 )
 
@@ -79,17 +81,11 @@ def sample(
     if isinstance(baseline := foreign.uncompiled(model), Baseline):
         return _sample_baseline(baseline, images, n, seed, ids, output, precision, backend, chunk)
     sampler = Sampler(model, precision=precision, backend=backend)
-    sampler.check_images(images)
-    seed = check_seed(seed)
-    image_ids = check_ids(ids, images.shape[0], images.device)
-    group = max(1, _GROUP_PIXELS.get(images.device.type, 1 << 18) // (images.shape[-2] * images.shape[-1]))
 
-    def parts() -> Iterator[Any]:
-        for first in range(0, images.shape[0], group):
-            encoding = sampler._encode(images[first : first + group])
-            yield sampler.draw(encoding, n, seed=seed, ids=image_ids[first : first + group], output=output, chunk=chunk)
+    def once(group: Tensor, ids: Tensor, seed: int) -> Any:
+        return sampler.draw(sampler._encode(group), n, seed=seed, ids=ids, output=output, chunk=chunk)
 
-    return _assemble(parts(), images.shape[0], dim=0)
+    return sampler._in_groups(once, images, seed, ids)
 
 
 def _sample_baseline(
@@ -130,6 +126,8 @@ class Sampler:
         select_backend(backend, self.device)
         self._precision, self.backend = precision, backend
         self._compiled: set[tuple[torch.Size, str]] = set()  # shapes and precisions for which that proved faster
+        self._graphs = GraphCache()
+        self._latent_dim: int | None = None
 
     @property
     def _parameter(self) -> Tensor:
@@ -188,6 +186,57 @@ class Sampler:
         with fixed_precision(self.precision, self.device), bf16, foreign.undisturbed(self.model):
             features, mu, sigma = form(self.model, images.to(self._parameter.dtype))
             return Encoding(features.float(), mu.float().contiguous(), sigma.float().contiguous())
+
+    def sample(
+        self,
+        images: Tensor,
+        n: int = 1000,
+        *,
+        seed: int | None = None,
+        ids: Tensor | None = None,
+        output: str = "labels",
+    ) -> Any:
+        """`encode` and `draw` in one, for batch after batch of one shape; arguments and result as of `sample`.
+
+        On a GPU the second call for a shape, n, output and precision captures all of it as one CUDA graph, which later
+        calls replay with their own images and seed, and the weights of the moment; the 8 graphs used last are kept. A
+        UserWarning says why where that is impossible. All n are decoded at once: for an n too large for the memory take
+        `stream`.
+        """
+        _check_output(output)
+        check_count("n", n, limit=HYPOTHESIS_LIMIT)
+        return self._in_groups(partial(self._whole_call, n, output), images, seed, ids)
+
+    def _in_groups(self, call: Callable[..., Any], images: Tensor, seed: int | None, ids: Tensor | None) -> Any:
+        """call(images, ids, seed) for as many images together as go through the U-Net at a time."""
+        self.check_images(images)
+        seed, checked = check_seed(seed), check_ids(ids, images.shape[0], images.device)
+        group = max(1, _GROUP_PIXELS.get(images.device.type, 1 << 18) // (images.shape[-2] * images.shape[-1]))
+        parts = (call(*both, seed) for both in zip(images.split(group), checked.split(group), strict=True))
+        return _assemble(parts, images.shape[0], dim=0)
+
+    def _whole_call(self, n: int, output: str, images: Tensor, ids: Tensor, seed: int) -> Any:
+        if self.device.type != "cuda":
+            return self.draw(self._encode(images), n, seed=seed, ids=ids, output=output)
+        return self._replayed(n, output, images, ids, seed)
+
+    def _replayed(self, n: int, output: str, images: Tensor, ids: Tensor, seed: int) -> Any:
+        """Noise outside the graph, which could not take another seed, and all else inside."""
+        if self._latent_dim is None:
+            self._latent_dim = self._encode(images[:1]).mu.shape[1]
+        noise = philox_normal(seed, ids, 0, n, self._latent_dim, backend=self.backend)
+
+        def whole(images: Tensor, noise: Tensor) -> Tensor:
+            encoding = self._encode(images)
+            z = torch.addcmul(encoding.mu[:, None], encoding.sigma[:, None], noise)
+            parts = self._decode_chunks(encoding, lambda *_: z, n, n, self._whole(encoding, output))
+            (decoded,) = parts
+            return decoded.words if output == "bits" else decoded
+
+        key = (output, self.precision, (images.shape, self.precision) in self._compiled)
+        weights = (*self.model.parameters(), *self.model.buffers())
+        result = self._graphs.call(key, whole, (images, noise), weights)
+        return PackedMasks(result, images.shape[-2], images.shape[-1]) if output == "bits" else result
 
     def draw(
         self,

@@ -1,0 +1,101 @@
+"""Functions as CUDA graphs: captured at the second call for a key, from then on replayed with new inputs."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+_WARM_UPS = 2  # calls on the capturing stream, in which kernels are compiled and algorithms chosen
+
+
+class _Order(Protocol):
+    """What of torch.cuda.Event is used here."""
+
+    def record(self) -> None: ...
+    def wait(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A function's launches, with the memory that they read and write."""
+
+    inputs: tuple[Tensor, ...]
+    output: Tensor
+    replay: Callable[[], None]
+    done: _Order  # recorded when the output has been copied, for whichever stream comes next
+
+
+def capture(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> Captured:
+    """Record what `function(*inputs)` launches. RuntimeError if it does anything that a graph cannot hold."""
+    with torch.inference_mode(False), torch.no_grad():  # tensors made in inference mode could not be copied to later
+        own = tuple(tensor.clone() for tensor in inputs)
+        side, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(_WARM_UPS):
+                function(*own)
+        torch.cuda.current_stream().wait_stream(side)
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may go on
+            output = function(*own)
+    return Captured(own, output, graph.replay, torch.cuda.Event())
+
+
+class GraphCache:
+    """Calls functions, and replays their CUDA graphs where it has seen the same key before.
+
+    A graph reads the tensors that the function read when it was captured. Those that may change between calls are
+    named: changes in place are seen, and for a tensor that has been replaced the graph is captured anew. The `limit`
+    graphs used last are kept, each with the memory of its inputs, output and temporaries.
+    """
+
+    def __init__(self, limit: int = 8) -> None:
+        self._limit = limit
+        self._graphs: OrderedDict[Hashable, Captured | None] = OrderedDict()  # None: called once, or not to be captured
+        self._refused: set[Hashable] = set()
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[GraphCache], tuple[int]]:
+        """A copy has graphs of its own."""
+        return GraphCache, (self._limit,)
+
+    def call(
+        self, key: Hashable, function: Callable[..., Tensor], inputs: Sequence[Tensor], reads: Iterable[Tensor]
+    ) -> Tensor:
+        """function(*inputs), in memory of the caller's own; `key` must tell calls apart that launch something else."""
+        where = tuple((tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()) for tensor in reads)
+        shapes = tuple((tensor.shape, tensor.stride(), tensor.dtype) for tensor in inputs)
+        known = (key, shapes, where)
+        with self._lock, torch.cuda.device_of(inputs[0]):
+            graph = self._graph(known, function, inputs)
+            if graph is None:
+                return function(*inputs)
+            graph.done.wait()
+            for own, given in zip(graph.inputs, inputs, strict=True):
+                own.copy_(given)
+            graph.replay()
+            result = graph.output.clone()
+            graph.done.record()
+            return result
+
+    def _graph(self, known: Hashable, function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> Captured | None:
+        if known not in self._graphs:
+            self._graphs[known] = None
+            while len(self._graphs) > self._limit:
+                self._refused.discard(self._graphs.popitem(last=False)[0])
+            return None
+        self._graphs.move_to_end(known)
+        graph = self._graphs[known]
+        if graph is None and known not in self._refused:
+            try:
+                graph = self._graphs[known] = capture(function, inputs)
+            except RuntimeError as error:
+                self._refused.add(known)
+                warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", stacklevel=4)
+        return graph
