@@ -19,6 +19,8 @@ from fastpunet.latents import draw_latents
 
 HYPOTHESES = 1000
 LOOPED = 30  # of the loops, which are linear in n
+PRECISIONS = ["ieee", "bf16", *(["tf32"] if torch.cuda.is_available() else [])]
+MAPS = 1000 if torch.cuda.is_available() else 16  # of 24 classes
 
 
 class Workload:
@@ -74,7 +76,7 @@ def _peers(work: Workload) -> dict[str, Peer]:
 
 
 @pytest.mark.benchmark(group="decode, workload L, n = 1000")
-@pytest.mark.parametrize("precision", ["ieee", "bf16"])
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("output", ["bits", "labels", "probs"])
 def bench_decode(benchmark: BenchmarkFixture, workload_l: Workload, output: str, precision: str) -> None:
     ours = partial(workload_l.ours, HYPOTHESES, output, precision)
@@ -82,10 +84,10 @@ def bench_decode(benchmark: BenchmarkFixture, workload_l: Workload, output: str,
     race(benchmark, ours, _peers(workload_l), flop=flop, units=HYPOTHESES, unit="hypothesis", precision=precision)
 
 
-@pytest.mark.benchmark(group="decode, 24 classes, 256 x 512, n = 16, labels")
-@pytest.mark.parametrize("precision", ["ieee", "bf16"])
+@pytest.mark.benchmark(group=f"decode, 24 classes, 256 x 512, n = {MAPS}, labels")
+@pytest.mark.parametrize("precision", PRECISIONS)
 def bench_decode_classes(benchmark: BenchmarkFixture, street: Workload, precision: str) -> None:
-    n = 16
+    n = MAPS
     peers = {
         "port's loop": Peer(partial(street.port_loop, 4), 4 / n),
         "PyTorch, split and batched": Peer(partial(street.strongest, 4, strongest.decode, 8192), 4 / n),

@@ -16,9 +16,18 @@ train() { # RECIPE FOLDER: trains on the folder of the data, prints where the mo
 }
 
 fastpunet info | tee "$out/info.txt"
+python3 -m fastpunet_kernels.triton.aot > "$out/kernels.txt" || failed=1
 python3 -m pytest -q -m "not slow" 2>&1 | tee "$out/tests.txt" || failed=1
+if command -v compute-sanitizer > /dev/null; then
+    compute-sanitizer --error-exitcode 1 python3 -m pytest -q tests/test_kernels_triton.py -k "every_element or sums_are" \
+        2>&1 | tee "$out/sanitizer.txt" || failed=1
+fi
 python3 -m pytest -q benchmarks --benchmark-only --benchmark-json="$out/benchmarks.json" 2>&1 | tee "$out/benchmarks.txt" || failed=1
 python3 -m benchmarks.report "$out/benchmarks.json" || failed=1
+if command -v ncu > /dev/null; then # one decoding of 1000 masks, counted by the hardware
+    ncu --set basic --kernel-name decode_kernel --launch-count 1 python3 -m pytest -q benchmarks/bench_sampler.py \
+        -k "bench_decode and bits-bf16" --benchmark-disable 2>&1 | tee "$out/counters.txt" || failed=1
+fi
 if [ -n "${FASTPUNET_DATA:-}" ]; then
     { train lidc-128 lidc && fastpunet evaluate "$out/lidc-128/model.safetensors" \
         --data "$FASTPUNET_DATA/lidc/lidc_test_128.npz" --output "$out/lidc-128-scores"; } || failed=1

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any, NamedTuple
 
-import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.roofline import multiply_add_rate
+from benchmarks.roofline import peak, synchronize
 
 
 class Peer(NamedTuple):
@@ -27,19 +26,21 @@ def race(
     *,
     rounds: int = 9,
     repeats: int = 1,
+    precision: str = "ieee",
     **facts: Any,
 ) -> None:
     """Time `ours`, with every peer run once before each round; medians, and what else is known of the work.
 
     repeats: times in a row that ours runs a turn; pytest-benchmark's own columns show all of them together.
+    precision: of the peak that it is compared with, see `benchmarks.roofline.peak`.
     Facts: flop, done by the work; units and unit, what the work consists of, for tables.
     """
     seconds: dict[str, list[float]] = {name: [] for name in peers}
     peaks: list[float] = []
 
     def take_turns() -> None:
-        if "flop" in facts and (rate := multiply_add_rate()):
-            peaks.append(rate / 1e9)
+        if "flop" in facts and (most := peak(precision)):
+            peaks.append(most)
         for name, peer in peers.items():
             if peer.rounds is None or len(seconds[name]) < peer.rounds + 1:
                 start = time.perf_counter()
@@ -54,7 +55,7 @@ def race(
         synchronize()
 
     benchmark.pedantic(timed, setup=take_turns, rounds=rounds, warmup_rounds=1)
-    benchmark.extra_info.update(facts)
+    benchmark.extra_info.update(facts, precision=precision)
     if benchmark.stats is None:  # under --benchmark-disable everything has run once, and nothing was measured
         return
     own = benchmark.stats.stats.median / repeats
@@ -63,9 +64,4 @@ def race(
     if "flop" in facts:
         benchmark.extra_info["gflops"] = facts["flop"] / own / 1e9
     if peaks:
-        benchmark.extra_info["peak_gflops"] = median(peaks)  # of float32 multiply-adds, in the same turns
-
-
-def synchronize() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+        benchmark.extra_info["peak_gflops"] = median(peaks)  # in the same turns

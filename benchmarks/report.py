@@ -44,6 +44,7 @@ def where(report: dict[str, Any]) -> str:
     name = machine.get("gpu", {}).get("name") or f"{machine['cpu']['brand_raw']}, {machine['threads']} threads"
     most = machine["roofline"]
     limits = [f"{most['gflops']:.0f} GFLOP/s of float32 multiply-adds"] if "gflops" in most else []
+    limits += [f"{most['gflops_tf32']:.0f} in TF32"] if "gflops_tf32" in most else []
     limits += [f"{most['gflops_bf16']:.0f} in PyTorch's bf16 matmul", f"{most['gigabytes']:.0f} GB/s copied"]
     native = f", native kernels: {machine['native']}"
     return f"{name}, torch {machine['torch']}{native}, {report['datetime'][:10]}; at most {', '.join(limits)}."
@@ -53,7 +54,7 @@ def table(report: dict[str, Any]) -> str:
     """Every benchmark, group by group: ours, then its peers with how many times as long they take."""
     lines = [where(report)]
     for group, rows in groupby(report["benchmarks"], key=lambda row: row["group"]):
-        lines += ["", f"### {group}", "", "| | time | each | times ours | GFLOP/s | of float32 peak |"]
+        lines += ["", f"### {group}", "", "| | time | each | times ours | GFLOP/s | of the peak |"]
         lines.append("| --- | --- | --- | --- | --- | --- |")
         for row in rows:
             facts = row["extra_info"]

@@ -14,6 +14,9 @@ def run(folder: Path, data: str, fails: str = "nothing") -> tuple[int, list[str]
     stub, calls = folder / "python3", folder / "calls"
     stub.write_text(f'#!/usr/bin/env bash\necho "$*" >> {calls}\n[[ " $* " != *" {fails} "* ]]\n')
     stub.chmod(0o755)
+    for tool in ("compute-sanitizer", "ncu"):  # run the command behind their own options
+        (folder / tool).write_text('#!/usr/bin/env bash\nwhile [ "$1" != python3 ]; do shift; done\nexec "$@"\n')
+        (folder / tool).chmod(0o755)
     environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "OUT": str(folder / "out")}
     environment.pop("FASTPUNET_DATA", None)
     if data:
@@ -28,9 +31,12 @@ def test_everything_runs_in_order(tmp_path):
     out = tmp_path / "out"
     starts = [
         "-m fastpunet.cli info",
+        "-m fastpunet_kernels.triton.aot",
         "-m pytest -q -m not slow",
+        "-m pytest -q tests/test_kernels_triton.py",
         f"-m pytest -q benchmarks --benchmark-only --benchmark-json={out}/benchmarks.json",
         f"-m benchmarks.report {out}/benchmarks.json",
+        "-m pytest -q benchmarks/bench_sampler.py",
         f"-m fastpunet.cli train --config lidc-128 --data /data/lidc --output {out}/lidc-128 --resume",
         f"-m fastpunet.cli evaluate {out}/lidc-128/model.safetensors --data /data/lidc/lidc_test_128.npz",
         f"-m fastpunet.cli train --config camvid-flips --data /data/camvid --output {out}/camvid-flips --resume",
@@ -44,10 +50,12 @@ def test_everything_runs_in_order(tmp_path):
 def test_without_data_nothing_is_trained(tmp_path):
     status, calls = run(tmp_path, "")
     assert status == 0
-    assert len(calls) == 4
+    assert len(calls) == 7
 
 
-@pytest.mark.parametrize(("fails", "calls_made"), [("not", 8), ("benchmarks", 8), ("lidc-128", 7), ("camvid-flips", 7)])
+@pytest.mark.parametrize(
+    ("fails", "calls_made"), [("not", 11), ("benchmarks", 11), ("lidc-128", 10), ("camvid-flips", 10)]
+)
 def test_a_failure_is_told_and_the_rest_goes_on(tmp_path, fails, calls_made):
     """A training that fails is not scored; everything else runs."""
     status, calls = run(tmp_path, "/data", fails)

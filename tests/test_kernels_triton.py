@@ -1,6 +1,7 @@
 """The Triton kernels against reference.py and float64: natively on a GPU, in Triton's interpreter elsewhere."""
 
 import math
+import random
 from itertools import pairwise
 
 import pytest
@@ -301,6 +302,24 @@ def test_decode_any_shape(
     torch.manual_seed(seed)
     latents = random_gaussian(images, n, device) if drawn else torch.randn(images, n, LATENT_DIM).to(device)
     check_decode(pixels, (*widths, classes), latents, "ieee", device)
+
+
+def test_many_random_problems_equal_the_reference(device: torch.device) -> None:
+    """A thousand on a GPU, where each takes milliseconds; widths are few, for each is compiled anew."""
+    rng = random.Random(0)
+    decoders = [random_decoder(widths, device) for widths in ((32, 32, 32, 1), (32, 24, 5), (16, 1))]
+    for _ in range(1000 if device.type == "cuda" else 6):
+        decoder, largest = rng.choice(decoders), 4000 if device.type == "cuda" else 150
+        images, pixels, n = rng.randint(1, 3), rng.randint(1, largest), rng.randint(1, largest // 20)
+        base = torch.randn(images, pixels, decoder.z_weight.shape[0], device=device)
+        z, output = torch.randn(images, n, LATENT_DIM, device=device), rng.choice(OUTPUTS)
+        ours, plain = (decode_samples(base, decoder, z, output=output, backend=b) for b in ("triton", "reference"))
+        problem = (images, pixels, n, output, rng.getstate()[1][-1])
+        if output in ("logits", "probs"):
+            torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-4, msg=str(problem))
+        else:
+            wrong = ours != plain if output == "labels" else unpack_bits(ours ^ plain, pixels)
+            assert wrong.sum() <= 1 + 1e-4 * wrong.numel(), problem
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
