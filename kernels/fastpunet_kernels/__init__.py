@@ -14,6 +14,7 @@ from fastpunet_kernels.dispatch import (
     pack_labels,
     pairwise_intersection,
     philox_normal,
+    tune_decode,
     unpack_labels,
 )
 from fastpunet_kernels.precision import PRECISIONS, automatic_precision, fixed_precision
@@ -40,6 +41,7 @@ __all__ = [
     "pairwise_intersection",
     "philox_normal",
     "select_backend",
+    "tune_decode",
     "unpack_bits",
     "unpack_labels",
     "why_unavailable",

@@ -16,6 +16,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from fastpunet_kernels.triton import decode, intersection, philox
+from fastpunet_kernels.triton.tiling import by_rule
 
 TARGETS = {
     "sm_80": GPUTarget("cuda", 80, 32),
@@ -81,8 +82,9 @@ def _decoder(target: GPUTarget, output: str, precision: str, drawn: bool, widths
     types |= {"seed": "i64", "first": "i64", "n": "i32", "pixels": "i32"}
     types |= {"base_strides": ("i32",) * 3, "z_weight_strides": ("i32",) * 2, "out_strides": ("i32",) * 3}
     capability = int(target.arch) // 10 if target.backend == "cuda" else 0
-    constants = decode.constants(widths, latent=6, output=output, precision=precision, capability=capability)
-    options = decode.options(constants)
+    tiling = by_rule(widths, precision)
+    constants = decode.constants(widths, 6, output, precision, capability, tiling)
+    options = decode.options(tiling)
     absent: tuple[str, ...] = ("z_ptr",) if drawn else ("mu_ptr", "sigma_ptr", "ids_ptr", "seed", "first")
     absent += () if output == "sums" else ("entropy_ptr", "volume_ptr")
     name = f"decode {'-'.join(map(str, widths))} {precision} {output} {'drawn' if drawn else 'given'}"

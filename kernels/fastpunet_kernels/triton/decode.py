@@ -1,20 +1,24 @@
 # mypy: allow-untyped-defs, allow-incomplete-defs
 """f_comb for many latents at once: noise, reparameterisation, every 1x1 layer and the output or sums in one kernel."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from triton.runtime.errors import OutOfResources
+from triton.testing import do_bench
 
 from fastpunet_kernels.dispatch import Decoder, Gaussian
 from fastpunet_kernels.triton.layers import linear, load_bias, load_weight
 from fastpunet_kernels.triton.outputs import add_to_sums, store_output, store_sums
 from fastpunet_kernels.triton.philox import standard_normal
+from fastpunet_kernels.triton.tiling import Tiling, candidates, find_tiling, padded, remember
 
 CHUNK = 16  # hypotheses whose latents are drawn together: the fewest rows that tl.dot takes
-RUN = 64  # hypotheses per program
 PARTIAL_SUMS = 1 << 24  # floats of all programs' sums together, or as few as one program a tile of pixels has
 KEPT_WEIGHTS = 10240  # weights that fit on the chip beside the activations; larger networks are read again and again
 
@@ -121,12 +125,10 @@ def decode_kernel(
 
 
 def constants(
-    widths: tuple[int, ...], latent: int, output: str, precision: str, capability: int, run: int = RUN
+    widths: tuple[int, ...], latent: int, output: str, precision: str, capability: int, tiling: Tiling
 ) -> dict[str, Any]:
     """The compile-time arguments of `decode_kernel` for layers of `widths` units, the classes last."""
-    width = max(16, triton.next_power_of_2(max(widths[:-1])))
-    classes = max(16, triton.next_power_of_2(widths[-1]))
-    pixels = 4096 // max(32, width, classes) // (2 if precision == "ieee" else 1)
+    width, classes = padded(max(widths[:-1])), padded(widths[-1])
     return {
         "OUTPUT": output,
         "PRECISION": precision,
@@ -134,23 +136,22 @@ def constants(
         "LATENT": latent,
         "WIDTHS": widths,
         "KEEP": width * (width * (len(widths) - 2) + classes) <= KEPT_WEIGHTS,
-        "TILE_LATENT": max(16, triton.next_power_of_2(latent)),
+        "TILE_LATENT": padded(latent),
         "TILE_WIDTH": width,
         "TILE_CLASSES": classes,
-        "PIXELS": max(32, pixels),
+        "PIXELS": tiling.pixels,
         "CHUNK": CHUNK,
-        "RUN": run,
+        "RUN": tiling.run,
     }
 
 
-def options(constants: dict[str, Any]) -> dict[str, int]:
-    """How to compile `decode_kernel` for such `constants`: warps enough to hold the activations without spilling.
+def options(tiling: Tiling) -> dict[str, int]:
+    """How to compile `decode_kernel`.
 
     The cap on registers, all that a thread can have, keeps ptxas from spilling a few for the sake of more threads.
     """
-    widest = max(constants["TILE_WIDTH"], constants["TILE_CLASSES"])
-    warps = 4 if widest <= 32 else 8 if widest <= 128 else 16
-    return {"num_warps": warps, "num_stages": 1} | ({} if torch.version.hip else {"maxnreg": min(255, 2048 // warps)})
+    cap = {} if torch.version.hip else {"maxnreg": min(255, 2048 // tiling.warps)}
+    return {"num_warps": tiling.warps, "num_stages": 1} | cap
 
 
 def launch_decode(
@@ -161,8 +162,51 @@ def launch_decode(
     base float32 (B, P, h); latents z float32 (B, n, latent_dim) or a `Gaussian`; out (B, n, ...) of the shape and type
     that belong to `output`, contiguous in its last dimension. All else may have any strides.
     """
+    tiling = find_tiling(layer_widths(base, decoder), decoder.z_weight.shape[1], output, precision, base.device)
+    return _launch_output(base, decoder, latents, out, output, precision, tiling)
+
+
+def tune_decode(
+    base: Tensor,
+    decoder: Decoder,
+    latents: Tensor | Gaussian,
+    out: Tensor,
+    output: str,
+    precision: str,
+    measure: Callable[[Callable[[], object]], float] = do_bench,
+) -> dict[Tiling, float]:
+    """Try the tilings for such a problem and remember the fastest; what each took, in milliseconds, the rule's first.
+
+    Arguments as of `launch_decode`. Those that need more of the GPU than it has are left out.
+    """
+    widths, latent = layer_widths(base, decoder), decoder.z_weight.shape[1]
+    took = {}
+    for tiling in candidates(widths, precision):
+        try:
+            took[tiling] = measure(partial(_launch_output, base, decoder, latents, out, output, precision, tiling))
+        except OutOfResources:
+            continue
+    if took:
+        remember(min(took, key=lambda each: took[each]), widths, latent, output, precision, base.device)
+    return took
+
+
+def layer_widths(base: Tensor, decoder: Decoder) -> tuple[int, ...]:
+    """Units of the first layer, of the hidden layers, and the classes."""
+    return (base.shape[2], *(weight.shape[0] for weight in decoder.weights))
+
+
+def _launch_output(
+    base: Tensor,
+    decoder: Decoder,
+    latents: Tensor | Gaussian,
+    out: Tensor,
+    output: str,
+    precision: str,
+    tiling: Tiling,
+) -> Tensor:
     strides = (out.stride(0), out.stride(1), out.stride(2) if out.dim() == 4 else 0)
-    _launch(base, decoder, latents, out.shape[1], output, precision, RUN, (out, None, None), strides)
+    _launch(base, decoder, latents, out.shape[1], output, precision, tiling, (out, None, None), strides)
     return out
 
 
@@ -173,14 +217,16 @@ def launch_decode_sums(base: Tensor, decoder: Decoder, z: Tensor, precision: str
     """
     images, pixels, _ = base.shape
     n, classes = z.shape[1], decoder.weights[-1].shape[0]
-    run = RUN
+    widths = layer_widths(base, decoder)
+    tiling = find_tiling(widths, z.shape[2], "sums", precision, base.device)
+    run = tiling.run
     while run < n and images * (classes + 1) * pixels * triton.cdiv(n, run) > PARTIAL_SUMS:
         run *= 2
     probability = base.new_empty((images, triton.cdiv(n, run), classes, pixels))
     entropy = base.new_empty((images, triton.cdiv(n, run), pixels))
     volume = base.new_zeros((images, n, classes), dtype=torch.int64)
     outs = (probability, entropy, volume)
-    _launch(base, decoder, z, n, "sums", precision, run, outs, probability.stride()[:3])
+    _launch(base, decoder, z, n, "sums", precision, tiling._replace(run=run), outs, probability.stride()[:3])
     return probability.sum(1, dtype=torch.float64), entropy.sum(1, dtype=torch.float64), volume
 
 
@@ -191,24 +237,24 @@ def _launch(
     n: int,
     output: str,
     precision: str,
-    run: int,
+    tiling: Tiling,
     outs: tuple[Tensor, Tensor | None, Tensor | None],
     out_strides: tuple[int, ...],
 ) -> None:
-    images, pixels, width = base.shape
-    widths = (width, *(weight.shape[0] for weight in decoder.weights))
+    images, pixels, _ = base.shape
     interpreted = not isinstance(decode_kernel, triton.JITFunction)
     rounding = "emulated bf16" if interpreted and precision == "bf16" else precision
     plain = interpreted or torch.version.hip
     capability = 0 if plain else torch.cuda.get_device_capability(base.device)[0]
-    compile_time = constants(widths, decoder.z_weight.shape[1], output, rounding, capability, run)
+    widths = layer_widths(base, decoder)
+    compile_time = constants(widths, decoder.z_weight.shape[1], output, rounding, capability, tiling)
     drawn_or_given: tuple[Any, ...]
     if isinstance(latents, Gaussian):
         moments = latents.mu.contiguous(), latents.sigma.contiguous(), latents.ids.contiguous()
         drawn_or_given = (None, *moments, latents.seed, latents.first)
     else:
         drawn_or_given = (latents.contiguous(), None, None, None, None, None)
-    grid = (images * triton.cdiv(n, run) * triton.cdiv(pixels, compile_time["PIXELS"]),)
+    grid = (images * triton.cdiv(n, tiling.run) * triton.cdiv(pixels, tiling.pixels),)
     with torch.cuda.device_of(base):
         decode_kernel[grid](
             *outs,
@@ -223,5 +269,5 @@ def _launch(
             decoder.z_weight.stride(),
             out_strides,
             **compile_time,
-            **options(compile_time),
+            **options(tiling),
         )
