@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from benchmarks.port import PortModel
-from fastpunet import PackedMasks, ProbabilisticUNet, Sampler, load, sample, sampling
+from fastpunet import PackedMasks, ProbabilisticUNet, Sampler, load, sample
+from fastpunet.chunks import free_memory
 from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.latents import draw_latents
-from fastpunet.sampling import free_memory
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def test_batch_composition_changes_nothing_given_ids(model, images):
 def test_large_batches_go_through_the_unet_in_groups(model, monkeypatch):
     images = torch.rand(5, 1, 8, 8)
     whole = sample(model, images, 4, seed=1, output="bits")
-    monkeypatch.setattr("fastpunet.sampling._GROUP_PIXELS", {"cpu": 128})
+    monkeypatch.setattr("fastpunet.sampler._GROUP_PIXELS", {"cpu": 128})
     sizes = []
     unet = model.unet.forward
     monkeypatch.setattr(model.unet, "forward", lambda x: sizes.append(len(x)) or unet(x))
@@ -385,7 +385,7 @@ def _fails(*_):
 
 def test_a_model_that_cannot_be_compiled_is_an_error_that_says_what_to_do(monkeypatch):
     sampler = Sampler(ProbabilisticUNet(1, 1, channels=(4,), latent_dim=2))
-    monkeypatch.setattr(sampling, "compiled_encode", _fails)
+    monkeypatch.setattr("fastpunet.sampler.compiled_encode", _fails)
     with pytest.raises(
         RuntimeError, match="tune: PyTorch could not compile the encoder: no compiler\n.*C\\+\\+ compiler"
     ):

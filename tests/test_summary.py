@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fastpunet import ProbabilisticUNet, sample, sampling, summarize
+from fastpunet import ProbabilisticUNet, sample, sampler, summarize
 from fastpunet.hypotheses import summary
 
 ROOT = Path(__file__).parents[1]
@@ -40,9 +40,9 @@ def test_equals_the_hypotheses_held_at_once(classes, chunk):
 def test_hypotheses_are_taken_a_few_at_a_time(monkeypatch):
     model = ProbabilisticUNet(1, 1, channels=(4,), latent_dim=2)
     monkeypatch.setattr(summary, "_CHUNK", 10)
-    drawn, decode_sums = [], sampling.decode_sums
+    drawn, decode_sums = [], sampler.decode_sums
     monkeypatch.setattr(
-        sampling, "decode_sums", lambda *args, **options: drawn.append(args[2].n) or decode_sums(*args, **options)
+        sampler, "decode_sums", lambda *args, **options: drawn.append(args[2].n) or decode_sums(*args, **options)
     )
     summarize(model, torch.rand(1, 1, 8, 8), 95, seed=0)
     assert drawn == [10] * 9 + [5]

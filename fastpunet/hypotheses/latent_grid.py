@@ -13,7 +13,7 @@ from fastpunet.hypotheses.latent_plane import LatentPlane, principal_axes, sensi
 from fastpunet.latents import check_seed
 from fastpunet.models import ProbabilisticUNet, foreign
 from fastpunet.models.method import Baseline
-from fastpunet.sampling import Encoding, Sampler
+from fastpunet.sampler import Encoding, Sampler
 from fastpunet_kernels import fixed_precision
 
 _PRECISION = "ieee"  # rounding would drown the small differences that make the axes

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fastpunet.latents import draw_latents
-from fastpunet.sampling import Encoding, Sampler
+from fastpunet.sampler import Encoding, Sampler
 
 _DRAWS = 64  # the axes of shipped and trained models turn by a few degrees if the draws are others
 _STEP = 0.02  # standard deviations of the prior: small beside the kinks of f_comb, large beside rounding

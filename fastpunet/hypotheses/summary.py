@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fastpunet.latents import check_ids, check_seed
-from fastpunet.sampling import Sampler
+from fastpunet.sampler import Sampler
 
 _CHUNK = 8192  # hypotheses at a time: what they need besides their volumes takes a few MB, whatever their number
 

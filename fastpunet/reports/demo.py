@@ -21,7 +21,7 @@ from fastpunet.masks import PackedMasks
 from fastpunet.metrics import energy_distance, pairwise_iou
 from fastpunet.models import ProbabilisticUNet, checkpoint
 from fastpunet.reports.figures import FigureRow, check_figure_path, hypothesis_figure, save_figure
-from fastpunet.sampling import Sampler
+from fastpunet.sampler import Sampler
 
 LIDC_FILE = "lidc_tiny_test_64.npz"
 HELD_OUT_SEED = 20260  # no recipe trains on these lesions
