@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         help="score models on a data set, side by side",
         description="Draw hypotheses for every image of a data set and print Markdown tables: energy distance under "
         "the V- and U-statistic and its components, how well hypotheses and graders match, and how well they are "
-        "calibrated, each with a 95 %% bootstrap interval over patients. With --output also JSON, CSV and figures.",
+        "calibrated, each with a 95 % bootstrap interval over patients. With --output also JSON, CSV and figures.",
     )
     evaluate.add_argument(
         "models",

@@ -146,6 +146,7 @@ def test_a_mean_has_the_interval_of_a_loop_over_drawn_patients():
         loop.append(np.nanmean(drawn) if np.isfinite(drawn).any() else np.nan)
     np.testing.assert_allclose(found, np.nanquantile(loop, [0.1, 0.9]))
     assert np.isnan(PatientBootstrap(patients).mean_interval(np.full(10, np.nan))).all()
+    assert np.isnan(PatientBootstrap(["one"] * 10).mean_interval(np.arange(10.0))).all()
 
 
 def test_a_perfect_model_draws_as_graders_do():

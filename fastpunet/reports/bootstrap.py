@@ -15,7 +15,8 @@ Interval = tuple[float, float]
 class PatientBootstrap:
     """As many patients as there are, drawn with replacement, `draws` times (Efron 1979).
 
-    patients: each image's, of any length. The same seed draws the same patients.
+    patients: each image's, of any length. The same seed draws the same patients. Of a single patient nothing is known
+    about others: all intervals are NaN.
     """
 
     def __init__(self, patients: Sequence[str], draws: int = 2000, seed: int = 0) -> None:
@@ -25,6 +26,8 @@ class PatientBootstrap:
     @cached_property
     def _drawn(self) -> NDArray[np.float64]:
         """How often each patient is drawn, (draws, patients)."""
+        if self._count == 1:
+            return np.full((self._draws, 1), np.nan)
         shares = np.full(self._count, 1 / self._count)
         return np.random.default_rng(self._seed).multinomial(self._count, shares, self._draws).astype(float)
 
