@@ -50,8 +50,10 @@ def test_evaluation_does_not_depend_on_order_and_draws_patients(bundle):
     backward = evaluate(model, [records[i] for i in reversed(range(8))], ns=(8,))
     np.testing.assert_allclose(forward.scores[8]["value"], backward.scores[8]["value"][::-1], atol=1e-6)
     assert forward.patients == [f"p{i // 2}" for i in range(8)]
-    narrow = evaluate(model, [records[0]] * 4, ns=(8,)).estimate(8, "value")
+    alike = [Record(records[0].image, records[0].masks, 0, patient) for patient in "abcd"]
+    narrow = evaluate(model, alike, ns=(8,)).estimate(8, "value")
     assert (narrow.low, narrow.high) == pytest.approx((narrow.value,) * 2)
+    assert np.isnan(evaluate(model, alike[:1] * 4, ns=(8,)).estimate(8, "value")[1:]).all()  # one patient's images
     with pytest.raises(ValueError, match="records, ns: got 0 records"):
         evaluate(model, [], ns=(8,))
 
