@@ -16,8 +16,8 @@ MATRIX_INSTRUCTIONS = {"sm_80": "mma", "sm_90": "wgmma", "sm_100": "tcgen05", "g
 FEWEST_PIXELS = 64  # wgmma and tcgen05 take no fewer rows; the widest decoders have room for 32 and use mma
 INT8_INSTRUCTIONS = MATRIX_INSTRUCTIONS | {"sm_100": "mma"}  # Triton has no int8 products for tcgen05
 
-# Most registers a thread, and bytes of shared memory, of the kernel that the project is measured by, under Triton 3.6 and
-# 3.7: with 168 registers three programs fit a multiprocessor, with 255 two.
+# Most registers a thread, and bytes of shared memory, of the kernel that the project is measured by, under Triton 3.6
+# and 3.7: with 168 registers three programs fit a multiprocessor, with 255 two.
 WORKLOAD_L = "decode 32-32-32-1 bf16"
 CEILINGS = {"sm_80": (208, 16384), "sm_90": (168, 16384), "sm_100": (208, 16384), "gfx942": (192, 16384)}
 MOST_REGISTERS = {"gfx942": 512}

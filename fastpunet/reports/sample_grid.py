@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from fastpunet.data import Records
+from fastpunet.data import IGNORE, Records
 from fastpunet.models import checkpoint
 from fastpunet.reports.crops import window_around
 from fastpunet.reports.figures import GRADER_COLOURS
@@ -19,6 +20,7 @@ from fastpunet.sampling import sample
 
 _IMAGES, _SHOWN = 2, 8
 _WIDTH, _NAMES = 3.5, 0.8  # inches: one column of a paper; room for the methods' names
+_NAME_LETTERS = 14  # that fit a line there
 _HYPOTHESIS_COLOUR = "#56B4E9"
 
 
@@ -52,11 +54,12 @@ def sample_grid(pictures: Sequence[Picture]) -> Figure:
     axes = figure.subplots(len(rows), _SHOWN, squeeze=False)
     figure.subplots_adjust(left=_NAMES / _WIDTH, right=1, bottom=0, top=1, wspace=0.05, hspace=0.05)
     for cells, (name, image, masks, colours) in zip(axes, rows, strict=True):
-        cells[0].set_ylabel(name, fontsize=6, rotation=0, ha="right", va="center", labelpad=3)
+        cells[0].set_ylabel(fill(name, _NAME_LETTERS), fontsize=6, rotation=0, ha="right", va="center", labelpad=3)
         for cell, mask, colour in zip(cells, masks, colours, strict=False):
             cell.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-            if mask.any() and not mask.all():
-                cell.contour(mask, levels=[0.5], colors=[colour], linewidths=0.8)
+            drawn = (mask > 0) & (mask != IGNORE)
+            if drawn.any() and not drawn.all():
+                cell.contour(drawn, levels=[0.5], colors=[colour], linewidths=0.8)
         for k, cell in enumerate(cells):
             cell.set(xticks=[], yticks=[])
             cell.spines[:].set_visible(False)
