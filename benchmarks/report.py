@@ -51,7 +51,10 @@ def where(report: dict[str, Any]) -> str:
 
 
 def table(report: dict[str, Any]) -> str:
-    """Every benchmark, group by group: ours, then its peers with how many times as long they take."""
+    """Every benchmark, group by group: ours, then its peers with how many times as long they take.
+
+    The peak is that of the benchmark's precision: float32 multiply-adds, or PyTorch's bf16 or TF32 matmul.
+    """
     lines = [where(report)]
     for group, rows in groupby(report["benchmarks"], key=lambda row: row["group"]):
         lines += ["", f"### {group}", "", "| | time | each | times ours | GFLOP/s | of the peak |"]

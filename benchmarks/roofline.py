@@ -34,9 +34,9 @@ def roofline() -> dict[str, float]:
 
 
 def peak(precision: str) -> float | None:
-    """GFLOP/s that a kernel of that precision is compared with; a CPU is asked again, for it throttles."""
-    if DEVICE.type == "cuda":
-        return roofline()[{"ieee": "gflops"}.get(precision, f"gflops_{precision}")]
+    """GFLOP/s that work of that precision is compared with; of float32 a CPU is asked again, for it throttles."""
+    if precision != "ieee" or DEVICE.type == "cuda":
+        return roofline()["gflops" if precision == "ieee" else f"gflops_{precision}"]
     rate = multiply_add_rate()
     return rate / 1e9 if rate else None
 
