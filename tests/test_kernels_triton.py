@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fastpunet import ProbabilisticUNet, Sampler, sample
+from fastpunet import ProbabilisticUNet, Sampler, load, sample
+from fastpunet.data.lesions import SyntheticLesions
 from fastpunet_kernels import (
     BACKENDS,
     OUTPUTS,
@@ -502,6 +503,17 @@ def test_sampling_gives_the_same_hypotheses_on_every_backend(classes: int, devic
     for other in range(1, len(backends)):
         torch.testing.assert_close(logits[0], logits[other], rtol=1e-5, atol=1e-6)
         assert (bits[0].unpack() != bits[other].unpack()).float().mean() <= 1e-4
+
+
+@pytest.mark.parametrize("weights", ["lesions", "lidc-tiny"])
+def test_a_gpu_draws_what_the_cpu_draws(weights: str, device: torch.device) -> None:
+    """Of trained weights, at float32's accuracy: at most one pixel in ten thousand is decided otherwise."""
+    model, records = load(weights), SyntheticLesions(2, seed=3)
+    images = torch.stack([torch.from_numpy(record.image) for record in records])
+    theirs = sample(model, images, 4, seed=5, precision="ieee", backend="reference")
+    assert 0 < theirs.float().mean() < 1
+    ours = sample(model.to(device), images.to(device), 4, seed=5, precision="ieee", backend="triton").cpu()
+    assert (ours != theirs).float().mean() <= 1e-4
 
 
 @pytest.mark.gpu

@@ -75,11 +75,15 @@ def _remembered(path: Path) -> dict[str, Tiling]:
         return {}
 
 
+@cache
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if torch.cuda.is_available() else device.type
+
+
 def _file() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastpunet" / "tilings.json"
 
 
 def _key(widths: tuple[int, ...], latent: int, output: str, precision: str, device: torch.device) -> str:
-    gpu = torch.cuda.get_device_name(device) if torch.cuda.is_available() else device.type
     layers = "-".join(map(str, widths))
-    return f"{gpu}, triton {triton.__version__}, layers {layers}, latent {latent}, {output}, {precision}"
+    return f"{_name(device)}, triton {triton.__version__}, layers {layers}, latent {latent}, {output}, {precision}"
