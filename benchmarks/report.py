@@ -47,7 +47,8 @@ def where(report: dict[str, Any]) -> str:
     limits += [f"{most['gflops_tf32']:.0f} in TF32"] if "gflops_tf32" in most else []
     limits += [f"{most['gflops_bf16']:.0f} in PyTorch's bf16 matmul", f"{most['gigabytes']:.0f} GB/s copied"]
     native = f", native kernels: {machine['native']}"
-    return f"{name}, torch {machine['torch']}{native}, {report['datetime'][:10]}; at most {', '.join(limits)}."
+    gpu = "" if "gpu" in machine else " No GPU was at hand, so none was measured."
+    return f"{name}, torch {machine['torch']}{native}, {report['datetime'][:10]}; at most {', '.join(limits)}.{gpu}"
 
 
 def table(report: dict[str, Any]) -> str:
