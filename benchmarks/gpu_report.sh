@@ -19,7 +19,7 @@ fastpunet info | tee "$out/info.txt"
 python3 -m fastpunet_kernels.triton.aot > "$out/kernels.txt" || failed=1
 python3 -m pytest -q -m "not slow" 2>&1 | tee "$out/tests.txt" || failed=1
 if command -v compute-sanitizer > /dev/null; then
-    compute-sanitizer --error-exitcode 1 python3 -m pytest -q tests/test_kernels_triton.py -k "every_element or sums_are" \
+    compute-sanitizer --error-exitcode 1 python3 -m pytest -q tests/test_kernels_triton_decode.py -k "every_element or sums_are" \
         2>&1 | tee "$out/sanitizer.txt" || failed=1
 fi
 python3 -m pytest -q benchmarks --benchmark-only --benchmark-json="$out/benchmarks.json" 2>&1 | tee "$out/benchmarks.txt" || failed=1

@@ -33,7 +33,7 @@ def test_everything_runs_in_order(tmp_path):
         "-m fastpunet.cli info",
         "-m fastpunet_kernels.triton.aot",
         "-m pytest -q -m not slow",
-        "-m pytest -q tests/test_kernels_triton.py",
+        "-m pytest -q tests/test_kernels_triton_decode.py",
         f"-m pytest -q benchmarks --benchmark-only --benchmark-json={out}/benchmarks.json",
         f"-m benchmarks.report {out}/benchmarks.json",
         "-m pytest -q benchmarks/bench_sampler.py",

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from torch import library
 
 import fastpunet_kernels
 from fastpunet_kernels import Decoder, Gaussian, pack_bits, reference, select_backend, unpack_bits
@@ -263,7 +264,7 @@ def test_registered_ops_pass_opcheck_and_compile_whole(backend):
     recipe = Gaussian(torch.randn(2, 3), torch.rand(2, 3), torch.arange(2), 1, 0, 4)
     masks = pack_bits(torch.rand(2, 3, 1, 50) > 0.5)
     weights = torch.rand(2, 3, dtype=torch.float64)
-    check = torch.library.opcheck
+    check = library.opcheck
     ops = torch.ops.fastpunet
     check(ops.philox_normal.default, (1, torch.arange(3), 0, 4, 5, backend))
     check(ops.pairwise_intersection.default, (masks, masks[:, :2].clone(), backend))

@@ -1,4 +1,4 @@
-"""The ops as users call them: argument checks, the choice of backend, and registration with torch.library."""
+"""The ops as users call them: argument checks, the choice of backend, and registration as operators of PyTorch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 
 from fastpunet_kernels import reference
 from fastpunet_kernels.backends import select_backend
@@ -174,7 +174,7 @@ def _empty_decoded(base: Tensor, n: int, classes: int, output: str) -> Tensor:
     return base.new_empty(shape, dtype=dtype)
 
 
-@torch.library.custom_op("fastpunet::philox_normal", mutates_args=())
+@library.custom_op("fastpunet::philox_normal", mutates_args=())
 def _philox_normal(seed: int, ids: Tensor, first: int, n: int, dim: int, backend: str) -> Tensor:
     if backend == "triton":
         from fastpunet_kernels.triton.philox import launch_philox_normal
@@ -190,7 +190,7 @@ def _(seed: int, ids: Tensor, first: int, n: int, dim: int, backend: str) -> Ten
     return ids.new_empty((ids.shape[0], n, dim), dtype=torch.float32)
 
 
-@torch.library.custom_op("fastpunet::decode_latents", mutates_args=())
+@library.custom_op("fastpunet::decode_latents", mutates_args=())
 def _decode_latents(
     base: Tensor,
     z_weight: Tensor,
@@ -229,7 +229,7 @@ def _(
     return _empty_decoded(base, z.shape[1], weights[-1].shape[0], output)
 
 
-@torch.library.custom_op("fastpunet::decode_gaussian", mutates_args=())
+@library.custom_op("fastpunet::decode_gaussian", mutates_args=())
 def _decode_gaussian(
     base: Tensor,
     z_weight: Tensor,
@@ -275,7 +275,7 @@ def _(
     return _empty_decoded(base, n, weights[-1].shape[0], output)
 
 
-@torch.library.custom_op("fastpunet::decode_sums", mutates_args=())
+@library.custom_op("fastpunet::decode_sums", mutates_args=())
 def _decode_sums(
     base: Tensor,
     z_weight: Tensor,
@@ -317,7 +317,7 @@ def _(
     )
 
 
-@torch.library.custom_op("fastpunet::pack_labels", mutates_args=())
+@library.custom_op("fastpunet::pack_labels", mutates_args=())
 def _pack_labels(labels: Tensor, classes: Sequence[int], backend: str) -> Tensor:
     bytes_ = labels.to(torch.uint8)
     fits = (
@@ -335,7 +335,7 @@ def _(labels: Tensor, classes: Sequence[int], backend: str) -> Tensor:
     return labels.new_empty((*labels.shape[:-1], len(classes), -(-labels.shape[-1] // WORD_BITS)), dtype=torch.int32)
 
 
-@torch.library.custom_op("fastpunet::unpack_labels", mutates_args=())
+@library.custom_op("fastpunet::unpack_labels", mutates_args=())
 def _unpack_labels(words: Tensor, pixels: int, backend: str) -> Tensor:
     if backend == "native":
         return native.launch_unpack_labels(words, pixels)
@@ -347,7 +347,7 @@ def _(words: Tensor, pixels: int, backend: str) -> Tensor:
     return words.new_empty((*words.shape[:-2], pixels), dtype=torch.uint8)
 
 
-@torch.library.custom_op("fastpunet::pairwise_intersection", mutates_args=())
+@library.custom_op("fastpunet::pairwise_intersection", mutates_args=())
 def _pairwise_intersection(a: Tensor, b: Tensor, backend: str) -> Tensor:
     if backend == "triton":
         from fastpunet_kernels.triton.intersection import launch_pairwise_intersection
@@ -364,7 +364,7 @@ def _(a: Tensor, b: Tensor, backend: str) -> Tensor:
     return a.new_empty((a.shape[0], a.shape[1], b.shape[1], a.shape[2]))
 
 
-@torch.library.custom_op("fastpunet::mask_iou", mutates_args=())
+@library.custom_op("fastpunet::mask_iou", mutates_args=())
 def _mask_iou(a: Tensor, b: Tensor, empty: float, backend: str) -> Tensor:
     if backend == "native":
         return native.launch_mask_iou(a, b, empty)
@@ -376,7 +376,7 @@ def _(a: Tensor, b: Tensor, empty: float, backend: str) -> Tensor:
     return a.new_empty((a.shape[0], a.shape[1], b.shape[1], a.shape[2]), dtype=torch.float32)
 
 
-@torch.library.custom_op("fastpunet::distance_sums", mutates_args=())
+@library.custom_op("fastpunet::distance_sums", mutates_args=())
 def _distance_sums(a: Tensor, b: Tensor, weights_a: Tensor, weights_b: Tensor, empty: float, backend: str) -> Tensor:
     if backend == "native":
         return native.launch_distance_sums(a, b, weights_a, weights_b, empty)

@@ -155,15 +155,25 @@ def options(tiling: Tiling) -> dict[str, int]:
 
 
 def launch_decode(
-    base: Tensor, decoder: Decoder, latents: Tensor | Gaussian, out: Tensor, output: str, precision: str
+    base: Tensor,
+    decoder: Decoder,
+    latents: Tensor | Gaussian,
+    out: Tensor,
+    output: str,
+    precision: str,
+    tiling: Tiling | None = None,
 ) -> Tensor:
     """Decode n latents per image, as `fastpunet_kernels.decode_samples` describes, into `out`, which is returned.
 
     base float32 (B, P, h); latents z float32 (B, n, latent_dim) or a `Gaussian`; out (B, n, ...) of the shape and type
-    that belong to `output`, contiguous in its last dimension. All else may have any strides.
+    that belong to `output`, contiguous in its last dimension. All else may have any strides. tiling: None for the one
+    that was found fastest, or the rule's.
     """
-    tiling = find_tiling(layer_widths(base, decoder), decoder.z_weight.shape[1], output, precision, base.device)
-    return _launch_output(base, decoder, latents, out, output, precision, tiling)
+    if tiling is None:
+        tiling = find_tiling(layer_widths(base, decoder), decoder.z_weight.shape[1], output, precision, base.device)
+    strides = (out.stride(0), out.stride(1), out.stride(2) if out.dim() == 4 else 0)
+    _launch(base, decoder, latents, out.shape[1], output, precision, tiling, (out, None, None), strides)
+    return out
 
 
 def tune_decode(
@@ -183,7 +193,7 @@ def tune_decode(
     took = {}
     for tiling in candidates(widths, precision):
         try:
-            took[tiling] = measure(partial(_launch_output, base, decoder, latents, out, output, precision, tiling))
+            took[tiling] = measure(partial(launch_decode, base, decoder, latents, out, output, precision, tiling))
         except OutOfResources:
             continue
     if took:
@@ -194,20 +204,6 @@ def tune_decode(
 def layer_widths(base: Tensor, decoder: Decoder) -> tuple[int, ...]:
     """Units of the first layer, of the hidden layers, and the classes."""
     return (base.shape[2], *(weight.shape[0] for weight in decoder.weights))
-
-
-def _launch_output(
-    base: Tensor,
-    decoder: Decoder,
-    latents: Tensor | Gaussian,
-    out: Tensor,
-    output: str,
-    precision: str,
-    tiling: Tiling,
-) -> Tensor:
-    strides = (out.stride(0), out.stride(1), out.stride(2) if out.dim() == 4 else 0)
-    _launch(base, decoder, latents, out.shape[1], output, precision, tiling, (out, None, None), strides)
-    return out
 
 
 def launch_decode_sums(base: Tensor, decoder: Decoder, z: Tensor, precision: str) -> tuple[Tensor, Tensor, Tensor]:

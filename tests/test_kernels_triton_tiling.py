@@ -1,0 +1,62 @@
+"""Dividing the decoding kernel's work: the same answers however it is divided, and the fastest way remembered."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from decode_problems import LATENT_DIM, random_decoder, random_gaussian
+from torch import Tensor
+
+from fastpunet import ProbabilisticUNet, Sampler
+from fastpunet_kernels import decode_samples
+
+pytest.importorskip("triton")
+
+from fastpunet_kernels.triton import decode as triton_decode
+from fastpunet_kernels.triton import tiling
+from fastpunet_kernels.triton.tiling import by_rule, candidates, find_tiling
+
+
+def test_tuning_measures_equals_and_remembers_the_fastest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: torch.device
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    torch.manual_seed(8)
+    base, decoder = torch.randn(1, 70, 16).to(device), random_decoder((16, 1), device)
+    gaussian = random_gaussian(1, 3, device)
+    expected = decode_samples(base, decoder, gaussian, backend="triton")
+    times = iter(range(99, 0, -1))  # the later, the faster
+
+    def measure(launch: Callable[[], Tensor]) -> float:
+        assert torch.equal(launch(), expected)
+        return next(times)
+
+    problem = (base, decoder, gaussian, torch.empty_like(expected), "labels", "ieee")
+    took = triton_decode.tune_decode(*problem, measure=measure)
+    tried = candidates((16, 1), "ieee")
+    assert list(took) == tried
+    assert len(set(tried)) == len(tried) == 12
+    of = (LATENT_DIM, "labels", "ieee", torch.device("cuda"))
+    monkeypatch.setattr(tiling, "_key", lambda *of: str(of[:-1]))
+    triton_decode.tune_decode(*problem, measure=lambda _: float(next(times)))
+    assert find_tiling((16, 1), *of) == tried[-1]
+    assert find_tiling((16, 2), *of) == by_rule((16, 2), "ieee")
+    (path,) = tmp_path.glob("fastpunet/*")
+    tiling._remembered.cache_clear()  # as in another process
+    assert find_tiling((16, 1), *of) == tried[-1]
+    path.write_text(path.read_text()[:-9])
+    tiling._remembered.cache_clear()
+    assert find_tiling((16, 1), *of) == by_rule((16, 1), "ieee")
+
+
+@pytest.mark.gpu
+def test_a_sampler_tunes_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: torch.device) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    sampler = Sampler(ProbabilisticUNet(1, 1, channels=(32, 32), latent_dim=6).to(device), precision="bf16")
+    image = torch.rand(1, 1, 64, 64, device=device)
+    before = sampler.draw(sampler.encode(image), 100, seed=0)
+    took = sampler.tune(image, 100)
+    assert took["decoding, tuned"] <= took["decoding"]
+    assert (sampler.draw(sampler.encode(image), 100, seed=0) != before).float().mean() < 1e-3
+    assert len(list(tmp_path.glob("fastpunet/tilings.json"))) == 1
