@@ -41,4 +41,4 @@ def assemble(parts: Iterator[Any], total: int, dim: int) -> Any:
             whole = words.new_empty((*words.shape[:dim], total, *words.shape[dim + 1 :]))
         whole.narrow(dim, filled, words.shape[dim]).copy_(words)
         filled += words.shape[dim]
-    return PackedMasks(whole, part.height, part.width) if isinstance(part, PackedMasks) else whole
+    return PackedMasks(whole, part.size) if isinstance(part, PackedMasks) else whole

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.benchmark import Timer
 
+from fastpunet.arguments import check_count, check_images
 from fastpunet.chunks import assemble, default_chunk
 from fastpunet.encoder import compiled_encode, encode
 from fastpunet.graphs import GraphCache
 from fastpunet.latents import HYPOTHESIS_LIMIT, check_ids, check_seed
 from fastpunet.masks import PackedMasks
 from fastpunet.models import foreign
-from fastpunet.models.checks import check_count, check_images
 from fastpunet.models.fcomb import SplitFComb, split_fcomb
 from fastpunet.streams import through
 from fastpunet_kernels import (
@@ -79,7 +79,7 @@ class Sampler:
 
     def check_images(self, images: Tensor) -> None:
         """Raise TypeError or ValueError unless images are finite floats (B, C, H, W), not empty, with the model's C."""
-        check_images(images, foreign.in_channels(self.model), self.device)
+        check_images(images, foreign.in_channels(self.model), 2, self.device)
 
     def encode(self, images: Tensor) -> Encoding:
         """images float (B, C, H, W) to an Encoding: one pass through U-Net and prior net."""
@@ -185,7 +185,7 @@ class Sampler:
         key = (output, self.precision, (images.shape, self.precision) in self._compiled)
         weights = (*self.model.parameters(), *self.model.buffers())
         result = self._graphs.call(key, whole, (images, noise), weights)
-        return PackedMasks(result, images.shape[-2], images.shape[-1]) if output == "bits" else result
+        return PackedMasks(result, tuple(images.shape[2:])) if output == "bits" else result
 
     def sample_batches(
         self, batches: Iterable[Tensor], n: int = 1000, *, seed: int | None = None, output: str = "labels"
@@ -281,7 +281,7 @@ class Sampler:
 
         def decode(base: Tensor, decoder: Decoder, latents: Tensor | Gaussian, precision: str) -> Any:
             part = decode_samples(base, decoder, latents, output=output, precision=precision, backend=self.backend)
-            return PackedMasks(part, *size) if output == "bits" else part.unflatten(-1, size)
+            return PackedMasks(part, size) if output == "bits" else part.unflatten(-1, size)
 
         return decode
 

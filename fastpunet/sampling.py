@@ -78,5 +78,5 @@ def _sample_baseline(
         hypotheses = model.hypotheses(images, n, seed=seed, ids=ids, chunk=chunk)
         parts: Iterator[Any] = (finished(logits, output) for logits in hypotheses)
         if output == "bits":
-            parts = (PackedMasks(words, images.shape[-2], images.shape[-1]) for words in parts)
+            parts = (PackedMasks(words, tuple(images.shape[2:])) for words in parts)
         return assemble(parts, n, dim=1)

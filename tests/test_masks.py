@@ -53,4 +53,4 @@ def test_bad_labels_are_named():
 
 def test_words_must_fit_the_size():
     with pytest.raises(ValueError, match="words: got"):
-        PackedMasks(torch.zeros(1, 1, 1, 2, dtype=torch.int32), 4, 4)
+        PackedMasks(torch.zeros(1, 1, 1, 2, dtype=torch.int32), (4, 4))

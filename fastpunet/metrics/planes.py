@@ -32,7 +32,7 @@ def convention_words(name: str, masks: Masks, rule: Convention, ignore: Tensor |
 def _select_planes(masks: PackedMasks, num_classes: int, classes: Sequence[int]) -> Tensor:
     words = masks.words
     if masks.num_planes == 1 and num_classes == 2:
-        every_pixel = pack_bits(torch.ones(masks.height * masks.width, dtype=torch.bool, device=words.device))
+        every_pixel = pack_bits(torch.ones(masks.pixels, dtype=torch.bool, device=words.device))
         planes = [words if wanted == 1 else ~words & every_pixel for wanted in classes]
         return planes[0] if len(planes) == 1 else torch.cat(planes, dim=2)
     return words[:, :, list(classes)]

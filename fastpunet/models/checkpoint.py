@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor
 
+from fastpunet.files import write_bytes
 from fastpunet.models import METHODS, Method
 
 _HEADER_KEY = "fastpunet"
@@ -36,15 +37,9 @@ def save(model: Method, path: str | os.PathLike[str]) -> None:
             f"model: got {type(model).__name__}, expected one of {', '.join(METHODS)}; save others with "
             "torch.save(model.state_dict(), path), which load reads too"
         )
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.partial")
     header = {_HEADER_KEY: json.dumps({"method": type(model).__name__, "config": model.config})}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    try:
-        partial.write_bytes(serialize(tensors, metadata=header))
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_bytes(path, serialize(tensors, metadata=header))
 
 
 def load(source: str | os.PathLike[str] | Mapping[str, Tensor]) -> Method:

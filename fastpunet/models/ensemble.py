@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fastpunet.models.checks import check_channels, check_num_classes, check_sizes
+from fastpunet.arguments import check_channels, check_counts, check_num_classes
 from fastpunet.models.cross_entropy import cross_entropy_of_each
 from fastpunet.models.method import Baseline, Elbo, spans
 from fastpunet.models.unet import UNet, init_conv
@@ -34,7 +34,7 @@ class UNetEnsemble(Baseline):
         convs_per_block: int = 3,
     ) -> None:
         super().__init__()
-        check_sizes(in_channels=in_channels, members=members, convs_per_block=convs_per_block)
+        check_counts(in_channels=in_channels, members=members, convs_per_block=convs_per_block)
         check_num_classes(num_classes)
         check_channels(channels)
         self.config = dict[str, Any](

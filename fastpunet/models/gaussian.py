@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
-from fastpunet.models.checks import check_labels
+from fastpunet.arguments import check_labels
 from fastpunet.models.unet import Encoder, init_conv
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal, kl_divergence
 
+from fastpunet.arguments import check_channels, check_counts, check_log_sigma_bound, check_num_classes
 from fastpunet.latents import draw_latents
-from fastpunet.models.checks import check_channels, check_log_sigma_bound, check_num_classes, check_sizes
 from fastpunet.models.cross_entropy import cross_entropy
 from fastpunet.models.gaussian import AxisAlignedGaussian, segmentation_planes
 from fastpunet.models.method import Baseline, Elbo, spans
@@ -38,7 +38,7 @@ class Image2ImageVAE(Baseline):
         log_sigma_bound: float | None = 5.0,
     ) -> None:
         super().__init__()
-        check_sizes(in_channels=in_channels, latent_dim=latent_dim, convs_per_block=convs_per_block)
+        check_counts(in_channels=in_channels, latent_dim=latent_dim, convs_per_block=convs_per_block)
         check_num_classes(num_classes)
         check_channels(channels)
         check_log_sigma_bound(log_sigma_bound)

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from fastpunet.arguments import check_count, check_images
 from fastpunet.latents import check_ids, check_seed
-from fastpunet.models.checks import check_count, check_images
 from fastpunet_kernels import finish
 
 _PASS_PIXELS = {"cpu": 1 << 18, "cuda": 1 << 22}  # of all hypotheses that are computed together
@@ -84,7 +84,7 @@ class Baseline(Method):
 
         Raises ValueError for more hypotheses than the method has.
         """
-        images = check_images(images, self.in_channels, self.device).to(next(self.parameters()))
+        images = check_images(images, self.in_channels, 2, self.device).to(next(self.parameters()))
         check_count("n", n)
         if self.most is not None and n > self.most:
             raise ValueError(

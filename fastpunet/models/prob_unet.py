@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal, kl_divergence
 
-from fastpunet.latents import HYPOTHESIS_LIMIT, check_ids, check_seed
-from fastpunet.models.checks import (
+from fastpunet.arguments import (
     check_channels,
     check_count,
+    check_counts,
     check_images,
     check_log_sigma_bound,
     check_num_classes,
-    check_sizes,
 )
+from fastpunet.latents import HYPOTHESIS_LIMIT, check_ids, check_seed
 from fastpunet.models.cross_entropy import cross_entropy
 from fastpunet.models.fcomb import FComb, split_fcomb
 from fastpunet.models.gaussian import AxisAlignedGaussian, segmentation_planes
@@ -59,7 +59,7 @@ class ProbabilisticUNet(Method):
         sizes = dict(
             in_channels=in_channels, num_classes=num_classes, latent_dim=latent_dim, convs_per_block=convs_per_block
         )
-        check_sizes(**sizes)
+        check_counts(**sizes)
         check_num_classes(num_classes)
         check_channels(channels)
         if fcomb_layers < 2:
@@ -104,7 +104,7 @@ class ProbabilisticUNet(Method):
     @torch.no_grad()
     def sample(self, images: Tensor, n: int = 16, *, seed: int | None = None, ids: Tensor | None = None) -> Tensor:
         """n hypotheses of every image, labels uint8 (B, n, H, W): those of `fastpunet.sample`, which can do more."""
-        images = check_images(images, self.in_channels, self.device).to(next(self.parameters()))
+        images = check_images(images, self.in_channels, 2, self.device).to(next(self.parameters()))
         check_count("n", n, limit=HYPOTHESIS_LIMIT)
         precision, image_ids = automatic_precision(self.device), check_ids(ids, len(images), images.device)
         split = split_fcomb(self.fcomb, self.latent_dim)

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fastpunet.training.checks import check_at_least_zero, check_range, check_switch, is_number, lists_to_tuples
+from fastpunet.arguments import check_at_least_zero, check_range, check_switch, is_number
+from fastpunet.training.frozen import lists_to_tuples
 
 Example = tuple[NDArray[np.float32], NDArray[np.uint8]]  # (C, H, W), (G, H, W)
 

@@ -11,17 +11,17 @@ from typing import Any
 
 import yaml
 
-from fastpunet.data.streets import find_streets
-from fastpunet.models import METHODS
-from fastpunet.training.augmentation import AugmentationConfig
-from fastpunet.training.checks import (
+from fastpunet.arguments import (
     check_at_least_zero,
     check_choice,
     check_count,
     check_positive,
     check_switch,
-    lists_to_tuples,
 )
+from fastpunet.data.streets import find_streets
+from fastpunet.models import METHODS
+from fastpunet.training.augmentation import AugmentationConfig
+from fastpunet.training.frozen import lists_to_tuples
 from fastpunet.training.objective import ObjectiveConfig
 
 DATA_SETS = ("lesions", "lidc", "camvid", "cityscapes", "folder")

@@ -9,7 +9,7 @@ from typing import Any
 
 import lightning
 
-from fastpunet.training.files import write_text
+from fastpunet.files import write_text
 from fastpunet.training.steps import StepCallback
 from fastpunet.training.validation import Validation
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from fastpunet.arguments import check_at_least_zero, check_positive, is_number
 from fastpunet.models import Elbo
-from fastpunet.training.checks import check_at_least_zero, check_positive, is_number, lists_to_tuples
+from fastpunet.training.frozen import lists_to_tuples
 
 _GECO_SPEED = 0.02  # largest relative change of the multiplier in a step
 _GECO_LIMITS = (1e-3, 1e3)

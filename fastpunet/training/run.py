@@ -17,11 +17,11 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from fastpunet.data import Records
+from fastpunet.files import write_text
 from fastpunet.models import METHODS, Method, checkpoint
 from fastpunet.training.config import TrainingConfig
 from fastpunet.training.curve import Curve
 from fastpunet.training.datasets import Cropped, read_data, validation_convention
-from fastpunet.training.files import write_text
 from fastpunet.training.last import LastCheckpoint
 from fastpunet.training.module import DataModule, TrainingModule
 from fastpunet.training.start import set_output_bias

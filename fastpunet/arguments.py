@@ -1,0 +1,109 @@
+"""Checks of arguments and settings: every error names the argument, what it got, what it expects and what to do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from operator import index
+from typing import SupportsIndex
+
+import torch
+from torch import Tensor
+
+
+def check_count(name: str, value: object, *, least: int = 1, limit: int | None = None) -> int:
+    """A whole number, least <= value <= limit, as an int. NumPy's integers count as whole numbers, bools do not."""
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex) or getattr(value, "ndim", 0) > 0:
+        raise TypeError(f"{name}: got {value!r}, expected a whole number of at least {least}")
+    number = index(value)
+    if number < least or (limit is not None and number > limit):
+        at_most = "" if limit is None else f" and at most {limit}"
+        raise ValueError(f"{name}: got {number}, expected a whole number of at least {least}{at_most}")
+    return number
+
+
+def check_counts(**values: object) -> None:
+    """Whole numbers of at least 1."""
+    for name, value in values.items():
+        check_count(name, value)
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name}: got {value!r}, expected one of {', '.join(choices)}")
+
+
+def check_positive(name: str, value: object) -> None:
+    if not is_number(value) or value <= 0:  # type: ignore[operator]
+        raise ValueError(f"{name}: got {value!r}, expected a positive number")
+
+
+def check_at_least_zero(name: str, value: object) -> None:
+    if not is_number(value) or value < 0:  # type: ignore[operator]
+        raise ValueError(f"{name}: got {value!r}, expected a number of at least 0")
+
+
+def check_switch(name: str, value: object) -> None:
+    if type(value) is not bool:
+        raise ValueError(f"{name}: got {value!r}, expected true or false")
+
+
+def check_range(name: str, value: object) -> None:
+    """[low, high] of positive numbers."""
+    if not isinstance(value, list | tuple) or len(value) != 2 or not all(map(is_number, value)):
+        raise ValueError(f"{name}: got {value!r}, expected [low, high]")
+    if not 0 < value[0] <= value[1]:
+        raise ValueError(f"{name}: got {value!r}, expected 0 < low <= high")
+
+
+def is_number(value: object) -> bool:
+    """Whether the value is a finite int or float, and no bool."""
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+
+
+def check_num_classes(num_classes: int) -> None:
+    check_count("num_classes", num_classes)
+    if num_classes > 256:
+        raise ValueError(f"num_classes: got {num_classes}, expected at most 256 (labels are uint8)")
+
+
+def check_channels(channels: Sequence[int]) -> None:
+    """The widths of a U-Net's scales."""
+    if not isinstance(channels, Sequence) or not channels or any(type(c) is not int or c < 1 for c in channels):
+        raise ValueError(f"channels: got {channels!r}, expected one positive width a scale, such as (32, 64, 128)")
+
+
+def check_log_sigma_bound(bound: float | None) -> None:
+    if bound is not None and not bound > 0:
+        raise ValueError(f"log_sigma_bound: got {bound}, expected a positive number or None")
+
+
+def check_labels(labels: Tensor, num_classes: int, ignore_index: int | None) -> None:
+    """Labels 0 .. num_classes - 1 (0 and 1 if binary) wherever they count."""
+    counted = labels if ignore_index is None else labels[labels != ignore_index]
+    classes = max(2, num_classes)
+    if counted.numel() and not (counted.min() >= 0 and counted.max() < classes):
+        raise ValueError(
+            f"labels: got {int(counted.min())} .. {int(counted.max())}, expected 0 .. {classes - 1} for "
+            f"num_classes = {num_classes}; name a label to leave out as ignore_index"
+        )
+
+
+def check_images(images: object, channels: int, dims: int, device: torch.device) -> Tensor:
+    """Finite floats (B, C, *size) of `dims` dimensions, not empty, with the model's C, on its device."""
+    axes = "(B, C, H, W)" if dims == 2 else "(B, C, D, H, W)"
+    if not isinstance(images, Tensor):
+        raise TypeError(f"images: got {type(images).__name__}, expected a torch.Tensor; see torch.from_numpy")
+    if images.ndim != dims + 2:
+        raise ValueError(f"images: got shape {tuple(images.shape)}, expected {axes}; add axes with images[None]")
+    if not images.is_floating_point():
+        raise TypeError(f"images: got {images.dtype}, expected floats scaled as in training, such as images / 255")
+    if 0 in images.shape:
+        raise ValueError(f"images: got the empty shape {tuple(images.shape)}, expected at least one image and pixel")
+    if images.shape[1] != channels:
+        raise ValueError(f"images: got {images.shape[1]} channels, the model takes {channels}: C of {axes}")
+    if images.device != device:
+        raise ValueError(f"images: on {images.device}, the model on {device}; use images.to({str(device)!r})")
+    if not torch.isfinite(images).all():
+        raise ValueError("images: NaN or infinity among the pixels; replace them, for example torch.nan_to_num(images)")
+    return images

@@ -1,0 +1,60 @@
+"""Files that are written whole or not at all, whatever interrupts the writing and whoever else writes there."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary file beside `path` to write to. It takes the place of `path` when the block ends without an error.
+
+    Its name is unique, so that two processes may write the same path: the last one to finish wins. Its suffix is that
+    of `path`, because libraries choose a format by it. After an error or an interruption `path` is as it was.
+    Raises OSError where nothing can be written.
+    """
+    target = Path(path)
+    handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        _flush_to_disk(temporary)
+        os.replace(temporary, target)
+        _flush_to_disk(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write `text` to `path` in UTF-8, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write `data` to `path`, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def _flush_to_disk(path: Path) -> None:
+    """Of a file or a folder, so that neither a crash nor a power cut leaves an empty file under the final name."""
+    with suppress(OSError):  # some file systems cannot flush a folder
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _umask() -> int:
+    """The permissions that new files do not get; a temporary file has fewer than an ordinary one."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
