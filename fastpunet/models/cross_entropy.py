@@ -10,28 +10,28 @@ from fastpunet.arguments import check_labels
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, ignore_index: int | None, weights: Tensor | None) -> Tensor:
-    """Cross-entropy (N,) in nats of logits (N, K, H, W) and labels int (N, H, W), ignored pixels left out.
+    """Cross-entropy (N,) in nats of logits (N, K, *size) and labels int (N, *size), ignored pixels left out.
 
     K = 1 is binary; weights float (K,), or (2,) if binary, of the classes.
     """
     logits, labels = logits.float(), labels.long()
     if logits.shape[1] > 1:
         ignored = -100 if ignore_index is None else ignore_index
-        return F.cross_entropy(logits, labels, weights, ignore_index=ignored, reduction="none").sum((1, 2))
+        return F.cross_entropy(logits, labels, weights, ignore_index=ignored, reduction="none").flatten(1).sum(1)
     counted = torch.ones_like(logits[:, 0]) if ignore_index is None else (labels != ignore_index).float()
     targets = labels * counted
     if weights is not None:
         counted = counted * weights[targets.long()]
-    return F.binary_cross_entropy_with_logits(logits[:, 0], targets, counted, reduction="none").sum((1, 2))
+    return F.binary_cross_entropy_with_logits(logits[:, 0], targets, counted, reduction="none").flatten(1).sum(1)
 
 
 def cross_entropy_of_each(logits: Tensor, labels: Tensor, ignore_index: int | None, weights: Tensor | None) -> Tensor:
-    """Cross-entropy (B, M, G) of every one of M logits (B, M, K, H, W) with every one of G labels (B, G, H, W).
+    """Cross-entropy (B, M, G) of every one of M logits (B, M, K, *size) with every one of G labels (B, G, *size).
 
     Raises ValueError for labels out of range.
     """
     check_labels(labels, logits.shape[2], ignore_index)
     hypotheses, graders = logits.shape[1], labels.shape[1]
     every_logit = logits.repeat_interleave(graders, 1).flatten(0, 1)
-    every_label = labels.repeat(1, hypotheses, 1, 1).flatten(0, 1)
+    every_label = labels.repeat(1, hypotheses, *[1] * (labels.ndim - 2)).flatten(0, 1)
     return cross_entropy(every_logit, every_label, ignore_index, weights).view(-1, hypotheses, graders)

@@ -8,30 +8,37 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fastpunet.models.unet import init_bias
+from fastpunet.models.unet import CONV, init_bias
 from fastpunet_kernels import Decoder
 
 
 class FComb(nn.Module):
     """`num_layers` 1x1 convolutions, ReLU between them (Kohl et al. 2018, equation 2), in their published form."""
 
-    def __init__(self, feature_channels: int, latent_dim: int, num_classes: int, num_layers: int) -> None:
+    def __init__(
+        self, feature_channels: int, latent_dim: int, num_classes: int, num_layers: int, dims: int = 2
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for i in range(num_layers - 1):
-            conv = nn.Conv2d(feature_channels + (latent_dim if i == 0 else 0), feature_channels, 1)
+            conv = CONV[dims](feature_channels + (latent_dim if i == 0 else 0), feature_channels, 1)
             layers += [conv, nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers)
-        self.last_layer = nn.Conv2d(feature_channels, num_classes, 1)
+        self.last_layer = CONV[dims](feature_channels, num_classes, 1)
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):
+            if isinstance(module, CONV[dims]):
                 nn.init.orthogonal_(module.weight)
                 init_bias(module)
 
     def forward(self, features: Tensor, z: Tensor) -> Tensor:
-        """features (B, C, H, W) and one latent an image, z (B, latent_dim), to logits (B, K, H, W)."""
-        tiled = z[:, :, None, None].expand(-1, -1, *features.shape[-2:])
+        """features (B, C, *size) and one latent an image, z (B, latent_dim), to logits (B, K, *size)."""
+        tiled = broadcast_latents(z, features)
         return self.last_layer(self.layers(torch.cat((features, tiled), dim=1)))
+
+
+def broadcast_latents(z: Tensor, like: Tensor) -> Tensor:
+    """z (B, latent_dim) at every pixel of `like` (B, C, *size): a view (B, latent_dim, *size)."""
+    return z.view(*z.shape, *[1] * (like.ndim - 2)).expand(-1, -1, *like.shape[2:])
 
 
 class SplitFComb(NamedTuple):

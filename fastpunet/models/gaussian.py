@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
 from fastpunet.arguments import check_labels
-from fastpunet.models.unet import Encoder, init_conv
+from fastpunet.models.unet import CONV, Encoder, init_conv
 
 
 class AxisAlignedGaussian(nn.Module):
@@ -28,31 +28,33 @@ class AxisAlignedGaussian(nn.Module):
         latent_dim: int,
         convs_per_block: int,
         log_sigma_bound: float | None,
+        dims: int = 2,
     ) -> None:
         super().__init__()
-        self.encoder = Encoder(in_channels, channels, convs_per_block)
-        self.conv_layer = nn.Conv2d(channels[-1], 2 * latent_dim, 1)
+        self.encoder = Encoder(in_channels, channels, convs_per_block, dims)
+        self.conv_layer = CONV[dims](channels[-1], 2 * latent_dim, 1)
         self.log_sigma_bound = log_sigma_bound
         init_conv(self.conv_layer)
 
     def forward(self, x: Tensor) -> Independent:
-        """x (B, in_channels, H, W) to a distribution over (B, latent_dim), in float32 also under autocast."""
+        """x (B, in_channels, *size) to a distribution over (B, latent_dim), in float32 also under autocast."""
         encoding = self.encoder(x)
         with torch.autocast(x.device.type, enabled=False):
             head = self.conv_layer
             assert head.bias is not None
-            pooled = encoding.float().mean(dim=(2, 3), keepdim=True)
-            mu, log_sigma = F.conv2d(pooled, head.weight.float(), head.bias.float())[:, :, 0, 0].chunk(2, dim=1)
+            pooled = encoding.float().mean(dim=tuple(range(2, x.ndim)), keepdim=True)
+            convolve = F.conv2d if x.ndim == 4 else F.conv3d
+            mu, log_sigma = convolve(pooled, head.weight.float(), head.bias.float()).flatten(1).chunk(2, dim=1)
             if self.log_sigma_bound is not None:
                 log_sigma = log_sigma / (1 + log_sigma.abs() / self.log_sigma_bound)
             return Independent(Normal(mu, log_sigma.exp(), validate_args=False), 1, validate_args=False)
 
 
 def segmentation_planes(labels: Tensor, num_classes: int, form: str, ignore_index: int | None) -> Tensor:
-    """What a posterior net sees of labels int (B, H, W), float32; ignored pixels belong to no class.
+    """What a posterior net sees of labels int (B, *size), float32; ignored pixels belong to no class.
 
-    "one-hot": the classes' planes (B, K, H, W) minus 0.5, one plane if binary (authors' release); "mask": the label map
-    as one channel (PyTorch port). Raises ValueError for labels out of range.
+    "one-hot": the classes' planes (B, K, *size) minus 0.5, one plane if binary (authors' release); "mask": the label
+    map as one channel (PyTorch port). Raises ValueError for labels out of range.
     """
     check_labels(labels, num_classes, ignore_index)
     ignored = torch.zeros_like(labels, dtype=torch.bool) if ignore_index is None else labels == ignore_index
