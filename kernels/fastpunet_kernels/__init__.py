@@ -14,6 +14,7 @@ from fastpunet_kernels.dispatch import (
     pack_labels,
     pairwise_intersection,
     philox_normal,
+    sums_of_logits,
     tune_decode,
     unpack_labels,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "pairwise_intersection",
     "philox_normal",
     "select_backend",
+    "sums_of_logits",
     "tune_decode",
     "unpack_bits",
     "unpack_labels",

@@ -105,6 +105,11 @@ def decode_sums(
     return Sums(*torch.ops.fastpunet.decode_sums(base, *decoder, latents, precision, chosen))
 
 
+def sums_of_logits(logits: Tensor) -> Sums:
+    """The same sums over hypotheses whose logits (B, n, K, P) are at hand."""
+    return Sums(*reference.sums_of_logits(logits))
+
+
 def pack_labels(labels: Tensor, classes: Sequence[int], *, backend: str = "auto") -> Tensor:
     """Bool or integer labels (..., P) to int32 (..., K, ceil(P / 32)): plane k has a bit where label == classes[k]."""
     if not classes:

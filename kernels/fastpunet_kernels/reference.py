@@ -162,15 +162,21 @@ def decode_sums(
     entropy = z.new_zeros((images, pixels), dtype=torch.float64)
     volumes = []
     for some in z.split(max(1, _LOGITS // (images * classes * pixels)), dim=1):
-        logits = decode(some)
-        probs = logits.sigmoid() if classes == 1 else logits.softmax(2)
-        entropies = torch.special.entr(probs).sum(2)
-        if classes == 1:
-            entropies += torch.special.entr(1 - probs)[:, :, 0]
-        probability += probs.sum(1, dtype=torch.float64)
-        entropy += entropies.sum(1, dtype=torch.float64)
-        volumes.append(_volumes(logits))
+        more_probability, more_entropy, volume = sums_of_logits(decode(some))
+        probability += more_probability
+        entropy += more_entropy
+        volumes.append(volume)
     return probability, entropy, torch.cat(volumes, dim=1)
+
+
+def sums_of_logits(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What hypotheses with logits (B, n, K, P) leave behind in `decode_sums`."""
+    binary = logits.shape[2] == 1
+    probs = logits.sigmoid() if binary else logits.softmax(2)
+    entropies = torch.special.entr(probs).sum(2)
+    if binary:
+        entropies += torch.special.entr(1 - probs)[:, :, 0]
+    return probs.sum(1, dtype=torch.float64), entropies.sum(1, dtype=torch.float64), _volumes(logits)
 
 
 def _volumes(logits: Tensor) -> Tensor:
