@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,4 +86,4 @@ class ClassFlips(WrappedRecords):
                 f"records: record {record.id} has labels {taken}, which flips make; "
                 "raise first_new to the number of classes"
             )
-        return Record(record.image, self._modes.take(labels, axis=1), record.id, record.patient, self._weights)
+        return replace(record, masks=self._modes.take(labels, axis=1), weights=self._weights, raters=())

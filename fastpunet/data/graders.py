@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from fastpunet.data.lazy import WrappedRecords
@@ -22,7 +24,12 @@ class OneGrader(WrappedRecords):
 
     def _record(self, place: int) -> Record:
         record = self._records[place]
+        if not len(record.masks):
+            raise ValueError(
+                f"records: nobody graded record {record.id} ({record.name}); leave it out, see splits.graded"
+            )
         rng = np.random.default_rng([self._seed, record.id])
         weights = None if record.weights is None else record.weights.astype(np.float64)
         grader = rng.choice(len(record.masks), p=None if weights is None else weights / weights.sum())
-        return Record(record.image, record.masks[grader][None], record.id, record.patient)
+        raters = (record.raters[grader],) if record.raters else ()
+        return replace(record, masks=record.masks[grader][None], weights=None, raters=raters)

@@ -5,9 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import dataclass
 from typing import overload
 
 from fastpunet.data.record import Record, Records
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is known of a record without reading its pixels."""
+
+    name: str  # of its file or series
+    shape: tuple[int, ...]  # of its image, (C, *size)
+    masks: int  # how many it has; 0 where nobody graded the image
 
 
 class LazyRecords(Sequence[Record], ABC):
@@ -23,6 +33,14 @@ class LazyRecords(Sequence[Record], ABC):
     @abstractmethod
     def _all_patients(self) -> Sequence[str]:
         """The patients at all places of the source, without reading a pixel."""
+
+    def _header(self, place: int) -> Header:
+        """The header of the record at that place of the source. Readers of files override this."""
+        return _header(self._record(place))
+
+    def header(self, index: int) -> Header:
+        """What is known of a record without reading its pixels. Raises as reading it does."""
+        return self._header(self._places[self._checked(index)])
 
     @property
     def patients(self) -> list[str]:
@@ -42,9 +60,12 @@ class LazyRecords(Sequence[Record], ABC):
             part = copy(self)
             part._places = self._places[index]
             return part
+        return self._record(self._places[self._checked(index)])
+
+    def _checked(self, index: int) -> int:
         if not -len(self) <= index < len(self):
             raise IndexError(f"index: got {index}, expected less than {len(self)}")
-        return self._record(self._places[index])
+        return index
 
 
 class WrappedRecords(LazyRecords):
@@ -57,8 +78,20 @@ class WrappedRecords(LazyRecords):
     def _all_patients(self) -> Sequence[str]:
         return patients_of(self._records)
 
+    def _header(self, place: int) -> Header:
+        return header_of(self._records, place)
+
 
 def patients_of(records: Records) -> list[str]:
     """Every record's patient; read from the records themselves only where the sequence has no `patients`."""
     known = getattr(records, "patients", None)
     return [record.patient for record in records] if known is None else list(known)
+
+
+def header_of(records: Records, index: int) -> Header:
+    """A record's header; from the record itself where the sequence has none."""
+    return records.header(index) if isinstance(records, LazyRecords) else _header(records[index])
+
+
+def _header(record: Record) -> Header:
+    return Header(record.name or f"record {record.id}", record.image.shape, len(record.masks))

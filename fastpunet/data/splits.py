@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpunet.data.lazy import WrappedRecords
+from fastpunet.data.lazy import WrappedRecords, header_of
 from fastpunet.data.record import Record, Records
 
 
@@ -24,6 +24,12 @@ class Subset(WrappedRecords):
 
     def _record(self, place: int) -> Record:
         return self._records[place]
+
+
+def graded(records: Records) -> Records:
+    """The records that have at least one mask; the same sequence if all have."""
+    places = [place for place in range(len(records)) if header_of(records, place).masks]
+    return records if len(places) == len(records) else Subset(records, places)
 
 
 def split_by_patient(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,4 +75,5 @@ def _likeliest(record: Record) -> Record:
     """The record with at most as many segmentations as are drawn: the first, or the likeliest."""
     order = np.arange(len(record.masks)) if record.weights is None else np.argsort(-record.weights, kind="stable")
     kept = np.sort(order[:MOST_GRADERS])
-    return Record(record.image, record.masks[kept], record.id, record.patient)
+    raters = tuple(record.raters[place] for place in kept) if record.raters else ()
+    return replace(record, masks=record.masks[kept], weights=None, raters=raters)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,7 +73,7 @@ class Cropped(WrappedRecords):
     def _record(self, place: int) -> Record:
         record = self._records[place]
         image, masks = crop((record.image, record.masks), self._size)
-        return Record(image, masks, record.id, record.patient, record.weights)
+        return replace(record, image=image, masks=masks)
 
 
 def evenly_spaced(records: Records, count: int) -> Records:
