@@ -1,0 +1,173 @@
+"""A model's twin: the same weights in other objects, so that a pass can neither see nor leave anything on the model."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from copy import copy
+from functools import partial
+from types import CellType, FunctionType, MethodType
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
+
+_AS_IT_IS = frozenset(
+    (
+        type(None),
+        bool,
+        int,
+        float,
+        complex,
+        str,
+        bytes,
+        type,
+        torch.dtype,
+        torch.device,
+        torch.Size,
+        Tensor,
+        nn.Parameter,
+    )
+)
+_FORWARD_HOOKS = (
+    "_forward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+)
+_LEFT_ALONE = frozenset(  # what a pass does not call, and what is copied in another place
+    (
+        *_FORWARD_HOOKS,
+        "_parameters",
+        "_buffers",
+        "_non_persistent_buffers_set",
+        "_backward_hooks",
+        "_backward_pre_hooks",
+        "_state_dict_hooks",
+        "_state_dict_pre_hooks",
+        "_load_state_dict_pre_hooks",
+        "_load_state_dict_post_hooks",
+    )
+)
+
+
+def evaluation_twin(model: AnyModule) -> AnyModule:
+    """A module that computes what `model.eval()` would compute now, and shares no state with it but its weights.
+
+    Every module inside is a new object in evaluation mode with the model's own parameters, copies of its buffers, and
+    copies of its containers. Bound methods, partial functions, hooks and closures that refer to the model's modules
+    refer to their twins instead, and modules wrapped by torch.compile are taken out of their wrappers. A pass of the
+    twin therefore leaves nothing on the model (neither attributes, nor running means, nor a mode), and may run while
+    other threads train or use the model. Building a twin takes about as long as a few layers take to start.
+
+    Objects of other classes are shared, also if they hold modules. Raises ValueError for a TorchScript module in
+    training mode, which cannot be copied without its weights.
+
+    >>> model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.Dropout(0.5)).train()
+    >>> twin = evaluation_twin(model)
+    >>> twin.training, model.training, twin[0].weight is model[0].weight
+    (False, True, True)
+    """
+    twin: AnyModule = _Twins().of(model)
+    return twin
+
+
+class _Twins:
+    """Twins made so far, so that what refers to one object twice has one twin twice, and circles end."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, Any] = {}
+
+    def of(self, value: Any) -> Any:
+        """The twin of a module or of anything that may refer to modules; other values as they are."""
+        if type(value) in _AS_IT_IS:
+            return value
+        known = self._made.get(id(value))
+        if known is not None:
+            return known
+        if isinstance(value, nn.Module):
+            return self._module(value)
+        if isinstance(value, (dict, list, deque, set)):
+            return self._container(value)
+        if isinstance(value, tuple):
+            return self._tuple(value)
+        if isinstance(value, MethodType):
+            return MethodType(self.of(value.__func__), self.of(value.__self__))
+        if isinstance(value, partial):
+            return partial(self.of(value.func), *map(self.of, value.args), **self._items(value.keywords))
+        if isinstance(value, FunctionType) and (value.__closure__ or value.__defaults__ or value.__kwdefaults__):
+            return self._function(value)
+        return value
+
+    def _module(self, module: nn.Module) -> nn.Module:
+        if "_orig_mod" in module._modules:  # torch.compile's wrapper
+            return self._keep(module, self.of(module._modules["_orig_mod"]))
+        if isinstance(module, torch.jit.ScriptModule):
+            if module.training:
+                raise ValueError("model: it holds a TorchScript module in training mode; call model.eval() first")
+            return module
+        twin = self._keep(module, object.__new__(type(module)))
+        attributes = vars(twin)
+        attributes.update(vars(module))
+        attributes["_parameters"] = module._parameters.copy()
+        attributes["_buffers"] = {name: _copy(buffer) for name, buffer in module._buffers.items()}
+        for name in _FORWARD_HOOKS:
+            attributes[name] = self.of(attributes[name]) if attributes[name] else OrderedDict()
+        for name, value in vars(module).copy().items():
+            if type(value) not in _AS_IT_IS and name not in _LEFT_ALONE:
+                attributes[name] = self.of(value)
+        attributes["training"] = False
+        attributes["_compiled_call_impl"] = None
+        return twin
+
+    def _container(self, value: Any) -> Any:
+        twin = self._keep(value, copy(value))
+        if isinstance(twin, dict):
+            for key, item in list(twin.items()):
+                twin[key] = self.of(item)
+        elif isinstance(twin, set):
+            items = list(map(self.of, twin))
+            twin.clear()
+            twin.update(items)
+        else:
+            for i, item in enumerate(list(twin)):
+                twin[i] = self.of(item)
+        return twin
+
+    def _tuple(self, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        items = [self.of(item) for item in value]
+        if all(item is own for item, own in zip(items, value, strict=True)):
+            return value
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+
+    def _function(self, function: FunctionType) -> FunctionType:
+        """The function itself unless its closure or its defaults refer to something that has a twin."""
+        cells = tuple(CellType() for _ in function.__closure__ or ())
+        code, name = function.__code__, function.__name__
+        twin = self._keep(function, FunctionType(code, function.__globals__, name, function.__defaults__, cells))
+        vars(twin).update(vars(function))
+        changed = False
+        for cell, own in zip(cells, function.__closure__ or (), strict=True):
+            try:
+                content = own.cell_contents
+            except ValueError:  # not assigned yet
+                continue
+            cell.cell_contents = self.of(content)
+            changed |= cell.cell_contents is not content
+        twin.__defaults__ = function.__defaults__ and self._tuple(function.__defaults__)
+        twin.__kwdefaults__ = function.__kwdefaults__ and self._items(function.__kwdefaults__)
+        changed |= twin.__defaults__ is not function.__defaults__ or bool(twin.__kwdefaults__)
+        return twin if changed else self._keep(function, function)
+
+    def _items(self, named: dict[str, Any]) -> dict[str, Any]:
+        return {name: self.of(value) for name, value in named.items()}
+
+    def _keep(self, value: Any, twin: Any) -> Any:
+        self._made[id(value)] = twin
+        return twin
+
+
+def _copy(buffer: Tensor | None) -> Tensor | None:
+    return None if buffer is None else buffer.detach().clone()
