@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -65,22 +66,29 @@ def encode(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return features, prior.mean, prior.stddev
 
 
+_UNDISTURBED = threading.RLock()
+
+
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Evaluation mode inside; on leaving, every module has the attributes and the mode it had before.
 
-    Our own model keeps nothing and has no mode, so it is not touched. To be used by one thread at a time.
+    Our own model keeps nothing and has no mode, so it is not touched. Threads wait for one another.
     """
-    modules = [] if isinstance(model, ProbabilisticUNet) else list(model.modules())
-    before = [dict(vars(module)) for module in modules]
-    try:
-        for module in modules:
-            module.training = False
+    if isinstance(model, ProbabilisticUNet):
         yield
-    finally:
-        for module, attributes in zip(modules, before, strict=True):
-            vars(module).clear()
-            vars(module).update(attributes)
+        return
+    with _UNDISTURBED:
+        modules = list(model.modules())
+        before = [dict(vars(module)) for module in modules]
+        try:
+            for module in modules:
+                module.training = False
+            yield
+        finally:
+            for module, attributes in zip(modules, before, strict=True):
+                vars(module).clear()
+                vars(module).update(attributes)
 
 
 def _has(model: object, dotted: str) -> bool:

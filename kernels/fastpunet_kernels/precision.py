@@ -1,47 +1,140 @@
-"""What float32 arithmetic may round to."""
+"""What float32 convolutions and matrix products of PyTorch may round to, and who changes that for how long.
+
+PyTorch keeps this choice in switches that belong to the whole process: one for each kind of operation ("conv",
+"matmul", "rnn") of each backend ("cuda", and "mkldnn" on the CPU), which follow the backend's "all" unless they have a
+value of their own; "all" follows ("generic", "all") in the same way. The value "none" means "follow", and "ieee" at
+the top. See https://docs.pytorch.org/docs/stable/notes/cuda.html#tensorfloat-32-tf32-on-ampere-and-later-devices.
+"""
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 
-_TURN = threading.RLock()
 PRECISIONS = ("auto", "ieee", "tf32", "bf16")
+
+_OPERATIONS = ("conv", "matmul")
 
 
 def automatic_precision(device: torch.device) -> str:
     """What PyTorch itself would compute float32 convolutions in now: bf16 under bf16 autocast, else tf32 or ieee."""
     if torch.is_autocast_enabled(device.type) and torch.get_autocast_dtype(device.type) == torch.bfloat16:
         return "bf16"
-    convolutions: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
-    return "tf32" if device.type == "cuda" and convolutions.fp32_precision == "tf32" else "ieee"
+    return _SWITCHES["cuda"].value_outside("conv") if device.type == "cuda" else "ieee"
 
 
 @contextmanager
 def fixed_precision(precision: str, device: torch.device) -> Iterator[None]:
-    """Float32 convolutions and matrix products run as "ieee" or "tf32" inside, whatever autocast the caller is in.
+    """Within this context, float32 convolutions and matrix products on `device` run as "ieee" or as "tf32".
 
-    "bf16" is spelled out by casts where it is meant, so float32 is "ieee" under it. PyTorch's switches belong to the
-    whole process: threads take turns.
+    Autocast is off inside. "bf16" is spelled out by casts where it is meant, so float32 is "ieee" under it. PyTorch's
+    switches are touched only if they mean something else, and are afterwards as they were, followers included. Threads
+    that want the same share the context; a thread that wants the other waits until the last of them has left. Do not
+    suspend a generator inside.
+
+    Raises RuntimeError if this thread already is inside such a context of the other precision, for it would have to
+    wait for itself.
     """
-    with _TURN:
-        backends = _float32_backends()
-        before = [backend.fp32_precision for backend in backends]
-        try:
-            for backend in backends:
-                backend.fp32_precision = "tf32" if precision == "tf32" else "ieee"
-            with torch.autocast(device.type, enabled=False):
+    wanted = "tf32" if precision == "tf32" else "ieee"
+    switch = _SWITCHES.get("cuda" if device.type == "cuda" else "mkldnn" if device.type == "cpu" else "")
+    with torch.autocast(device.type, enabled=False):
+        if switch is None:
+            yield
+        else:
+            with switch.held_at(wanted):
                 yield
+
+
+class _Switch:
+    """The switches of one backend, held at one value by any number of threads at a time."""
+
+    def __init__(self, backend: str) -> None:
+        self._backend = backend
+        self._free_or_shared = threading.Condition()
+        self._holders: Counter[int] = Counter()  # how often each thread is inside
+        self._value = ""
+        self._found: dict[str, str] = {}
+        self._undo: list[tuple[str, str]] = []
+
+    @contextmanager
+    def held_at(self, wanted: str) -> Iterator[None]:
+        thread = threading.get_ident()
+        with self._free_or_shared:
+            if thread in self._holders and self._value != wanted:
+                raise RuntimeError(
+                    f"precision: got {wanted!r} inside a computation of this thread that runs as {self._value!r}; "
+                    "leave that one first"
+                )
+            self._free_or_shared.wait_for(lambda: not self._holders or self._value == wanted)
+            if not self._holders:
+                self._value = wanted
+                self._found = {operation: _meaning(self._backend, operation) for operation in _OPERATIONS}
+                self._undo = _set_all(self._backend, wanted)
+            self._holders[thread] += 1
+        try:
+            yield
         finally:
-            for backend, value in zip(backends, before, strict=True):
-                backend.fp32_precision = value
+            with self._free_or_shared:
+                self._holders[thread] -= 1
+                self._holders += Counter()  # drops threads that have left
+                if not self._holders:
+                    for operation, value in reversed(self._undo):
+                        _write(self._backend, operation, value)
+                    self._free_or_shared.notify_all()
+
+    def value_outside(self, operation: str) -> str:
+        """The value that is in force where nobody holds the switch: "ieee", "tf32" or "bf16"."""
+        with self._free_or_shared:
+            return self._found[operation] if self._holders else _meaning(self._backend, operation)
 
 
-def _float32_backends() -> list[Any]:
-    """Those with a switch of their own: cuDNN and cuBLAS, and oneDNN on the CPU."""
-    backends: Any = torch.backends
-    return [backends.cudnn.conv, backends.cuda.matmul, backends.mkldnn.conv, backends.mkldnn.matmul]
+_SWITCHES = {backend: _Switch(backend) for backend in ("cuda", "mkldnn")}
+
+
+def _read(backend: str, operation: str) -> str:
+    """The value of a switch, or the one that it follows."""
+    value: str = torch._C._get_fp32_precision_getter(backend, operation)  # torch.backends shows not all of them
+    return value
+
+
+def _write(backend: str, operation: str, value: str) -> None:
+    torch._C._set_fp32_precision_setter(backend, operation, value)  # torch.backends.mkldnn sets ("generic", "all")
+
+
+def _meaning(backend: str, operation: str) -> str:
+    value = _read(backend, operation)
+    return "ieee" if value == "none" else value
+
+
+def _set_all(backend: str, wanted: str) -> list[tuple[str, str]]:
+    """Make convolutions and matrix products of a backend run as `wanted`; returns what to write back, last one first.
+
+    Writes the backend's "all" first, because a switch that follows it cannot be told from outside, and (cuDNN's, from
+    PyTorch 2.12 on) cannot be made to follow again once it has been written. Those that did not follow are written one
+    by one.
+    """
+    if all(_meaning(backend, operation) == wanted for operation in _OPERATIONS):
+        return []
+    undo = [("all", _own_value_of_all(backend))]
+    _write(backend, "all", wanted)
+    for operation in _OPERATIONS:
+        if _meaning(backend, operation) != wanted:
+            undo.append((operation, _read(backend, operation)))
+            _write(backend, operation, wanted)
+    return undo
+
+
+def _own_value_of_all(backend: str) -> str:
+    """The value of a backend's "all", or "none" if it follows ("generic", "all")."""
+    value, generic = _read(backend, "all"), _read("generic", "all")
+    if value == "none" or value != generic:
+        return value
+    other = "ieee" if generic != "ieee" else "tf32"
+    _write("generic", "all", other)  # equal values: whether one follows the other shows when the other moves
+    follows = _read(backend, "all") == other
+    _write("generic", "all", generic)
+    return "none" if follows else value
