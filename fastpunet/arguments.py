@@ -10,15 +10,22 @@ from typing import SupportsIndex
 import torch
 from torch import Tensor
 
+LABEL_DTYPES = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+_SUM_TOLERANCE = 1e-5  # of probabilities, which may come in float32
 
-def check_count(name: str, value: object, *, least: int = 1, limit: int | None = None) -> int:
-    """A whole number, least <= value <= limit, as an int. NumPy's integers count as whole numbers, bools do not."""
+
+def check_count(name: str, value: object, *, least: int = 1, limit: int | None = None, advice: str = "") -> int:
+    """A whole number, least <= value <= limit, as an int. NumPy's integers count as whole numbers, bools do not.
+
+    advice: what to do instead, at the end of the error message.
+    """
+    advice = f"; {advice}" if advice else ""
     if isinstance(value, bool) or not isinstance(value, SupportsIndex) or getattr(value, "ndim", 0) > 0:
-        raise TypeError(f"{name}: got {value!r}, expected a whole number of at least {least}")
+        raise TypeError(f"{name}: got {value!r}, expected a whole number of at least {least}{advice}")
     number = index(value)
     if number < least or (limit is not None and number > limit):
         at_most = "" if limit is None else f" and at most {limit}"
-        raise ValueError(f"{name}: got {number}, expected a whole number of at least {least}{at_most}")
+        raise ValueError(f"{name}: got {number}, expected a whole number of at least {least}{at_most}{advice}")
     return number
 
 
@@ -81,12 +88,58 @@ def check_log_sigma_bound(bound: float | None) -> None:
 def check_labels(labels: Tensor, num_classes: int, ignore_index: int | None) -> None:
     """Labels 0 .. num_classes - 1 (0 and 1 if binary) wherever they count."""
     counted = labels if ignore_index is None else labels[labels != ignore_index]
-    classes = max(2, num_classes)
-    if counted.numel() and not (counted.min() >= 0 and counted.max() < classes):
+    check_label_range("labels", counted, max(2, num_classes), "name a label to leave out as ignore_index")
+
+
+def check_label_range(name: str, labels: Tensor, num_classes: int, advice: str) -> None:
+    """Labels 0 .. num_classes - 1, or ValueError that ends with the advice."""
+    if labels.dtype == torch.bool or not labels.numel():
+        return
+    lowest, highest = (int(label) for label in labels.aminmax())
+    if lowest < 0 or highest >= num_classes:
         raise ValueError(
-            f"labels: got {int(counted.min())} .. {int(counted.max())}, expected 0 .. {classes - 1} for "
-            f"num_classes = {num_classes}; name a label to leave out as ignore_index"
+            f"{name}: got labels {lowest} .. {highest}, expected 0 .. {num_classes - 1} for {num_classes} classes; "
+            f"{advice}"
         )
+
+
+def check_label_tensor(name: str, labels: object, axes: str) -> Tensor:
+    """A tensor of bool or integer labels whose number of axes is among `axes`, such as "(B, H, W) or (B, D, H, W)"."""
+    if not isinstance(labels, Tensor):
+        raise TypeError(f"{name}: got {type(labels).__name__}, expected a tensor of labels {axes}; convert it first")
+    if labels.ndim not in [form.count(",") + 1 for form in axes.split(" or ")]:
+        raise ValueError(f"{name}: got shape {tuple(labels.shape)}, expected {axes}; add or drop axes to match")
+    if labels.dtype not in LABEL_DTYPES:
+        raise TypeError(
+            f"{name}: got dtype {labels.dtype}, expected labels of bool, uint8 or a signed integer dtype; "
+            "threshold or argmax logits first, or convert with .long()"
+        )
+    return labels
+
+
+def check_probabilities(name: str, probabilities: object) -> Tensor:
+    """Floats of at least 0 that sum to 1 along the last axis, to rounding."""
+    if not isinstance(probabilities, Tensor) or not probabilities.is_floating_point():
+        got = f"dtype {probabilities.dtype}" if isinstance(probabilities, Tensor) else type(probabilities).__name__
+        raise TypeError(
+            f"{name}: got {got}, expected a float tensor of probabilities; use torch.tensor(..., dtype=float)"
+        )
+    if probabilities.ndim == 0 or 0 in probabilities.shape:
+        raise ValueError(
+            f"{name}: got shape {tuple(probabilities.shape)}, expected at least one probability along the last axis"
+        )
+    if not bool((probabilities >= 0).all()):
+        raise ValueError(f"{name}: got a negative or NaN value, expected probabilities of at least 0; correct them")
+    sums = probabilities.double().sum(-1).flatten()
+    worst = float(sums[(sums - 1).abs().argmax()])
+    if not abs(worst - 1) <= _SUM_TOLERANCE:
+        raise ValueError(f"{name}: got a sum of {worst:.6g}, expected 1; divide by {name}.sum(-1, keepdim=True)")
+    return probabilities
+
+
+def check_same_device(name: str, device: torch.device, like_name: str, like_device: torch.device) -> None:
+    if device != like_device:
+        raise ValueError(f"{name}: got device {device}, expected {like_device} as {like_name}; move it with .to(...)")
 
 
 def check_images(images: object, channels: int, dims: int, device: torch.device) -> Tensor:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from types import EllipsisType
 
 import torch
 from torch import Tensor
 
+from fastpunet.arguments import check_count, check_label_range, check_label_tensor
 from fastpunet_kernels import WORD_BITS, area, pack_labels, unpack_labels
 
 
@@ -15,34 +17,71 @@ from fastpunet_kernels import WORD_BITS, area, pack_labels, unpack_labels
 class PackedMasks:
     """Label maps of n hypotheses for each of B images, packed along the flattened pixels.
 
-    words int32 (B, n, K', ceil(pixels / 32)), pixel p at bit p % 32 of word p // 32, spare bits 0.
-    size is the images' own, (H, W) or (D, H, W).
-    Binary masks have one plane, K' = 1 (the foreground); K > 2 or multi-class labels have one plane a class.
+    words  int32 (B, n, K', ceil(pixels / 32)): pixel p is bit p % 32 of word p // 32, and the spare bits of the last
+           word are 0. Binary masks have one plane, K' = 1, that of the foreground; masks of K classes have K' = K
+           planes, one for each class, of which at most one has the bit of a pixel
+    size   of the images, (H, W) or (D, H, W)
+
+    Raises TypeError or ValueError, naming the argument, for words that do not fit the size.
+
+    >>> masks = PackedMasks.pack(torch.tensor([[[[0, 1, 1]], [[1, 0, 0]]]]))  # one image of 1 x 3 pixels, two masks
+    >>> masks.words.flatten().tolist()
+    [6, 1]
+    >>> masks.area().flatten().tolist()
+    [2, 1]
+    >>> masks[:, 1:].unpack()
+    tensor([[[[1, 0, 0]]]], dtype=torch.uint8)
     """
 
     words: Tensor
     size: tuple[int, ...]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.size, tuple) or len(self.size) not in (2, 3):
+            raise ValueError(f"size: got {self.size!r}, expected the images' (H, W) or (D, H, W)")
+        for length in self.size:
+            check_count("size", length)
         expected = -(-self.pixels // WORD_BITS)
+        if not isinstance(self.words, Tensor):
+            raise TypeError(f"words: got {type(self.words).__name__}, expected a tensor; see PackedMasks.pack")
         if self.words.ndim != 4 or self.words.dtype != torch.int32 or self.words.shape[3] != expected:
             raise ValueError(
                 f"words: got {self.words.dtype} {tuple(self.words.shape)}, expected torch.int32 (B, n, K', {expected}) "
                 f"for {' x '.join(map(str, self.size))} pixels"
             )
+        used = self.pixels % WORD_BITS
+        # On a GPU the host would have to wait for the answer.
+        if used and self.words.device.type == "cpu" and bool((self.words[..., -1] >> used).any()):
+            raise ValueError(
+                f"words: got bits beyond the last of {self.pixels} pixels, expected 0 there; see PackedMasks.pack"
+            )
 
     @classmethod
-    def pack(cls, labels: Tensor, num_classes: int | None = None) -> PackedMasks:
-        """Pack labels (B, n, *size), bool or integer. num_classes=None: binary. A label of no class sets no bit."""
-        if not isinstance(labels, Tensor) or labels.ndim not in (4, 5):
-            got = tuple(labels.shape) if isinstance(labels, Tensor) else type(labels).__name__
+    def pack(cls, labels: Tensor, num_classes: int | None = None, *, ignore_index: int | None = None) -> PackedMasks:
+        """Pack the labels 0 .. num_classes - 1 of label maps.
+
+        labels        (B, n, H, W) or (B, n, D, H, W) of bool, uint8 or signed integer dtype
+        num_classes   None or 1: binary masks of labels 0 and 1, one plane for the foreground;
+                      K of 2 .. 256: one plane for each class
+        ignore_index  a label besides these, such as 255, of pixels that belong to no class: no bit is set for them.
+                      Of binary masks they become background, so give the scores their `ignore` as well
+
+        Raises TypeError for labels of another dtype and ValueError for labels out of range, naming the argument.
+
+        >>> PackedMasks.pack(torch.tensor([[[[0, 2, 255]]]]), 3, ignore_index=255).unpack()
+        tensor([[[[  0,   2, 255]]]], dtype=torch.uint8)
+        """
+        check_label_tensor("labels", labels, "(B, n, H, W) or (B, n, D, H, W)")
+        classes = 1 if num_classes is None else check_count("num_classes", num_classes, limit=256)
+        if ignore_index in range(max(2, classes)):
             raise ValueError(
-                f"labels: got {got}, expected a tensor (B, n, H, W) or (B, n, D, H, W); add axes with labels[None]"
+                f"ignore_index: got {ignore_index}, a class; expected a label besides 0 .. {max(2, classes) - 1}"
             )
-        if num_classes is not None and not 1 <= num_classes <= 256:
-            raise ValueError(f"num_classes: got {num_classes}, expected 1 .. 256, or None for binary masks")
-        flat = labels.flatten(2)
-        words = pack_labels(flat.bool(), [1]) if num_classes is None else pack_labels(flat, range(num_classes))
+        counted = labels if ignore_index is None else labels.masked_fill(labels == ignore_index, 0)
+        check_label_range(
+            "labels", counted, max(2, classes), "give num_classes, or name a label of no class as ignore_index"
+        )
+        words = pack_labels(labels.flatten(2), [1] if classes == 1 else range(classes))
         return cls(words, tuple(labels.shape[2:]))
 
     @property
@@ -52,6 +91,7 @@ class PackedMasks:
 
     @property
     def num_planes(self) -> int:
+        """K', the number of classes, or 1 for binary masks."""
         return self.words.shape[2]
 
     @property
@@ -59,10 +99,15 @@ class PackedMasks:
         """(B, n, *size), as of the unpacked labels."""
         return (self.words.shape[0], self.words.shape[1], *self.size)
 
+    @property
+    def device(self) -> torch.device:
+        return self.words.device
+
     def __getitem__(self, index: object) -> PackedMasks:
         """Select images and hypotheses with slices or index tensors: packed[:, :16]."""
-        words = self.words[index]  # type: ignore[index]
-        if words.ndim != 4 or words.shape[2:] != self.words.shape[2:]:
+        parts = index if isinstance(index, tuple) else (index,)
+        words = self.words[index] if len(parts) <= 2 else None  # type: ignore[index]
+        if words is None or words.ndim != 4 or any(isinstance(part, EllipsisType | None) for part in parts):
             raise IndexError(
                 "PackedMasks takes slices or index tensors over images and hypotheses, as in packed[:, :16]"
             )
@@ -72,7 +117,7 @@ class PackedMasks:
         return replace(self, words=self.words.to(device))
 
     def unpack(self) -> Tensor:
-        """Labels uint8 (B, n, *size); 255 where no class is set (multi-class only)."""
+        """Labels uint8 (B, n, *size); 255 where no class is set (of masks with a plane for each class)."""
         return unpack_labels(self.words, self.pixels).unflatten(-1, self.size)
 
     def area(self) -> Tensor:

@@ -106,15 +106,19 @@ def test_a_convention_is_frozen():
             ("kohl-lidc", {"num_classes": 4}),
         ),
         (ValueError, r"num_classes: got 19, expected 24, for which", ("kohl-cityscapes", {"num_classes": 19})),
-        (ValueError, r"num_classes: got 1, expected at least 2", ("ccdm", {"num_classes": 1})),
-        (TypeError, r"num_classes: got 'two', expected an int", ("ccdm", {"num_classes": "two"})),
+        (ValueError, r"num_classes: got 1, expected a whole number of at least 2", ("ccdm", {"num_classes": 1})),
+        (TypeError, r"num_classes: got 'two', expected a whole number", ("ccdm", {"num_classes": "two"})),
         (
             ValueError,
             r"classes: got \(1, 1\), expected different classes out of 0 .. 1; correct",
             ("ccdm", {"classes": (1, 1)}),
         ),
-        (ValueError, r"classes: got \(2,\), expected different classes out of 0 .. 1", ("ccdm", {"classes": (2,)})),
-        (ValueError, r"classes: got \(-1,\), expected", ("ccdm", {"classes": (-1,)})),
+        (
+            ValueError,
+            r"classes: got 2, expected a whole number of at least 0 and at most 1",
+            ("ccdm", {"classes": (2,)}),
+        ),
+        (ValueError, r"classes: got -1, expected", ("ccdm", {"classes": (-1,)})),
         (ValueError, r"classes: got \(\), expected", ("ccdm", {"classes": ()})),
     ],
 )

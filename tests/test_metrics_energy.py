@@ -87,7 +87,7 @@ def test_equals_the_loop(rule, with_weights, with_ignore, packed):
     s, y = torch.from_numpy(samples), torch.from_numpy(references)
     if packed:
         planes = None if rule.num_classes == 2 else rule.num_classes
-        s, y = PackedMasks.pack(s, planes), PackedMasks.pack(y, planes)
+        s, y = PackedMasks.pack(s, planes), PackedMasks.pack(y, planes, ignore_index=255)
     result = energy_distance(
         s,
         y,

@@ -105,7 +105,7 @@ def test_ignored_pixels_do_not_count():
         assert torch.equal(metric(samples, references, ignore=ignore), kept)
         with pytest.raises(ValueError, match="references: got 6 x 6 pixels, expected 3 x 6"):
             metric(samples[..., :3, :], references)
-        with pytest.raises(ValueError, match="samples: got labels from 0 to 7"):
+        with pytest.raises(ValueError, match="samples: got labels 0 .. 7"):
             metric(samples * 7, references)
         with pytest.raises(ValueError, match="convention: got 'mine'"):
             metric(samples, references, convention="mine")

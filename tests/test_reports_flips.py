@@ -63,7 +63,7 @@ def test_a_perfect_sampler_scores_as_expected_everywhere(monkeypatch):
     assert scores["value"].mean == pytest.approx(scores["value"].perfect, rel=0.5)
     found, floor = result.pooled_variation()
     assert found < 2.5 * floor
-    assert (result.silent[result.present] == 0).all()
+    assert (result.undecided[result.present] == 0).all()
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
 """How well hypotheses and graders agree: overlap, energy distance, calibration."""
 
-from fastpunet.metrics.best import best_dice, best_iou
+from fastpunet.metrics.best_overlap import best_dice, best_iou
 from fastpunet.metrics.conventions import CONVENTIONS, Convention, convention, default_convention, find_convention
-from fastpunet.metrics.energy import EnergyDistance, energy_distance
+from fastpunet.metrics.energy import ENERGY_DISTANCE_TERMS, EnergyDistance, energy_distance
+from fastpunet.metrics.flip_counts import FlipCounts, flip_counts
 from fastpunet.metrics.flip_modes import flip_mode_frequencies
-from fastpunet.metrics.flips import FlipCounts, flip_counts
 from fastpunet.metrics.iou import pairwise_iou
-from fastpunet.metrics.matched import matched_iou
+from fastpunet.metrics.matching import matched_iou
 from fastpunet.metrics.ncc import ncc
 from fastpunet.metrics.nestedness import nestedness
 from fastpunet.metrics.presence import presence, present_distance
@@ -15,6 +15,7 @@ from fastpunet.metrics.total_variation import total_variation, total_variation_o
 
 __all__ = [
     "CONVENTIONS",
+    "ENERGY_DISTANCE_TERMS",
     "Convention",
     "EnergyDistance",
     "FlipCounts",

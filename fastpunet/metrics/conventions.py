@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from fastpunet.metrics.checks import check_empty, check_num_classes
+from fastpunet.arguments import check_count
+
+
+def check_classes(classes: object, num_classes: int) -> tuple[int, ...]:
+    """Different classes out of 0 .. num_classes - 1, at least one, as a tuple of ints."""
+    if not isinstance(classes, Iterable):
+        raise TypeError(f"classes: got {classes!r}, expected a sequence of classes, such as (1, 2)")
+    named = tuple(check_count("classes", label, least=0, limit=num_classes - 1) for label in classes)
+    if not named or len(set(named)) < len(named):
+        raise ValueError(
+            f"classes: got {named}, expected different classes out of 0 .. {num_classes - 1}; correct them"
+        )
+    return named
+
+
+def check_empty(empty: object) -> None:
+    """The IoU of two empty masks: 1.0, 0.0 or nan."""
+    if not isinstance(empty, int | float) or not (empty in (0, 1) or math.isnan(empty)):
+        raise ValueError(
+            f"empty: got {empty!r}, expected 1.0, 0.0 or nan, the IoU of two empty masks; pick one of these"
+        )
 
 
 @dataclass(frozen=True)
 class Convention:
-    """d = 1 - (mean IoU over some classes).
+    """How the IoUs of two label maps become one distance: d = 1 - (mean IoU over some classes).
 
     name         what reports call it
     num_classes  K; labels are 0 .. K - 1, and binary masks have K = 2
@@ -19,6 +39,9 @@ class Convention:
     empty        the IoU of a class that both label maps lack: 1.0, 0.0, or nan, which leaves the class out of the mean
 
     Raises TypeError or ValueError, naming the field, for values that are not as above.
+
+    >>> Convention("all classes", num_classes=3, classes=(0, 1, 2), empty=0.0).averaged
+    (0, 1, 2)
     """
 
     name: str
@@ -27,19 +50,15 @@ class Convention:
     empty: float = 1.0
 
     def __post_init__(self) -> None:
-        check_num_classes(self.num_classes)
+        check_count("num_classes", self.num_classes, least=2, advice="leave it out for binary masks")
         check_empty(self.empty)
-        named = self.averaged
-        if not named or len(set(named)) < len(named) or not set(named) <= set(range(self.num_classes)):
-            raise ValueError(
-                f"classes: got {named}, expected different classes out of 0 .. {self.num_classes - 1}; "
-                "correct them, or raise num_classes"
-            )
+        if self.classes is not None:
+            object.__setattr__(self, "classes", check_classes(self.classes, self.num_classes))
 
     @property
     def averaged(self) -> tuple[int, ...]:
         """The classes whose IoU is averaged."""
-        return tuple(range(1, self.num_classes)) if self.classes is None else tuple(self.classes)
+        return tuple(range(1, self.num_classes)) if self.classes is None else self.classes
 
 
 # Cityscapes' train ids, then the flipped twins in the order of the authors' release.
@@ -73,8 +92,12 @@ def convention(name: str, *, num_classes: int | None = None, classes: Sequence[i
     scores all pairs together by one Dice coefficient.
 
     K is 2 unless stated; for K = 2 all but "kohl-cityscapes" are the same distance. `classes` overrides those averaged.
+
     Raises ValueError for an unknown name, and for a num_classes that leaves open which classes a preset with a fixed
     list should average.
+
+    >>> convention("ccdm", num_classes=4).averaged
+    (1, 2, 3)
     """
     preset = find_convention(name)
     if num_classes is not None and classes is None and preset.classes is not None and num_classes != preset.num_classes:
@@ -90,7 +113,12 @@ def convention(name: str, *, num_classes: int | None = None, classes: Sequence[i
 
 
 def default_convention(num_classes: int) -> Convention:
-    """The one to take where nobody named any: "kohl-lidc" for binary masks (1 or 2 classes), "ccdm" for more."""
+    """The one to take where nobody named any: "kohl-lidc" for binary masks (1 or 2 classes), "ccdm" for more.
+
+    >>> default_convention(1).name, default_convention(4).name
+    ('kohl-lidc', 'ccdm')
+    """
+    check_count("num_classes", num_classes)
     return convention("kohl-lidc" if num_classes <= 2 else "ccdm", num_classes=max(2, num_classes))
 
 

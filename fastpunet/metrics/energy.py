@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
-from fastpunet.metrics.checks import (
-    Masks,
-    check_device,
-    check_ignore,
-    check_label_tensor,
-    check_masks,
-    check_same_frame,
-    check_weights,
-    device_of,
-)
 from fastpunet.metrics.conventions import Convention, find_convention
-from fastpunet.metrics.planes import convention_words
+from fastpunet.metrics.mask_sets import RaggedMasks, check_pair, mask_weights, read_mask_set
+from fastpunet.metrics.planes import convention_planes
 from fastpunet_kernels import area, distance_sums
 
 
@@ -43,9 +33,12 @@ class EnergyDistance:
     reference_diversity: Tensor
 
 
+ENERGY_DISTANCE_TERMS = tuple(field.name for field in fields(EnergyDistance))
+
+
 def energy_distance(
-    samples: Masks | list[Tensor] | tuple[Tensor, ...],
-    references: Masks | list[Tensor] | tuple[Tensor, ...],
+    samples: RaggedMasks,
+    references: RaggedMasks,
     *,
     convention: str | Convention = "kohl-lidc",
     weights: Tensor | None = None,
@@ -53,39 +46,31 @@ def energy_distance(
 ) -> EnergyDistance:
     """D^2 = 2 E d(S, Y) - E d(S, S') - E d(Y, Y') of each image; no root is taken. 0 is perfect.
 
-    samples     labels (B, n, H, W) of bool, uint8 or signed integer dtype, `PackedMasks`, or, where the numbers of
-                masks differ, a list of B label tensors (n_i, H, W)
+    samples     labels (B, n, H, W) or (B, n, D, H, W) of bool, uint8 or signed integer dtype, `PackedMasks`, or, where
+                the numbers of masks differ, a list with the label maps (n_i, H, W) or the PackedMasks of each image
     references  the graders' label maps, in any of the same forms
     convention  a preset's name or a `Convention`: the classes, and the IoU of two empty masks; see `convention`
     weights     float (M,) or (B, M): the references are the whole distribution and these their probabilities, as of the
                 32 flipped modes of Cityscapes. `unbiased` then keeps the full reference term: it has no bias.
                 None: graders of equal weight, drawn from a distribution
-    ignore      bool (B, H, W), True where a pixel does not count, whatever its label
+    ignore      bool (B, H, W) or (B, D, H, W), True where a pixel does not count, whatever its label
 
     A pair of which the convention leaves no class (d is NaN) is left out of the means over pairs; NaN if none is left.
 
     Source: Kohl et al. 2018, arXiv 1806.05034, section 4; Szekely and Rizzo 2013 for V- and U-statistics.
     Raises TypeError or ValueError, naming the argument, for input that is not as above.
+
+    >>> samples = torch.tensor([[[[1, 1, 0, 0]], [[1, 1, 1, 1]]]])  # one image, two samples, d = 1/2
+    >>> graders = torch.tensor([[[[1, 1, 0, 0]], [[1, 1, 0, 0]]]])
+    >>> score = energy_distance(samples, graders)
+    >>> score.cross.item(), score.sample_diversity.item(), score.value.item()
+    (0.25, 0.25, 0.25)
     """
     rule = find_convention(convention)
-    sample_masks, sample_counts = _pad("samples", samples)
-    reference_masks, reference_counts = _pad("references", references)
-    check_same_frame("references", reference_masks, "samples", sample_masks)
-    check_ignore(ignore, "samples", sample_masks)
-    device = device_of(sample_masks)
-    if weights is not None:
-        check_weights(weights, reference_counts.to(device), device)
-
-    words = [
-        convention_words("samples", sample_masks, rule, ignore),
-        convention_words("references", reference_masks, rule, ignore),
-    ]
-    sample_weights = _equal_weights(sample_counts, device)
-    if weights is None:
-        reference_weights = _equal_weights(reference_counts, device)
-    else:
-        reference_weights = weights.double().expand(sample_masks.shape[0], -1).contiguous()
-    s, y = (words[0], sample_weights), (words[1], reference_weights)
+    sample_set, reference_set = read_mask_set("samples", samples), read_mask_set("references", references)
+    check_pair(sample_set, reference_set, ignore)
+    s = convention_planes(sample_set, rule, ignore), mask_weights(sample_set, None)
+    y = convention_planes(reference_set, rule, ignore), mask_weights(reference_set, weights)
     cross, _ = _means(s, y, rule.empty)
     within_s, different_s = _means(s, s, rule.empty)
     within_y, different_y = _means(y, y, rule.empty)
@@ -106,30 +91,3 @@ def _means(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], empty: float) -> 
     others = sums - torch.stack([(pairs * d.nan_to_num()).sum(1), pairs.sum(1)], dim=1)
     unbiased = torch.where(others[:, 1] > 0, others[:, 0] / others[:, 1], math.nan)  # no other pairs: rounding alone
     return sums[:, 0] / sums[:, 1], unbiased
-
-
-def _equal_weights(counts: Tensor, device: torch.device) -> Tensor:
-    """1 for each mask an image has, 0 for its padding: float64 (B, max n_i). Counts are in main memory."""
-    return (torch.arange(int(counts.max())) < counts[:, None]).double().to(device)
-
-
-def _pad(name: str, masks: Masks | list[Tensor] | tuple[Tensor, ...]) -> tuple[Masks, Tensor]:
-    """Masks (B, n, H, W), shorter sets filled up with zeros, and each image's number of masks, int64 (B,), on the CPU.
-
-    Numbers that are only on a GPU would make the host wait for it.
-    """
-    if not isinstance(masks, list | tuple):
-        check_masks(name, masks)
-        return masks, torch.full((masks.shape[0],), masks.shape[1])
-    if not masks:
-        raise ValueError(f"{name}: got a list of 0 images, expected a label tensor (n, H, W) for each; skip empty sets")
-    first = masks[0]
-    for i, labels in enumerate(masks):
-        check_label_tensor(f"{name}[{i}]", labels, "(n, H, W)")
-        check_device(f"{name}[{i}]", labels.device, f"{name}[0]", first.device)
-        if labels.dtype != first.dtype or labels.shape[1:] != first.shape[1:]:
-            raise ValueError(
-                f"{name}[{i}]: got {labels.dtype} of {tuple(labels.shape[1:])} pixels, expected {first.dtype} of "
-                f"{tuple(first.shape[1:])} as in {name}[0]; convert, or pass such images in calls of their own"
-            )
-    return pad_sequence(list(masks), batch_first=True), torch.tensor([len(labels) for labels in masks])

@@ -5,16 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from fastpunet.masks import PackedMasks
-from fastpunet.metrics.checks import (
-    Masks,
-    check_empty,
-    check_ignore,
-    check_labels,
-    check_masks,
-    check_num_classes,
-    check_same_frame,
-)
-from fastpunet.metrics.planes import class_words
+from fastpunet.metrics.conventions import check_empty
+from fastpunet.metrics.mask_sets import Masks, check_ignore, check_same_images, read_mask_set
+from fastpunet.metrics.planes import class_planes, count_classes
 from fastpunet_kernels import mask_iou
 
 
@@ -28,38 +21,36 @@ def pairwise_iou(
 ) -> Tensor:
     """The Jaccard index |a and b| / |a or b| of every mask of `a` with every mask of `b`, image by image.
 
-    a, b         labels (B, Na, H, W) and (B, Nb, H, W) of bool, uint8 or signed integer dtype, or `PackedMasks`;
-                 b=None compares `a` with itself
+    a, b         labels (B, Na, H, W) and (B, Nb, H, W), or with depth (B, Na, D, H, W), of bool, uint8 or signed
+                 integer dtype, or `PackedMasks`; b=None compares `a` with itself
     num_classes  None: binary masks, labels 0 and 1, one IoU a pair, that of the foreground.
                  K >= 2: labels 0 .. K - 1, one IoU a pair and class.
                  PackedMasks of several planes know their classes: with None, K is their number of planes.
                  PackedMasks of one plane hold the foreground, and stand for K = 2 as well.
-    ignore       bool (B, H, W), True where a pixel does not count, whatever its label (255, say)
+    ignore       bool (B, H, W) or (B, D, H, W), True where a pixel does not count, whatever its label (255, say)
     empty        the IoU of two empty masks: 1.0, 0.0 or nan
 
     Returns float32 (B, Na, Nb), or (B, Na, Nb, K) per class: fractions from exact pixel counts, on the device of `a`.
     Raises TypeError or ValueError, naming the argument, for input that is not as above.
+
+    >>> import torch
+    >>> masks = torch.tensor([[[[1, 1, 0, 0]], [[1, 1, 1, 1]], [[0, 0, 0, 1]]]])  # one image, three masks
+    >>> pairwise_iou(masks)
+    tensor([[[1.0000, 0.5000, 0.0000],
+             [0.5000, 1.0000, 0.2500],
+             [0.0000, 0.2500, 1.0000]]])
     """
-    check_masks("a", a)
+    sets = [read_mask_set("a", a, ragged=False)]
     if b is not None:
-        check_masks("b", b)
-        check_same_frame("b", b, "a", a)
-    check_ignore(ignore, "a", a)
+        sets.append(read_mask_set("b", b, ragged=False))
+        check_same_images(sets[1], sets[0])
+    check_ignore(ignore, sets[0])
     check_empty(empty)
-    if num_classes is not None:
-        check_num_classes(num_classes)
-    classes = num_classes or _planes_known(a, b)
-    words = _words("a", a, classes, ignore)
-    iou = mask_iou(words, words if b is None else _words("b", b, classes, ignore), empty)
-    return iou if classes else iou.squeeze(-1)
-
-
-def _planes_known(*sets: Masks | None) -> int | None:
-    """The number of classes that packed masks of several planes carry with them."""
-    planes = max((masks.num_planes for masks in sets if isinstance(masks, PackedMasks)), default=1)
-    return planes if planes > 1 else None
-
-
-def _words(name: str, masks: Masks, num_classes: int | None, ignore: Tensor | None) -> Tensor:
-    check_labels(name, masks, num_classes or 2, ignore, "pass num_classes=K for labels of K classes")
-    return class_words(masks, num_classes or 2, range(num_classes) if num_classes else (1,), ignore)
+    known = max((masks.num_planes for masks in (a, b) if isinstance(masks, PackedMasks)), default=1)
+    if num_classes is None and known > 1:
+        num_classes = known
+    total = count_classes(num_classes)
+    classes = (1,) if num_classes is None else range(total)
+    planes = [class_planes(masks, total, classes, ignore) for masks in sets]
+    iou = mask_iou(planes[0], planes[-1], empty)
+    return iou.squeeze(-1) if num_classes is None else iou

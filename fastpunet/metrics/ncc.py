@@ -2,34 +2,59 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from fastpunet.metrics.checks import Masks
-from fastpunet.metrics.shares import check_pair, class_shares
+from fastpunet.metrics.mask_sets import RaggedMasks, check_pair, mask_weights, read_mask_set
+from fastpunet.metrics.planes import class_planes, class_shares, count_classes, unpack_plane
+
+_NEGLIGIBLE_VARIANCE = 1e-12  # of shares: rounding of a map that is constant
 
 
-def ncc(samples: Masks, references: Masks, *, num_classes: int | None = None, ignore: Tensor | None = None) -> Tensor:
+def ncc(
+    samples: RaggedMasks,
+    references: RaggedMasks,
+    *,
+    num_classes: int | None = None,
+    weights: Tensor | None = None,
+    ignore: Tensor | None = None,
+) -> Tensor:
     """Normalised cross-correlation of the hypotheses' variance with their error under each grader: float64 (B,).
 
     Over the pixels of an image, Pearson's correlation of E_s[CE(mean s, s)] with E_s[CE(y, s)], averaged over graders
     y; 1 is perfect. Of hypotheses that are label maps, of which a share p_c has class c at a pixel, the first map is
-    proportional to sum_c p_c (1 - p_c) and the second to 1 - p_y, by the same factor, -log of the small number that
-    takes the place of log 0, which cancels. NaN where a map is constant, as where all hypotheses are equal.
+    proportional to sum_c p_c (1 - p_c) and the second to 1 - p_y. Both have the same factor, minus the logarithm of the
+    small number that takes the place of 0 in log 0; it cancels. A grader for whom a map is constant, as where all
+    hypotheses are equal, is left out of the average; NaN where none is left.
 
-    samples, references: labels (B, n, H, W) and (B, M, H, W), or `PackedMasks`; num_classes None for binary masks;
-    ignore bool (B, H, W), True where a pixel does not count.
+    samples, references  labels (B, n, H, W) and (B, M, H, W), or with depth (B, n, D, H, W), `PackedMasks`, or, where
+                         the numbers of masks differ, a list with the masks of each image
+    num_classes          K; None for binary masks
+    weights              float (M,) or (B, M): probabilities of the references; None: all count alike
+    ignore               bool (B, H, W) or (B, D, H, W), True where a pixel does not count, whatever its label
+
     Source: Baumgartner et al. 2019, arXiv 1906.04045, section 3.1, S_NCC.
+    Raises TypeError or ValueError, naming the argument, for input that is not as above.
+
+    >>> samples = torch.tensor([[[[0, 0, 1, 1]], [[0, 0, 0, 1]]]])  # they disagree about the third pixel
+    >>> ncc(samples, torch.tensor([[[[0, 0, 1, 1]]]]))
+    tensor([1.], dtype=torch.float64)
     """
-    check_pair(samples, references, num_classes, ignore)
-    shares = class_shares(samples, num_classes)
-    if num_classes is None:
-        shares = torch.cat((1 - shares, shares), dim=1)
+    sample_set, reference_set = read_mask_set("samples", samples), read_mask_set("references", references)
+    check_pair(sample_set, reference_set, ignore)
+    classes = count_classes(num_classes)
+    s, y = (class_planes(masks, classes, range(classes), ignore) for masks in (sample_set, reference_set))
+    shares = class_shares(s, sample_set)
     variance = (shares * (1 - shares)).sum(1)
-    labels = (references if isinstance(references, Tensor) else references.unpack()).flatten(2).long()
-    counts = torch.ones_like(variance) if ignore is None else (~ignore).flatten(1).double()
-    error = 1 - shares.gather(1, labels.clamp(0, shares.shape[1] - 1))
-    return _correlation(variance[:, None], error, counts[:, None]).nanmean(1)
+    error = torch.ones(*y.shape[:2], variance.shape[1], dtype=torch.float64, device=y.device)
+    for label, plane in enumerate(y.split(1, dim=2)):
+        error -= unpack_plane(plane, reference_set) * shares[:, None, label]
+    counted = torch.ones_like(variance) if ignore is None else (~ignore).flatten(1).double()
+    correlations = _correlation(variance[:, None], error, counted[:, None])
+    known = mask_weights(reference_set, weights) * ~correlations.isnan()
+    return torch.where(known > 0, known * correlations, 0.0).sum(1) / known.sum(1)
 
 
 def _correlation(x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
@@ -37,6 +62,5 @@ def _correlation(x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
     total = weights.sum(-1, keepdim=True)
     x, y = (a - (weights * a).sum(-1, keepdim=True) / total for a in (x, y))
     covariance, vx, vy = ((weights * product).sum(-1) for product in (x * y, x * x, y * y))
-    negligible = 1e-12 * total[..., 0]
-    correlation = covariance / (vx * vy).sqrt()
-    return correlation.where((vx > negligible) & (vy > negligible), correlation.new_tensor(float("nan")))
+    negligible = _NEGLIGIBLE_VARIANCE * total[..., 0]
+    return torch.where((vx > negligible) & (vy > negligible), covariance / (vx * vy).sqrt(), math.nan)

@@ -7,24 +7,41 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from fastpunet.metrics.checks import Masks, check_labels, check_masks, check_num_classes
-from fastpunet.metrics.planes import class_words
+from fastpunet.metrics.conventions import check_classes
+from fastpunet.metrics.mask_sets import RaggedMasks, check_ignore, read_mask_set
+from fastpunet.metrics.planes import class_planes, count_classes
 from fastpunet_kernels import area, pairwise_intersection
 
 
-def nestedness(samples: Masks, *, num_classes: int = 2, classes: Sequence[int] | None = None) -> Tensor:
+def nestedness(
+    samples: RaggedMasks,
+    *,
+    num_classes: int | None = None,
+    classes: Sequence[int] | None = None,
+    ignore: Tensor | None = None,
+) -> Tensor:
     """Of all pairs of a class's masks that differ and are not empty, the share in which one contains the other.
 
-    samples labels (B, n, H, W), or `PackedMasks`; classes: those looked at, by default 1 .. num_classes - 1. Returns
-    float64 (B,), NaN where there is no such pair. An f_comb that is affine in z, for want of a ReLU, makes all
-    hypotheses of an image level sets of one score, and this 1; a borderline drawn wider or tighter does so as well.
+    samples      labels (B, n, H, W) or (B, n, D, H, W), `PackedMasks`, or a list with the masks of each image
+    num_classes  K; None for binary masks
+    classes      those looked at; None: all but the background, 1 .. K - 1
+    ignore       bool (B, H, W) or (B, D, H, W), True where a pixel does not count, whatever its label
+
+    Returns float64 (B,), NaN where there is no such pair. An f_comb that is affine in z, for want of a ReLU, makes all
+    hypotheses of an image level sets of one score, and this 1; a border that is drawn wider or tighter does so as well.
+
+    Raises TypeError or ValueError, naming the argument, for input that is not as above.
+
+    >>> nestedness(torch.tensor([[[[0, 1, 0]], [[1, 1, 0]], [[0, 0, 1]]]]))  # of three pairs, the first two masks
+    tensor([0.3333], dtype=torch.float64)
     """
-    check_masks("samples", samples)
-    check_num_classes(num_classes)
-    check_labels("samples", samples, num_classes, None, "pass num_classes=K for labels of K classes")
-    words = class_words(samples, num_classes, range(1, num_classes) if classes is None else classes, None)
-    both = pairwise_intersection(words, words)  # (B, n, n, K)
-    size = area(words)
+    sample_set = read_mask_set("samples", samples)
+    check_ignore(ignore, sample_set)
+    total = count_classes(num_classes)
+    looked_at = range(1, total) if classes is None else check_classes(classes, total)
+    planes = class_planes(sample_set, total, looked_at, ignore)
+    both = pairwise_intersection(planes, planes)  # (B, n, n, K)
+    size = area(planes)
     smaller, larger = torch.minimum(size[:, :, None], size[:, None]), torch.maximum(size[:, :, None], size[:, None])
     differ = (smaller > 0) & ~((both == smaller) & (both == larger))
     return (differ & (both == smaller)).sum((1, 2, 3)).double() / differ.sum((1, 2, 3))

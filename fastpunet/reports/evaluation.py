@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -17,8 +17,8 @@ from tqdm import tqdm
 from fastpunet.data import IGNORE, Record, Records
 from fastpunet.masks import PackedMasks
 from fastpunet.metrics import (
+    ENERGY_DISTANCE_TERMS,
     Convention,
-    EnergyDistance,
     best_dice,
     best_iou,
     default_convention,
@@ -39,7 +39,6 @@ from fastpunet.sampling import sample
 _CALIBRATION = "_calibration_error"
 _MATCHING = {"matched_iou": matched_iou, "best_iou": best_iou, "best_dice": best_dice}
 _OF_GRADERS = (*_MATCHING, "ncc")
-COMPONENTS = tuple(field.name for field in fields(EnergyDistance))
 _PIXELS_TOGETHER, _IMAGES_TOGETHER = 1 << 24, 32  # of all hypotheses that are drawn and scored at once
 
 
@@ -188,7 +187,7 @@ def _score(samples: PackedMasks, references: _References, convention: str | Conv
     rule = default_convention(samples.num_planes) if convention is None else find_convention(convention)
     masks, ignore = references.masks, references.ignore
     energy = energy_distance(samples, masks, convention=rule, weights=references.weights, ignore=ignore)
-    scores = {name: getattr(energy, name) for name in COMPONENTS}
+    scores = {name: getattr(energy, name) for name in ENERGY_DISTANCE_TERMS}
     if samples.num_planes == 1:
         scores |= {"present_distance": present_distance(samples, masks), "presence": presence(samples)}
         scores |= {"nestedness": nestedness(samples), "graders_nestedness": nestedness(masks)}

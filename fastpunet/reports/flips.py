@@ -16,7 +16,7 @@ from fastpunet.data import IGNORE, Records
 from fastpunet.data.flips import ClassFlips, distinct_modes, modes
 from fastpunet.masks import PackedMasks
 from fastpunet.metrics import (
-    EnergyDistance,
+    ENERGY_DISTANCE_TERMS,
     convention,
     energy_distance,
     flip_counts,
@@ -28,7 +28,6 @@ from fastpunet.reports.bootstrap import PatientBootstrap, quantiles
 from fastpunet.reports.scores import DASH, markdown
 from fastpunet.sampling import sample
 
-_ENERGY = tuple(field.name for field in fields(EnergyDistance))
 _TITLES = {
     "total_variation": "modes, total variation",
     "value": "GED^2 (V)",
@@ -62,8 +61,8 @@ class FlipsEvaluation:
 
     probabilities      class to the probability with which it is flipped; k classes, in the order of all columns
     present            bool (images, k), whether the image has the class
-    frequencies        float64 (images, k), share of hypotheses that flip the class, of those that say
-    silent             float64 (images, k), share of hypotheses that do not say
+    frequencies        float64 (images, k), share of hypotheses that flip the class, of those that decide
+    undecided          float64 (images, k), share of hypotheses that are undecided about the class
     kept, flipped      int64 (images, k), the class's pixels labelled with it and with its twin, over all hypotheses
     modes              float64 (images, 2^k), share of hypotheses in each mode, in the order of data.flips.modes
     total_variation    float64 (images,), between these shares and the exact probabilities
@@ -79,7 +78,7 @@ class FlipsEvaluation:
     n: int
     present: NDArray[np.bool_]
     frequencies: NDArray[np.float64]
-    silent: NDArray[np.float64]
+    undecided: NDArray[np.float64]
     kept: NDArray[np.int64]
     flipped: NDArray[np.int64]
     modes: NDArray[np.float64]
@@ -132,12 +131,12 @@ class FlipsEvaluation:
     def table(self, names: Mapping[int, str] | None = None) -> str:
         """Markdown: first a row a class, then a row a score of all classes together. names: of the classes."""
         heads = ["class", "flipped in truth", "of hypotheses", "95 % interval", "of pixels", "95 % interval"]
-        classes = [[*heads, "do not say", "images"]]
-        image, pixel, silent = self.image_frequencies(), self.pixel_frequencies(), _means(self.silent).mean
+        classes = [[*heads, "undecided", "images"]]
+        image, pixel, undecided = self.image_frequencies(), self.pixel_frequencies(), _means(self.undecided).mean
         for i, (label, truth) in enumerate(self.probabilities.items()):
             name = f"class {label}" if names is None else names[label]
             found = [text for estimate in (image, pixel) for text in _cells(*(ends[i] for ends in estimate))]
-            classes.append([name, f"{truth:.3f}", *found, f"{silent[i]:.3f}", str(self.present[:, i].sum())])
+            classes.append([name, f"{truth:.3f}", *found, f"{undecided[i]:.3f}", str(self.present[:, i].sum())])
         together = [[f"{self.n} hypotheses an image", "mean", "95 % interval", "a perfect sampler"]]
         for score_name, (*estimate, perfect) in self.scores().items():
             together.append([_TITLES[score_name], *_cells(*estimate), f"{perfect:.3f}"])
@@ -200,7 +199,7 @@ def evaluate_flips(
             )
         rows.append(_score(drawn, torch.from_numpy(record.masks).to(device), probabilities, first_new))
     columns = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    energy = {name: columns.pop(name) for name in _ENERGY}
+    energy = {name: columns.pop(name) for name in ENERGY_DISTANCE_TERMS}
     return FlipsEvaluation(dict(probabilities), n, **columns, energy=energy)
 
 
@@ -227,11 +226,11 @@ def _score(
     row = {
         "present": counts.present[0],
         "frequencies": counts.frequencies[0],
-        "silent": counts.silent[0],
+        "undecided": counts.undecided[0],
         "kept": counts.kept[0].sum(0),
         "flipped": counts.flipped[0].sum(0),
         "modes": shares,
-        **{name: getattr(energy, name)[0] for name in _ENERGY},
+        **{name: getattr(energy, name)[0] for name in ENERGY_DISTANCE_TERMS},
         "total_variation": variations[0],
         "perfect_variation": variations[1],
     }

@@ -1,0 +1,83 @@
+"""Which classes a hypothesis flips (Kohl et al. 2018, section 4.2), read off the pixels that truly have them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from fastpunet.arguments import check_count, check_label_tensor
+from fastpunet.masks import PackedMasks
+from fastpunet.metrics.mask_sets import Masks, check_same_images, read_mask_set
+from fastpunet.metrics.planes import select_classes
+from fastpunet_kernels import area
+
+
+@dataclass(frozen=True, eq=False)
+class FlipCounts:
+    """Of the pixels that truly have class i, in each of n hypotheses of B images:
+
+    kept     int64 (B, n, k), those labelled with the class
+    flipped  int64 (B, n, k), those labelled with its twin
+    present  bool (B, k), whether the image has any
+
+    Both counts may be summed over hypotheses and images: flipped / (kept + flipped) is the flip frequency of pixels.
+    """
+
+    kept: Tensor
+    flipped: Tensor
+    present: Tensor
+
+    @property
+    def decisions(self) -> Tensor:
+        """Whether each hypothesis flips each class, float64 (B, n, k).
+
+        1 if more of the class's pixels are labelled with the twin than with the class, 0 if fewer. NaN, undecided, if
+        as many, as where there are none of either: no tie is broken towards "not flipped".
+        """
+        lead = (self.flipped - self.kept).sign().double()
+        return ((lead + 1) / 2).masked_fill(lead == 0, float("nan"))
+
+    @property
+    def frequencies(self) -> Tensor:
+        """Of the hypotheses that decide about a class, the share that flips it: float64 (B, k); NaN if none does."""
+        return self.decisions.nanmean(1)
+
+    @property
+    def undecided(self) -> Tensor:
+        """Share of hypotheses that are undecided about a class: float64 (B, k); NaN where the image lacks it."""
+        return self.decisions.isnan().double().mean(1).masked_fill(~self.present, float("nan"))
+
+
+def flip_counts(samples: Masks, labels: Tensor, twins: Mapping[int, int]) -> FlipCounts:
+    """Count the flipped pixels of every hypothesis, class by class, in the order of `twins`.
+
+    samples  labels (B, n, H, W) or (B, n, D, H, W) of bool, uint8 or signed integer dtype, or `PackedMasks`
+    labels   uint8 or signed integer (B, H, W) or (B, D, H, W), the truth without flips. Pixels of no class in `twins`,
+             such as those to be ignored, do not count
+    twins    class to the class that it turns into, k of them, all different
+
+    Raises TypeError or ValueError, naming the argument, for input that is not as above.
+
+    >>> import torch
+    >>> truth = torch.tensor([[[0, 0, 0, 1]]])  # one image; class 0 turns into class 2
+    >>> samples = torch.tensor([[[[0, 0, 2, 1]], [[2, 2, 2, 1]]]])
+    >>> counts = flip_counts(samples, truth, {0: 2})
+    >>> counts.kept.flatten().tolist(), counts.flipped.flatten().tolist(), counts.frequencies.tolist()
+    ([2, 0], [1, 3], [[0.5]])
+    """
+    sample_set = read_mask_set("samples", samples, ragged=False)
+    check_label_tensor("labels", labels, "(B, H, W) or (B, D, H, W)")
+    check_same_images(read_mask_set("labels", labels[:, None], ragged=False), sample_set)
+    total = max(2, samples.num_planes) if isinstance(samples, PackedMasks) else 256
+    classes, others = (
+        [check_count("twins", label, least=0, limit=total - 1) for label in side] for side in (twins, twins.values())
+    )
+    if not classes or len({*classes, *others}) < 2 * len(classes):
+        raise ValueError(
+            f"twins: got {dict(twins)}, expected different classes, at least one and its twin; correct them"
+        )
+    truth = select_classes(labels[:, None], total, classes)
+    kept, flipped = (area(select_classes(samples, total, named) & truth).long() for named in (classes, others))
+    return FlipCounts(kept, flipped, area(truth).squeeze(1) > 0)
