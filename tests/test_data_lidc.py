@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from fastpunet.data import lidc
+from fastpunet.intensity import Intensity
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_npz_records_hold_what_was_written(bundle):
         (dict(images=np.zeros((2, 6, 10), np.uint8)), "expected uint8"),
         (dict(images=np.zeros((3, 6, 10), np.float32)), "expected uint8"),
         (dict(images=np.zeros((6, 10), np.uint8)), "expected uint8"),
-        (dict(patient=np.array([object()])), "truncated or not an npz"),
+        (dict(patient=np.array([object()])), "holds patient of dtype object, expected numbers or text"),
     ],
 )
 def test_broken_bundles_are_named(bundle, change, message):
@@ -144,7 +145,12 @@ def test_16_bit_crops(crops):
     root, _ = crops
     values = np.array([[0, 65535], [256, 1]], np.uint16).repeat(4, 0).repeat(3, 1)
     Image.fromarray(values).save(root / "images" / "P1" / "z--1.5_c0.png")
-    np.testing.assert_allclose(lidc.read_crops(root)[0].image[0], values / 65535, rtol=1e-6)
+    given = lidc.read_crops(root, intensity=Intensity.range(0, 65535))
+    np.testing.assert_allclose(given[0].image[0], values / 65535, rtol=1e-6)
+    with pytest.warns(UserWarning, match="pictures of more than 8 bits are scaled by the percentiles"):
+        image = lidc.read_crops(root)[0].image[0]
+    low, high = np.percentile(values, (0.5, 99.5))
+    np.testing.assert_allclose(image, ((values - low) / (high - low)).clip(0, 1), atol=1e-6)
 
 
 def _cut(file):
@@ -158,7 +164,11 @@ def _cut(file):
         ("images/P1/z--1.5_c0.png", lambda file: file.write_text("no"), "truncated or not a single image"),
         ("gt/P1/z--1.5_c0_l2.png", _cut, "c0_l2.png is truncated"),
         ("gt/P1/z--1.5_c0_l2.png", lambda f: Image.new("L", (6, 7)).save(f), "c0_l2.png is 7 x 6, expected 8 x 6"),
-        ("gt/P1/z--1.5_c0_l2.png", lambda f: Image.new("L", (6, 8), 2).save(f), "c0_l2.png holds values .2., expected"),
+        (
+            "gt/P1/z--1.5_c0_l2.png",
+            lambda f: Image.new("L", (6, 8), 2).save(f),
+            "c0_l2.png holds values .2. besides 0, expected",
+        ),
         ("gt/P1/z--1.5_c0_l2.png", lambda f: Image.new("RGB", (6, 8)).save(f), "has mode RGB, expected one 8-bit"),
         ("images/P1/z--1.5_c0.png", lambda f: Image.new("RGBA", (6, 8)).save(f), "has mode RGBA, expected 8-bit grey"),
     ],

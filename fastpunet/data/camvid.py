@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpunet.data.lazy import LazyRecords
-from fastpunet.data.npz import read_members
+from fastpunet.data.lazy import Header, LazyRecords
+from fastpunet.data.npz import as_text, read_members
 from fastpunet.data.record import IGNORE, Record
+from fastpunet.intensity import EIGHT_BIT, Intensity
 
 CLASSES = (
     "Sky",
@@ -31,26 +32,35 @@ FLIPS = {4: 8 / 17, 9: 7 / 17, 8: 6 / 17, 5: 5 / 17, 3: 4 / 17}  # as Kohl et al
 class CamVidRecords(LazyRecords):
     """Records kept as uint8 images (N, H, W, 3) and labels (N, H, W)."""
 
-    def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.uint8], names: NDArray[np.str_]) -> None:
+    def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.uint8], names: list[str], rule: Intensity) -> None:
         super().__init__(range(len(images)))
-        self._images, self._labels = images, labels
-        self._sequences = [str(name).split("_")[0] for name in names]
+        self._images, self._labels, self._names, self._rule = images, labels, names, rule
+        self._sequences = [name.split("_")[0] for name in names]
+
+    @property
+    def intensity(self) -> Intensity:
+        return self._rule
 
     def _all_patients(self) -> Sequence[str]:
         return self._sequences
 
     def _record(self, place: int) -> Record:
-        image = self._images[place].transpose(2, 0, 1).astype(np.float32) / 255
-        return Record(image, self._labels[place][None], id=place, patient=self._sequences[place])
+        image = np.ascontiguousarray(self._rule.apply(self._images[place].transpose(2, 0, 1)))
+        masks = self._labels[place][None]
+        return Record(image, masks, id=place, patient=self._sequences[place], name=self._names[place])
+
+    def _header(self, place: int) -> Header:
+        height, width, channels = self._images.shape[1:]
+        return Header(self._names[place], (channels, height, width), 1)
 
 
-def read_npz(path: str | os.PathLike[str]) -> CamVidRecords:
+def read_npz(path: str | os.PathLike[str], *, intensity: Intensity | None = None) -> CamVidRecords:
     """Read a bundle with `images` uint8 (N, H, W, 3), `labels` uint8 (N, H, W), `names` (N,) and `ignore_index`.
 
-    Images come as float32 (3, H, W) in [0, 1]; one mask (1, H, W) of class indices into `CLASSES`, pixels of the
-    bundle's ignore_index as IGNORE. The frames are video, so the sequence (the name up to the first "_") takes the
-    place of the patient. Ids count from 0. Raises FileNotFoundError, and ValueError for a file that is truncated, is no
-    npz, lacks a member, is empty, holds other labels or whose members do not fit together.
+    Images come as float32 (3, H, W) in [0, 1], by default divided by 255; one mask (1, H, W) of class indices into
+    `CLASSES`, pixels of the bundle's ignore_index as IGNORE. The frames are video, so the sequence (the name up to the
+    first "_") takes the place of the patient. Ids count from 0. Raises FileNotFoundError, and ValueError for a file
+    that is truncated, is no npz, lacks a member, is empty, holds other labels or whose members do not fit together.
     """
     images, labels, names, ignore = read_members(path, ("images", "labels", "names", "ignore_index"))
     fits = images.ndim == 4 and images.shape[-1] == 3 and labels.shape == images.shape[:3] and ignore.shape == ()
@@ -67,4 +77,4 @@ def read_npz(path: str | os.PathLike[str]) -> CamVidRecords:
         raise ValueError(
             f"path: {path} has labels {unknown}, expected 0 .. {len(CLASSES) - 1} or {ignore}; copy it again"
         )
-    return CamVidRecords(images, labels, names)
+    return CamVidRecords(images, labels, as_text(names), intensity or EIGHT_BIT)

@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpunet.data.images import check_size, read_image, read_labels
-from fastpunet.data.lazy import LazyRecords
+from fastpunet.data.images import read_header, read_image
+from fastpunet.data.lazy import Header, LazyRecords
+from fastpunet.data.leftovers import is_leftover
+from fastpunet.data.picture_masks import check_size, read_labels
 from fastpunet.data.record import IGNORE, Record
+from fastpunet.intensity import EIGHT_BIT, Intensity
 
 CLASSES = (
     "road",
@@ -48,31 +51,45 @@ _IMAGE, _LABELS = "_leftImg8bit.png", "_gtFine_labelIds.png"
 class CityscapesRecords(LazyRecords):
     """Records read from PNG files on access."""
 
-    def __init__(self, images: list[Path], labels: list[Path], size: tuple[int, int] | None) -> None:
+    def __init__(self, images: list[Path], labels: list[Path], size: tuple[int, int] | None, rule: Intensity) -> None:
         super().__init__(range(len(images)))
-        self._images, self._labels, self._size = images, labels, size
+        self._images, self._labels, self._size, self._rule = images, labels, size, rule
+
+    @property
+    def intensity(self) -> Intensity:
+        return self._rule
 
     def _all_patients(self) -> Sequence[str]:
         return [image.parent.name for image in self._images]
 
     def _record(self, place: int) -> Record:
         file = self._images[place]
-        image, labels = read_image(file, self._size), read_labels(self._labels[place], self._size)
+        image, labels = read_image(file, self._size, self._rule), read_labels(self._labels[place], self._size).values
         if len(image) != 3:
             raise ValueError(f"image: {file} is grey, expected RGB; copy it again")
-        check_size(labels, image, self._labels[place])
-        return Record(image, _train_ids(labels, self._labels[place])[None], id=place, patient=file.parent.name)
+        check_size(labels.shape, image.shape, self._labels[place])
+        masks = _train_ids(labels, self._labels[place])[None]
+        return Record(image, masks, id=place, patient=file.parent.name, name=file.name)
+
+    def _header(self, place: int) -> Header:
+        found = read_header(self._images[place])
+        return Header(self._images[place].name, (found.channels, *(self._size or found.size)), 1)
 
 
 def read(
-    root: str | os.PathLike[str], split: str = "train", *, size: tuple[int, int] | None = None
+    root: str | os.PathLike[str],
+    split: str = "train",
+    *,
+    size: tuple[int, int] | None = None,
+    intensity: Intensity | None = None,
 ) -> CityscapesRecords:
     """List one split of Cityscapes (Cordts et al. 2016, arXiv 1604.01685); pixels are read on access.
 
     The layout is leftImg8bit/<split>/<city>/*_leftImg8bit.png and gtFine/<split>/<city>/*_gtFine_labelIds.png. Images
-    come as float32 (3, H, W) in [0, 1]; one mask uint8 (1, H, W) of the 19 train ids, all other labels as IGNORE; the
-    city takes the place of the patient; ids count the images sorted by city and name. size: (H, W) to resize to, images
-    bilinear and antialiased, labels by nearest neighbour; Kohl et al. 2018 take (256, 512).
+    come as float32 (3, H, W) in [0, 1], 8-bit values by default divided by 255; one mask uint8 (1, H, W) of the 19
+    train ids, all other labels as IGNORE; the city takes the place of the patient; ids count the images sorted by city
+    and name. size: (H, W) to resize to, images bilinear and antialiased, labels by nearest neighbour; Kohl et al. 2018
+    take (256, 512).
 
     Raises FileNotFoundError for a missing folder, no images or an image without labels; on access ValueError for a
     truncated file, labels of another size than the image's or above 33.
@@ -80,7 +97,7 @@ def read(
     if size is not None and not (len(size) == 2 and min(size) >= 1):
         raise ValueError(f"size: got {size}, expected (height, width) of at least 1; or leave it out")
     folder = Path(root) / "leftImg8bit" / split
-    images = sorted(folder.glob(f"*/*{_IMAGE}"))
+    images = sorted(file for file in folder.glob(f"*/*{_IMAGE}") if not is_leftover(file))
     if not images:
         raise FileNotFoundError(f"root: no images {str(folder / '<city>' / ('*' + _IMAGE))!r}; copy them there")
     labels = [
@@ -90,7 +107,7 @@ def read(
     for file in labels:
         if not file.is_file():
             raise FileNotFoundError(f"root: no labels {str(file)!r}; copy gtFine there, or remove the image")
-    return CityscapesRecords(images, labels, size)
+    return CityscapesRecords(images, labels, size, intensity or EIGHT_BIT)
 
 
 def _train_ids(labels: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpunet.data.lazy import WrappedRecords
+from fastpunet.data.lazy import Header, WrappedRecords
 from fastpunet.data.record import IGNORE, Record, Records
 
 _MOST = 8  # classes, 256 modes
@@ -72,6 +72,9 @@ class ClassFlips(WrappedRecords):
         self._modes = np.tile(np.arange(256, dtype=np.uint8), (len(flipped), 1))
         for new, label, column in zip(self._new, probabilities, flipped.T, strict=True):
             self._modes[column, label] = new
+
+    def _header(self, place: int) -> Header:
+        return replace(super()._header(place), masks=len(self._modes))
 
     def _record(self, place: int) -> Record:
         record = self._records[place]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastpunet.data.lazy import WrappedRecords
+from fastpunet.data.lazy import Header, WrappedRecords
 from fastpunet.data.record import Record, Records
 
 
@@ -21,6 +21,9 @@ class OneGrader(WrappedRecords):
         if seed < 0:
             raise ValueError(f"seed: got {seed}, expected at least 0")
         self._seed = seed
+
+    def _header(self, place: int) -> Header:
+        return replace(super()._header(place), masks=1)
 
     def _record(self, place: int) -> Record:
         record = self._records[place]

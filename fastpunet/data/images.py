@@ -1,76 +1,83 @@
-"""Image files as arrays, with errors that name the file."""
+"""Images that are pictures: PNG, JPEG and TIFF."""
 
 from __future__ import annotations
 
-import struct
-import zlib
+import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastpunet.data.optional import require
+from fastpunet.data.picture_files import open_picture, stored_bits, turned, turned_size
+from fastpunet.data.reading import Unreadable, reading
+from fastpunet.intensity import EIGHT_BIT, PERCENTILES, Intensity
 
-_BYTES = ("L", "RGB")
-_WORDS = ("I;16", "I;16L", "I;16B", "I;16N")
+_FORMATS = ("PNG", "JPEG", "TIFF")  # of Pillow's other decoders none is needed, and one runs a program
+_CHANNELS = {"1": 1, "L": 1, "RGB": 3, "I;16": 1, "I;16L": 1, "I;16B": 1, "I;16N": 1, "I": 1, "F": 1}
+_BYTES = ("1", "L", "RGB")  # modes of at most 8 bits a value
 
 
-def read_image(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.float32]:
-    """A grey or RGB image as float32 (1 or 3, H, W): 8-bit values divided by 255, 16-bit grey ones by 65535.
+class PictureHeader(NamedTuple):
+    """What a picture's file says before its pixels are read."""
 
+    channels: int
+    size: tuple[int, int]  # (H, W), turned as the orientation says
+    wide: bool  # more than 8 bits a value
+
+    @property
+    def intensity(self) -> Intensity:
+        """The rule for pictures of which nothing else is known: more than 8 bits are rarely used up to the last."""
+        return PERCENTILES if self.wide else EIGHT_BIT
+
+
+def read_image(
+    path: Path, size: tuple[int, int] | None = None, intensity: Intensity | None = None
+) -> NDArray[np.float32]:
+    """A grey or RGB picture as float32 (1 or 3, H, W) in [0, 1].
+
+    intensity: how stored values become these floats. Without it, values of at most 8 bits are divided by 255 (those of
+    1, 2 and 4 bits count as 0 .. 255), and those of more bits are scaled by their percentiles, with a warning.
     size: (H, W) to resize to, bilinear and antialiased. Raises FileNotFoundError, and ValueError for a file that is
     truncated, no image, too large or of another kind.
     """
-    picture = _open(path)
-    wide = picture.mode in _WORDS or (picture.mode == "I" and picture.format == "PNG")  # "I": Pillow before 11
-    if not wide and picture.mode not in _BYTES:
-        raise ValueError(
-            f"image: {path} has mode {picture.mode}, expected 8-bit grey, 16-bit grey or RGB; "
-            "convert it, without an alpha channel or palette"
+    with reading(path, "a single image"), open_picture(path, _FORMATS) as picture:
+        header = _header(picture, path)
+        picture = turned(picture, path, header.channels)
+        if size is not None:
+            picture = picture.resize(size[::-1], require("PIL.Image", "resizing").Resampling.BILINEAR)
+        pixels = np.asarray(picture)
+    if pixels.dtype == bool:
+        pixels = pixels.astype(np.uint8) * np.uint8(255)
+    if not np.isfinite(pixels).all():
+        raise ValueError(f"image: {path} has NaN or infinite pixels, expected finite ones; replace them")
+    if intensity is None:
+        intensity = header.intensity
+        if header.wide:
+            warnings.warn(
+                f"{path.parent}: pictures of more than 8 bits are scaled by the percentiles 0.5 and 99.5 of each; give "
+                "an intensity rule, such as Intensity.range(0, 4095) for 12 bits, to keep grey values comparable",
+                stacklevel=2,
+            )
+    elif intensity != EIGHT_BIT or pixels.dtype != np.uint8:
+        intensity.warn_if_outside(pixels, str(path))
+    pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    return np.ascontiguousarray(intensity.apply(pixels))
+
+
+def read_header(path: Path) -> PictureHeader:
+    """Channels and size without the pixels. Raises as `read_image`."""
+    with reading(path, "a single image"), open_picture(path, _FORMATS) as picture:
+        return _header(picture, path)
+
+
+def _header(picture: Any, path: Path) -> PictureHeader:
+    if picture.mode not in _CHANNELS:
+        raise Unreadable(
+            f"has mode {picture.mode}, expected 8-bit grey, 16-bit grey or RGB; convert it, without an alpha channel "
+            "or palette"
         )
-    if size is not None:
-        picture = picture.resize(size[::-1], require("PIL.Image", "resizing").Resampling.BILINEAR)
-    pixels = np.asarray(picture).astype(np.float32) / np.float32(65535 if wide else 255)
-    return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
-
-
-def read_labels(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-    """The pixel values of an 8-bit grey, palette (its indices) or 1-bit image: uint8 (H, W).
-
-    size: (H, W) to resize to, nearest neighbour. Raises as `read_image`.
-    """
-    picture = _open(path)
-    if picture.mode not in ("1", "L", "P"):
-        raise ValueError(
-            f"mask: {path} has mode {picture.mode}, expected one 8-bit class index per pixel (grey or palette); "
-            "convert its colours to indices"
-        )
-    if size is not None:
-        picture = picture.resize(size[::-1], require("PIL.Image", "resizing").Resampling.NEAREST)
-    return np.array(picture, dtype=np.uint8)
-
-
-def check_size(mask: NDArray[Any], image: NDArray[Any], path: Path) -> None:
-    """ValueError unless mask (..., H, W) is of the size of image (C, H, W)."""
-    if mask.shape != image.shape[1:]:
-        raise ValueError(
-            f"mask: {path} is {' x '.join(map(str, mask.shape))}, expected {' x '.join(map(str, image.shape[1:]))} "
-            "as its image; export it again at the image's size"
-        )
-
-
-def _open(path: Path) -> Any:
-    image_module = require("PIL.Image", "reading images")
-    if not path.is_file():
-        raise FileNotFoundError(f"file: no file {str(path)!r}")
-    try:
-        with image_module.open(path) as picture:
-            if getattr(picture, "n_frames", 1) > 1:
-                raise ValueError(f"it has {picture.n_frames} frames")
-            picture.load()
-            return picture
-    except image_module.DecompressionBombError as error:
-        raise ValueError(f"file: {path} is too large to be an image of this data set ({error}); remove it") from None
-    except (OSError, EOFError, SyntaxError, ValueError, struct.error, zlib.error, MemoryError) as error:
-        raise ValueError(f"file: {path} is truncated or not a single image ({error}); copy it again") from None
+    if picture.mode == "RGB" and stored_bits(picture, path) > 8:
+        raise Unreadable("has colours of 16 bits, which would be cut to 8; convert it to 8 bits, or to grey")
+    return PictureHeader(_CHANNELS[picture.mode], turned_size(picture), picture.mode not in _BYTES)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import overload
 
 from fastpunet.data.record import Record, Records
+from fastpunet.intensity import Intensity
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,11 @@ class LazyRecords(Sequence[Record], ABC):
         everyone = self._all_patients()
         return [everyone[place] for place in self._places]
 
+    @property
+    def intensity(self) -> Intensity | None:
+        """The rule by which stored grey values became these images, for a model's checkpoint; None if there is none."""
+        return None
+
     def __len__(self) -> int:
         return len(self._places)
 
@@ -80,6 +86,10 @@ class WrappedRecords(LazyRecords):
 
     def _header(self, place: int) -> Header:
         return header_of(self._records, place)
+
+    @property
+    def intensity(self) -> Intensity | None:
+        return self._records.intensity if isinstance(self._records, LazyRecords) else None
 
 
 def patients_of(records: Records) -> list[str]:

@@ -1,7 +1,13 @@
-"""NIfTI files as arrays, with errors that name the file."""
+"""NIfTI files as arrays on their image's grid, with errors that name the file.
+
+Whatever a file holds, (H, W), (H, W, Z) or either with axes of length 1 behind, is here a volume (H, W, Z).
+"""
 
 from __future__ import annotations
 
+import gzip
+import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,50 +15,109 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastpunet.data.optional import require
+from fastpunet.data.reading import Unreadable, check_unpacked, reading
 
 SUFFIXES = (".nii", ".nii.gz")
+_GZIP_RATIO = 1032  # deflate cannot shrink anything further
+_MILLIMETRES = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
+
+Axes = tuple[tuple[int, int], ...]  # for each axis of the image: that of the file, and 1, or -1 for the other direction
+AS_STORED: Axes = ((0, 1), (1, 1), (2, 1))
 
 
-def read(path: Path, slice_: int | None = None) -> NDArray[Any]:
-    """The voxels (H, W) or (H, W, Z) in the file's axis order, scaled as the file says; or the slice [..., slice_].
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """What a NIfTI file says before its voxels are read."""
 
-    Raises FileNotFoundError, and ValueError for a file that is truncated, no NIfTI file, not 2-D or 3-D, not of real
-    numbers, or with NaN or infinite voxels.
+    path: Path
+    shape: tuple[int, int, int]  # (H, W, Z)
+    flat: bool  # stored with two axes alone
+    affine: NDArray[np.float64] | None  # (4, 4), voxel indices to mm; None if the file does not say
+    spacing: tuple[float, float, float] | None  # mm along each axis; None if the file does not say
+
+
+def read_header(path: Path) -> Volume:
+    """Shape and grid of a file whose header claims no more than the file can hold.
+
+    Raises FileNotFoundError, and ValueError for a file that is truncated, no NIfTI file, too large, not 2-D or 3-D, or
+    not of real numbers.
+    """
+    require("nibabel", "reading NIfTI files")
+    with reading(path, "a NIfTI file"):
+        header = _header(path)
+        stored = tuple(int(side) for side in header.get_data_shape())
+        dtype = header.get_data_dtype()
+        sides = (*stored, 1, 1)[:3]
+        if len(stored) < 2 or min(stored) < 1 or math.prod(stored) != math.prod(sides) or dtype.kind not in "biuf":
+            raise Unreadable(f"holds {dtype} {stored}, expected real numbers (H, W) or (H, W, Z)")
+        _check_space(path, header, math.prod(stored))
+        known = header["sform_code"] > 0 or header["qform_code"] > 0
+        affine = np.asarray(header.get_best_affine(), np.float64)
+        unit = _MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
+        steps = tuple(float(step) * unit for step in np.linalg.norm(affine[:3, :3], axis=0))
+    spacing = steps if all(0 < step < math.inf for step in steps) else None
+    return Volume(path, sides, len(stored) == 2, affine if known else None, spacing)  # type: ignore[arg-type]
+
+
+def read(volume: Volume, slice_: int | None = None, axes: Axes = AS_STORED) -> NDArray[Any]:
+    """The voxels (H, W, Z), or the slice (H, W) at `slice_` of the last axis, after `axes`; scaled as the file says.
+
+    Raises FileNotFoundError, and ValueError for a file that is truncated or has NaN or infinite voxels.
     """
     nibabel = require("nibabel", "reading NIfTI files")
-    if not path.is_file():
-        raise FileNotFoundError(f"file: no file {str(path)!r}")
-    try:
-        proxy = nibabel.load(path).dataobj
-        voxels = np.asanyarray(proxy if slice_ is None else proxy[..., slice_])
-    except Exception as error:  # a broken header surfaces as almost any exception
-        raise ValueError(f"file: {path} is truncated or not a NIfTI file ({error}); copy it again") from None
-    if voxels.ndim not in (2, 3) or not voxels.size or voxels.dtype.kind not in "biuf":
-        raise ValueError(f"file: {path} holds {voxels.dtype} {voxels.shape}, expected real numbers (H, W) or (H, W, Z)")
+    path = volume.path
+    part: list[Any] = [slice(None)] * 3
+    if slice_ is not None:
+        axis, turn = axes[2]
+        part[axis] = slice_ if turn > 0 else volume.shape[axis] - 1 - slice_
+    with reading(path, "a NIfTI file"), nibabel.imageglobals.LoggingOutputSuppressor():
+        kind = nibabel.Nifti2Image if isinstance(_header(path), nibabel.Nifti2Header) else nibabel.Nifti1Image
+        proxy = kind.from_filename(path).dataobj
+        index = tuple((*part, *[0] * proxy.ndim)[: proxy.ndim])
+        voxels = np.asanyarray(proxy[index] if slice_ is not None and proxy.ndim > 2 else proxy)
+        if slice_ is None or proxy.ndim == 2:
+            voxels = voxels.reshape(volume.shape)[tuple(part)]
+    kept = [axis for axis, _ in axes if slice_ is None or axis != axes[2][0]]
+    voxels = voxels.transpose([sorted(kept).index(axis) for axis in kept])
+    voxels = voxels[tuple(slice(None, None, turn) for _, turn in axes[: len(kept)])]
     if not np.isfinite(voxels).all():
         raise ValueError(f"file: {path} has NaN or infinite voxels, expected finite ones; replace them")
     return voxels
 
 
-def read_labels(path: Path, slice_: int | None = None) -> NDArray[np.uint8]:
+def read_labels(volume: Volume, slice_: int | None = None, axes: Axes = AS_STORED) -> NDArray[np.uint8]:
     """As `read`, for class indices: uint8. Raises ValueError also for values that are not whole numbers in 0 .. 255."""
-    voxels = read(path, slice_)
+    voxels = read(volume, slice_, axes)
     labels = voxels.astype(np.uint8) if voxels.min() >= 0 and voxels.max() <= 255 else None
     if labels is None or not np.array_equal(labels, voxels):
         raise ValueError(
-            f"mask: {path} has values from {voxels.min()} to {voxels.max()}, not all whole numbers of 0 .. 255; "
+            f"mask: {volume.path} has values from {voxels.min()} to {voxels.max()}, not all whole numbers of 0 .. 255; "
             "store class indices"
         )
     return labels
 
 
-def window(voxels: NDArray[Any]) -> tuple[float, float]:
-    """The grey levels that become 0 and 1: percentiles 0.5 and 99.5, or where these coincide minimum and maximum."""
-    low, high = np.percentile(voxels, (0.5, 99.5))
-    return (float(low), float(high)) if low < high else (float(voxels.min()), float(voxels.max()))
+def _header(path: Path) -> Any:
+    """The header, of version 1 or 2, from its bytes alone: what follows may be made to fill the memory."""
+    nibabel = require("nibabel", "reading NIfTI files")
+    with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
+        content = file.read(540)
+    second = content[:4] in ((540).to_bytes(4, "little"), (540).to_bytes(4, "big"))
+    kind, length = (nibabel.Nifti2Header, 540) if second else (nibabel.Nifti1Header, 348)
+    if len(content) < length:
+        raise Unreadable("is truncated or not a NIfTI file (its header is incomplete); copy it again")
+    header = kind(content[:length], check=False)
+    if header["magic"].item().rstrip(b"\0\r\n\x1a") not in (b"n+1", b"n+2"):
+        raise Unreadable("is truncated or not a NIfTI file (its header says otherwise); copy it again")
+    return header
 
 
-def scaled(voxels: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
-    """Voxels clipped to [low, high] and scaled to [0, 1]; 0 where low = high."""
-    range_ = high - low if high > low else 1.0
-    return ((np.clip(voxels.astype(np.float64), low, high) - low) / range_).astype(np.float32)
+def _check_space(path: Path, header: Any, voxels: int) -> None:
+    start, item = int(header.get_data_offset()), header.get_data_dtype().itemsize
+    packed = path.name.lower().endswith(".gz")
+    room = path.stat().st_size * (_GZIP_RATIO if packed else 1)
+    if start < 0 or start + voxels * item > room + (1024 if packed else 0):
+        raise Unreadable(f"is truncated or not a NIfTI file (it claims {start + voxels * item:,} bytes); copy it again")
+    slope, intercept = header.get_slope_inter()
+    scaled = slope not in (None, 1) or intercept not in (None, 0)
+    check_unpacked(path, start + voxels * (max(8, item) if scaled else item))

@@ -2,32 +2,71 @@
 
 from __future__ import annotations
 
+import math
 import os
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastpunet.data.reading import Unreadable, check_unpacked, reading
+
+_PLAIN = "biufUS"  # kinds of dtype: numbers and text
+
 
 def read_members(path: str | os.PathLike[str], names: tuple[str, ...]) -> list[NDArray[Any]]:
     """The members of those names, in that order; nothing in them is unpickled.
 
-    Raises FileNotFoundError, and ValueError for a file that is truncated, is no npz or lacks a member.
+    Raises FileNotFoundError, and ValueError for a file that is truncated, is no npz, lacks a member, holds something
+    else than numbers and text or unpacks to more than `reading.UNPACKED_BYTES`.
     """
+    found = read_optional(path, names)
+    for name in names:
+        if name not in found:
+            raise ValueError(
+                f"path: {path} has no member {name!r}; expected {', '.join(names[:-1])} and {names[-1]}; make it again"
+            )
+    return list(found.values())
+
+
+def read_optional(path: str | os.PathLike[str], names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    """Those of the members that are there, by name and in the order of `names`. Raises as `read_members`."""
     file = Path(path)
-    if not file.is_file():
-        raise FileNotFoundError(f"path: no file {str(path)!r}")
-    try:
-        bundle = np.load(file, allow_pickle=False)
-        if not isinstance(bundle, np.lib.npyio.NpzFile):
-            raise ValueError("it holds a single array")
-        with bundle:
-            return [bundle[name] for name in names]
-    except KeyError as error:
-        expected = f"{', '.join(names[:-1])} and {names[-1]}"
-        raise ValueError(f"path: {file} has no member {error}; expected {expected}") from None
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, MemoryError) as error:
-        raise ValueError(f"path: {file} is truncated or not an npz bundle ({error}); copy it again") from None
+    with reading(file, "an npz bundle", "path"), zipfile.ZipFile(file) as bundle:
+        present = member_names(bundle)
+        wanted = [name for name in names if name in present]
+        check_unpacked(file, sum(bundle.getinfo(f"{name}.npy").file_size for name in wanted))
+        return {name: _array(bundle, name) for name in wanted}
+
+
+def member_names(bundle: zipfile.ZipFile) -> list[str]:
+    """The names of the arrays in a bundle, as NumPy has them."""
+    return [name.removesuffix(".npy") for name in bundle.namelist() if name.endswith(".npy")]
+
+
+def as_text(names: NDArray[Any]) -> list[str]:
+    """Names as str, whether stored as text, bytes or numbers."""
+    return np.char.decode(names, "utf-8", "replace").tolist() if names.dtype.kind == "S" else names.astype(str).tolist()
+
+
+def _array(bundle: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    """A member whose header claims no more than the file holds."""
+    info = bundle.getinfo(f"{name}.npy")
+    with bundle.open(info) as file:
+        version = np.lib.format.read_magic(file)
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }.get(version)
+        if read_header is None:
+            raise Unreadable(f"holds {name} in version {version} of the npy format, expected (1, 0) or (2, 0)")
+        shape, _, dtype = read_header(file)
+    if dtype.kind not in _PLAIN or dtype.itemsize == 0:
+        raise Unreadable(f"holds {name} of dtype {dtype}, expected numbers or text; make it again")
+    if any(side < 0 for side in shape) or math.prod(shape) * dtype.itemsize > info.file_size:
+        raise Unreadable(f"holds less of {name} than its header says; copy it again")
+    with bundle.open(info) as file:
+        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+        return array

@@ -3,35 +3,99 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 
 from fastpunet.data import camvid, cityscapes, folder, lidc
+from fastpunet.data.npz import member_names
+from fastpunet.data.reading import reading
 from fastpunet.data.record import Records
+from fastpunet.intensity import Intensity
 
 KINDS = ("lidc", "camvid", "cityscapes", "folder")
+_PICKLES = (".pickle", ".pkl")
 
 
 def read(
-    kind: str, path: str | os.PathLike[str], *, binary: bool = True, resize: tuple[int, int] | None = None
+    kind: str,
+    path: str | os.PathLike[str],
+    *,
+    binary: bool = True,
+    resize: tuple[int, int] | None = None,
+    intensity: Intensity | None = None,
+    whole: bool = False,
+    unmarked: bool = False,
 ) -> Records:
     """The records of a bundle, pickle or folder.
 
-    lidc        a bundle (.npz), the PyTorch port's pickle, or one part of a lidc_crops tree
-    camvid      a bundle (.npz)
-    cityscapes  ROOT/train or ROOT/val, ROOT with leftImg8bit and gtFine; resize to (H, W)
-    folder      images/ and masks/<rater>/; binary: whatever is not 0 is foreground
+    kind        what lies at `path`:
+        lidc        a bundle (.npz), the PyTorch port's pickle, or one part of a lidc_crops tree
+        camvid      a bundle (.npz)
+        cityscapes  ROOT/train or ROOT/val, ROOT with leftImg8bit and gtFine; resize to (H, W)
+        folder      images/ and masks/<rater>/
+    binary      folder: masks hold two values, background and foreground, as for models of one or two classes;
+                otherwise class indices
+    intensity   how stored grey values become floats, such as the rule that a model was trained with; None: as each
+                reader does by default
+    whole       folder: a NIfTI volume is one record of three dimensions, not one a slice
+    unmarked    folder: slices of NIfTI volumes in which nobody marked anything are records too
 
     Raises ValueError or FileNotFoundError, from the readers, for files that are missing or broken.
     """
     path = Path(path)
     if kind == "lidc":
         if path.is_dir():
-            return lidc.read_crops(path)
-        return lidc.read_pickle(path) if path.suffix in (".pickle", ".pkl") else lidc.read_npz(path)
+            return lidc.read_crops(path, intensity=intensity)
+        read_file = lidc.read_pickle if path.suffix.lower() in _PICKLES else lidc.read_npz
+        return read_file(path, intensity=intensity)
     if kind == "camvid":
-        return camvid.read_npz(path)
+        return camvid.read_npz(path, intensity=intensity)
     if kind == "cityscapes":
-        return cityscapes.read(path.parent, path.name, size=resize)
+        return cityscapes.read(path.parent, path.name, size=resize, intensity=intensity)
     if kind == "folder":
-        return folder.read(path, binary=binary)
+        return folder.read(path, binary=binary, intensity=intensity, whole=whole, unmarked=unmarked)
     raise ValueError(f"kind: got {kind!r}, expected one of {', '.join(KINDS)}")
+
+
+def recognise(path: str | os.PathLike[str]) -> str:
+    """The kind of data set that lies at a path, by what it holds. No pixel is read.
+
+    Raises FileNotFoundError for a missing path, and ValueError, with what each kind looks like, if it is none of
+    `KINDS` or could be two of them.
+    """
+    place = Path(path)
+    if not place.exists() and not _is_cityscapes(place):
+        raise FileNotFoundError(f"data: no file or folder {str(place)!r}")
+    found = _kinds_of_file(place) if place.is_file() else _kinds_of_folder(place)
+    if len(found) == 1:
+        return found[0]
+    got = f"could be {' or '.join(found)}; say which with --kind" if found else "is no data set that fastpunet knows"
+    raise ValueError(
+        f"data: {place} {got}; expected a bundle (.npz with images and masks_packed, or images and labels), a pickle "
+        "(.pickle), a folder with images/ and gt/ (lidc), one with images/ and masks/<rater>/ (folder), or ROOT/train "
+        "or ROOT/val of a ROOT with leftImg8bit/ and gtFine/ (cityscapes)"
+    )
+
+
+def _kinds_of_file(path: Path) -> list[str]:
+    if path.suffix.lower() in _PICKLES:
+        return ["lidc"]
+    if path.suffix.lower() != ".npz":
+        return []
+    with reading(path, "an npz bundle", "data"), zipfile.ZipFile(path) as bundle:
+        members = member_names(bundle)
+    return [kind for kind, member in (("lidc", "masks_packed"), ("camvid", "labels")) if member in members]
+
+
+def _kinds_of_folder(path: Path) -> list[str]:
+    if _is_cityscapes(path):
+        return ["cityscapes"]
+    if not (path / "images").is_dir():
+        return []
+    crops, own = (path / "gt").is_dir(), (path / "masks").is_dir()
+    return [*(["lidc"] if crops else []), *(["folder"] if own or not crops else [])]
+
+
+def _is_cityscapes(path: Path) -> bool:
+    """Whether a path is ROOT/<split>, which need not be a folder itself."""
+    return (path.parent / "leftImg8bit" / path.name).is_dir()

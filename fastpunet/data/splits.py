@@ -27,8 +27,10 @@ class Subset(WrappedRecords):
 
 
 def graded(records: Records) -> Records:
-    """The records that have at least one mask; the same sequence if all have."""
+    """The records that have at least one mask; the same sequence if all have. Raises ValueError if none has."""
     places = [place for place in range(len(records)) if header_of(records, place).masks]
+    if not places:
+        raise ValueError("data: no image has a mask, expected masks/<rater>/<name>.*, named as the images; add them")
     return records if len(places) == len(records) else Subset(records, places)
 
 

@@ -67,7 +67,7 @@ def _records(model: Method, data: str | None, kind: str, class_flips: bool) -> R
                 "which the synthetic lesions do not have; name a data set"
             )
         return SyntheticLesions(IMAGES, HELD_OUT_SEED)
-    records = sources.read(kind, data, binary=model.num_classes == 1)
+    records = sources.read(kind, data, binary=model.num_classes <= 2)
     return find_streets(kind).flipped(records) if class_flips else records
 
 

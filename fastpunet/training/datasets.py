@@ -12,8 +12,9 @@ from fastpunet.data.graders import OneGrader
 from fastpunet.data.lazy import WrappedRecords
 from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.data.sources import read
-from fastpunet.data.splits import Subset, split_by_patient
+from fastpunet.data.splits import Subset, graded, split_by_patient
 from fastpunet.data.streets import find_streets
+from fastpunet.data.uniform import check_labels, check_shapes
 from fastpunet.metrics import Convention, default_convention
 from fastpunet.training.batches import crop
 from fastpunet.training.config import TrainingConfig
@@ -90,6 +91,11 @@ def _one_grader(records: Records, config: TrainingConfig) -> Records:
 def _read(config: TrainingConfig, root: Path, name: str) -> Records:
     if config.data == "cityscapes":
         name = name or "train"
-    binary = config.model.get("num_classes", 1) == 1
-    records = read(config.data, root / name, binary=binary, resize=config.resize)
-    return find_streets(config.data).flipped(records) if config.class_flips else records
+    num_classes = config.model.get("num_classes", 1)
+    records = graded(read(config.data, root / name, binary=num_classes in (1, 2), resize=config.resize))
+    check_shapes(records, crop=config.crop)
+    if config.class_flips:
+        return find_streets(config.data).flipped(records)
+    if type(num_classes) is int:
+        check_labels(records, num_classes)
+    return records

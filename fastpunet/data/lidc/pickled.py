@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpunet.data.lazy import LazyRecords
+from fastpunet.data.lazy import Header, LazyRecords
 from fastpunet.data.lidc import plain_pickle
 from fastpunet.data.record import Record
+from fastpunet.intensity import EIGHT_BIT, Intensity
 
 _MEMBERS = ("image", "masks", "series_uid")
 
@@ -20,23 +21,41 @@ _MEMBERS = ("image", "masks", "series_uid")
 class PickledRecords(LazyRecords):
     """Records kept in memory: images float32 (H, W), masks uint8 (M, H, W)."""
 
-    def __init__(self, images: list[NDArray[np.float32]], masks: list[NDArray[np.uint8]], patients: list[str]) -> None:
+    def __init__(
+        self,
+        images: list[NDArray[np.float32]],
+        masks: list[NDArray[np.uint8]],
+        patients: list[str],
+        names: list[str],
+        rule: Intensity,
+    ) -> None:
         super().__init__(range(len(images)))
-        self._images, self._masks, self._patients = images, masks, patients
+        self._images, self._masks, self._patients, self._names, self._rule = images, masks, patients, names, rule
+
+    @property
+    def intensity(self) -> Intensity:
+        return self._rule
 
     def _all_patients(self) -> Sequence[str]:
         return self._patients
 
     def _record(self, place: int) -> Record:
-        return Record(self._images[place][None], self._masks[place], id=place, patient=self._patients[place])
+        image = self._images[place][None]
+        if self._rule != EIGHT_BIT:
+            image = self._rule.apply(image * np.float32(255))
+        return Record(image, self._masks[place], id=place, patient=self._patients[place], name=self._names[place])
+
+    def _header(self, place: int) -> Header:
+        return Header(self._names[place], (1, *self._images[place].shape), len(self._masks[place]))
 
 
-def read_pickle(path: str | os.PathLike[str]) -> PickledRecords:
-    """Read key -> {"image": float (H, W) in [0, 1], "masks": M masks (H, W) of 0 and 1, "series_uid": str}.
+def read_pickle(path: str | os.PathLike[str], *, intensity: Intensity | None = None) -> PickledRecords:
+    """Read key -> {"image": float (H, W) in [0, 1], "masks": M masks (H, W) of 0 and 1 or 255, "series_uid": str}.
 
     The layout is that of github.com/stefanknegt/Probabilistic-Unet-Pytorch. Images come as float32 (1, H, W), masks as
-    uint8 (M, H, W), the series as patient; ids count the keys in the file's order. Nothing that the file names is run:
-    see `plain_pickle`.
+    uint8 (M, H, W), the series as patient; ids count the keys in the file's order. The layout stores 8-bit grey values
+    divided by 255; `intensity` counts in grey values, so that its default, 0 .. 255, leaves them as they are. Nothing
+    that the file names is run: see `plain_pickle`.
 
     Raises FileNotFoundError, and ValueError for a file that is truncated, no pickle, asks for anything but NumPy arrays
     or whose content is not as above.
@@ -46,7 +65,7 @@ def read_pickle(path: str | os.PathLike[str]) -> PickledRecords:
         raise ValueError(
             f"path: {path} holds {_kind(content)}, expected a dict with at least one record; copy it again"
         )
-    images, masks, patients = [], [], []
+    images, masks, patients, names = [], [], [], []
     for key in list(content):
         if not isinstance(key, str | int):
             raise ValueError(f"path: {path} has a key of type {type(key).__name__}, expected str; make the file again")
@@ -62,7 +81,8 @@ def read_pickle(path: str | os.PathLike[str]) -> PickledRecords:
         images.append(_image(entry["image"], where))
         masks.append(_masks(entry["masks"], images[-1].shape, where))
         patients.append(str(entry["series_uid"]))
-    return PickledRecords(images, masks, patients)
+        names.append(str(key))
+    return PickledRecords(images, masks, patients, names, intensity or EIGHT_BIT)
 
 
 def _image(image: Any, where: str) -> NDArray[np.float32]:
@@ -84,9 +104,10 @@ def _masks(masks: Any, shape: tuple[int, ...], where: str) -> NDArray[np.uint8]:
     for grader, mask in enumerate(graders):
         if not isinstance(mask, np.ndarray) or mask.shape != shape:
             raise ValueError(f"{where}: mask {grader}: got {_kind(mask)}, expected an array {shape} as the image has")
-        if mask.dtype.kind not in "biuf" or not np.isin(mask, (0, 1)).all():
+        high = 255 if mask.dtype.kind in "iuf" and (mask == 255).any() else 1
+        if mask.dtype.kind not in "biuf" or not np.isin(mask, (0, high)).all():
             raise ValueError(f"{where}: mask {grader}: got {_kind(mask)} with other values than 0 and 1; threshold it")
-    return np.stack(graders).astype(np.uint8)
+    return (np.stack(graders) != 0).astype(np.uint8)
 
 
 def _kind(value: Any) -> str:

@@ -1,0 +1,78 @@
+"""Which files of a folder are images, and which masks belong to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastpunet.data import nifti
+from fastpunet.data.leftovers import is_leftover
+
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+_MASKS = (".png", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Graded:
+    """An image with its masks, which may be none."""
+
+    image: Path
+    masks: tuple[Path, ...]
+    raters: tuple[str, ...]  # of the masks, in order
+    patient: str
+
+
+def list_images(root: Path) -> list[Graded]:
+    """The images of a folder, sorted by name, each with the masks of the raters that have it.
+
+    Raises FileNotFoundError if there is no image; ValueError for a mask without its image, two images or masks of one
+    name, and files of another kind.
+    """
+    images, raters = _by_name(root / "images", (*PICTURES, *nifti.SUFFIXES)), _raters(root / "masks")
+    if not images:
+        raise FileNotFoundError(
+            f"root: no files {str(root / 'images' / '*')!r}; expected {', '.join((*PICTURES, *nifti.SUFFIXES))}"
+        )
+    for files in raters.values():
+        for name, file in files.items():
+            if name not in images or is_nifti(images[name]) != is_nifti(file):
+                raise ValueError(f"root: {file} is a mask without its image; add the image, or remove the mask")
+    found = []
+    for name, image in sorted(images.items()):
+        graders = tuple(rater for rater, files in raters.items() if name in files)
+        masks = tuple(raters[rater][name] for rater in graders)
+        found.append(Graded(image, masks, graders, name.split("__")[0] or name))
+    return found
+
+
+def is_nifti(path: Path) -> bool:
+    return path.name.lower().endswith(nifti.SUFFIXES)
+
+
+def _raters(folder: Path) -> dict[str, dict[str, Path]]:
+    """For each rater, by name, the mask files. Masks in `folder` itself are those of one rater without a name."""
+    entries = [entry for entry in sorted(folder.glob("*")) if not is_leftover(entry)]
+    raters = {entry.name: _by_name(entry, (*_MASKS, *nifti.SUFFIXES)) for entry in entries if entry.is_dir()}
+    if all(entry.is_dir() for entry in entries):
+        return raters
+    if raters:
+        loose = next(entry for entry in entries if not entry.is_dir())
+        raise ValueError(f"root: {loose} lies beside folders of raters, expected it in one of them; move or remove it")
+    return {"": _by_name(folder, (*_MASKS, *nifti.SUFFIXES))}
+
+
+def _by_name(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
+    """The files of a folder by name without suffix."""
+    found: dict[str, Path] = {}
+    for file in sorted(folder.glob("*")):
+        if is_leftover(file):
+            continue
+        suffix = next((suffix for suffix in suffixes if file.name.lower().endswith(suffix)), None)
+        if suffix is None or not file.is_file():
+            lossy = "; JPEG changes class indices" if file.suffix.lower() in (".jpg", ".jpeg") else ""
+            raise ValueError(f"root: got {file}, expected files {', '.join(suffixes)}{lossy}; convert or remove it")
+        name = file.name[: -len(suffix)]
+        if name in found:
+            raise ValueError(f"root: {found[name]} and {file} have one name, expected different ones; rename one")
+        found[name] = file
+    return found

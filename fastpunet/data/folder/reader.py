@@ -1,0 +1,98 @@
+"""A folder of images and masks as records."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from fastpunet.data.folder.layout import is_nifti, list_images
+from fastpunet.data.folder.pictures import Picture, pictures
+from fastpunet.data.folder.volumes import VolumePart, volume_parts
+from fastpunet.data.lazy import Header, LazyRecords
+from fastpunet.data.record import Record
+from fastpunet.intensity import Intensity
+
+
+class FolderRecords(LazyRecords):
+    """Records read from image files on access."""
+
+    def __init__(self, sources: list[Picture | VolumePart], intensity: Intensity | None = None) -> None:
+        super().__init__(range(len(sources)))
+        self._sources, self._given = sources, intensity
+
+    @property
+    def files(self) -> list[Path]:
+        """Every record's image file, in order."""
+        return [self._sources[place].graded.image for place in self._places]
+
+    def _all_patients(self) -> Sequence[str]:
+        return [source.graded.patient for source in self._sources]
+
+    def _record(self, place: int) -> Record:
+        return self._sources[place].record(place)
+
+    def _header(self, place: int) -> Header:
+        return self._sources[place].header()
+
+    @property
+    def intensity(self) -> Intensity:
+        """The rule by which these images are read. Raises ValueError if they need different ones and none is given."""
+        if self._given is not None:
+            return self._given
+        rules: dict[Intensity, Path] = {}
+        for place in self._places:
+            source = self._sources[place]
+            rules.setdefault(source.default_intensity(), source.graded.image)
+        if len(rules) > 1:
+            first, second = list(rules.values())[:2]
+            raise ValueError(
+                f"intensity: {first.name} and {second.name} store grey values of different kinds, expected one kind, "
+                "or one intensity rule for all; give one, such as range:0:255"
+            )
+        return next(iter(rules))
+
+
+def read(
+    root: str | os.PathLike[str],
+    *,
+    binary: bool | None = None,
+    intensity: Intensity | None = None,
+    whole: bool = False,
+    unmarked: bool = False,
+) -> FolderRecords:
+    """List images/<name>.<ext> and masks/<rater>/<name>.<ext>; pixels are read on access.
+
+    Images are PNG, JPEG or TIFF with PNG or TIFF masks, or NIfTI (.nii, .nii.gz) with NIfTI masks. A rater may lack
+    images: such a record has fewer masks, and one that nobody graded has masks (0, H, W). Masks of a single rater may
+    lie in masks/ itself. Masks come in the order of the raters' names. The patient is the name up to the first "__" or
+    else all of it: p07__left.png is of patient p07. Ids count the records sorted by name.
+
+    Images come as float32 (C, H, W) in [0, 1], by the rule `intensity` if it is given. Otherwise pictures of at most 8
+    bits are divided by 255, and pictures of more bits, and NIfTI volumes, are scaled so that their percentiles 0.5 and
+    99.5 become 0 and 1. A picture is turned as its EXIF orientation says, and so is a mask. NIfTI masks are brought to
+    the axes of their image. Every slice along the last axis of a NIfTI volume in which at least one rater marked
+    something is a record; with `unmarked` every slice is. whole: a volume is one record, (1, Z, H, W). Slices are read
+    from .nii faster than from .nii.gz.
+
+    Masks are uint8 (M, H, W). binary=True: the files hold two values, background and foreground: 0 and 1, or 0 and 255
+    (the largest value of the file's bits). binary=False: class indices, 255 for pixels that are not annotated (IGNORE);
+    of palette images the indices count. None: as False, but where 255 is all there is besides 0, it is the foreground,
+    which is said in a warning.
+
+    Raises FileNotFoundError for a folder without images; ValueError for a mask without an image, for two images of one
+    name, for NIfTI files that cannot be read, and for masks on another grid; on access ValueError for a file that is
+    truncated or of another kind, a mask of another size or with other values.
+    """
+    sources: list[Picture | VolumePart] = []
+    for graded in list_images(Path(root)):
+        if is_nifti(graded.image):
+            sources.extend(volume_parts(graded, binary, intensity, whole=whole, unmarked=unmarked))
+        else:
+            sources.extend(pictures(graded, binary, intensity))
+    if not sources:
+        raise ValueError(
+            f"root: {root} has no slice in which a rater marked something; check the masks, or ask for all slices with "
+            "unmarked=True"
+        )
+    return FolderRecords(sources, intensity)

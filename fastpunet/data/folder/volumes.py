@@ -1,0 +1,100 @@
+"""Records of a folder that are NIfTI volumes, whole or slice by slice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastpunet.data import nifti
+from fastpunet.data.folder.layout import Graded
+from fastpunet.data.labels import class_indices, is_binary
+from fastpunet.data.lazy import Header
+from fastpunet.data.nifti_grids import axes_onto
+from fastpunet.data.record import IGNORE, Record
+from fastpunet.intensity import PERCENTILES, Intensity
+
+
+@dataclass(frozen=True)
+class VolumePart:
+    """One slice of a volume, or all of it, with its masks."""
+
+    graded: Graded
+    image: nifti.Volume
+    masks: tuple[tuple[nifti.Volume, nifti.Axes], ...]  # and how each lies on the image's axes
+    slice: int | None  # along the last axis; None: all of them
+    flat: bool  # a record of two dimensions
+    binary: bool
+    intensity: Intensity  # a fixed range
+
+    def record(self, place: int) -> Record:
+        """Raises ValueError for files that are truncated or have other values."""
+        voxels = self._ordered(nifti.read(self.image, self._place))
+        maps = [
+            class_indices(self._ordered(nifti.read_labels(mask, self._place, axes)), IGNORE, self.binary, mask.path)
+            for mask, axes in self.masks
+        ]
+        spacing = self.image.spacing
+        return Record(
+            np.ascontiguousarray(self.intensity.apply(voxels))[None],
+            np.stack(maps) if maps else np.zeros((0, *voxels.shape), np.uint8),
+            id=place,
+            patient=self.graded.patient,
+            name=self.graded.image.name,
+            slice=self.slice,
+            raters=self.graded.raters,
+            spacing=None if spacing is None else spacing[:2] if self.flat else (spacing[2], *spacing[:2]),
+        )
+
+    def header(self) -> Header:
+        height, width, depth = self.image.shape
+        size = (height, width) if self.flat else (depth, height, width)
+        return Header(self._name, (1, *size), len(self.masks))
+
+    def default_intensity(self) -> Intensity:
+        return PERCENTILES
+
+    @property
+    def _place(self) -> int | None:
+        return 0 if self.flat and self.slice is None else self.slice
+
+    @property
+    def _name(self) -> str:
+        return self.graded.image.name if self.slice is None else f"{self.graded.image.name}, slice {self.slice}"
+
+    def _ordered(self, voxels: NDArray) -> NDArray:
+        """Slices first, as in a record."""
+        return voxels if self.flat else voxels.transpose(2, 0, 1)
+
+
+def volume_parts(
+    graded: Graded, binary: bool | None, intensity: Intensity | None, *, whole: bool, unmarked: bool
+) -> Iterator[VolumePart]:
+    """The records of a volume. Voxels are read where they decide which slices are records, or the intensity.
+
+    whole: one record (1, Z, H, W). Otherwise each slice (1, H, W) along the last axis in which a rater marked something
+    is a record, and with `unmarked`, or where there is no mask, every slice.
+    Raises ValueError for files that cannot be read and for masks on another grid.
+    """
+    image = nifti.read_header(graded.image)
+    headers = [nifti.read_header(file) for file in graded.masks]
+    masks = tuple((mask, axes_onto(image, mask)) for mask in headers)
+    rule = PERCENTILES if intensity is None else intensity
+    voxels = nifti.read(image)
+    if intensity is not None:
+        intensity.warn_if_outside(voxels, str(graded.image))
+    rule = rule.resolve(voxels)
+    labels = [nifti.read_labels(mask, axes=axes) for mask, axes in masks]
+    two_valued = is_binary(labels, binary, graded.masks[0]) if labels else bool(binary)
+    marked = np.zeros(image.shape[2], bool)
+    for values, file in zip(labels, graded.masks, strict=True):
+        indices = class_indices(values, IGNORE, two_valued, file)
+        marked |= ((indices != 0) & (indices != IGNORE)).any(axis=(0, 1))
+    if image.flat or whole:
+        yield VolumePart(graded, image, masks, None, image.flat, two_valued, rule)
+        return
+    places = range(image.shape[2]) if unmarked or not masks else np.flatnonzero(marked).tolist()
+    for place in places:
+        yield VolumePart(graded, image, masks, place, True, two_valued, rule)

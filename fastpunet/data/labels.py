@@ -1,0 +1,57 @@
+"""Class indices from the values that mask files hold."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastpunet.data.record import IGNORE
+
+_PART = 1 << 20  # pixels counted at a time: NumPy counts on a copy of 8 bytes a pixel
+
+
+def class_indices(values: NDArray[np.uint8], white: int, binary: bool, path: Path) -> NDArray[np.uint8]:
+    """Class indices of one mask, of any shape.
+
+    binary: two values are background and foreground, 0 and 1, or 0 and `white`, the largest value that the file can
+    hold (255 of 8 bits). Otherwise the values are class indices, and 255 is IGNORE, not annotated. Raises ValueError if
+    `binary` is true and there are other values.
+    """
+    if not binary:
+        return values
+    found = values_above_zero(values)
+    if found not in ([], [1], [white], [IGNORE]):
+        raise ValueError(
+            f"mask: {path} holds values {found[:8]} besides 0, expected 0 and 1, or 0 and {max(white, 2)}, for two "
+            "classes; threshold it, or pass binary=False if they are class indices"
+        )
+    return (values != 0).astype(np.uint8)
+
+
+def is_binary(masks: Sequence[NDArray[np.uint8]], binary: bool | None, path: Path) -> bool:
+    """Whether all the masks of one image are of two values; a caller who knows says so with `binary`.
+
+    None: they are if 255 is all there is besides 0, which is said in a warning (`path` is a mask's); any others hold
+    class indices.
+    """
+    if binary is not None:
+        return binary
+    if {value for mask in masks for value in values_above_zero(mask)} != {IGNORE}:
+        return False
+    warnings.warn(
+        f"{path.parent}: masks that hold only 0 and 255 are taken as background and foreground; pass binary=True to "
+        "say so, or binary=False if 255 means not annotated",
+        stacklevel=2,
+    )
+    return True
+
+
+def values_above_zero(values: NDArray[np.uint8]) -> list[int]:
+    """Which values 1 .. 255 there are, ascending."""
+    flat = values.ravel()
+    counts = sum(np.bincount(flat[start : start + _PART], minlength=256) for start in range(0, flat.size, _PART))
+    return [int(value) for value in np.flatnonzero(counts) if value]

@@ -1,0 +1,103 @@
+"""PNG, JPEG and TIFF files as Pillow opens them.
+
+Every picture is turned as its EXIF orientation says, images and masks alike, because that is how viewers show them and
+how people outlined them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fastpunet.data.optional import require
+from fastpunet.data.reading import Unreadable, check_unpacked, one_line
+
+UNPACKED_BYTES = 2**28  # of a picture as float32
+_WIDTH, _HEIGHT, _BITS, _ORIENTATION = 256, 257, 258, 274  # TIFF tags
+_TURNS = {  # EXIF orientation -> the name of Pillow's transposition that undoes it
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+
+
+@contextmanager
+def open_picture(path: Path, formats: tuple[str, ...]) -> Iterator[Any]:
+    """A file of one picture, its pixels not yet loaded; to be used inside `reading`. formats: Pillow's names."""
+    module = require("PIL.Image", "reading images")
+    with path.open("rb") as file:  # of a file by name Pillow maps TIFF pixels into memory, and turns them wrongly
+        try:
+            picture = module.open(file, formats=formats)
+        except module.DecompressionBombError as error:
+            raise Unreadable(f"is too large to be an image of this data set ({one_line(error)}); remove it") from None
+        frames = getattr(picture, "n_frames", 1)
+        if frames > 1 and picture.format != "MPO":  # a photograph with a preview beside it
+            raise Unreadable(f"holds {frames} images, expected a single image; split it")
+        yield picture
+
+
+def stored_bits(picture: Any, path: Path) -> int:
+    """Bits a value as stored; Pillow's mode does not tell 2 and 4 from 8, nor 16-bit colours."""
+    if picture.format == "TIFF":
+        stored = picture.tag_v2.get(_BITS, 1)
+        return int(max(stored) if isinstance(stored, tuple) else stored)
+    if picture.format != "PNG":
+        return 8
+    with path.open("rb") as file:
+        return file.read(25)[24]  # IHDR is always first
+
+
+def turned_size(picture: Any) -> tuple[int, int]:
+    """(H, W) after turning, before the pixels are loaded."""
+    if picture.format == "TIFF":
+        width, height = picture.tag_v2[_WIDTH], picture.tag_v2[_HEIGHT]
+    else:
+        width, height = picture.size
+    return (width, height) if _orientation(picture) >= 5 else (height, width)
+
+
+def turned(picture: Any, path: Path, channels: int = 1) -> Any:
+    """The picture with its pixels loaded and turned. Raises Unreadable, before that, if there are too many."""
+    check_unpacked(path, 4 * channels * picture.size[0] * picture.size[1], UNPACKED_BYTES)
+    if picture.format == "TIFF":
+        with _quiet():  # libtiff writes to standard error what Pillow then raises
+            picture.load()  # which turns it
+        return picture
+    picture.load()
+    turn = _TURNS.get(_orientation(picture))
+    if turn is None:
+        return picture
+    return picture.transpose(getattr(require("PIL.Image", "reading images").Transpose, turn))
+
+
+def _orientation(picture: Any) -> int:
+    """The EXIF orientation, 1 .. 8."""
+    if picture.format == "TIFF":
+        found = picture.tag_v2.get(_ORIENTATION, 1)
+    else:  # a PNG's own getexif would read all pixels
+        found = require("PIL.Image", "reading images").Image.getexif(picture).get(_ORIENTATION, 1)
+    return found if found in _TURNS else 1
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Nothing that is written to the process's standard error meanwhile is shown, not even by C code."""
+    try:
+        shown = os.dup(2)
+    except OSError:  # there is none
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(shown, 2)
+        os.close(shown)

@@ -1,0 +1,56 @@
+"""Files that may be damaged or hostile: errors of one line that name the file, and a limit to what it may unpack to."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+UNPACKED_BYTES = 2**30  # what any file may unpack to
+UNPACKED_TIMES = 20  # a file may also unpack to this many times its own size, so that honest large files are read
+
+_filters = threading.RLock()  # Python keeps one list of warning filters for all threads
+
+
+@contextmanager
+def reading(path: Path, what: str, argument: str = "file") -> Iterator[None]:
+    """Whatever a library raises while it reads `path` becomes a ValueError of one line that names the file.
+
+    what: the kind of file that is expected, with its article: "a NIfTI file". Libraries warn about damage in many
+    words; these warnings are dropped, as the block ends either with an error or with values that are checked.
+    Raises FileNotFoundError for a missing file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{argument}: no file {str(path)!r}")
+    try:
+        with _filters, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except ModuleNotFoundError:
+        raise
+    except Unreadable as error:
+        raise ValueError(f"{argument}: {path} {error}") from None
+    except Exception as error:  # a damaged file surfaces as almost any exception
+        raise ValueError(f"{argument}: {path} is truncated or not {what} ({one_line(error)}); copy it again") from None
+
+
+class Unreadable(ValueError):
+    """Raised inside `reading` with a reason of one's own, which follows the file's name."""
+
+
+def check_unpacked(path: Path, size: int, limit: int | None = None) -> None:
+    """Raise Unreadable if a file claims to hold more than `limit` bytes (UNPACKED_BYTES) and 20 times its own size."""
+    allowed = max(UNPACKED_BYTES if limit is None else limit, UNPACKED_TIMES * path.stat().st_size)
+    if size > allowed:
+        raise Unreadable(
+            f"claims to unpack to {size / 2**20:,.0f} MiB, expected at most {allowed / 2**20:,.0f} MiB of a file of "
+            "its size; if you trust it, raise fastpunet.data.reading.UNPACKED_BYTES"
+        )
+
+
+def one_line(error: object, length: int = 200) -> str:
+    """An error's message without line breaks, or its type where it has none."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split()) or type(error).__name__
+    return text if len(text) <= length else text[: length - 3] + "..."
