@@ -188,11 +188,13 @@ def _evaluate(options: argparse.Namespace) -> None:
     from fastpunet.data import sources, streets
     from fastpunet.models.checkpoint import load
     from fastpunet.reports.comparison import compare
-    from fastpunet.reports.comparison_files import check_stem, tables, write
+    from fastpunet.reports.comparison_files import tables, write
+    from fastpunet.reports.outputs import check_stem
 
     if options.class_flips:
-        from fastpunet.reports.flips import evaluate_flips
         from fastpunet.reports.flips_files import write_flips
+        from fastpunet.reports.flips_table import flips_table
+        from fastpunet.scoring.class_flips import evaluate_flips
 
         if options.output:
             check_stem(options.output)
@@ -202,7 +204,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         for name in options.models:
             flips = evaluate_flips(load(name), records, scenes.flips, len(names), n=max(options.n), seed=options.seed)
             results[Path(name).stem] = flips
-            print(f"{name}\n\n{flips.table(names)}\n")
+            print(f"{name}\n\n{flips_table(flips, names)}\n")
         for path in write_flips(results, names, options.output) if options.output else []:
             print(path)
         return

@@ -186,7 +186,7 @@ def test_foreign_models_have_a_grid_without_graders(image):
         ({"labels": torch.zeros(2, 8, 7, dtype=torch.long)}, ValueError, "^labels: got shape"),
         ({"labels": torch.zeros(2, 9, 7)}, TypeError, "^labels: got torch.float32"),
         ({"labels": np.zeros((2, 9, 7))}, TypeError, "^labels: got ndarray"),
-        ({"labels": torch.full((2, 9, 7), 2)}, ValueError, r"^labels: got 2 \.\. 2"),
+        ({"labels": torch.full((2, 9, 7), 2)}, ValueError, r"^labels: got labels 2 \.\. 2"),
         ({"model": make_model(latent_dim=1)}, ValueError, "^model: its latent has 1 dimension"),
         ({"model": 3}, TypeError, "^model: got int"),
     ],

@@ -7,8 +7,8 @@ import torch
 from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.data.lidc import read_npz
 from fastpunet.metrics import energy_distance
-from fastpunet.reports.bootstrap import PatientBootstrap
-from fastpunet.reports.evaluation import Evaluation
+from fastpunet.scoring.bootstrap import PatientBootstrap
+from fastpunet.scoring.evaluation import Evaluation, ImageNames
 
 LESIONS = SyntheticLesions(150, seed=3, size=32)
 MODES = torch.stack([torch.from_numpy(record.masks) for record in LESIONS])  # (150, 4, 32, 32)
@@ -84,5 +84,6 @@ def test_a_perfect_model_and_graders_of_its_own_distribution(n):
     low, high = interval(result.value)
     a = energy_distance(MODES, MODES, weights=WEIGHTS).reference_diversity.mean().item()  # of two graders
     assert low < a * (1 / n + 1 / 4) < high
-    evaluation = Evaluation({n: {"reference_diversity": result.reference_diversity.numpy()}}, np.ones(150), [""] * 150)
-    assert evaluation.perfect(4, n) == pytest.approx(a * (1 / n + 1 / 4), rel=0.1)
+    images = [ImageNames(i, str(i), graders=4) for i in range(150)]
+    evaluation = Evaluation({n: {"reference_diversity": result.reference_diversity.numpy()}}, images)
+    assert evaluation.perfect(n) == pytest.approx(a * (1 / n + 1 / 4), rel=0.1)

@@ -2,18 +2,23 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from fastpunet import ProbabilisticUNet, cli, save
+from fastpunet.data import Record
 from fastpunet.models import MHeads
-from fastpunet.reports.comparison import checkpoints, compare
+from fastpunet.reports import comparison as comparison_module
+from fastpunet.reports.checkpoints import find_checkpoints
+from fastpunet.reports.comparison import compare
 from fastpunet.reports.comparison_figures import energy_boxes, energy_curves
 from fastpunet.reports.comparison_files import tables, write
-from fastpunet.reports.evaluation import Estimate
-from fastpunet.reports.scores import cell
+from fastpunet.reports.tables import cell
+from fastpunet.scoring.estimates import Estimate
+from fastpunet.scoring.evaluation import ImageNames
 
 
 @pytest.fixture
@@ -35,20 +40,50 @@ def comparison(folder, bundle):
 
 
 def test_checkpoints_of_a_folder_are_grouped_by_seed(folder):
-    found = checkpoints([str(folder), "lesions"])
+    found = find_checkpoints([str(folder), "lesions"])
     assert {name: list(parts) for name, parts in found.items()} == {
         "Heads": ["Heads-seed0"],
         "Prob": ["Prob-seed0", "Prob-seed1"],
         "lesions": ["lesions"],
     }
     with pytest.raises(ValueError, match=r"holds no .safetensors file"):
-        checkpoints([str(folder.parent)])
+        find_checkpoints([str(folder.parent)])
+
+
+def test_the_folder_of_a_run_is_its_weights_and_files_go_by_their_names(folder, tmp_path):
+    run = tmp_path / "run3"
+    run.mkdir()
+    for name in ("model.safetensors", "epoch.safetensors"):
+        (run / name).touch()
+    file = folder / "Heads-seed0.safetensors"
+    assert find_checkpoints([str(run), str(file), "lesions"]) == {
+        "run3": {"run3": str(run / "model.safetensors")},
+        "Heads-seed0": {"Heads-seed0": str(file)},
+        "lesions": {"lesions": "lesions"},
+    }
+    other = tmp_path / "other" / "run3"
+    other.mkdir(parents=True)
+    (other / "model.safetensors").touch()
+    assert list(find_checkpoints([str(run), str(other)])) == ["run3", str(other)]
+
+
+def test_a_comparison_counts_images_that_nobody_annotated(folder, monkeypatch):
+    rng = np.random.default_rng(0)
+    records = [
+        Record(rng.random((1, 8, 8)).astype(np.float32), rng.integers(0, 2, (graders, 8, 8)).astype(np.uint8), i)
+        for i, graders in enumerate((2, 0, 3, 0))
+    ]
+    monkeypatch.setattr(comparison_module.sources, "read", lambda *_, **__: records)
+    result = compare([str(folder / "Heads-seed0.safetensors")], "x.npz", ns=(4,))
+    assert result.unannotated == 2
+    assert tables(result).endswith("Nobody annotated 2 of 4 images, which have no scores.")
+    assert sorted(len(picture.graders) for picture in result.pictures) == [2, 3]
 
 
 def test_a_comparison_pools_seeds_and_knows_what_all_methods_have(comparison):
     assert comparison.ns == [1, 4, 8]
     assert comparison.shared_n == 4
-    assert comparison.graders == 4
+    assert {image.graders for image in comparison.any_evaluation.images} == {4}
     prob = comparison.evaluations["Prob"]
     expected = np.concatenate([part.scores[8]["value"] for part in prob.values()])
     np.testing.assert_array_equal(comparison.pooled["Prob"].scores[8]["value"], expected)
@@ -58,9 +93,17 @@ def test_a_comparison_pools_seeds_and_knows_what_all_methods_have(comparison):
 def test_tables_hold_the_estimates(comparison):
     energy, scores, each = (_rows(table) for table in tables(comparison).split("\n\n"))
     pooled = comparison.pooled
-    assert [row[0] for row in energy] == ["energy distance, V ↓", "Heads", "Prob", "a perfect model"]
+    assert [row[0] for row in energy] == [
+        "energy distance, V ↓",
+        "Heads",
+        "Prob",
+        "empty masks",
+        "masks of other images",
+        "one grader against the others",
+        "a perfect model",
+    ]
     assert energy[1][1:] == [cell(pooled["Heads"].estimate(n, "value")) for n in (1, 4)] + ["-"]
-    assert energy[3][3] == f"{comparison.perfect[8]:.3f}"
+    assert energy[-1][3] == f"{comparison.perfect[8]:.3f}"
     value = next(row for row in scores if row[0].startswith("energy distance, V"))
     texts = [cell(pooled[name].estimate(4, "value")) for name in ("Heads", "Prob")]
     best = min((0, 1), key=lambda k: float(texts[k].split()[0]))
@@ -88,6 +131,27 @@ def test_everything_is_written(comparison, tmp_path):
     assert len(rows) == 8 * (2 + 3 + 3)
     mean = np.mean([float(row["value"]) for row in rows if row["method"] == "Prob" and row["n"] == "8"])
     assert mean == pytest.approx(comparison.pooled["Prob"].estimate(8, "value").value, rel=1e-4)
+    assert known["yardsticks"]["empty masks"]["4"]["value"] == list(
+        comparison.yardsticks["empty masks"].estimate(4, "value")
+    )
+
+
+def test_rows_of_the_csv_name_file_slice_patient_and_raters(comparison, tmp_path):
+    evaluation = comparison.evaluations["Prob"]["Prob-seed0"]
+    images = [ImageNames(i, f"p{i}", 2, f"scan{i}.nii", i or None, ("ann", "bob")) for i in range(8)]
+    named = replace(comparison, evaluations={"Prob": {"Prob-seed0": replace(evaluation, images=images)}})
+    write(named, tmp_path / "deep" / "er" / "c")
+    with open(tmp_path / "deep" / "er" / "c.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [rows[3][key] for key in ("id", "name", "slice", "patient", "graders", "raters")] == [
+        "3",
+        "scan3.nii",
+        "3",
+        "p3",
+        "2",
+        "ann bob",
+    ]
+    assert rows[0]["slice"] == ""
 
 
 def test_boxes_and_curves_stand_where_the_scores_are(comparison):
@@ -112,13 +176,23 @@ def test_the_command_prints_a_column_for_each_n(bundle, tmp_path, capsys):
     command = ["evaluate", "lesions", "--data", str(bundle), "-n", "1", "16"]
     assert cli.main([*command, "--output", str(stem)]) == 0
     text = capsys.readouterr().out
-    rows = {row[0]: row[1:] for row in _rows(text)}
+    scores, energies = text.split("\n\n")
+    rows = {row[0]: row[1:] for row in _rows(scores)}
     assert rows["mean [95 % interval]"] == ["n = 1", "n = 16"]
     assert rows["energy distance, U ↓"][0] == "-"  # no unbiased estimate from one hypothesis
     value, low, high = (float(number.strip("[],")) for number in rows["energy distance, V ↓"][1].split())
     assert low <= value <= high
+    names = [row[0] for row in _rows(energies)]
+    assert names[1:] == [
+        "lesions",
+        "empty masks",
+        "masks of other images",
+        "one grader against the others",
+        "a perfect model",
+    ]
     assert str(stem.with_suffix(".md")) in text
-    assert cli.main([*command, "--output", str(tmp_path / "nowhere" / "x")]) == 2
+    (tmp_path / "file").touch()
+    assert cli.main([*command, "--output", str(tmp_path / "file" / "x")]) == 2
     assert "output: got" in capsys.readouterr().err
 
 

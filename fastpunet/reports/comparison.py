@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from fastpunet.data import sources
-from fastpunet.metrics import Convention, default_convention, find_convention
-from fastpunet.models import checkpoint
-from fastpunet.reports.evaluation import Evaluation, evaluate
-from fastpunet.reports.sample_grid import Picture, draw_pictures
+import numpy as np
 
-_SEEDED = re.compile(r"(?P<name>.+)-seed(?P<seed>\d+)")
+from fastpunet.data import Records, sources
+from fastpunet.metrics import Convention, default_convention, find_convention
+from fastpunet.models import Method, checkpoint
+from fastpunet.reports.checkpoints import find_checkpoints, introduction
+from fastpunet.reports.sample_grid import Picture, draw_pictures
+from fastpunet.scoring.devices import find_device
+from fastpunet.scoring.evaluate import evaluate
+from fastpunet.scoring.evaluation import Evaluation
+from fastpunet.scoring.yardsticks import yardsticks
 
 
 @dataclass(frozen=True)
@@ -26,15 +29,20 @@ class Comparison:
     ns: list[int]
     seed: int
     convention: str
-    graders: int | None  # annotations an image, if all have as many
     evaluations: dict[str, dict[str, Evaluation]]
     pictures: list[Picture]
     introduction: str  # of the folder that the checkpoints are in
+    yardsticks: dict[str, Evaluation] = field(default_factory=dict)  # see fastpunet.scoring.yardsticks
 
     @cached_property
     def pooled(self) -> dict[str, Evaluation]:
         """Every method over all its checkpoints."""
         return {name: Evaluation.pooled(list(parts.values())) for name, parts in self.evaluations.items()}
+
+    @property
+    def any_evaluation(self) -> Evaluation:
+        """One of them, for what all have in common: the images, their names and their graders."""
+        return next(iter(next(iter(self.evaluations.values())).values()))
 
     @property
     def shared_n(self) -> int:
@@ -44,10 +52,15 @@ class Comparison:
     @property
     def perfect(self) -> dict[int, float]:
         """What a model that draws as graders do scores under V at each n; empty if that is not known."""
-        if self.graders is None or self.graders < 2:
-            return {}
-        any_method = next(iter(self.pooled.values()))
-        return {n: any_method.perfect(self.graders, n) for n in self.ns}
+        values = {n: self.any_evaluation.perfect(n) for n in self.ns}
+        return {n: value for n, value in values.items() if not np.isnan(value)}
+
+    @property
+    def unannotated(self) -> int:
+        """Images that nobody annotated: hypotheses of them are drawn, and no score needs more than those."""
+        column = next(iter(self.any_evaluation.scores.values()))["reference_diversity"]
+        alone = [image.graders == 0 for image in self.any_evaluation.images]
+        return int((np.isnan(column) & alone).sum())
 
 
 def compare(
@@ -58,52 +71,74 @@ def compare(
     ns: Sequence[int] = (1, 4, 8, 16, 1000),
     seed: int = 0,
     convention: str | Convention | None = None,
+    precision: str = "auto",
+    device: str = "auto",
+    batch_size: int | None = None,
+    training: str | os.PathLike[str] | None = None,
 ) -> Comparison:
-    """Score models on a data set. Arguments as of `evaluate`; `kind` and `data` as of `fastpunet.data.sources.read`.
+    """Score models on a data set, beside yardsticks that need no model.
 
-    models: names of shipped weights, checkpoints, or folders of checkpoints. In a folder NAME-seed0.safetensors,
-    NAME-seed1.safetensors, ... are one method, and its README.md introduces the report.
+    Args:
+        models: names of shipped weights, checkpoints, folders of a training run, or folders of checkpoints. In the
+            last, NAME-seed0.safetensors, NAME-seed1.safetensors, ... are one method, and README.md introduces the
+            report.
+        data, kind: as of `fastpunet.data.sources.read`.
+        ns, seed, convention, precision, batch_size: as of `fastpunet.scoring.evaluate.evaluate`.
+        device: "cpu", "cuda", "cuda:1", ...; "auto" takes a GPU if there is one.
+        training: the data that the models were trained on, of the same kind, whose masks become a yardstick. Without
+            it masks of other images of `data` take their place.
+
+    Raises ValueError, naming the argument, for anything that does not fit.
     """
-    found = checkpoints(models)
-    first = checkpoint.load(next(iter(next(iter(found.values())).values())))
-    rule = default_convention(first.num_classes) if convention is None else find_convention(convention)
-    records = sources.read(kind, data, binary=first.num_classes <= 2)
+    chosen = find_device(device)
+    found = find_checkpoints(models)
+
+    def load(source: str) -> Method:
+        return checkpoint.load(source).to(chosen)
+
+    first = load(next(iter(next(iter(found.values())).values())))
+    classes = first.num_classes
+    rule = default_convention(classes) if convention is None else find_convention(convention)
+    records = sources.read(kind, data, binary=classes <= 2)
+    pool = None if training is None else sources.read(kind, training, binary=classes <= 2)
     evaluations = {
         name: {
-            part: evaluate(checkpoint.load(source), records, ns=ns, seed=seed, convention=rule, label=part)
+            part: evaluate(
+                load(source),
+                records,
+                ns=ns,
+                seed=seed,
+                convention=rule,
+                precision=precision,
+                batch_size=batch_size,
+                label=part,
+            )
             for part, source in parts.items()
         }
         for name, parts in found.items()
     }
-    counts = {len(record.masks) if record.weights is None else None for record in records}
     return Comparison(
         data=Path(data).name,
         ns=sorted(set(ns)),
         seed=seed,
         convention=rule.name,
-        graders=counts.pop() if len(counts) == 1 else None,
         evaluations=evaluations,
-        pictures=draw_pictures({name: next(iter(parts.values())) for name, parts in found.items()}, records, seed),
-        introduction=_introduction(models),
+        pictures=_pictures(found, records, seed, load),
+        introduction=introduction(models),
+        yardsticks=yardsticks(
+            records,
+            classes,
+            sorted(set(ns)),
+            training=pool,
+            seed=seed,
+            convention=rule,
+            batch_size=batch_size,
+            device=chosen,
+        ),
     )
 
 
-def checkpoints(models: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Checkpoints by method, then by name. Raises ValueError for a folder without any."""
-    found: dict[str, dict[str, str]] = {}
-    for source in models:
-        if not Path(source).is_dir():
-            found[source] = {source: source}
-            continue
-        files = sorted(Path(source).glob("*.safetensors"))
-        if not files:
-            raise ValueError(f"models: {source} holds no .safetensors file; expected a checkpoint, or a folder of them")
-        for file in files:
-            seeded = _SEEDED.fullmatch(file.stem)
-            found.setdefault(seeded["name"] if seeded else file.stem, {})[file.stem] = str(file)
-    return found
-
-
-def _introduction(models: Iterable[str]) -> str:
-    files = [Path(source) / "README.md" for source in models]
-    return "\n".join(file.read_text(encoding="utf-8") for file in files if file.is_file())
+def _pictures(
+    found: dict[str, dict[str, str]], records: Records, seed: int, load: Callable[[str], Method]
+) -> list[Picture]:
+    return draw_pictures({name: next(iter(parts.values())) for name, parts in found.items()}, records, seed, load)

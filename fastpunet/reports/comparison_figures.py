@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fastpunet.reports.evaluation import Evaluation
 from fastpunet.reports.figures import LINE_COLOURS
+from fastpunet.scoring.evaluation import Evaluation
 
 _FEWEST = 20  # predictions without which a bin says nothing
 _WIDTH = 3.5  # inches: one column of a paper
@@ -77,17 +77,18 @@ def reliability_diagrams(results: Mapping[str, Evaluation], n: int) -> Figure:
 
     A point a bin that holds at least `_FEWEST` predictions, on the diagonal if the share is right.
     """
-    names = [name for name in ("pixel", "presence") if all(name in r.reliability[n] for r in results.values())]
+    titles = {"pixel_calibration_error": "a pixel is lesion", "presence_calibration_error": "anything is outlined"}
+    names = [name for name in titles if all(result.has(n, name) for result in results.values())]
     figure = Figure(figsize=(_WIDTH, 2.45 if len(names) == 2 else 4.2), dpi=300, layout="constrained")
-    for axis, kind in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+    for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         axis.plot([0, 1], [0, 1], "k--", linewidth=0.8)
-        for (name, result), colour in zip(results.items(), cycle(LINE_COLOURS)):
-            count, predicted, observed = result.reliability[n][kind].sum(0)
+        for (model, result), colour in zip(results.items(), cycle(LINE_COLOURS)):
+            count, predicted, observed = np.nansum(result.scores[n][name], 0)
             enough = count >= _FEWEST
             points = predicted[enough] / count[enough], observed[enough] / count[enough]
-            axis.plot(*points, "o-", color=colour, markersize=2.5, linewidth=1, label=name)
+            axis.plot(*points, "o-", color=colour, markersize=2.5, linewidth=1, label=model)
         axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
-        axis.set_title({"pixel": "a pixel is lesion", "presence": "anything is outlined"}[kind], fontsize=7)
+        axis.set_title(titles[name], fontsize=7)
         axis.set_xlabel("share of hypotheses", fontsize=7)
         axis.tick_params(labelsize=7)
         axis.spines[["top", "right"]].set_visible(False)

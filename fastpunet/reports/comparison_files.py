@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,15 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from fastpunet.files import write_text
 from fastpunet.reports.comparison import Comparison
 from fastpunet.reports.comparison_figures import energy_boxes, energy_curves, reliability_diagrams
-from fastpunet.reports.evaluation import Evaluation
 from fastpunet.reports.figures import save_figure
+from fastpunet.reports.outputs import check_stem, with_ending
 from fastpunet.reports.sample_grid import sample_grid
-from fastpunet.reports.scores import DASH, SCORES, cell, markdown, score_table
+from fastpunet.reports.tables import DASH, cell, energy_table, markdown, score_table
+from fastpunet.scoring.evaluation import Evaluation
+from fastpunet.scoring.registry import SCORES
 
 _CAPTIONS = {
     "energy": "Energy distance (V) of every image: quartiles, 5th and 95th percentile; the mean with its interval",
@@ -29,39 +32,41 @@ _CAPTIONS = {
 }
 
 
+_TRACES = ("name", "slice", "patient", "graders", "raters")
+
+
 def tables(comparison: Comparison) -> str:
-    """Markdown. One method: its scores at every n. Several: energy distance at every n, all scores at the largest
-    n that all have, and every checkpoint by itself."""
+    """Markdown. One method: its scores at every n. Several: all scores at the largest n that all have.
+
+    Then the energy distance at every n beside the yardsticks, every checkpoint by itself where a method has several,
+    and how many images have no score because nobody annotated them.
+    """
     pooled = comparison.pooled
     if len(pooled) == 1:
         evaluation = next(iter(pooled.values()))
         columns = {f"n = {n}": (evaluation, n) for n in evaluation.scores}
-        parts = [score_table(columns, "mean [95 % interval]", rank=False)]
+        parts = [score_table(columns, "mean [95 % interval]", rank=False), _energy_table(comparison)]
     else:
         n = comparison.shared_n
         columns = {name: (evaluation, n) for name, evaluation in pooled.items()}
         parts = [_energy_table(comparison), score_table(columns, f"n = {n}", rank=True)]
     if any(len(checkpoints) > 1 for checkpoints in comparison.evaluations.values()):
         parts.append(_checkpoint_table(comparison))
+    if comparison.unannotated:
+        images = len(comparison.any_evaluation.images)
+        parts.append(f"Nobody annotated {comparison.unannotated} of {images} images, which have no scores.")
     return "\n\n".join(parts)
-
-
-def check_stem(stem: str | os.PathLike[str]) -> Path:
-    """The beginning of the written files' names. Raises ValueError unless its folder exists."""
-    base = Path(stem)
-    if not base.name or not base.absolute().parent.is_dir():
-        raise ValueError(f"output: got {str(stem)!r}, expected the beginning of names in a folder that exists")
-    return base
 
 
 def write(comparison: Comparison, stem: str | os.PathLike[str]) -> list[Path]:
     """Write STEM.md, STEM.json (estimates), STEM.csv (every image), and the figures as PNG and SVG."""
     base = check_stem(stem)
+    base.parent.mkdir(parents=True, exist_ok=True)
     written = []
-    figures = {name: figure for name, figure in _figures(comparison)}
+    figures = dict(_figures(comparison))
     for name, figure in figures.items():
         for suffix in (".png", ".svg"):
-            path = base.with_name(f"{base.name}-{name}{suffix}")
+            path = with_ending(base, f"-{name}{suffix}")
             save_figure(figure, path)
             written.append(path)
     texts = {
@@ -69,26 +74,16 @@ def write(comparison: Comparison, stem: str | os.PathLike[str]) -> list[Path]:
         ".json": _json(comparison),
         ".csv": _csv(comparison),
     }
-    return [*written, *(write_text(base, suffix, text) for suffix, text in texts.items())]
-
-
-def write_text(base: Path, suffix: str, text: str) -> Path:
-    """Write the file whose name is base's with that suffix, whole or not at all."""
-    path = base.with_name(base.name + suffix)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
-    return path
+    for suffix, text in texts.items():
+        path = with_ending(base, suffix)
+        write_text(path, text)
+        written.append(path)
+    return written
 
 
 def _energy_table(comparison: Comparison) -> str:
-    rows = [["energy distance, V ↓", *(f"n = {n}" for n in comparison.ns)]]
-    for name, evaluation in comparison.pooled.items():
-        cells = [cell(evaluation.estimate(n, "value")) if n in evaluation.scores else DASH for n in comparison.ns]
-        rows.append([name, *cells])
-    if comparison.perfect:
-        rows.append(["a perfect model", *(f"{value:.3f}" for value in comparison.perfect.values())])
-    return markdown(rows)
+    ns = sorted({*comparison.ns, *(n for result in comparison.yardsticks.values() for n in result.scores)})
+    return energy_table({**comparison.pooled, **comparison.yardsticks}, ns, comparison.perfect)
 
 
 def _checkpoint_table(comparison: Comparison) -> str:
@@ -107,7 +102,7 @@ def _document(comparison: Comparison, stem: str, figures: list[str]) -> str:
     drawing, scoring = (sum(evaluation.seconds[name] for evaluation in evaluations) for name in ("drawing", "scoring"))
     first = evaluations[0]
     facts = (
-        f"{comparison.data}: {len(first.patients)} images of {len(set(first.patients))} patients; convention "
+        f"{comparison.data}: {len(first.images)} images of {len(set(first.patients))} patients; convention "
         f"{comparison.convention}; hypotheses of seed {comparison.seed}. In brackets 95 % bootstrap intervals over "
         f"patients, {len(evaluations)} checkpoints pooled by method. fastpunet {version('fastpunet')}, drawing "
         f"{drawing:.0f} s, scoring {scoring:.1f} s."
@@ -121,27 +116,18 @@ def _document(comparison: Comparison, stem: str, figures: list[str]) -> str:
 
 def _json(comparison: Comparison) -> str:
     """Every estimate as [value, low, high]; null where undefined."""
-
-    def estimates(evaluation: Evaluation) -> dict[str, dict[str, list[float | None]]]:
-        return {
-            str(n): {
-                name: [None if np.isnan(number) else float(number) for number in evaluation.estimate(n, name)]
-                for name in SCORES
-                if evaluation.has(n, name)
-            }
-            for n in evaluation.scores
-        }
-
     content: dict[str, Any] = {
         "data": comparison.data,
         "seed": comparison.seed,
         "convention": comparison.convention,
         "fastpunet": version("fastpunet"),
+        "unannotated": comparison.unannotated,
         "perfect": {str(n): value for n, value in comparison.perfect.items()},
+        "yardsticks": {name: _estimates(result) for name, result in comparison.yardsticks.items()},
         "methods": {
             name: {
-                "pooled": estimates(comparison.pooled[name]),
-                "checkpoints": {part: estimates(evaluation) for part, evaluation in parts.items()},
+                "pooled": _estimates(comparison.pooled[name]),
+                "checkpoints": {part: _estimates(evaluation) for part, evaluation in parts.items()},
             }
             for name, parts in comparison.evaluations.items()
         },
@@ -149,21 +135,39 @@ def _json(comparison: Comparison) -> str:
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
+def _estimates(evaluation: Evaluation) -> dict[str, dict[str, list[float | None]]]:
+    return {
+        str(n): {
+            name: [None if np.isnan(number) else float(number) for number in evaluation.estimate(n, name)]
+            for name in columns
+            if SCORES[name].title
+        }
+        for n, columns in evaluation.scores.items()
+    }
+
+
 def _csv(comparison: Comparison) -> str:
-    """A row an image, number of hypotheses and checkpoint."""
+    """A row for each checkpoint, number of hypotheses and image."""
+    names = [name for name in SCORES if _is_column(comparison.any_evaluation.scores, name)]
     text = io.StringIO()
     writer = csv.writer(text)
-    names: list[str] = []
+    writer.writerow(["method", "checkpoint", "n", "image", "id", *_TRACES, *names])
     for method, parts in comparison.evaluations.items():
         for checkpoint, evaluation in parts.items():
-            for n, scores in evaluation.scores.items():
-                if not names:
-                    names = list(scores)
-                    writer.writerow(["method", "checkpoint", "n", "image", "patient", *names, "graders_presence"])
-                columns = np.stack([*(scores[name] for name in names), evaluation.graders_presence], axis=1)
-                for image, (patient, row) in enumerate(zip(evaluation.patients, columns, strict=True)):
-                    writer.writerow([method, checkpoint, n, image, patient, *(f"{number:.6g}" for number in row)])
+            for n, columns in evaluation.scores.items():
+                nowhere = np.full(len(evaluation.images), np.nan)
+                numbers = np.stack([columns.get(name, nowhere) for name in names], axis=1)
+                for place, (image, row) in enumerate(zip(evaluation.images, numbers, strict=True)):
+                    slice_ = "" if image.slice is None else image.slice
+                    traces = [image.name, slice_, image.patient, image.graders, " ".join(image.raters)]
+                    numbers_ = (f"{number:.6g}" for number in row)
+                    writer.writerow([method, checkpoint, n, place, image.id, *traces, *numbers_])
     return text.getvalue()
+
+
+def _is_column(scores: Mapping[int, Mapping[str, np.ndarray]], name: str) -> bool:
+    """Whether an image's score is one number."""
+    return any(name in columns and columns[name].ndim == 1 for columns in scores.values())
 
 
 def _figures(comparison: Comparison) -> Iterator[tuple[str, Figure]]:

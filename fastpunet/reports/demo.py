@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,27 +15,31 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fastpunet.data import Record, Records, lidc
+from fastpunet.arguments import check_count
+from fastpunet.data import Record, lidc
 from fastpunet.data.lesions import MODES, SyntheticLesions
 from fastpunet.hypotheses import summarize
 from fastpunet.masks import PackedMasks
-from fastpunet.metrics import energy_distance, pairwise_iou
-from fastpunet.models import ProbabilisticUNet, checkpoint
+from fastpunet.metrics import default_convention, pairwise_iou
+from fastpunet.models import Method, checkpoint
 from fastpunet.reports.figures import FigureRow, check_figure_path, hypothesis_figure, save_figure
-from fastpunet.sampler import Sampler
+from fastpunet.scoring.devices import find_device
+from fastpunet.scoring.drawing import Drawn, draw_records
+from fastpunet.scoring.scored_batch import ScoredBatch
 
 LIDC_FILE = "lidc_tiny_test_64.npz"
 HELD_OUT_SEED = 20260  # no recipe trains on these lesions
 IMAGES, FIGURE_ROWS, PLAIN_LOOP_SAMPLES = 24, 4, 100
+FEW = 16  # hypotheses of which the V-statistic is reported, as in the papers
 _SAME_MODE = 0.5  # a hypothesis belongs to the mode it overlaps most, if by at least this IoU
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Shown:
     """The hypotheses of one record."""
 
     record: Record
-    samples: PackedMasks  # (1, n, H, W)
+    samples: PackedMasks  # (1, n, H, W), in main memory
     value: float  # energy distance of the first 16, V-statistic
     unbiased: float  # energy distance of all n, U-statistic
     diversity: float  # E d(S, S') of the first 16
@@ -46,69 +51,62 @@ def demo(
     data: str | os.PathLike[str] | None = None,
     n: int = 1000,
     seed: int = 0,
+    device: str = "auto",
+    batch_size: int | None = 1,
+    precision: str = "auto",
     say: Callable[[str], None] = print,
 ) -> Path:
     """Run the demonstration and write its picture to `output` (PNG, PDF or SVG).
 
     Without `data`: synthetic lesions, whose distribution over masks is known. With `data`: real lung CT from the
-    folder's lidc_tiny_test_64.npz and its four radiologists. The weights come with the package.
+    folder's lidc_tiny_test_64.npz and its four radiologists. The weights come with the package. device, batch_size and
+    precision: as of `fastpunet.reports.comparison.compare`. Raises ValueError, naming the argument, for what does not
+    fit, before any work starts.
     """
-    if n < 16:
-        raise ValueError(f"n: got {n}, expected at least 16, for which the energy distance is reported")
+    check_count("n", n, least=FEW)
     path = check_figure_path("output", output)
+    chosen = find_device(device)
     if data is None:
         name, records = "lesions", SyntheticLesions(IMAGES, HELD_OUT_SEED)[:]
     else:
         name, bundle = "lidc-tiny", lidc.read_npz(Path(data) / LIDC_FILE)
         records = [bundle[int(i)] for i in np.linspace(0, len(bundle) - 1, IMAGES).astype(int)]
-    model = checkpoint.load(name)
-    assert isinstance(model, ProbabilisticUNet)
-    if torch.cuda.is_available():
-        model = model.cuda()
+    model = checkpoint.load(name).to(chosen)
     height, width = records[0].image.shape[-2:]
     say(f"{name}: {len(records)} images of {height} x {width}, {n} hypotheses each")
-    drawn, seconds = _draw(model, records, n, seed)
-    _say_speed(model, records[0], n * len(records) / seconds, say)
-    _say_energy(drawn, n, exact=data is None, say=say)
+    batches = list(draw_records(model, records, n, seed=seed, precision=precision, batch_size=batch_size))
+    shown = [one for drawn in batches for one in _score(drawn)]
+    _say_speed(model, records[0], n * len(records) / sum(drawn.seconds for drawn in batches), say)
+    _say_energy(shown, n, exact=data is None, say=say)
     if data is None:
-        _say_modes(drawn, say)
+        _say_modes(shown, say)
     else:
-        _say_presence(drawn, say)
-    save_figure(_picture(model, drawn, n, seed, exact=data is None), path)
+        _say_presence(shown, say)
+    save_figure(_picture(model, shown, n, seed, exact=data is None), path)
     say(f"\npicture: {path}")
     return path
 
 
-def _image(model: ProbabilisticUNet, record: Record) -> Tensor:
-    return torch.from_numpy(record.image)[None].to(next(model.parameters()).device)
+def _image(model: Method, record: Record) -> Tensor:
+    return torch.from_numpy(record.image)[None].to(model.device)
 
 
-def _draw(model: ProbabilisticUNet, records: Records, n: int, seed: int) -> tuple[list[Drawn], float]:
-    sampler = Sampler(model)
-    samples, seconds = [], 0.0
-    for record in records:
-        started = time.perf_counter()
-        encoding = sampler.encode(_image(model, record))
-        bits = sampler.draw(encoding, n, seed=seed, ids=torch.tensor([record.id]), output="bits")
-        samples.append(bits.to("cpu"))
-        seconds += time.perf_counter() - started
-    return [_score(record, bits) for record, bits in zip(records, samples, strict=True)], seconds
-
-
-def _score(record: Record, samples: PackedMasks) -> Drawn:
-    references = torch.from_numpy(record.masks)[None]
-    weights = None if record.weights is None else torch.from_numpy(record.weights)
-    few = energy_distance(samples[:, :16], references, weights=weights)
-    all_ = energy_distance(samples, references, weights=weights)
-    return Drawn(record, samples, few.value.item(), all_.unbiased.item(), few.sample_diversity.item())
+def _score(drawn: Drawn) -> Iterator[Shown]:
+    rule = default_convention(drawn.samples.num_planes)
+    few = ScoredBatch(drawn.samples[:, :FEW], drawn.references, rule).energy
+    unbiased = ScoredBatch(drawn.samples, drawn.references, rule).energy.unbiased.tolist()
+    samples = drawn.samples.to("cpu")
+    rows = zip(few.value.tolist(), unbiased, few.sample_diversity.tolist(), strict=True)
+    for place, (record, row) in enumerate(zip(drawn.records, rows, strict=True)):
+        yield Shown(record, samples[place : place + 1], *row)
 
 
 @torch.no_grad()
-def _say_speed(model: ProbabilisticUNet, record: Record, ours: float, say: Callable[[str], None]) -> None:
+def _say_speed(model: Any, record: Record, ours: float, say: Callable[[str], None]) -> None:
     """Hypotheses per second, images in and packed masks out, beside the plain loop with cached features."""
     image = _image(model, record)
     started = time.perf_counter()
-    features, prior = model.encode(image)
+    features, prior = model.unet(image), model.prior(image)
     for _ in range(PLAIN_LOOP_SAMPLES):
         (model.fcomb(features, prior.sample()) > 0).cpu()
     plain = PLAIN_LOOP_SAMPLES / (time.perf_counter() - started)
@@ -117,46 +115,46 @@ def _say_speed(model: ProbabilisticUNet, record: Record, ours: float, say: Calla
     say(f"{'fastpunet':<34}{ours:>14,.0f}   {ours / plain:.1f} x")
 
 
-def _say_energy(drawn: Sequence[Drawn], n: int, exact: bool, say: Callable[[str], None]) -> None:
+def _say_energy(shown: Sequence[Shown], n: int, exact: bool, say: Callable[[str], None]) -> None:
     truth = "the known distribution" if exact else "four radiologists"
     say(f"\n{'energy distance to ' + truth:<46}{'mean':>8}")
-    say(f"{'first 16 hypotheses, V-statistic':<46}{np.mean([d.value for d in drawn]):>8.3f}")
-    say(f"{f'all {n}, unbiased (0 is perfect)':<46}{np.nanmean([d.unbiased for d in drawn]):>8.3f}")
+    say(f"{'first 16 hypotheses, V-statistic':<46}{np.mean([d.value for d in shown]):>8.3f}")
+    say(f"{f'all {n}, unbiased (0 is perfect)':<46}{np.nanmean([d.unbiased for d in shown]):>8.3f}")
     diversity = "diversity of hypotheses, E d(S, S')"
-    say(f"{diversity:<46}{np.mean([d.diversity for d in drawn]):>8.3f}")
+    say(f"{diversity:<46}{np.mean([d.diversity for d in shown]):>8.3f}")
 
 
-def mode_frequencies(drawn: Drawn) -> NDArray[np.float64]:
+def mode_frequencies(shown: Shown) -> NDArray[np.float64]:
     """Share of the hypotheses nearest to each of the record's masks, and, last, of those near to none."""
-    masks = torch.from_numpy(drawn.record.masks)[None]
-    best, mode = pairwise_iou(drawn.samples, masks)[0].max(-1)
+    masks = torch.from_numpy(shown.record.masks)[None]
+    best, mode = pairwise_iou(shown.samples, masks)[0].max(-1)
     mode = mode.where(best >= _SAME_MODE, masks.shape[1])
     return np.bincount(mode.numpy(), minlength=masks.shape[1] + 1) / len(mode)
 
 
-def _say_modes(drawn: Sequence[Drawn], say: Callable[[str], None]) -> None:
-    found = np.array([mode_frequencies(d) for d in drawn])
-    known = np.array([np.append(_weights(d.record), 0.0) for d in drawn])
+def _say_modes(shown: Sequence[Shown], say: Callable[[str], None]) -> None:
+    found = np.array([mode_frequencies(d) for d in shown])
+    known = np.array([np.append(_weights(d.record), 0.0) for d in shown])
     say(f"\n{'mode':<12}{'known':>8}{'drawn':>8}{'mean |error| per image':>26}")
     for index, mode in enumerate([*MODES, "other"]):
         error = np.abs(found - known)[:, index].mean()
         say(f"{mode:<12}{known[:, index].mean():>8.3f}{found[:, index].mean():>8.3f}{error:>26.3f}")
 
 
-def _say_presence(drawn: Sequence[Drawn], say: Callable[[str], None]) -> None:
-    outlined = np.array([d.record.masks.any((1, 2)).mean() for d in drawn])
-    present = np.array([(d.samples.area() > 0).float().mean().item() for d in drawn])
-    graders = np.concatenate([d.record.masks.sum((1, 2)) for d in drawn])
-    areas = torch.cat([d.samples.area().flatten() for d in drawn]).numpy()
+def _say_presence(shown: Sequence[Shown], say: Callable[[str], None]) -> None:
+    outlined = np.array([d.record.masks.any((1, 2)).mean() for d in shown])
+    present = np.array([(d.samples.area() > 0).float().mean().item() for d in shown])
+    graders = np.concatenate([d.record.masks.sum((1, 2)) for d in shown])
+    areas = torch.cat([d.samples.area().flatten() for d in shown]).numpy()
     say(f"\n{'':<34}{'radiologists':>14}{'hypotheses':>14}")
     say(f"{'share that outlines a lesion':<34}{outlined.mean():>14.3f}{present.mean():>14.3f}")
     medians = np.median(graders[graders > 0]), np.median(areas[areas > 0])
     say(f"{'median area where outlined (px)':<34}{medians[0]:>14.0f}{medians[1]:>14.0f}")
 
 
-def _picture(model: ProbabilisticUNet, drawn: Sequence[Drawn], n: int, seed: int, exact: bool) -> Figure:
+def _picture(model: Method, shown: Sequence[Shown], n: int, seed: int, exact: bool) -> Figure:
     rows = []
-    for d in _varied(drawn):
+    for d in _varied(shown):
         ids = torch.tensor([d.record.id])
         summary = summarize(model, _image(model, d.record), n, seed=seed, ids=ids)
         rows.append(
@@ -174,10 +172,10 @@ def _picture(model: ProbabilisticUNet, drawn: Sequence[Drawn], n: int, seed: int
     return hypothesis_figure(rows, title, "tight, medium, wide" if exact else "radiologists")
 
 
-def _varied(drawn: Sequence[Drawn]) -> list[Drawn]:
+def _varied(shown: Sequence[Shown]) -> list[Shown]:
     """Records from the least to the most often outlined, evenly spaced."""
-    by_presence = sorted(drawn, key=_presence)
-    return [by_presence[int(i)] for i in np.linspace(0, len(drawn) - 1, FIGURE_ROWS)]
+    by_presence = sorted(shown, key=_presence)
+    return [by_presence[int(i)] for i in np.linspace(0, len(shown) - 1, FIGURE_ROWS)]
 
 
 def _weights(record: Record) -> NDArray[np.float32]:
@@ -186,11 +184,11 @@ def _weights(record: Record) -> NDArray[np.float32]:
     return np.full(count, 1 / count, np.float32) if record.weights is None else record.weights
 
 
-def _presence(d: Drawn) -> float:
+def _presence(d: Shown) -> float:
     """Probability, or share of graders, that the lesion is outlined at all."""
     return float(_weights(d.record) @ d.record.masks.any((1, 2)))
 
 
-def _caption(d: Drawn, present: float) -> str:
+def _caption(d: Shown, present: float) -> str:
     who = "known" if d.record.weights is not None else "radiologists"
     return f"lesion there:\n{who} {_presence(d):.0%}\nhypotheses {present:.0%}"

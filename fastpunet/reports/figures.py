@@ -13,6 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from fastpunet.files import replacing
+from fastpunet.reports.outputs import check_writable
+
 GRADER_COLOURS = ("#56B4E9", "#E69F00", "#CC79A7", "#F0E442")  # Okabe and Ito: told apart by colour-blind readers
 LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 FIGURE_FORMATS = (".png", ".pdf", ".svg")
@@ -48,25 +51,24 @@ def hypothesis_figure(rows: Sequence[FigureRow], title: str, graders_title: str,
 
 
 def check_figure_path(name: str, path: str | os.PathLike[str]) -> Path:
-    """The path, if a figure can be written there; else ValueError, which names the argument."""
+    """The path, if a figure can be written there. Missing folders are made when it is written.
+
+    Raises ValueError, naming the argument, where nothing can be written, and for a format that figures do not have.
+    """
     file = Path(path)
-    if file.is_dir() or not file.absolute().parent.is_dir():
-        raise ValueError(f"{name}: got {str(path)!r}, expected a file in a folder that exists, such as demo.png")
     if file.suffix.lower() not in FIGURE_FORMATS:
         raise ValueError(f"{name}: got {str(path)!r}, expected a name that ends in {', '.join(FIGURE_FORMATS)}")
+    check_writable(name, file)
     return file
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write PNG, PDF or SVG, as the path's extension says, whole or not at all. Raises ValueError for any other."""
-    file = check_figure_path("path", path)
-    partial = Path(f"{file}.partial")
-    try:
-        with rc_context({"pdf.fonttype": 42}):  # TrueType: journals refuse the default, Type 3
-            figure.savefig(partial, format=file.suffix[1:].lower(), facecolor=figure.get_facecolor())
-        os.replace(partial, file)
-    finally:
-        partial.unlink(missing_ok=True)
+    target = check_figure_path("path", path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as file, rc_context({"pdf.fonttype": 42}):
+        # TrueType: journals refuse the default, Type 3
+        figure.savefig(file, format=file.suffix[1:].lower(), facecolor=figure.get_facecolor())
 
 
 def _draw_row(row: FigureRow, cells: NDArray[np.object_], shown: int) -> None:

@@ -12,9 +12,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fastpunet.data.flips import modes
-from fastpunet.reports.comparison_files import check_stem, write_text
+from fastpunet.files import write_text
 from fastpunet.reports.figures import LINE_COLOURS, save_figure
-from fastpunet.reports.flips import FlipsEvaluation
+from fastpunet.reports.flips_table import flips_content, flips_table
+from fastpunet.reports.outputs import check_stem, with_ending
+from fastpunet.scoring.flip_evaluation import FlipsEvaluation
 
 _WIDTH = 3.5  # inches: one column of a paper
 _TRUTH = "#111418"
@@ -25,13 +27,16 @@ def write_flips(
 ) -> list[Path]:
     """Write STEM.md, STEM.json and STEM-flips.png and .svg, of models by name; names: of the classes."""
     base = check_stem(stem)
-    written = [base.with_name(f"{base.name}-flips{suffix}") for suffix in (".png", ".svg")]
+    base.parent.mkdir(parents=True, exist_ok=True)
+    written = [with_ending(base, ending) for ending in ("-flips.png", "-flips.svg", ".md", ".json")]
     figure = flips_figure(results, names)
-    for path in written:
+    for path in written[:2]:
         save_figure(figure, path)
-    tables = "\n\n".join(f"## {model}\n\n{result.table(names)}" for model, result in results.items())
-    content = json.dumps({model: result.to_dict() for model, result in results.items()}, allow_nan=False)
-    return [*written, write_text(base, ".md", tables + "\n"), write_text(base, ".json", content + "\n")]
+    tables = "\n\n".join(f"## {model}\n\n{flips_table(result, names)}" for model, result in results.items())
+    write_text(written[2], tables + "\n")
+    content = {model: flips_content(result) for model, result in results.items()}
+    write_text(written[3], json.dumps(content, allow_nan=False) + "\n")
+    return written
 
 
 def flips_figure(results: Mapping[str, FlipsEvaluation], names: Mapping[int, str]) -> Figure:

@@ -19,6 +19,7 @@ from fastpunet.models import Method, checkpoint
 from fastpunet.reports.demo import HELD_OUT_SEED, IMAGES
 from fastpunet.reports.figures import check_figure_path, save_figure
 from fastpunet.reports.latent_figure import MOST_GRADERS, latent_figure
+from fastpunet.scoring.devices import find_device
 
 
 def draw_latent_space(
@@ -33,26 +34,28 @@ def draw_latent_space(
     size: int = 9,
     span: float = 3.0,
     seed: int = 0,
+    device: str = "auto",
 ) -> Path:
     """Write the picture of one image's latent space to `output` (PNG, PDF or SVG).
 
     source: as of `fastpunet.load`. data, kind: as of `data.sources.read`; None for synthetic lesions. image: its place
     in the data. class_flips: five classes of CamVid or Cityscapes flipped at random. Where a data set knows the
     distribution, its likeliest modes take the graders' place. axes, size, span, seed: as of `hypotheses.decode_grid`.
+    device: "cpu", "cuda", "cuda:1", ...; "auto" takes a GPU if there is one. Arguments are checked before any work
+    starts; errors name them.
     """
     path = check_figure_path("output", output)
     check_grid(axes, size, span)
     if class_flips:
         find_streets("lesions" if data is None else kind)
-    model = checkpoint.load(source)
-    if torch.cuda.is_available():
-        model = model.cuda()
+    model = checkpoint.load(source).to(find_device(device))
     records = _records(model, data, kind, class_flips)
     if not 0 <= image < len(records):
         raise ValueError(f"image: got {image}, expected 0 .. {len(records) - 1}, a place in the data")
     noun = "grader" if records[image].weights is None else "mode"
     record = _likeliest(records[image])
-    pixels, labels = (torch.from_numpy(array).to(model.device) for array in (record.image, record.masks))
+    pixels, masks = (torch.from_numpy(array).to(model.device) for array in (record.image, record.masks))
+    labels = masks if len(masks) else None
     grid = decode_grid(model, pixels, labels, axes=axes, size=size, span=span, seed=seed, ignore_index=IGNORE)
     names = [f"principal axis {i}" if isinstance(axes, str) else f"dimension {axes[i - 1]}" for i in (1, 2)]
     save_figure(latent_figure(grid, record, model.num_classes, names, noun), path)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import fill
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from torch import nn
 
-from fastpunet.data import IGNORE, Records
-from fastpunet.models import checkpoint
+from fastpunet.data import IGNORE, Record, Records
 from fastpunet.reports.crops import window_around
 from fastpunet.reports.figures import GRADER_COLOURS
-from fastpunet.sampling import sample
+from fastpunet.scoring.drawing import draw_records
+from fastpunet.scoring.sources import ModelSource
 
 _IMAGES, _SHOWN = 2, 8
 _WIDTH, _NAMES = 3.5, 0.8  # inches: one column of a paper; room for the methods' names
@@ -33,16 +33,25 @@ class Picture:
     hypotheses: dict[str, NDArray[np.uint8]]
 
 
-def draw_pictures(models: Mapping[str, str], records: Records, seed: int) -> list[Picture]:
-    """The first hypotheses of every model, by name, for the images that graders disagree on most."""
+def draw_pictures(
+    models: Mapping[str, str], records: Records, seed: int, load: Callable[[str], nn.Module]
+) -> list[Picture]:
+    """The first hypotheses of every model, by name, for the images that graders disagree on most.
+
+    models: by name, what `load` makes a model of.
+    """
     chosen = [records[place] for place in _disputed(records)]
-    pictures = [Picture(record.image[0], record.masks, {}) for record in chosen]
-    for name, source in models.items():
-        model = checkpoint.load(source)
-        shown = min(_SHOWN, getattr(model, "most", None) or _SHOWN)
-        for record, picture in zip(chosen, pictures, strict=True):
-            image, ids = torch.from_numpy(record.image)[None], torch.tensor([record.id])
-            picture.hypotheses[name] = sample(model, image, shown, seed=seed, ids=ids)[0].numpy()
+    places = [_fullest_slice(record) for record in chosen]
+    pictures = [
+        Picture(_sliced(record.image, place)[0], _sliced(record.masks, place), {})
+        for record, place in zip(chosen, places, strict=True)
+    ]
+    for name, path in models.items():
+        model = load(path)
+        shown = min(_SHOWN, ModelSource(model).max_hypotheses or _SHOWN)
+        batches = draw_records(model, chosen, shown, seed=seed, batch_size=1)
+        for drawn, picture, place in zip(batches, pictures, places, strict=True):
+            picture.hypotheses[name] = _sliced(drawn.samples.unpack()[0].cpu().numpy(), place)
     return pictures
 
 
@@ -87,8 +96,22 @@ def _disputed(records: Records) -> list[int]:
     """Places of the images whose graders disagree most: half of them see something, and what they see is largest."""
     shares = []
     for record in records:
-        drawn = record.masks[record.masks.any((1, 2))]
-        area = drawn.mean() if len(drawn) else 0.0
-        share = len(drawn) / len(record.masks)
-        shares.append(share * (1 - share) * area)
+        foreground = (record.masks > 0) & (record.masks != IGNORE)
+        drawn = [mask for mask in foreground if mask.any()]
+        area = np.mean(drawn) if drawn else 0.0
+        share = len(drawn) / max(1, len(record.masks))  # an image that nobody annotated comes last
+        shares.append(share * (1 - share) * area if len(record.masks) else -1.0)
     return sorted(range(len(records)), key=lambda place: -shares[place])[:_IMAGES]
+
+
+def _fullest_slice(record: Record) -> int | None:
+    """The slice of a volume (D, H, W) with the most foreground; None for a plane image."""
+    if record.image.ndim == 3:
+        return None
+    foreground = (record.masks > 0) & (record.masks != IGNORE)
+    return int(foreground.sum((0, 2, 3)).argmax())
+
+
+def _sliced(arrays: NDArray[Any], place: int | None) -> NDArray[Any]:
+    """Of (N, D, H, W) the slice (N, H, W) at that place; as it is for None."""
+    return arrays if place is None else arrays[:, place]

@@ -1,33 +1,33 @@
-"""How a model in training does on validation images, by our own engine."""
+"""How a model in training does on validation images."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fastpunet.data import IGNORE, Record, Records
-from fastpunet.latents import check_ids
-from fastpunet.metrics import Convention, energy_distance, nestedness
+from fastpunet.data import Record, Records
+from fastpunet.metrics import Convention, nestedness
 from fastpunet.models import Method
-from fastpunet.sampling import sample
+from fastpunet.scoring.drawing import Drawn, draw_records
+from fastpunet.scoring.scored_batch import ScoredBatch
 from fastpunet.training.batches import draw_masks
 
 _ACTIVE = (
     0.01  # variance of a posterior mean above which a latent unit counts as active (Burda et al. 2016, section 5.2)
 )
-
-_SEGMENTATIONS = 4
+_SEGMENTATIONS = 4  # of an image at most, for the terms of the loss
+_OF_THE_LOSS = ("reconstruction", "kl")
+_OF_SAMPLES = ("energy_distance", "energy_distance_unbiased", "sample_diversity", "nestedness")
 
 
 @torch.no_grad()
 def diagnose(
     model: Method, records: Records, convention: Convention, *, n: int, seed: int, ignore_label: int | None
 ) -> dict[str, float]:
-    """Means over the records of
+    """Means over the records that anybody annotated:
 
     reconstruction, kl    in nats an image, of at most four segmentations, drawn as in training
     active_units          latent dimensions whose posterior mean, in prior standard deviations from the prior's mean,
@@ -35,48 +35,49 @@ def diagnose(
     energy_distance, energy_distance_unbiased, sample_diversity   under the convention, of n hypotheses
     nestedness            see fastpunet.metrics.nestedness
     """
-    rows, shifts = [], []
-    for record, image, masks in _tensors(records, model.device):
-        ids = check_ids(torch.tensor([record.id]), 1, model.device)
-        rng = np.random.default_rng([seed, record.id])
-        some = torch.from_numpy(draw_masks(rng, record, min(_SEGMENTATIONS, len(record.masks))))[None].to(model.device)
-        terms = model.loss_terms(image, some, seed=seed, ids=ids, ignore_index=ignore_label)
-        if model.latent_dim:
-            shifts.append(_standardised_means(model, image, some, ignore_label))
-        drawn = sample(model, image, n, seed=seed, ids=ids, output="bits")
-        score = energy_distance(
-            drawn,
-            masks.masked_fill(masks == IGNORE, 0),
-            convention=convention,
-            weights=None if record.weights is None else torch.from_numpy(record.weights).to(model.device),
-            ignore=(masks == IGNORE).any(1),
-        )
-        values = (
-            terms.reconstruction.mean(),
-            terms.kl.sum(-1).mean(),
-            score.value,
-            score.unbiased,
-            score.sample_diversity,
-            nestedness(drawn, num_classes=convention.num_classes, classes=convention.averaged),
-        )
-        rows.append([float(value) for value in values])
-    names = ("reconstruction", "kl", "energy_distance", "energy_distance_unbiased", "sample_diversity", "nestedness")
-    result = {name: _mean(column) for name, column in zip(names, np.array(rows).T, strict=True)}
+    columns: dict[str, list[float]] = {name: [] for name in (*_OF_THE_LOSS, *_OF_SAMPLES)}
+    shifts = []
+    for drawn in draw_records(model, records, n, seed=seed):
+        if drawn.references.masks is None:
+            continue
+        for name, values in zip(_OF_SAMPLES, _score(drawn, convention), strict=True):
+            columns[name] += values.tolist()
+        for record in drawn.records:
+            terms, shift = _loss_terms(model, record, seed, ignore_label)
+            for name, value in zip(_OF_THE_LOSS, terms, strict=True):
+                columns[name].append(float(value))
+            shifts += shift
+    result = {name: _mean(np.array(column)) for name, column in columns.items()}
     if shifts:
         result["active_units"] = float((torch.cat(shifts).var(0, correction=0) > _ACTIVE).sum())
     return result
 
 
-def _tensors(records: Records, device: torch.device) -> Iterator[tuple[Record, Tensor, Tensor]]:
-    """Every record with its image (1, C, H, W) and masks (1, M, H, W)."""
-    for record in records:
-        yield record, torch.from_numpy(record.image)[None].to(device), torch.from_numpy(record.masks)[None].to(device)
+def _score(drawn: Drawn, convention: Convention) -> tuple[Tensor, ...]:
+    """A value (B,) for each of `_OF_SAMPLES`."""
+    energy = ScoredBatch(drawn.samples, drawn.references, convention).energy
+    nested = nestedness(drawn.samples, num_classes=convention.num_classes, classes=convention.averaged)
+    return energy.value, energy.unbiased, energy.sample_diversity, nested
+
+
+def _loss_terms(
+    model: Method, record: Record, seed: int, ignore_label: int | None
+) -> tuple[tuple[Tensor, Tensor], list[Tensor]]:
+    """Reconstruction and KL of some of the record's segmentations, and, if there is a latent, their posterior means."""
+    rng = np.random.default_rng([seed, record.id])
+    masks = draw_masks(rng, record, min(_SEGMENTATIONS, len(record.masks)))
+    image, labels = (torch.from_numpy(array)[None].to(model.device) for array in (record.image, masks))
+    ids = torch.tensor([record.id], device=model.device)
+    terms = model.loss_terms(image, labels, seed=seed, ids=ids, ignore_index=ignore_label)
+    shift = [_standardised_means(model, image, labels, ignore_label)] if model.latent_dim else []
+    return (terms.reconstruction.mean(), terms.kl.sum(-1).mean()), shift
 
 
 def _standardised_means(model: Any, image: Tensor, masks: Tensor, ignore_label: int | None) -> Tensor:
     """Posterior means of an image's segmentations, relative to the prior: (M, latent_dim)."""
     prior = model.prior(image).base_dist
-    posterior = model.posterior_of(image.expand(masks.shape[1], -1, -1, -1), masks[0], ignore_label).base_dist
+    images = image.expand(masks.shape[1], *image.shape[1:])
+    posterior = model.posterior_of(images, masks[0], ignore_label).base_dist
     return (posterior.loc - prior.loc) / prior.scale
 
 

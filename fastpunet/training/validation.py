@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import torch
+import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from fastpunet.data import Records
 from fastpunet.metrics import Convention
 from fastpunet.models import checkpoint
-from fastpunet.sampling import sample
+from fastpunet.scoring.drawing import draw_records
 from fastpunet.training.config import TrainingConfig
 from fastpunet.training.diagnostics import diagnose
 from fastpunet.training.pictures import sample_picture
@@ -74,10 +74,10 @@ class Validation(StepCallback):
         records = [self._records[i] for i in range(min(_SHOWN, len(self._records)))]
         if len({record.image.shape for record in records}) > 1:
             return
-        images = torch.stack([torch.from_numpy(record.image) for record in records]).to(module.device)
-        ids = torch.tensor([record.id for record in records])
-        drawn = sample(module.model, images, _SHOWN, seed=_SEED, ids=ids)
-        picture = sample_picture(records, drawn.cpu().numpy())
+        hypotheses = [
+            drawn.samples.unpack().cpu().numpy() for drawn in draw_records(module.model, records, _SHOWN, seed=_SEED)
+        ]
+        picture = sample_picture(records, np.concatenate(hypotheses))
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image("samples", picture, trainer.global_step, dataformats="HWC")

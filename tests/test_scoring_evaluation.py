@@ -9,8 +9,13 @@ from fastpunet.data import IGNORE, Record, lidc
 from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.metrics import convention, presence, present_distance
 from fastpunet.models import DropoutUNet, MHeads, ProbabilisticUNet
-from fastpunet.reports.bootstrap import PatientBootstrap
-from fastpunet.reports.evaluation import Evaluation, evaluate
+from fastpunet.scoring.bootstrap import PatientBootstrap
+from fastpunet.scoring.evaluate import evaluate
+from fastpunet.scoring.evaluation import Evaluation, ImageNames
+
+
+def name_images(patients, graders=4):
+    return [ImageNames(i, patient, graders) for i, patient in enumerate(patients)]
 
 
 def test_the_shipped_weights_know_lung_lesions(data_root):
@@ -41,7 +46,8 @@ def test_scores_are_those_of_each_image_alone(bundle):
             }
             for name, value in expected.items():
                 np.testing.assert_allclose(result.scores[n][name][i], float(value), atol=1e-12)
-        assert result.graders_presence[i] == record.masks.any((1, 2)).mean()
+        assert result.scores[2]["graders_presence"][i] == record.masks.any((1, 2)).mean()
+        assert result.images[i] == ImageNames(record.id, record.patient, 4)
 
 
 def test_evaluation_does_not_depend_on_order_and_draws_patients(bundle):
@@ -54,7 +60,7 @@ def test_evaluation_does_not_depend_on_order_and_draws_patients(bundle):
     narrow = evaluate(model, alike, ns=(8,)).estimate(8, "value")
     assert (narrow.low, narrow.high) == pytest.approx((narrow.value,) * 2)
     assert np.isnan(evaluate(model, alike[:1] * 4, ns=(8,)).estimate(8, "value")[1:]).all()  # one patient's images
-    with pytest.raises(ValueError, match="records, ns: got 0 records"):
+    with pytest.raises(ValueError, match="records: got none"):
         evaluate(model, [], ns=(8,))
 
 
@@ -79,7 +85,7 @@ def test_records_of_any_shape_are_scored_in_order():
         expected = energy_distance(drawn, labels.masked_fill(labels == IGNORE, 0), weights=weights, ignore=ignored)
         assert result.scores[3]["value"][i] == pytest.approx(float(expected.value), abs=1e-12)
     present = records[4].masks.any((1, 2))
-    assert result.graders_presence[4] == pytest.approx((present * records[4].weights).sum())
+    assert result.scores[3]["graders_presence"][4] == pytest.approx((present * records[4].weights).sum())
 
 
 def test_several_classes_take_their_own_convention():
@@ -98,25 +104,21 @@ def test_several_classes_take_their_own_convention():
 def test_a_method_with_few_hypotheses_is_scored_where_it_has_them(bundle):
     model, records = MHeads(1, 1, (4, 6), heads=4, convs_per_block=1), lidc.read_npz(bundle)[:2]
     assert list(evaluate(model, records, ns=(1, 4, 8)).scores) == [1, 4]
-    with pytest.raises(ValueError, match=r"ns: got \[8\], and MHeads has 4 hypotheses"):
+    with pytest.raises(ValueError, match=r"ns: got \[8\], expected at least one number up to 4: MHeads"):
         evaluate(model, records, ns=(8,))
 
 
 def test_seeds_are_pooled_by_image_and_patient():
     rng = np.random.default_rng(0)
     parts = [
-        Evaluation(
-            {4: {"value": rng.random(6)}}, rng.random(6), list("aabbcc"), seconds={"drawing": 1.0, "scoring": 0.5}
-        )
+        Evaluation({4: {"value": rng.random(6)}}, name_images("aabbcc"), {"drawing": 1.0, "scoring": 0.5})
         for _ in range(3)
     ]
     pooled = Evaluation.pooled(parts)
     assert pooled.seconds == {"drawing": 3.0, "scoring": 1.5}
     estimate = pooled.estimate(4, "value")
     assert estimate.value == pytest.approx(np.mean([part.scores[4]["value"] for part in parts]))
-    mean = Evaluation(
-        {4: {"value": np.mean([part.scores[4]["value"] for part in parts], 0)}}, np.ones(6), list("aabbcc")
-    )
+    mean = Evaluation({4: {"value": np.mean([part.scores[4]["value"] for part in parts], 0)}}, name_images("aabbcc"))
     assert estimate == pytest.approx(mean.estimate(4, "value"))
 
 
@@ -125,7 +127,8 @@ def test_presence_correlation_is_that_of_numpy_and_lies_in_its_interval():
     graders = rng.integers(1, 5, 60) / 4
     hypotheses = 0.5 * graders + 0.2 * rng.random(60)
     patients = [f"{i // 2:02}" for i in range(60)]
-    result = Evaluation({4: {"presence": hypotheses}}, graders, patients).estimate(4, "presence_correlation")
+    pairs = np.stack((hypotheses, graders), 1)
+    result = Evaluation({4: {"presence_correlation": pairs}}, name_images(patients)).estimate(4, "presence_correlation")
     assert result.value == pytest.approx(np.corrcoef(hypotheses, graders)[0, 1])
     assert result.low < result.value < result.high
     found = PatientBootstrap(patients, draws=500).correlation_interval(hypotheses, graders)
@@ -151,15 +154,35 @@ def test_a_mean_has_the_interval_of_a_loop_over_drawn_patients():
     assert np.isnan(PatientBootstrap(["one"] * 10).mean_interval(np.arange(10.0))).all()
 
 
+def test_a_correlation_leaves_out_images_without_a_value():
+    rng = np.random.default_rng(1)
+    pairs, patients = rng.random((30, 2)), [str(i // 3) for i in range(30)]
+    holes = pairs.copy()
+    holes[:3] = np.nan  # all of one patient: the other patients are drawn as if it were not there
+    whole = Evaluation({4: {"presence_correlation": holes}}, name_images(patients)).estimate(4, "presence_correlation")
+    assert whole.value == pytest.approx(np.corrcoef(pairs[3:].T)[0, 1])
+    assert whole.low < whole.value < whole.high
+
+
 def test_a_perfect_model_draws_as_graders_do():
     """With n hypotheses and m graders of a common distribution, V has the mean a (1/n + 1/m)."""
     rng = np.random.default_rng(0)
-    result = Evaluation({16: {"reference_diversity": np.full(3, 0.3)}}, np.ones(3), ["a", "b", "c"])
-    assert result.perfect(4, 1) == pytest.approx(0.4 * 1.25)
-    assert result.perfect(4, 16) == pytest.approx(0.4 * (1 / 16 + 1 / 4))
+    result = Evaluation({16: {"reference_diversity": np.full(3, 0.3)}}, name_images("abc", graders=4))
+    assert result.perfect(1) == pytest.approx(0.4 * 1.25)
+    assert result.perfect(16) == pytest.approx(0.4 * (1 / 16 + 1 / 4))
     labels = torch.from_numpy(rng.integers(0, 2, (4000, 6, 1, 1), dtype=np.uint8))
     measured = energy_distance(labels[:, :4], labels[:, 4:]).value.mean()
     assert float(measured) == pytest.approx(0.5 * (1 / 4 + 1 / 2), rel=0.05)
+
+
+def test_a_perfect_model_is_known_for_unequal_numbers_of_graders():
+    """Of two, of three, of the exact distribution; a single grader says nothing of how graders differ."""
+    images = [ImageNames(i, str(i), graders) for i, graders in enumerate((2, 3, 0, 1))]
+    result = Evaluation({8: {"reference_diversity": np.array([0.2, 0.3, 0.5, 0.0])}}, images)
+    expected = [0.4 * (1 / 8 + 1 / 2), 0.45 * (1 / 8 + 1 / 3), 0.5 / 8]
+    assert result.perfect(8) == pytest.approx(np.mean(expected))
+    nobody = Evaluation({8: {"reference_diversity": np.array([np.nan])}}, [ImageNames(0, "0", 1)])
+    assert np.isnan(nobody.perfect(8))
 
 
 def test_known_distributions_are_scored_with_their_weights():
@@ -175,3 +198,72 @@ def test_known_distributions_are_scored_with_their_weights():
     low, high = PatientBootstrap([str(i) for i in range(40)]).mean_interval(np.array(values))
     assert low < 0 < high
     assert high - low < 0.01
+
+
+def random_record(rng, *, id, labels=2, graders=2, channels=1, size=(8, 8), patient=""):
+    image = rng.random((channels, *size)).astype(np.float32)
+    return Record(image, rng.integers(0, labels, (graders, *size)).astype(np.uint8), id, patient)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 3])
+def test_masks_of_classes_that_the_model_lacks_are_refused(classes):
+    model = MHeads(1, classes, (4,), heads=4)
+    record = random_record(np.random.default_rng(0), id=7, labels=11, patient="p3")
+    last = max(2, classes) - 1
+    message = rf"masks of record 7 of patient p3 have the label 10, and the model has the classes 0 .. {last}"
+    with pytest.raises(ValueError, match=message):
+        evaluate(model, [random_record(np.random.default_rng(1), id=0), record], ns=(4,))
+
+
+def test_images_of_other_channels_are_refused():
+    record = random_record(np.random.default_rng(0), id=3, channels=3)
+    with pytest.raises(ValueError, match="the image of record 3 has 3 channels, and the model takes 1"):
+        evaluate(MHeads(1, 1, (4,), heads=4), [record], ns=(4,))
+
+
+def test_images_that_nobody_annotated_are_drawn_and_have_no_scores():
+    rng = np.random.default_rng(0)
+    model = DropoutUNet(1, 1, (4, 6), convs_per_block=1)
+    known = [random_record(rng, id=i) for i in (0, 2)]
+    unknown = random_record(rng, id=1, graders=0)
+    assert unknown.masks.shape == (0, 8, 8)
+    result = evaluate(model, [known[0], unknown, known[1]], ns=(4,))
+    alone = evaluate(model, known, ns=(4,))
+    columns = result.scores[4]
+    for name in ("value", "matched_iou", "graders_presence", "pixel_calibration_error", "false_alarms"):
+        np.testing.assert_array_equal(columns[name][[0, 2]], alone.scores[4][name])
+        assert np.isnan(columns[name][1]).all()
+    for name in ("value", "presence_correlation", "pixel_calibration_error"):
+        np.testing.assert_array_equal(result.estimate(4, name), alone.estimate(4, name))
+    drawn = sample(model, torch.from_numpy(unknown.image)[None], 4, seed=0, ids=torch.tensor([1]))
+    assert columns["presence"][1] == presence(drawn).item()
+    assert [image.graders for image in result.images] == [2, 0, 2]
+    only = evaluate(model, [unknown], ns=(4,))
+    assert np.isnan(only.estimate(4, "value").value)
+
+
+def test_false_alarms_are_counted_where_no_grader_outlines_anything():
+    rng = np.random.default_rng(0)
+    records = [random_record(rng, id=i) for i in range(2)]
+    empty = Record(records[1].image, np.zeros((2, 8, 8), np.uint8), 1)
+    torch.manual_seed(0)
+    result = evaluate(MHeads(1, 1, (4, 6), heads=6, convs_per_block=1), [records[0], empty], ns=(6,))
+    alarms = result.scores[6]["false_alarms"]
+    assert np.isnan(alarms[0])
+    assert alarms[1] == result.scores[6]["presence"][1]
+    assert result.estimate(6, "false_alarms").value == alarms[1]
+
+
+def test_the_batch_size_changes_nothing(bundle):
+    model, records = load("lesions"), lidc.read_npz(bundle)
+    results = [evaluate(model, records, ns=(8,), batch_size=size) for size in (1, 3, None)]
+    for result in results[1:]:
+        np.testing.assert_allclose(result.scores[8]["value"], results[0].scores[8]["value"], atol=1e-6)
+    with pytest.raises(ValueError, match="batch_size: got 0"):
+        evaluate(model, records, ns=(8,), batch_size=0)
+
+
+@pytest.mark.parametrize(("ns", "message"), [([], "ns: got"), ([0], "ns: got 0"), ([2.5], "ns: got 2.5")])
+def test_bad_numbers_of_hypotheses_are_named(ns, message, bundle):
+    with pytest.raises((ValueError, TypeError), match=message):
+        evaluate(load("lesions"), lidc.read_npz(bundle), ns=ns)

@@ -44,10 +44,16 @@ class PatientBootstrap:
             return quantiles(self.sums(np.where(known, values, 0.0)) / self.sums(known), level)
 
     def correlation_interval(self, x: NDArray[np.float64], y: NDArray[np.float64], level: float = 0.95) -> Interval:
-        """Interval of Pearson's correlation of x and y (images,). Draws in which one of them is constant have none."""
-        count, sx, sy, sxy, sxx, syy = self.sums(np.stack((np.ones_like(x), x, y, x * y, x * x, y * y), 1)).T
-        covariance, vx, vy = (a / count - b * c / count**2 for a, b, c in ((sxy, sx, sy), (sxx, sx, sx), (syy, sy, sy)))
+        """Interval of Pearson's correlation of x and y (images,); images with NaN in either are left out.
+
+        Draws of patients in which one of them is constant have no correlation, and do not count.
+        """
+        known = ~np.isnan(x + y)
+        x, y = np.where(known, x, 0.0), np.where(known, y, 0.0)
+        count, sx, sy, sxy, sxx, syy = self.sums(np.stack((known, x, y, x * y, x * x, y * y), 1)).T
+        products = ((sxy, sx, sy), (sxx, sx, sx), (syy, sy, sy))
         with np.errstate(invalid="ignore", divide="ignore"):
+            covariance, vx, vy = (a / count - b * c / count**2 for a, b, c in products)
             return quantiles(covariance / np.sqrt(vx * vy), level)
 
 

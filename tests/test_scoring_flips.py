@@ -11,9 +11,8 @@ from fastpunet.data import IGNORE, Record, camvid
 from fastpunet.data.flips import ClassFlips, modes
 from fastpunet.masks import PackedMasks
 from fastpunet.models import MHeads
-from fastpunet.reports import flips as report
-from fastpunet.reports.flips import evaluate_flips
 from fastpunet.reports.flips_files import flips_figure, write_flips
+from fastpunet.scoring.class_flips import evaluate_flips, evaluate_flips_of
 
 FLIPS = {0: 0.5, 1: 0.25, 2: 0.2}
 CLASSES, N = 4, 400  # before the flips; class 3 never flips
@@ -31,27 +30,32 @@ def streets(count=12):
 RECORDS = list(streets())
 
 
-def evaluate(monkeypatch, choose):
-    """Of a sampler that takes the modes with the numbers choose(rng), each a whole flipped label map."""
-    flipped = ClassFlips(RECORDS, FLIPS, CLASSES)
+class Oracle:
+    """Hypotheses of a record are the modes with the numbers choose(rng, n), each a whole flipped label map."""
 
-    def sample(_model, _image, n, *, ids, **_):
-        masks = torch.from_numpy(flipped[int(ids)].masks)
-        chosen = masks[choose(np.random.default_rng(int(ids)), n)]
-        return PackedMasks.pack(chosen.masked_fill(chosen == IGNORE, 3)[None], CLASSES + len(FLIPS))
+    num_classes, max_hypotheses, device, name = CLASSES + len(FLIPS), N, torch.device("cpu"), "Oracle"
 
-    monkeypatch.setattr(report, "sample", sample)
-    model = MHeads(1, CLASSES + len(FLIPS), (4,), heads=N)
-    return evaluate_flips(model, RECORDS, FLIPS, CLASSES, n=2 * N)
+    def __init__(self, flips, choose):
+        self.flipped, self.choose = ClassFlips(RECORDS, flips, CLASSES), choose
+
+    def draw(self, records, n):
+        masks = [torch.from_numpy(self.flipped[record.id].masks) for record in records]
+        rngs = [np.random.default_rng(record.id) for record in records]
+        chosen = torch.stack([of[self.choose(rng, n)] for of, rng in zip(masks, rngs, strict=True)])
+        return PackedMasks.pack(chosen.masked_fill(chosen == IGNORE, 3), self.num_classes)
+
+
+def evaluate(choose, flips=FLIPS):
+    return evaluate_flips_of(Oracle(flips, choose), RECORDS, flips, CLASSES, 2 * N)
 
 
 def perfect(rng, n):
     return rng.choice(8, n, p=modes(FLIPS)[1])
 
 
-def test_a_perfect_sampler_scores_as_expected_everywhere(monkeypatch):
-    result = evaluate(monkeypatch, perfect)
-    assert result.n == N  # MHeads has no more
+def test_a_perfect_sampler_scores_as_expected_everywhere():
+    result = evaluate(perfect)
+    assert result.n == N  # the oracle has no more
     truth = np.array(list(FLIPS.values()))
     images = result.present.sum(0)
     assert images.tolist() == [12, 12, 8]
@@ -74,8 +78,8 @@ def test_a_perfect_sampler_scores_as_expected_everywhere(monkeypatch):
         (lambda rng, n: perfect(rng, n) ^ 7, [0.5, 0.75, 0.8], 0.6),  # flipped for unflipped
     ],
 )
-def test_wrong_samplers_are_told_apart_by_the_joint_frequencies(monkeypatch, choose, frequencies, variation):
-    result = evaluate(monkeypatch, choose)
+def test_wrong_samplers_are_told_apart_by_the_joint_frequencies(choose, frequencies, variation):
+    result = evaluate(choose)
     np.testing.assert_allclose(result.image_frequencies().mean, frequencies, atol=0.03)
     found, floor = result.pooled_variation()
     assert found == pytest.approx(variation, abs=0.04)
@@ -83,19 +87,18 @@ def test_wrong_samplers_are_told_apart_by_the_joint_frequencies(monkeypatch, cho
     assert result.scores()["unbiased"].low > 0.02
 
 
-def test_all_or_none_has_the_right_frequencies_and_the_wrong_modes(monkeypatch):
+def test_all_or_none_has_the_right_frequencies_and_the_wrong_modes():
     """Classes flipped together: each as often as it should be, jointly wrong."""
     alike = dict.fromkeys(FLIPS, 0.4)
-    monkeypatch.setattr(f"{__name__}.FLIPS", alike)
-    result = evaluate(monkeypatch, lambda rng, n: 7 * (rng.random(n) < 0.4))
+    result = evaluate(lambda rng, n: 7 * (rng.random(n) < 0.4), alike)
     np.testing.assert_allclose(result.image_frequencies().mean, 0.4, atol=0.03)
     found, floor = result.pooled_variation()
     assert found == pytest.approx(1 - 0.6**3 - 0.4**3, abs=0.03)
     assert found > 10 * floor
 
 
-def test_estimates_are_those_of_a_loop(monkeypatch):
-    result = evaluate(monkeypatch, perfect)
+def test_estimates_are_those_of_a_loop():
+    result = evaluate(perfect)
     for i in range(len(FLIPS)):
         kept = [frequency for frequency in result.frequencies[:, i] if not np.isnan(frequency)]
         assert result.image_frequencies().mean[i] == pytest.approx(np.mean(kept))
@@ -106,8 +109,8 @@ def test_estimates_are_those_of_a_loop(monkeypatch):
     assert (result.image_frequencies().low < result.image_frequencies().mean).all()
 
 
-def test_files_hold_the_estimates(monkeypatch, tmp_path):
-    result = evaluate(monkeypatch, perfect)
+def test_files_hold_the_estimates(tmp_path):
+    result = evaluate(perfect)
     names = {0: "road", 1: "car", 2: "tree"}
     written = write_flips({"oracle": result}, names, tmp_path / "x")
     assert sorted(path.name for path in written) == ["x-flips.png", "x-flips.svg", "x.json", "x.md"]
@@ -156,5 +159,6 @@ def test_the_command_writes_what_it_prints(tmp_path, capsys):
     table = (tmp_path / "out.md").read_text().split("\n\n", 1)[1].strip()
     assert table in text
     assert "| Pavement | 0.471 |" in table
-    assert cli.main([*command, "--output", str(tmp_path / "nowhere" / "out")]) == 2
+    (tmp_path / "file").touch()
+    assert cli.main([*command, "--output", str(tmp_path / "file" / "out")]) == 2
     assert "output: got" in capsys.readouterr().err

@@ -1,0 +1,74 @@
+"""An evaluation of class flips as Markdown and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from fastpunet.data.flips import modes
+from fastpunet.reports.tables import DASH, markdown
+from fastpunet.scoring.flip_evaluation import FlipsEvaluation, column_means
+
+_TITLES = {
+    "total_variation": "modes, total variation",
+    "value": "GED^2 (V)",
+    "unbiased": "GED^2 (U)",
+    "cross": "E d(S,Y)",
+    "sample_diversity": "E d(S,S')",
+    "reference_diversity": "E d(Y,Y')",
+}
+
+
+def flips_table(result: FlipsEvaluation, names: Mapping[int, str] | None = None) -> str:
+    """Markdown: first a row for each class, then a row for each score of all classes together. names: the classes'."""
+    heads = ["class", "flipped in truth", "of hypotheses", "95 % interval", "of pixels", "95 % interval"]
+    classes = [[*heads, "undecided", "images"]]
+    image, pixel = result.image_frequencies(), result.pixel_frequencies()
+    undecided = column_means(result.undecided).mean
+    for i, (label, truth) in enumerate(result.probabilities.items()):
+        name = f"class {label}" if names is None else names[label]
+        found = [text for estimate in (image, pixel) for text in _cells(*(ends[i] for ends in estimate))]
+        classes.append([name, f"{truth:.3f}", *found, _number(undecided[i]), str(result.present[:, i].sum())])
+    together = [[f"{result.n} hypotheses an image", "mean", "95 % interval", "a perfect sampler"]]
+    for score, (*estimate, perfect) in result.scores().items():
+        together.append([_TITLES[score], *_cells(*estimate), _number(perfect)])
+    variation, floor = result.pooled_variation()
+    pooled = f"the same, {result.complete.sum()} images with all classes pooled"
+    together.insert(2, [pooled, _number(variation), DASH, _number(floor)])
+    return f"{markdown(classes)}\n\n{markdown(together)}"
+
+
+def flips_content(result: FlipsEvaluation) -> dict[str, Any]:
+    """The fields and all estimates for JSON: arrays are lists, undefined values None."""
+    flipped, exact = modes(result.probabilities)
+    return {
+        **{field.name: _jsonable(getattr(result, field.name)) for field in fields(result)},
+        "mode_classes": [[label for label, on in zip(result.probabilities, row, strict=True) if on] for row in flipped],
+        "mode_probabilities": exact.tolist(),
+        "image_frequencies": _jsonable(result.image_frequencies()._asdict()),
+        "pixel_frequencies": _jsonable(result.pixel_frequencies()._asdict()),
+        "mode_frequencies": _jsonable(result.mode_frequencies()._asdict()),
+        "pooled_variation": _jsonable(dict(zip(("mean", "perfect"), result.pooled_variation(), strict=True))),
+        "scores": {name: _jsonable(score._asdict()) for name, score in result.scores().items()},
+    }
+
+
+def _cells(mean: float, low: float, high: float) -> tuple[str, str]:
+    return _number(mean), DASH if np.isnan(low) else f"{low:.3f} to {high:.3f}"
+
+
+def _number(value: float) -> str:
+    return DASH if np.isnan(value) else f"{value:.3f}"
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _jsonable(entry) for key, entry in value.items()}
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_jsonable(entry) for entry in value]
+    return None if isinstance(value, float) and np.isnan(value) else value

@@ -1,0 +1,54 @@
+"""What scoring many hypotheses costs, said or refused before the work starts."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+
+from fastpunet.chunks import free_memory
+from fastpunet.data import Record
+from fastpunet.scoring.progress import duration
+from fastpunet_kernels import distance_sums
+
+_TRIAL = 512  # hypotheses that are compared to learn how long a comparison takes
+_WORTH_SAYING = 20.0  # seconds
+
+
+def check_cost(
+    n: int,
+    record: Record,
+    num_classes: int,
+    images: int,
+    device: torch.device,
+    say: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True),
+) -> None:
+    """Say, before work starts, how long comparing n hypotheses of each image with each other takes, if it takes long.
+
+    Raises ValueError if the hypotheses of one image do not fit in memory. record: one of the data set's images.
+    """
+    pixels = math.prod(record.image.shape[1:])
+    words = math.ceil(pixels / 32)
+    needed, free = 2 * 4 * n * num_classes * words + 64 * n, free_memory(device)
+    if needed > free:
+        raise ValueError(
+            f"n: got {n}; scoring {n} hypotheses of one image of {pixels} pixels takes {needed / 1e9:.1f} GB, and "
+            f"{free / 1e9:.1f} GB are free; take n up to {n * free // (2 * needed)}"
+        )
+    if n > _TRIAL and (each := (n / _TRIAL) ** 2 * _trial(num_classes, words, device)) * images > _WORTH_SAYING:
+        say(
+            f"n = {n}: comparing every two of an image's hypotheses takes about {duration(each)}, for {images} images "
+            f"{duration(each * images)}; the time grows with the square of n"
+        )
+
+
+def _trial(num_classes: int, words: int, device: torch.device) -> float:
+    """Seconds that comparing `_TRIAL` hypotheses with each other takes."""
+    masks = torch.randint(-(2**31), 2**31 - 1, (1, _TRIAL, num_classes, words), dtype=torch.int32, device=device)
+    weights = torch.full((1, _TRIAL), 1 / _TRIAL, dtype=torch.float64, device=device)
+    start = time.perf_counter()
+    distance_sums(masks, masks, weights, weights, 1.0).cpu()
+    return time.perf_counter() - start

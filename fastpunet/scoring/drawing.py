@@ -1,0 +1,69 @@
+"""The one way to draw hypotheses of a data set: for evaluation, validation while training, pictures and the demo."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from fastpunet.data import Record, Records
+from fastpunet.masks import PackedMasks
+from fastpunet.scoring.batches import batches
+from fastpunet.scoring.references import References
+from fastpunet.scoring.sources import ModelSource, Source
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A batch of records with their hypotheses.
+
+    records     B records of one frame
+    samples     PackedMasks (B, n, *size)
+    references  what is known of their truth, on the same device
+    seconds     how long the drawing took
+    """
+
+    records: list[Record]
+    samples: PackedMasks
+    references: References
+    seconds: float
+
+
+def draw_records(
+    model: nn.Module,
+    records: Records,
+    n: int,
+    *,
+    seed: int = 0,
+    precision: str = "auto",
+    batch_size: int | None = None,
+) -> Iterator[Drawn]:
+    """n hypotheses of every record, batch after batch, in the records' order.
+
+    model: any that `fastpunet.sample` takes; images are brought to its device. seed, precision: as of that. Each
+    record's id is its image's id, so that the result does not depend on the order or the batches. batch_size: at most
+    as many images at a time; fewer where memory asks for it.
+
+    Raises ValueError, naming the record, for an image with other channels than the model takes and for masks with a
+    class that the model does not have.
+    """
+    return draw_from(ModelSource(model, seed=seed, precision=precision), records, n, batch_size)
+
+
+def draw_from(source: Source, records: Records, n: int, batch_size: int | None = None) -> Iterator[Drawn]:
+    """As `draw_records`, of any source."""
+    for batch in batches(records, n, source.device.type, batch_size):
+        references = References.of(batch, source.num_classes, source.device)
+        start = seconds_now(source.device)
+        samples = source.draw(batch, n)
+        yield Drawn(batch, samples, references, seconds_now(source.device) - start)
+
+
+def seconds_now(device: torch.device) -> float:
+    """A clock, read after the device has done its work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

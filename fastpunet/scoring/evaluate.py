@@ -1,0 +1,133 @@
+"""Score hypotheses of a data set, a model's or a yardstick's, by everything in the registry."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from fastpunet.arguments import check_count
+from fastpunet.data import Record, Records
+from fastpunet.metrics import Convention, default_convention, find_convention
+from fastpunet.scoring.cost import check_cost
+from fastpunet.scoring.drawing import Drawn, draw_from, seconds_now
+from fastpunet.scoring.evaluation import Evaluation, ImageNames
+from fastpunet.scoring.progress import Progress
+from fastpunet.scoring.references import References
+from fastpunet.scoring.registry import SCORES
+from fastpunet.scoring.scored_batch import ScoredBatch
+from fastpunet.scoring.sources import ModelSource, Source
+
+
+def evaluate(
+    model: nn.Module,
+    records: Records,
+    *,
+    ns: Sequence[int] = (1, 4, 8, 16, 1000),
+    seed: int = 0,
+    convention: str | Convention | None = None,
+    precision: str = "auto",
+    batch_size: int | None = None,
+    label: str = "scoring",
+) -> Evaluation:
+    """Draw max(ns) hypotheses of every record and score the first n of them, for every n, against its masks.
+
+    Args:
+        model: any that `fastpunet.sample` takes, on the device to be used. A method with few hypotheses, such as
+            M-Heads, is scored at those n that it has.
+        records: with graders' masks, or with the exact distribution where a record has weights. Pixels that any
+            grader labelled 255 do not count. Records without a mask are drawn, and have no scores that need one.
+        ns: numbers of hypotheses.
+        seed, precision: as of `fastpunet.sample`. Each record's id is its image's id, so that the result does not
+            depend on the order of records.
+        convention: how distances are taken; None for `metrics.default_convention`.
+        batch_size: images at a time at most; fewer where memory asks for it.
+        label: what the progress on standard error is called.
+
+    Raises ValueError, naming the argument, for no records, an n that the model does not have, images with other
+    channels than the model takes, masks with classes that it does not have, and hypotheses that memory cannot hold.
+
+    >>> import fastpunet
+    >>> from fastpunet.data.lesions import SyntheticLesions
+    >>> scores = evaluate(fastpunet.load("lesions"), SyntheticLesions(8, seed=1), ns=(4, 16))
+    >>> scores.estimate(4, "value").value > scores.estimate(16, "value").value > 0
+    True
+    """
+    source = ModelSource(model, seed=seed, precision=precision)
+    return evaluate_source(source, records, ns, convention=convention, batch_size=batch_size, label=label)
+
+
+def evaluate_source(
+    source: Source,
+    records: Records,
+    ns: Sequence[int],
+    *,
+    convention: str | Convention | None = None,
+    batch_size: int | None = None,
+    names: Sequence[str] = tuple(SCORES),
+    label: str = "scoring",
+) -> Evaluation:
+    """As `evaluate`, of any source of hypotheses. names: the scores to compute."""
+    counts = _counts(source, ns)
+    if batch_size is not None:
+        check_count("batch_size", batch_size)
+    if not len(records):
+        raise ValueError("records: got none, expected at least one image; read another file")
+    rule = default_convention(source.num_classes) if convention is None else find_convention(convention)
+    check_cost(max(counts), records[0], source.num_classes, len(records), source.device)
+    rows: dict[int, list[dict[str, Any]]] = {n: [] for n in counts}
+    images: list[ImageNames] = []
+    seconds = {"drawing": 0.0, "scoring": 0.0}
+    with Progress(len(records), label, "image") as progress:
+        for drawn in draw_from(source, records, max(counts), batch_size):
+            start = seconds_now(source.device)
+            for n in counts:
+                rows[n].append(_score(drawn, n, rule, source.num_classes, names))
+            images += [name_image(record, drawn.references) for record in drawn.records]
+            seconds["drawing"] += drawn.seconds
+            seconds["scoring"] += seconds_now(source.device) - start
+            progress.update(len(drawn.records))
+    return Evaluation({n: _columns(parts) for n, parts in rows.items()}, images, seconds)
+
+
+def name_image(record: Record, references: References) -> ImageNames:
+    """Where the scores of a record come from."""
+    patient = record.patient or str(record.id)
+    return ImageNames(record.id, patient, references.graders, record.name, record.slice, record.raters)
+
+
+def _counts(source: Source, ns: Sequence[int]) -> list[int]:
+    """The numbers of hypotheses, ascending, that the source has."""
+    wanted = sorted({check_count("ns", n) for n in ns})
+    most = math.inf if source.max_hypotheses is None else source.max_hypotheses
+    counts = [n for n in wanted if n <= most]
+    if not counts:
+        raise ValueError(
+            f"ns: got {list(ns)}, expected at least one number"
+            + (f" up to {most}: {source.name} has no more hypotheses of an image" if wanted else "; such as 16")
+        )
+    return counts
+
+
+def _score(
+    drawn: Drawn, n: int, rule: Convention, num_classes: int, names: Sequence[str]
+) -> dict[str, NDArray[np.float64] | int]:
+    """Each score's values for these images; their number where they lack what it needs."""
+    batch = ScoredBatch(drawn.samples[:, :n], drawn.references, rule)
+    scores = (SCORES[name] for name in names)
+    found = {score.name: score.of(batch) for score in scores if score.applies(num_classes, n)}
+    return {name: len(drawn.records) if values is None else values for name, values in found.items()}
+
+
+def _columns(parts: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[np.float64]]:
+    """The values of all images in one array a score, NaN where images lack what it needs."""
+    return {name: _filled([part[name] for part in parts]) for name in parts[0]}
+
+
+def _filled(parts: Sequence[NDArray[np.float64] | int]) -> NDArray[np.float64]:
+    shape = next((part.shape[1:] for part in parts if not isinstance(part, int)), ())
+    return np.concatenate([np.full((part, *shape), np.nan) if isinstance(part, int) else part for part in parts])

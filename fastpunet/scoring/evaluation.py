@@ -1,0 +1,89 @@
+"""The scores of one model on one data set: every score at every number of hypotheses, an entry an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastpunet.scoring.bootstrap import PatientBootstrap
+from fastpunet.scoring.estimates import Estimate, mean
+from fastpunet.scoring.registry import SCORES
+
+Columns = dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class ImageNames:
+    """Where an image's row of a table comes from.
+
+    id       the record's
+    patient  the record's, or its id where it has none: bootstrap intervals draw patients
+    graders  how many annotated the image; 0 where nobody did, or where the exact distribution is known
+    name     of the image's file or series, slice its place in that, raters the graders' names, in the masks' order;
+             empty where the data set does not say
+    """
+
+    id: int
+    patient: str
+    graders: int = 0
+    name: str = ""
+    slice: int | None = None
+    raters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of one model on one data set.
+
+    scores   scores[n][name]: float64 (images, ...) of `registry.SCORES[name]` for n hypotheses, NaN where undefined
+    images   the images, in the same order
+    seconds  "drawing" and "scoring" of the whole data set
+    """
+
+    scores: dict[int, Columns]
+    images: list[ImageNames]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @staticmethod
+    def pooled(parts: Sequence[Evaluation]) -> Evaluation:
+        """Several models' as one, such as those of several seeds: means are over all, intervals still over patients."""
+        scores = {
+            n: {name: np.concatenate([part.scores[n][name] for part in parts]) for name in columns}
+            for n, columns in parts[0].scores.items()
+        }
+        seconds = {name: sum(part.seconds[name] for part in parts) for name in parts[0].seconds}
+        return Evaluation(scores, [image for part in parts for image in part.images], seconds)
+
+    @property
+    def patients(self) -> list[str]:
+        return [image.patient for image in self.images]
+
+    def has(self, n: int, name: str) -> bool:
+        """Whether there is such a score of n hypotheses."""
+        return name in self.scores.get(n, {})
+
+    def estimate(self, n: int, name: str) -> Estimate:
+        """The score over all images for which it is defined, with its 95 % interval over patients."""
+        return SCORES[name].overall(self.scores[n][name], self._bootstrap)
+
+    def perfect(self, n: int) -> float:
+        """The energy distance (V) that a model which draws as graders do scores on average with n hypotheses.
+
+        V counts each mask's distance of 0 to itself: an image's mean is a (1 / n + 1 / m), a being the distance of two
+        different graders, and m the number of graders; a / n where the exact distribution is known. Images with a
+        single grader say nothing of a, and are left out; NaN if there are no others.
+        """
+        graders = np.array([image.graders for image in self.images], float)
+        spread = next(iter(self.scores.values()))["reference_diversity"]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            of_graders = spread * graders / (graders - 1) * (1 / n + 1 / graders)
+        values = np.where(graders == 0, spread / n, np.where(graders == 1, np.nan, of_graders))
+        return mean(values, self._bootstrap).value
+
+    @cached_property
+    def _bootstrap(self) -> PatientBootstrap:
+        return PatientBootstrap(self.patients)

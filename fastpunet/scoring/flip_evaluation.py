@@ -1,0 +1,121 @@
+"""How a model flips the classes of a data set, alone and together, beside the exact distribution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fastpunet.data.flips import modes
+from fastpunet.metrics import total_variation, total_variation_of_draws
+from fastpunet.scoring.bootstrap import PatientBootstrap, quantiles
+
+
+class Estimates(NamedTuple):
+    """Means of some columns and the ends of their 95 % intervals, float64 (columns,) each; NaN where undefined."""
+
+    mean: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+class Score(NamedTuple):
+    """A mean over images, the ends of its 95 % interval, and what a perfect sampler is expected to have."""
+
+    mean: float
+    low: float
+    high: float
+    perfect: float
+
+
+@dataclass(frozen=True)
+class FlipsEvaluation:
+    """n hypotheses of each image against the exact distribution of its flips. Arrays have a row for each image.
+
+    probabilities      class to the probability with which it is flipped; k classes, in the order of all columns
+    present            bool (images, k), whether the image has the class
+    frequencies        float64 (images, k), share of hypotheses that flip the class, of those that decide
+    undecided          float64 (images, k), share of hypotheses that have as many of the class's pixels flipped as not
+    kept, flipped      int64 (images, k), the class's pixels labelled with it and with its twin, over all hypotheses
+    modes              float64 (images, 2^k), share of hypotheses in each mode, in the order of data.flips.modes
+    total_variation    float64 (images,), between these shares and the exact probabilities
+    perfect_variation  float64 (images,), the same of n draws from the exact distribution, as expected
+    energy             name to float64 (images,), the fields of fastpunet.metrics.EnergyDistance
+
+    NaN where undefined, as for a class that the image lacks. See fastpunet.metrics.FlipCounts, flip_mode_frequencies.
+    Intervals come from drawing images with replacement; frames of one video are alike, so they are too narrow for
+    other videos.
+    """
+
+    probabilities: dict[int, float]
+    n: int
+    present: NDArray[np.bool_]
+    frequencies: NDArray[np.float64]
+    undecided: NDArray[np.float64]
+    kept: NDArray[np.int64]
+    flipped: NDArray[np.int64]
+    modes: NDArray[np.float64]
+    total_variation: NDArray[np.float64]
+    perfect_variation: NDArray[np.float64]
+    energy: dict[str, NDArray[np.float64]]
+
+    @property
+    def complete(self) -> NDArray[np.bool_]:
+        """The images that have all k classes, bool (images,)."""
+        return np.asarray(self.present.all(1))
+
+    def image_frequencies(self) -> Estimates:
+        """How often a class is flipped, (k,): mean of `frequencies`, images alike."""
+        return column_means(self.frequencies)
+
+    def pixel_frequencies(self) -> Estimates:
+        """How often a class's pixels are flipped, (k,): the pixels of all hypotheses and images, pixels alike."""
+        return _ratios(self.flipped.astype(float), (self.kept + self.flipped).astype(float))
+
+    def mode_frequencies(self) -> Estimates:
+        """How often hypotheses are in each mode, (2^k,): mean over the complete images."""
+        return column_means(np.where(self.complete[:, None], self.modes, np.nan))
+
+    def pooled_variation(self) -> tuple[float, float]:
+        """Total variation between `mode_frequencies` and the exact probabilities, and a perfect sampler's, as expected.
+        NaN if no image is complete."""
+        draws = self.n * int(self.complete.sum())
+        if not draws:
+            return float("nan"), float("nan")
+        exact = torch.from_numpy(modes(self.probabilities)[1])
+        found = total_variation(torch.from_numpy(self.mode_frequencies().mean), exact)
+        return float(found), float(total_variation_of_draws(exact, draws))
+
+    def scores(self) -> dict[str, Score]:
+        """total_variation and the fields of EnergyDistance, means over the images for which each is defined."""
+        columns = {"total_variation": self.total_variation, **self.energy}
+        found = dict(zip(columns, np.stack(column_means(np.stack([*columns.values()], 1)), 1).tolist(), strict=True))
+        spread = found["reference_diversity"][0]
+        perfect = {
+            "total_variation": float(column_means(self.perfect_variation[:, None]).mean[0]),
+            "value": spread / self.n,
+            "unbiased": 0.0,
+            "cross": spread,
+            "sample_diversity": spread * (1 - 1 / self.n),
+            "reference_diversity": spread,
+        }
+        return {name: Score(row[0], row[1], row[2], perfect[name]) for name, row in found.items()}
+
+
+def column_means(values: NDArray[np.float64]) -> Estimates:
+    """Of each column of (images, columns), over the images for which it is known."""
+    known = ~np.isnan(values)
+    return _ratios(np.where(known, values, 0.0), known.astype(float))
+
+
+def _ratios(numerators: NDArray[np.float64], denominators: NDArray[np.float64]) -> Estimates:
+    """Of the sums over images of each column, (images, columns) both."""
+    images = PatientBootstrap([str(i) for i in range(len(numerators))])
+    with np.errstate(invalid="ignore"):  # 0 / 0: a column of which nothing is known
+        drawn = images.sums(numerators) / images.sums(denominators)
+        means = numerators.sum(0) / denominators.sum(0)
+    low, high = np.array([quantiles(column, 0.95) for column in drawn.T]).T
+    return Estimates(means, low, high)

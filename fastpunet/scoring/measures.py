@@ -1,0 +1,44 @@
+"""Scores of each image that are put together from several metrics."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fastpunet.metrics import Reliability, pixel_reliability, presence, presence_reliability
+from fastpunet.scoring.scored_batch import ScoredBatch
+
+
+def graders_presence(batch: ScoredBatch) -> Tensor:
+    """The probability that a grader outlines anything, float64 (B,); exact where the distribution of masks is known."""
+    return presence(batch.masks, batch.references.weights)
+
+
+def presence_pairs(batch: ScoredBatch) -> Tensor:
+    """The shares of hypotheses and of graders that outline anything, float64 (B, 2)."""
+    return torch.stack((presence(batch.samples), graders_presence(batch)), 1)
+
+
+def false_alarms(batch: ScoredBatch) -> Tensor:
+    """The share of hypotheses that outline anything where no grader does, float64 (B,); NaN where a grader does."""
+    return presence(batch.samples).masked_fill(graders_presence(batch) > 0, float("nan"))
+
+
+def pixel_tables(batch: ScoredBatch) -> Tensor:
+    """The reliability of the pixels' classes, float64 (B, 3, bins); see `metrics.pixel_reliability`."""
+    known = batch.references
+    return _table(
+        pixel_reliability(
+            batch.samples, batch.masks, num_classes=batch.num_classes, weights=known.weights, ignore=known.ignore
+        )
+    )
+
+
+def presence_tables(batch: ScoredBatch) -> Tensor:
+    """The reliability of whether anything is outlined, float64 (B, 3, bins); see `metrics.presence_reliability`."""
+    return _table(presence_reliability(batch.samples, batch.masks, weights=batch.references.weights))
+
+
+def _table(reliability: Reliability) -> Tensor:
+    """float64 (B, 3, bins): count, predicted, observed."""
+    return torch.stack((reliability.count, reliability.predicted, reliability.observed), 1)

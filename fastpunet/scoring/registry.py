@@ -1,0 +1,131 @@
+"""Every score that evaluation knows. To add one, add an entry here: evaluation, tables, JSON and CSV follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fastpunet import metrics
+from fastpunet.scoring import estimates
+from fastpunet.scoring.bootstrap import PatientBootstrap
+from fastpunet.scoring.estimates import Estimate
+from fastpunet.scoring.measures import (
+    false_alarms,
+    graders_presence,
+    pixel_tables,
+    presence_pairs,
+    presence_tables,
+)
+from fastpunet.scoring.scored_batch import ScoredBatch
+
+
+@dataclass(frozen=True)
+class Score:
+    """One score.
+
+    name        its name in `Evaluation.scores`, in JSON and CSV
+    measure     computes it: ScoredBatch to a float Tensor (B, ...), NaN where it is undefined
+    title       its row in tables; empty for a column of the CSV that is no result by itself
+    better      -1 if low is good, 1 if high is good, 0 if neither
+    digits      decimal places in tables
+    overall     how the images' values become one: a mean, or as the score defines
+    binary      only defined for binary masks
+    graders     only defined for graders' annotations, not where the exact distribution of masks is known
+    references  defined only where somebody annotated the image
+    at_most     hypotheses up to which it is computed; its cost grows with their square or faster
+    """
+
+    name: str
+    measure: Callable[[ScoredBatch], Tensor]
+    title: str = ""
+    better: int = 0
+    digits: int = 3
+    overall: Callable[[NDArray[Any], PatientBootstrap], Estimate] = estimates.mean
+    binary: bool = False
+    graders: bool = False
+    references: bool = True
+    at_most: int | None = None
+
+    def applies(self, num_classes: int, n: int) -> bool:
+        """Whether there is such a score of n hypotheses of a model with `num_classes` (1: binary)."""
+        return (num_classes == 1 or not self.binary) and (self.at_most is None or n <= self.at_most)
+
+    def of(self, batch: ScoredBatch) -> NDArray[np.float64] | None:
+        """float64 (B, ...); None where these images lack what it needs."""
+        known = batch.references
+        lacks = (self.references and known.masks is None) or (self.graders and known.weights is not None)
+        return None if lacks else self.measure(batch).double().cpu().numpy()
+
+
+def _overlap(metric: Callable[..., Tensor]) -> Callable[[ScoredBatch], Tensor]:
+    return lambda b: metric(b.samples, b.masks, convention=b.convention, ignore=b.references.ignore)
+
+
+_ALL = (
+    Score("value", lambda b: b.energy.value, "energy distance, V", -1),
+    Score("unbiased", lambda b: b.energy.unbiased, "energy distance, U", -1),
+    Score("cross", lambda b: b.energy.cross, "E d(S, Y)"),
+    Score("sample_diversity", lambda b: b.energy.sample_diversity, "E d(S, S'), sample diversity"),
+    Score("reference_diversity", lambda b: b.energy.reference_diversity, "E d(Y, Y')"),
+    Score(
+        "present_distance",
+        lambda b: metrics.present_distance(b.samples, b.masks),
+        "d where both outline something",
+        -1,
+        binary=True,
+    ),
+    Score("presence", lambda b: metrics.presence(b.samples), binary=True, references=False),
+    Score("graders_presence", graders_presence, binary=True),
+    Score(
+        "presence_correlation",
+        presence_pairs,
+        "presence correlation",
+        1,
+        digits=2,
+        overall=estimates.correlation,
+        binary=True,
+    ),
+    Score("false_alarms", false_alarms, "outlined where no grader outlines anything", -1, binary=True),
+    Score("matched_iou", _overlap(metrics.matched_iou), "Hungarian-matched IoU", 1, graders=True, at_most=2000),
+    Score("best_iou", _overlap(metrics.best_iou), "best IoU for each grader", 1, graders=True),
+    Score("best_dice", _overlap(metrics.best_dice), "best Dice for each grader", 1, graders=True),
+    Score(
+        "ncc",
+        lambda b: metrics.ncc(b.samples, b.masks, num_classes=b.num_classes, ignore=b.references.ignore),
+        "NCC",
+        1,
+        graders=True,
+    ),
+    Score(
+        "nestedness",
+        lambda b: metrics.nestedness(b.samples),
+        "nestedness of hypotheses",
+        binary=True,
+        references=False,
+        at_most=4096,
+    ),
+    Score("graders_nestedness", lambda b: metrics.nestedness(b.masks), "nestedness of graders", binary=True),
+    Score(
+        "pixel_calibration_error",
+        pixel_tables,
+        "calibration error, pixels",
+        -1,
+        digits=4,
+        overall=estimates.calibration_error,
+    ),
+    Score(
+        "presence_calibration_error",
+        presence_tables,
+        "calibration error, presence",
+        -1,
+        overall=estimates.calibration_error,
+        binary=True,
+    ),
+)
+SCORES = {score.name: score for score in _ALL}
+ENERGY = metrics.ENERGY_DISTANCE_TERMS  # names of the scores that one call of `energy_distance` gives

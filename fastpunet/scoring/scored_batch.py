@@ -1,0 +1,37 @@
+"""What a score is computed from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from fastpunet.masks import PackedMasks
+from fastpunet.metrics import Convention, EnergyDistance, energy_distance
+from fastpunet.scoring.references import References
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredBatch:
+    """Hypotheses (B, n, *size) of some images, what is known of their truth, and how distances are taken."""
+
+    samples: PackedMasks
+    references: References
+    convention: Convention
+
+    @property
+    def masks(self) -> PackedMasks:
+        """The references' masks, for scores that need some."""
+        assert self.references.masks is not None
+        return self.references.masks
+
+    @property
+    def num_classes(self) -> int | None:
+        """K, or None for binary masks, as `fastpunet.metrics` takes it."""
+        return None if self.samples.num_planes == 1 else self.samples.num_planes
+
+    @cached_property
+    def energy(self) -> EnergyDistance:
+        known = self.references
+        return energy_distance(
+            self.samples, self.masks, convention=self.convention, weights=known.weights, ignore=known.ignore
+        )

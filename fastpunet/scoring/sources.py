@@ -1,0 +1,76 @@
+"""Where hypotheses come from: a model, or one of the yardsticks that a model is measured by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fastpunet.data import Record
+from fastpunet.masks import PackedMasks
+from fastpunet.models import foreign
+from fastpunet.sampling import sample
+from fastpunet.scoring.references import title
+
+_CHUNK_PIXELS = {"cpu": 1 << 24, "cuda": 1 << 28}  # of all hypotheses drawn in one call, which takes less than a second
+
+
+class Source(Protocol):
+    """Draws hypotheses of records.
+
+    num_classes     of the hypotheses, 1 if they are binary
+    max_hypotheses  how many there are of an image at most; None: any number
+    device          where hypotheses are drawn, and scored
+    name            what messages call the source
+    """
+
+    num_classes: int
+    max_hypotheses: int | None
+    device: torch.device
+    name: str
+
+    def draw(self, records: Sequence[Record], n: int) -> PackedMasks:
+        """n hypotheses (B, n, *size) of each record. The records' images have one shape."""
+
+
+class ModelSource:
+    """The hypotheses of a model. Those of a record are a function of the weights, the seed and the record's id.
+
+    model: any that `fastpunet.sample` takes, on its device. Raises ValueError on drawing, naming the record, for an
+    image with other channels than the model takes.
+    """
+
+    def __init__(self, model: nn.Module, *, seed: int = 0, precision: str = "auto") -> None:
+        plain: Any = foreign.uncompiled(model)
+        self._model, self._seed, self._precision = model, seed, precision
+        self._channels = getattr(plain, "in_channels", None) or foreign.in_channels(plain)
+        self.num_classes = getattr(plain, "num_classes", None) or plain.fcomb.last_layer.out_channels
+        self.max_hypotheses = getattr(plain, "most", None)
+        self.device, self.name = next(model.parameters()).device, type(plain).__name__
+
+    def draw(self, records: Sequence[Record], n: int) -> PackedMasks:
+        for record in records:
+            if len(record.image) != self._channels:
+                raise ValueError(
+                    f"records: the image of {title(record)} has {len(record.image)} channels, and the model takes "
+                    f"{self._channels}; score it on images of its own kind"
+                )
+        images = torch.from_numpy(np.stack([record.image for record in records])).to(self.device)
+        return self._sample(images, torch.tensor([record.id for record in records]), n)
+
+    def _sample(self, images: Tensor, ids: Tensor, n: int) -> PackedMasks:
+        pixels = images[:, 0].numel()
+        chunk = max(1, _CHUNK_PIXELS.get(self.device.type, _CHUNK_PIXELS["cpu"]) // pixels)
+        return sample(
+            self._model,
+            images,
+            n,
+            seed=self._seed,
+            ids=ids,
+            output="bits",
+            precision=self._precision,
+            chunk=None if chunk >= n else chunk,
+        )

@@ -1,0 +1,101 @@
+"""What a model's scores are to be compared with: hypotheses that need no model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from fastpunet.data import Record, Records
+from fastpunet.masks import PackedMasks
+from fastpunet.metrics import Convention, default_convention, energy_distance, find_convention
+from fastpunet.scoring.drawing import draw_from
+from fastpunet.scoring.evaluate import evaluate_source, name_image
+from fastpunet.scoring.evaluation import Evaluation, ImageNames
+from fastpunet.scoring.mask_pool import MaskPool
+from fastpunet.scoring.registry import ENERGY
+from fastpunet.scoring.sources import Source
+
+ONE_GRADER = "one grader against the others"
+LARGEST_N = 1000  # beyond it these scores change by less than a thousandth
+
+
+def yardsticks(
+    records: Records,
+    num_classes: int,
+    ns: Sequence[int],
+    *,
+    training: Records | None = None,
+    seed: int = 0,
+    convention: str | Convention | None = None,
+    batch_size: int | None = None,
+    device: torch.device | None = None,
+) -> dict[str, Evaluation]:
+    """Energy distances of what needs no model, by name.
+
+    empty masks                    every hypothesis is background
+    random training masks          hypotheses are masks of random images of `training`, whatever the image
+    masks of other images          the same of `records` themselves, of other patients, where `training` is None
+    one grader against the others  each grader's mask is the one hypothesis, and the other graders the references
+
+    num_classes: of the models beside them, 1 or 2 for binary masks. Hypotheses are a function of the seed and the
+    record's id. Only n up to 1000 are taken. What a data set does not allow is left out: there are no other graders
+    where images have one each, nor masks of the right size where all images differ in size.
+    """
+    device = torch.device("cpu") if device is None else device
+    rule = default_convention(num_classes) if convention is None else find_convention(convention)
+    counts = [n for n in ns if n <= LARGEST_N]
+    sources: list[Source] = [EmptyMasks(num_classes, device)]
+    pool = MaskPool(records if training is None else training, num_classes, device, seed, apart=training is not None)
+    if all(pool.has_masks_for(record) for record in records):
+        sources.append(pool)
+    found = {
+        source.name: evaluate_source(
+            source, records, counts, convention=rule, batch_size=batch_size, names=ENERGY, label=source.name
+        )
+        for source in (sources if counts else [])
+    }
+    found[ONE_GRADER] = _one_grader(records, num_classes, rule, batch_size, device)
+    return {name: result for name, result in found.items() if not _is_unknown(result)}
+
+
+class EmptyMasks:
+    """Hypotheses without any foreground."""
+
+    name = "empty masks"
+    max_hypotheses: int | None = None
+
+    def __init__(self, num_classes: int, device: torch.device) -> None:
+        self.num_classes, self.device = num_classes, device
+
+    def draw(self, records: Sequence[Record], n: int) -> PackedMasks:
+        size = records[0].image.shape[1:]
+        labels = torch.zeros((1, 1, *size), dtype=torch.uint8, device=self.device)
+        one = PackedMasks.pack(labels, None if self.num_classes == 1 else self.num_classes)
+        return PackedMasks(one.words.expand(len(records), n, -1, -1).contiguous(), one.size)
+
+
+def _one_grader(
+    records: Records, num_classes: int, rule: Convention, batch_size: int | None, device: torch.device
+) -> Evaluation:
+    """At n = 1, the mean over graders of the distance between a grader and the others."""
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in ENERGY}
+    images: list[ImageNames] = []
+    for drawn in draw_from(EmptyMasks(num_classes, device), records, 1, batch_size):
+        known, graders = drawn.references, drawn.references.graders
+        images += [name_image(record, known) for record in drawn.records]
+        distances = []
+        if known.masks is not None and graders > 1:
+            for k in range(graders):
+                others = [other for other in range(graders) if other != k]
+                rest = known.masks[:, others]
+                distances.append(energy_distance(known.masks[:, k : k + 1], rest, convention=rule, ignore=known.ignore))
+        for name, column in columns.items():
+            values = [getattr(distance, name).cpu().numpy() for distance in distances]
+            column.append(np.mean(values, 0) if values else np.full(len(drawn.records), np.nan))
+    return Evaluation({1: {name: np.concatenate(column) for name, column in columns.items()}}, images)
+
+
+def _is_unknown(result: Evaluation) -> bool:
+    return all(np.isnan(columns["value"]).all() for columns in result.scores.values())
