@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-from contextlib import closing
 
 import numpy as np
 import pytest
@@ -12,87 +11,20 @@ from fastpunet.data import lidc
 
 pydicom = pytest.importorskip("pydicom")
 
-from fastpunet.data.lidc.prepare import prepare, records, run  # noqa: E402
+import lidc_phantom  # noqa: E402
+from lidc_phantom import BOX, PHANTOM, Z_MM, outline, write_series  # noqa: E402
+
+from fastpunet.data.lidc.prepare import partial, prepare, records, run  # noqa: E402
 from fastpunet.data.lidc.prepare.database import Annotation, Contour, Scan, read_database  # noqa: E402
 from fastpunet.data.lidc.prepare.nodules import group_annotations  # noqa: E402
 from fastpunet.data.lidc.prepare.outlines import fill  # noqa: E402
-
-SCHEMA = """
-CREATE TABLE scans (id INTEGER NOT NULL, study_instance_uid VARCHAR, series_instance_uid VARCHAR, patient_id VARCHAR,
-    slice_thickness FLOAT, pixel_spacing FLOAT, contrast_used BOOLEAN, is_from_initial BOOLEAN,
-    sorted_dicom_file_names VARCHAR, PRIMARY KEY (id));
-CREATE TABLE annotations (id INTEGER NOT NULL, scan_id INTEGER, _nodule_id VARCHAR, subtlety INTEGER,
-    "internalStructure" INTEGER, calcification INTEGER, sphericity INTEGER, margin INTEGER, lobulation INTEGER,
-    spiculation INTEGER, texture INTEGER, malignancy INTEGER, PRIMARY KEY (id));
-CREATE TABLE contours (id INTEGER NOT NULL, annotation_id INTEGER, inclusion BOOLEAN, image_z_position FLOAT,
-    dicom_file_name VARCHAR, coords VARCHAR, PRIMARY KEY (id));
-CREATE TABLE zvals (id INTEGER NOT NULL, scan_id INTEGER, val FLOAT, PRIMARY KEY (id));
-"""
-Z_MM = (-10.0, -7.5, -5.0)
-BOX = (20, 41, 30, 47)  # first and last row and column of an outline
-PHANTOM = np.full((64, 80), -1000)
-PHANTOM[21:41, 31:47] = 50  # what BOX encloses
-PHANTOM[10:13, 50:55] = 400  # makes it asymmetric
-
-
-def outline(top, bottom, left, right):
-    """(P, 2) pixels along a rectangle."""
-    down, across = np.arange(top, bottom), np.arange(left, right)
-    sides = [(0 * across + top, across), (down, 0 * down + right)]
-    sides += [(0 * across + bottom, across[::-1] + 1), (down[::-1] + 1, 0 * down + left)]
-    return np.concatenate([np.stack(side, axis=1) for side in sides])
-
-
-def write_database(path, scans):
-    """scans: list of (uid, patient, annotations); annotations: lists of (z, inclusion, points)."""
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.executescript(SCHEMA)
-        for scan, (uid, patient, annotations) in enumerate(scans):
-            connection.execute("INSERT INTO scans VALUES (?,'',?,?,5,0.5,0,0,'')", (scan, uid, patient))
-            connection.executemany("INSERT INTO zvals (scan_id, val) VALUES (?,?)", [(scan, z) for z in Z_MM])
-            for place, contours in enumerate(annotations):
-                cursor = connection.execute(
-                    "INSERT INTO annotations (scan_id, malignancy) VALUES (?,?)", (scan, place + 2)
-                )
-                for z, inclusion, points in contours:
-                    coords = "\n".join(f"{x},{y}" for y, x in points)
-                    connection.execute(
-                        "INSERT INTO contours (annotation_id, inclusion, image_z_position, coords) VALUES (?,?,?,?)",
-                        (cursor.lastrowid, inclusion, z, coords),
-                    )
-
-
-def write_series(folder, uid, native_mm=(0.5, 0.5), z_mm=Z_MM):
-    """A slice for each z, all PHANTOM."""
-    folder.mkdir(parents=True)
-    pixels = ((PHANTOM + 1000) // 2).astype(np.int16)
-    for number, z in enumerate(z_mm):
-        data = pydicom.Dataset()
-        data.file_meta = pydicom.dataset.FileMetaDataset()
-        data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-        data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = pydicom.uid.CTImageStorage
-        data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = pydicom.uid.generate_uid()
-        data.SeriesInstanceUID, data.InstanceNumber = uid, number
-        data.ImagePositionPatient, data.PixelSpacing = [0, 0, z], list(native_mm)
-        data.Rows, data.Columns = pixels.shape
-        data.SamplesPerPixel, data.PhotometricInterpretation, data.PixelRepresentation = 1, "MONOCHROME2", 1
-        data.BitsAllocated, data.BitsStored, data.HighBit = 16, 16, 15
-        data.RescaleSlope, data.RescaleIntercept = 2, -1000
-        data.PixelData = pixels.tobytes()
-        data.save_as(folder / f"1-{number:03}.dcm", enforce_file_format=True)
+from fastpunet.data.lidc.prepare.tiny import write_tiny  # noqa: E402
+from fastpunet.training.config import read_config, recipes  # noqa: E402
 
 
 @pytest.fixture
 def raw(tmp_path):
-    """Three patients of one nodule each, which two graders outlined; the second on one slice only."""
-    twice = [[(z, 1, outline(*BOX)) for z in Z_MM[:2]], [(Z_MM[1], 1, outline(*BOX))]]
-    write_database(tmp_path / "db.sqlite", [(f"1.2.{i}", f"LIDC-IDRI-000{i}", twice) for i in (1, 2, 3)])
-    for i in (1, 2, 3):
-        write_series(tmp_path / "dicom" / f"LIDC-IDRI-000{i}" / "ct", f"1.2.{i}")
-    (tmp_path / "dicom" / "LICENSE").write_text("not an image")
-    return dict(
-        dicom=tmp_path / "dicom", database=tmp_path / "db.sqlite", output=tmp_path / "out", shares=(1, 1, 1), size=48
-    )
+    return lidc_phantom.write_raw(tmp_path)
 
 
 def members(paths):
@@ -103,9 +35,9 @@ def members(paths):
 def test_images_and_masks_lie_where_they_were_outlined(raw):
     told = []
     paths = prepare(**raw, say=told.append)
-    assert [path.name for path in paths] == ["lidc_train.npz", "lidc_val.npz", "lidc_test.npz"]
+    assert [path.name for path in paths] == ["lidc_train_48.npz", "lidc_val_48.npz", "lidc_test_48.npz"]
     assert not told
-    assert sorted(path.name for path in raw["output"].iterdir()) == ["lidc_test.npz", "lidc_train.npz", "lidc_val.npz"]
+    assert sorted(path.name for path in raw["output"].iterdir()) == sorted(path.name for path in paths)
     for path in paths:
         first, second = lidc.read_npz(path)
         assert [mask.any() for mask in first.masks] == [True, False, False, False]
@@ -138,7 +70,7 @@ def test_pixels_need_not_be_square(raw):
 
 
 def test_beyond_the_slice_there_is_air(raw):
-    bundle = members(prepare(**raw | dict(size=96)))
+    bundle = members(prepare(**raw | dict(size=96))[:3])
     assert bundle["masks_packed"].shape[1:] == (4, 96, 12)
     slice_in_crop = np.zeros((96, 96))
     slice_in_crop[17:81, 9:89] = PHANTOM + 1000
@@ -199,7 +131,7 @@ def test_an_interrupted_run_goes_on(raw, monkeypatch):
             raise KeyboardInterrupt
         return records.scan_records(scan, *rest)
 
-    monkeypatch.setattr(run, "scan_records", stop_at_second)
+    monkeypatch.setattr(partial, "scan_records", stop_at_second)
     again = raw | dict(output=raw["output"].with_name("again"))
     with pytest.raises(KeyboardInterrupt, match="stopped after 1 of 3 scans"):
         prepare(**again)
@@ -207,13 +139,13 @@ def test_an_interrupted_run_goes_on(raw, monkeypatch):
     resumed = members(prepare(**again))
     assert calls == ["1.2.1", "1.2.2", "1.2.2", "1.2.3"]
     assert all(np.array_equal(whole[name], resumed[name]) for name in whole)
-    with pytest.raises(ValueError, match="output: .* holds lidc_train.npz, lidc_val.npz, lidc_test.npz already"):
+    with pytest.raises(ValueError, match="output: .* holds lidc_train_48.npz, .*, lidc_test_48.npz already"):
         prepare(**again)
 
 
 def test_scans_made_with_other_settings_are_made_again(raw, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(run, "_write_bundles", lambda *_: [])
+        patch.setattr(run, "write_bundles", lambda *_: [])
         prepare(**raw, say=lambda _: None)
     assert members(prepare(**raw | dict(size=32)))["images"].shape[1:] == (32, 32)
 
@@ -227,7 +159,7 @@ def test_a_given_split_is_followed(raw, tmp_path):
     assert set(np.load(val)["patient"]) == {"LIDC-IDRI-0001"}
     assert told == [
         "1 scans are of patients that the split does not name",
-        "test has no record; lidc_test.npz is not written",
+        "test has no record; lidc_test_48.npz is not written",
     ]
 
 
@@ -286,7 +218,7 @@ def test_unusable_input_is_named(raw, tmp_path, change, message):
 def test_the_command(raw, capsys):
     given = [f"--{name}={raw[name]}" for name in ("dicom", "database", "output", "size")]
     assert main(["prepare", "lidc", *given, "--shares", "1", "1", "1"]) == 0
-    assert capsys.readouterr().out.split() == [str(raw["output"] / f"lidc_{part}.npz") for part in run.PARTS]
+    assert capsys.readouterr().out.split() == [str(raw["output"] / f"lidc_{part}_48.npz") for part in run.PARTS]
     assert main(["prepare", "lidc", *given]) == 2
     assert "fastpunet prepare: output:" in capsys.readouterr().err
 
@@ -297,3 +229,24 @@ def test_the_database_is_read_as_it_is(raw):
     assert [annotation.malignancy for annotation in scan.annotations] == [2, 3]
     np.testing.assert_array_equal(scan.z_mm, Z_MM)
     np.testing.assert_array_equal(scan.annotations[0].contours[0].points, outline(*BOX))
+
+
+def test_the_recipes_find_their_files(raw):
+    """What `prepare lidc` writes by default is what the LIDC recipes ask for."""
+    names = {path.name for path in prepare(**raw | dict(size=128))}
+    wanted = [read_config(name) for name in recipes() if name.startswith("lidc")]
+    assert {name for config in wanted for name in (config.file, config.validation)} <= names
+    train, tiny = (lidc.read_npz(raw["output"] / name) for name in ("lidc_train_128.npz", "lidc_tiny_train_64.npz"))
+    np.testing.assert_array_equal(tiny[1].image, train[1].image[:, 32:96, 32:96])
+    np.testing.assert_array_equal(tiny[1].masks, train[1].masks[:, 32:96, 32:96])
+    assert tiny[1].masks.any()
+    assert (tiny[1].name, tiny[1].slice, tiny[1].spacing) == (train[1].name, 1, (0.5, 0.5))
+
+
+@pytest.mark.parametrize("part", ["val", "test"])  # train takes ten seconds
+def test_small_bundles_are_those_of_the_published_weights(data_root, tmp_path, part):
+    made = np.load(write_tiny(data_root / "lidc" / f"lidc_{part}_128.npz", part, tmp_path))
+    published = np.load(data_root / "lidc" / f"lidc_tiny_{part}_64.npz")
+    assert set(made.files) == set(published.files)
+    for name in published.files:
+        np.testing.assert_array_equal(made[name], published[name], err_msg=name)

@@ -70,7 +70,7 @@ def to_uint8(hounsfield: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint((hounsfield.clip(low, high) - low) * (255 / (high - low))).astype(np.uint8)
 
 
-def pack(scan: Scan, records: list[Record], size: int) -> Members:
+def pack(scan: Scan, records: list[Record], size: int, spacing_mm: float) -> Members:
     """The members of a bundle; see `fastpunet.data.lidc.prepare.prepare`."""
     count = len(records)
     masks = np.array([record.masks for record in records], np.uint8).reshape(count, GRADERS, size, size)
@@ -84,6 +84,7 @@ def pack(scan: Scan, records: list[Record], size: int) -> Members:
         "slice": np.array([record.slice for record in records], np.uint8),
         "z_mm": np.array([record.z_mm for record in records], np.float32),
         "native_spacing_mm": np.array([record.native_spacing_mm for record in records], np.float32),
+        "spacing_mm": np.full(count, spacing_mm, np.float32),
         "n_graders": np.array([len(record.malignancy) for record in records], np.uint8),
         "malignancy": np.array(grades, np.uint8).reshape(count, GRADERS),
     }

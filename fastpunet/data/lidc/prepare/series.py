@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +15,12 @@ import pydicom
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from fastpunet.data.reading import Unreadable, check_unpacked, one_line, reading
+
 _SERIES = ["SeriesInstanceUID"]
 _PLACE = ["ImagePositionPatient", "PixelSpacing", "InstanceNumber"]
 _PIXELS = ["RescaleSlope", "RescaleIntercept"]
+_UNPACKED_BYTES = 2**28  # of a slice
 
 
 class UnreadableFiles(ValueError):
@@ -38,12 +43,15 @@ class Slice:
 
     def hounsfield(self) -> NDArray[np.float32]:
         """Pixels (H, W) in Hounsfield units. Raises UnreadableFiles."""
-        try:
+        with _named(self.path):
             file = pydicom.dcmread(self.path)
             slope, intercept = (float(file[tag].value) for tag in _PIXELS)
-            return np.asarray(file.pixel_array, np.float32) * np.float32(slope) + np.float32(intercept)
-        except Exception as error:  # pydicom raises whatever it stumbles over
-            raise UnreadableFiles([f"{self.path} ({type(error).__name__}: {error})"]) from error
+            values = file.get("NumberOfFrames") or 1, file.get("SamplesPerPixel") or 1, file.Rows, file.Columns
+            check_unpacked(self.path, math.prod(map(int, values)) * 8, _UNPACKED_BYTES)
+            pixels = np.asarray(file.pixel_array, np.float32) * np.float32(slope) + np.float32(intercept)
+            if pixels.ndim != 2 or not np.isfinite(pixels).all():
+                raise Unreadable(f"holds pixels {pixels.shape}, expected finite ones (H, W)")
+        return pixels
 
 
 def find_series(folder: str | os.PathLike[str], wanted: Collection[str]) -> dict[str, list[Slice]]:
@@ -58,11 +66,13 @@ def find_series(folder: str | os.PathLike[str], wanted: Collection[str]) -> dict
     series, broken = defaultdict(list), []
     for path in tqdm(paths, desc="reading headers", unit="file", leave=False, disable=None):
         try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_SERIES + _PLACE)
-            if (uid := str(header.SeriesInstanceUID)) in wanted:
-                series[uid].append(_slice(path, header))
-        except Exception as error:  # pydicom raises whatever it stumbles over
-            broken.append(f"{path} ({type(error).__name__}: {error})")
+            with _named(path):
+                _check_syntax(path)
+                header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_SERIES + _PLACE)
+                if (uid := str(header.SeriesInstanceUID)) in wanted:
+                    series[uid].append(_slice(path, header))
+        except UnreadableFiles as error:
+            broken += error.files
     if broken:
         raise UnreadableFiles(broken)
     return dict(series)
@@ -75,5 +85,25 @@ def nearest(slices: list[Slice], z_mm: float, tolerance_mm: float) -> Slice | No
 
 
 def _slice(path: Path, header: pydicom.Dataset) -> Slice:
-    rows, columns = header.PixelSpacing
-    return Slice(path, float(header.ImagePositionPatient[2]), (float(rows), float(columns)), int(header.InstanceNumber))
+    rows, columns = (float(step) for step in header.PixelSpacing)
+    z_mm = float(header.ImagePositionPatient[2])
+    if not (math.isfinite(z_mm) and 0 < rows < math.inf and 0 < columns < math.inf):
+        raise Unreadable(f"has pixels of {rows} x {columns} mm at z = {z_mm}, expected finite numbers above 0")
+    return Slice(path, z_mm, (rows, columns), int(header.InstanceNumber))
+
+
+def _check_syntax(path: Path) -> None:
+    """Refuse files that are compressed as a whole: they unpack, without any limit, as soon as they are opened."""
+    meta = pydicom.filereader.read_file_meta_info(path)
+    if meta.get("TransferSyntaxUID") == pydicom.uid.DeflatedExplicitVRLittleEndian:
+        raise Unreadable("is deflated as a whole, which LIDC-IDRI's files are not; store it uncompressed")
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Whatever pydicom stumbles over becomes UnreadableFiles."""
+    try:
+        with reading(path, "a DICOM file"):
+            yield
+    except ValueError as error:
+        raise UnreadableFiles([f"{path} ({one_line(error).removeprefix(f'file: {path} ')})"]) from None

@@ -1,0 +1,52 @@
+"""Small bundles for training on a CPU: the middle of some slices of a large one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from fastpunet.data.lidc.prepare.partial import save
+from fastpunet.data.npz import read_members, read_optional
+
+TINY = 64  # pixels a side
+SLICES = {"train": 800, "val": 200, "test": 200}
+_PER_SLICE = ("series_uid", "nodule", "slice", "z_mm", "native_spacing_mm", "spacing_mm", "n_graders", "malignancy")
+
+
+def tiny_name(part: str) -> str:
+    return f"lidc_tiny_{part}_{TINY}.npz"
+
+
+def write_tiny(bundle: str | os.PathLike[str], part: str, output: str | os.PathLike[str] | None = None) -> Path:
+    """Write lidc_tiny_<part>_64.npz beside a bundle, or into the folder `output`; returns its path.
+
+    It holds the central 64 x 64 pixels of 800 (train) or 200 (val, test) slices of the bundle, evenly spaced, or of all
+    if there are fewer, with the members that `prepare` gives a bundle, and `index_in_<size>` int32 (N,), their places
+    in it. Raises FileNotFoundError, and ValueError for a file that is no such bundle or smaller than 64 x 64.
+    """
+    images, packed, patients = read_members(bundle, ("images", "masks_packed", "patient"))
+    if part not in SLICES:
+        raise ValueError(f"part: got {part!r}, expected one of {', '.join(SLICES)}")
+    if images.ndim != 3 or packed.ndim != 4 or min(images.shape[1:]) < TINY or len(packed) != len(images):
+        raise ValueError(
+            f"bundle: {bundle} holds images {images.shape} and masks_packed {packed.shape}, expected (N, H, W) and "
+            f"(N, M, H, ceil(W / 8)) of at least {TINY} x {TINY} pixels"
+        )
+    places = np.linspace(0, len(images) - 1, min(SLICES[part], len(images))).round().astype(np.int32)
+    top, left = ((side - TINY) // 2 for side in images.shape[1:])
+    window = np.s_[..., top : top + TINY, left : left + TINY]
+    masks = np.unpackbits(packed[places], axis=-1, count=images.shape[2])[window]
+    path = (Path(bundle).parent if output is None else Path(output)) / tiny_name(part)
+    save(
+        path,
+        {
+            "images": images[places][window],
+            "masks_packed": np.packbits(masks, axis=-1),
+            f"index_in_{images.shape[1]}": places,
+            "patient": patients[places],
+            **{name: member[places] for name, member in read_optional(bundle, _PER_SLICE).items()},
+        },
+    )
+    return path
