@@ -6,60 +6,19 @@ import math
 import numpy as np
 import pytest
 import torch
+from helpers import score_loops
+from helpers.score_loops import ENERGY_TERMS, random_labels
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastpunet.masks import PackedMasks
 from fastpunet.metrics import CONVENTIONS, Convention, convention, energy_distance
 
-FIELDS = ("value", "unbiased", "cross", "sample_diversity", "reference_diversity")
-
-
-def loop_distance(x, y, rule, keep):
-    ious = []
-    for c in rule.averaged:
-        a, b = (x == c) & keep, (y == c) & keep
-        union = (a | b).sum()
-        ious.append((a & b).sum() / union if union else rule.empty)
-    ious = [iou for iou in ious if not math.isnan(iou)]
-    return 1 - sum(ious) / len(ious) if ious else math.nan
-
-
-def loop_mean(left, right, p, q, distinct, rule, keep):
-    total = weight = 0.0
-    for i, j in itertools.product(range(len(left)), range(len(right))):
-        d = loop_distance(left[i], right[j], rule, keep)
-        if not (math.isnan(d) or (distinct and i == j)):
-            total, weight = total + p[i] * q[j] * d, weight + p[i] * q[j]
-    return total / weight if weight else math.nan
-
-
-def loop_energy(samples, references, rule, weights=None, ignore=None):
-    """The definition for one image (n, H, W), one pair and class at a time, in float64; the fields in order."""
-    keep = np.ones(samples.shape[1:], bool) if ignore is None else ~ignore
-    p = np.full(len(samples), 1 / len(samples))
-    q = np.full(len(references), 1 / len(references)) if weights is None else weights
-    cross = loop_mean(samples, references, p, q, False, rule, keep)
-    ss, ss_distinct = (loop_mean(samples, samples, p, p, distinct, rule, keep) for distinct in (False, True))
-    yy, yy_distinct = (loop_mean(references, references, q, q, distinct, rule, keep) for distinct in (False, True))
-    yy_term = yy_distinct if weights is None else yy
-    return [2 * cross - ss - yy, 2 * cross - ss_distinct - yy_term, cross, ss, yy]
-
 
 def assert_equals_loop(result, wants):
-    got = torch.stack([getattr(result, field) for field in FIELDS], dim=1)
+    got = torch.stack([getattr(result, field) for field in ENERGY_TERMS], dim=1)
     assert got.dtype == torch.float64
     np.testing.assert_allclose(got.numpy(), np.array(wants), rtol=0, atol=1e-6)
-
-
-def random_labels(rng, shape, num_classes=2):
-    """Label maps with an empty one among them and with classes that many of them lack."""
-    labels = np.zeros(shape, np.uint8)
-    for index in np.ndindex(*shape[:-2]):
-        used = rng.choice(num_classes, rng.integers(1, min(num_classes, 4) + 1), replace=False)
-        labels[index] = rng.choice(used, shape[-2:])
-    labels[..., 0, :, :] = 0
-    return labels
 
 
 RULES = {
@@ -96,8 +55,10 @@ def test_equals_the_loop(rule, with_weights, with_ignore, packed):
         ignore=None if ignore is None else torch.from_numpy(ignore),
     )
     each = [None] * 3 if weights is None else np.broadcast_to(weights, (3, 3))
-    ignored = [None] * 3 if ignore is None else ignore
-    assert_equals_loop(result, [loop_energy(samples[i], references[i], rule, each[i], ignored[i]) for i in range(3)])
+    counted = [None] * 3 if ignore is None else ~ignore
+    assert_equals_loop(
+        result, [score_loops.energy(samples[i], references[i], rule, each[i], counted[i]) for i in range(3)]
+    )
 
 
 @rules
@@ -112,7 +73,7 @@ def test_ragged_sets_equal_the_loop(rule, ragged):
     result = energy_distance(
         torch.stack(s) if ragged == "references" else s, torch.stack(y) if ragged == "samples" else y, convention=rule
     )
-    assert_equals_loop(result, [loop_energy(*pair, rule) for pair in zip(samples, references, strict=True)])
+    assert_equals_loop(result, [score_loops.energy(*pair, rule) for pair in zip(samples, references, strict=True)])
 
 
 def test_ragged_weights_equal_the_loop():
@@ -123,8 +84,8 @@ def test_ragged_weights_equal_the_loop():
     s, y = ([torch.from_numpy(x) for x in sets] for sets in (samples, references))
     result = energy_distance(s, y, weights=torch.from_numpy(weights))
     wants = [
-        loop_energy(samples[0], references[0], RULES["kohl-lidc"], weights[0]),
-        loop_energy(samples[1], references[1], RULES["kohl-lidc"], weights[1, :2]),
+        score_loops.energy(samples[0], references[0], RULES["kohl-lidc"], weights[0]),
+        score_loops.energy(samples[1], references[1], RULES["kohl-lidc"], weights[1, :2]),
     ]
     assert_equals_loop(result, wants)
 
@@ -263,7 +224,7 @@ def test_a_reference_of_weight_zero_is_as_if_absent():
     weights = torch.tensor([0.0, 0.5, 0.25, 0.25])
     got = energy_distance(labels, labels, convention="kohl-cityscapes", weights=weights)
     want = energy_distance(labels, labels[:, 1:], convention="kohl-cityscapes", weights=weights[1:])
-    for field in FIELDS:
+    for field in ENERGY_TERMS:
         torch.testing.assert_close(getattr(got, field), getattr(want, field), rtol=0, atol=1e-12)
 
 
@@ -332,7 +293,7 @@ def test_gpu_gives_what_the_cpu_gives():
         weights=weights.cuda(),
         ignore=ignore.cuda(),
     )
-    for field in FIELDS:
+    for field in ENERGY_TERMS:
         assert getattr(got, field).is_cuda
         torch.testing.assert_close(getattr(got, field).cpu(), getattr(want, field), rtol=0, atol=1e-6)
 

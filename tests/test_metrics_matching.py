@@ -1,33 +1,14 @@
 """Hungarian-matched and best IoU against loops over NumPy masks."""
 
 import itertools
-import math
 
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import linear_sum_assignment
+from helpers import score_loops
 
 from fastpunet import PackedMasks
 from fastpunet.metrics import best_dice, best_iou, convention, matched_iou
-
-
-def pair_overlap(a, b, classes, empty, dice=False):
-    """Mean IoU or Dice over classes of two label maps; NaN classes are left out."""
-    values = []
-    for label in classes:
-        x, y = a == label, b == label
-        if not (x | y).any():
-            values.append(2 * empty / (1 + empty) if dice else empty)
-        elif dice:
-            values.append(2 * (x & y).sum() / (x.sum() + y.sum()))
-        else:
-            values.append((x & y).sum() / (x | y).sum())
-    return np.nanmean(values) if not np.isnan(values).all() else np.nan
-
-
-def matrix(samples, references, rule, dice=False):
-    return np.array([[pair_overlap(s, y, rule.averaged, rule.empty, dice) for y in references] for s in samples])
 
 
 def cases():
@@ -54,28 +35,17 @@ def test_overlaps_are_those_of_numpy(rule, samples, references, packed):
         a, b = PackedMasks.pack(a, planes), PackedMasks.pack(b, planes)
     matched, best, dice = (f(a, b, convention=rule).numpy() for f in (matched_iou, best_iou, best_dice))
     for i in range(len(samples)):
-        iou = matrix(samples[i], references[i], rule)
-        common = math.lcm(*iou.shape)
-        rows = [s for s in range(iou.shape[0]) for _ in range(common // iou.shape[0])]
-        columns = [y for y in range(iou.shape[1]) for _ in range(common // iou.shape[1])]
-        repeated = np.nan_to_num(iou[np.ix_(rows, columns)], nan=1.0)
-        np.testing.assert_allclose(matched[i], repeated[linear_sum_assignment(-repeated)].mean(), atol=1e-6)
-        for found, overlap in ((best, iou), (dice, matrix(samples[i], references[i], rule, dice=True))):
-            expected = overlap.max(0).mean() if not np.isnan(overlap).any() else nan_best(overlap)
-            np.testing.assert_allclose(found[i], expected, atol=1e-6)
-
-
-def nan_best(overlap):
-    """Over the pairs that are defined."""
-    best = [column[~np.isnan(column)].max() for column in overlap.T if not np.isnan(column).all()]
-    return np.mean(best) if best else np.nan
+        sets = samples[i], references[i], rule
+        np.testing.assert_allclose(matched[i], score_loops.matched_iou(*sets), atol=1e-6)
+        np.testing.assert_allclose(best[i], score_loops.best(*sets), atol=1e-6)
+        np.testing.assert_allclose(dice[i], score_loops.best(*sets, dice=True), atol=1e-6)
 
 
 def test_the_matching_is_the_best_of_all():
     """Against every assignment there is, of two hypotheses to three graders: six pairs each."""
     rng = np.random.default_rng(1)
     samples, references = rng.integers(0, 2, (1, 2, 3, 3)), rng.integers(0, 2, (1, 3, 3, 3))
-    iou = matrix(samples[0], references[0], convention("kohl-lidc"))
+    iou = score_loops.overlaps(samples[0], references[0], convention("kohl-lidc"))
     rows = [0, 0, 0, 1, 1, 1]
     best = max(
         np.mean([iou[s, y] for s, y in zip(rows, order, strict=True)])

@@ -1,15 +1,23 @@
 """The torchmetrics modules: batches and processes add up to the scores of all images together."""
 
+import itertools
 import pickle
-import subprocess
-import sys
 
 import pytest
 import torch
 from torchmetrics import MetricCollection
 
 from fastpunet import PackedMasks, energy_distance
-from fastpunet.metrics import best_dice, best_iou, matched_iou, ncc, pixel_reliability, presence_reliability
+from fastpunet.metrics import (
+    ENERGY_DISTANCE_TERMS,
+    Convention,
+    best_dice,
+    best_iou,
+    matched_iou,
+    ncc,
+    pixel_reliability,
+    presence_reliability,
+)
 from fastpunet.metrics.modules import (
     NCC,
     BestDice,
@@ -73,31 +81,121 @@ def test_a_collection_scores_a_batch_and_all_batches():
     collection.update(SAMPLES[6:], REFERENCES[6:])
     for name, value in collection.compute().items():
         assert float(value) == pytest.approx(MODULES[name][1], abs=1e-12)
-    with pytest.raises(ValueError, match="statistic: got 'median'"):
-        EnergyDistanceMetric(statistic="median")
 
 
-def test_two_processes_have_the_scores_of_one(tmp_path):
-    """Each sees six of the images; both compute the scores of all twelve."""
-    torch.save({"samples": SAMPLES, "references": REFERENCES}, tmp_path / "masks.pt")
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import os, sys, torch, torch.distributed as dist\n"
-        "from fastpunet.metrics.modules import EnergyDistanceMetric, NCC, PixelCalibrationError\n"
-        "dist.init_process_group('gloo')\n"
-        "rank = dist.get_rank()\n"
-        "masks = torch.load(sys.argv[1] + '/masks.pt')\n"
-        "half = slice(6 * rank, 6 * rank + 6)\n"
-        "found = []\n"
-        "for metric in (EnergyDistanceMetric(), NCC(), PixelCalibrationError()):\n"
-        "    metric.update(masks['samples'][half], masks['references'][half])\n"
-        "    found.append(float(metric.compute()))\n"
-        "torch.save(found, f'{sys.argv[1]}/{rank}.pt')\n"
-        "dist.barrier()\n"
-        "os._exit(0)\n"  # at a usual exit gloo's threads abort once in ten times (pytorch/pytorch issue 190489)
-    )
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-    subprocess.run([*launch, str(script), str(tmp_path)], check=True, timeout=120)
-    for rank in (0, 1):
-        expected = [MODULES[name][1] for name in ("energy", "ncc", "pixels")]
-        assert torch.load(tmp_path / f"{rank}.pt") == pytest.approx(expected, abs=1e-12)
+def every_module():
+    """Under several settings, binary and of three classes."""
+    three = Convention("three", 3)
+    modules = {"pixels": PixelCalibrationError(), "four bins": PixelCalibrationError(bins=4), "ncc": NCC()}
+    modules |= {"pixels of 2": PixelCalibrationError(2), "presence": PresenceCalibrationError(), "ncc of 2": NCC(2)}
+    for name, kind in (
+        ("matched", MatchedIoU),
+        ("best", BestIoU),
+        ("dice", BestDice),
+        ("energy", EnergyDistanceMetric),
+    ):
+        modules |= {name: kind(), f"{name}, three": kind(three), f"{name}, zero": kind(Convention("zero", empty=0.0))}
+    return modules | {name: EnergyDistanceMetric(statistic=name) for name in ENERGY_DISTANCE_TERMS[1:]}
+
+
+@pytest.mark.parametrize("first", ["empty", "full", "equal"])
+@pytest.mark.parametrize("order", [1, -1, 7])
+def test_a_collection_merges_nothing_that_differs(first, order):
+    """After a batch of which most scores are 0 or 1, so that the states of many metrics are equal in value."""
+    alone = every_module()
+    names = list(alone)[::order] if order != 7 else sorted(alone, key=lambda name: name[::-1])
+    collection = MetricCollection({name: alone[name].clone() for name in names})
+    start = {
+        "empty": torch.zeros_like(SAMPLES),
+        "full": torch.ones_like(SAMPLES),
+        "equal": SAMPLES[:, :1].expand(-1, 5, -1, -1),
+    }
+    for samples, references in ((start[first], start[first][:, :4]), (SAMPLES, REFERENCES)):
+        collection.update(samples, references)
+        for metric in alone.values():
+            metric.update(samples, references)
+    found = collection.compute()
+    assert set(found) == set(alone)
+    for name, metric in alone.items():
+        assert float(found[name]) == pytest.approx(float(metric.compute()), abs=1e-12, nan_ok=True), name
+    groups = [set(group) for group in collection.compute_groups.values()]
+    assert max(map(len, groups)) == 1
+
+
+def test_states_have_the_same_names_only_where_metrics_are_the_same():
+    modules = every_module()
+    for (name, metric), (other_name, other) in itertools.combinations(modules.items(), 2):
+        assert not set(metric.metric_state) & set(other.metric_state), (name, other_name)
+    assert set(BestIoU("ccdm").metric_state) == set(BestIoU("kohl-lidc").metric_state)  # both binary
+    assert set(NCC().clone().metric_state) == set(NCC().metric_state)
+
+
+WEIGHTS = torch.tensor([0.07, 0.13, 0.37, 0.43])
+IGNORE = torch.rand(12, 6, 6, generator=torch.Generator().manual_seed(1)) < 0.3
+SPARSE = torch.rand(12, 9, 6, 6, generator=torch.Generator().manual_seed(5)) < 0.04
+
+
+def test_weights_and_ignored_pixels_reach_the_scores():
+    def expected(samples, references, **options):
+        energy = energy_distance(samples, references, **options)
+        return {
+            "energy": mean(energy.value),
+            "unbiased": mean(energy.unbiased),
+            "best": mean(best_iou(samples, references, **options)),
+            "dice": mean(best_dice(samples, references, **options)),
+            "ncc": mean(ncc(samples, references, **options)),
+            "pixels": pooled(pixel_reliability(samples, references, **options)),
+            "presence": pooled(presence_reliability(samples, references, bins=4, **options)),
+        }
+
+    plain = SPARSE[:, :5].byte(), SPARSE[:, 5:].byte()
+    samples, references = (masks.masked_fill(IGNORE[:, None], 255) for masks in plain)
+    wanted, others = expected(samples, references, weights=WEIGHTS, ignore=IGNORE), expected(*plain)
+    collection = MetricCollection({name: MODULES[name][0].clone() for name in wanted})
+    for some in (slice(0, 5), slice(5, 12)):
+        collection.update(samples[some], references[some], weights=WEIGHTS, ignore=IGNORE[some])
+    for name, value in collection.compute().items():
+        assert float(value) == pytest.approx(wanted[name], abs=1e-12), name
+        assert abs(float(value) - others[name]) > 1e-3, name
+
+    matched = MatchedIoU()
+    matched.update(samples, references, ignore=IGNORE)
+    assert float(matched.compute()) == pytest.approx(mean(matched_iou(samples, references, ignore=IGNORE)))
+    for metric in (matched, MetricCollection({"matched": matched, "best": BestIoU()})):
+        with pytest.raises(ValueError, match="^weights: got some, expected None"):
+            metric.update(samples, references, weights=WEIGHTS, ignore=IGNORE)
+
+
+def test_settings_are_checked():
+    for call, message in (
+        (lambda: EnergyDistanceMetric(statistic="median"), "statistic: got 'median', expected one of value, unbiased"),
+        (lambda: MatchedIoU("mine"), "convention: got 'mine'"),
+        (lambda: NCC(1), "num_classes: got 1"),
+        (lambda: PixelCalibrationError(0), "num_classes: got 0"),
+        (lambda: PresenceCalibrationError(0), "bins: got 0"),
+    ):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            call()
+
+
+def test_ragged_volumes_are_taken():
+    samples = [SAMPLES[i, : 1 + i % 3].unflatten(-1, (2, 3)) for i in range(12)]
+    references = [PackedMasks.pack(REFERENCES[i : i + 1, : 1 + i % 2].unflatten(-1, (2, 3))) for i in range(12)]
+    metric = BestIoU()
+    metric.update(samples, references)
+    wanted = [float(best_iou(SAMPLES[i : i + 1, : 1 + i % 3], REFERENCES[i : i + 1, : 1 + i % 2])) for i in range(12)]
+    assert float(metric.compute()) == pytest.approx(sum(wanted) / 12, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_two_processes_have_the_scores_of_one(name):
+    """Each sees six of the images. torchmetrics gathers state by state; here the other's come from a list."""
+    other = MODULES[name][0].clone()
+    other.update(SAMPLES[6:], REFERENCES[6:])
+    theirs = [state.clone() for state in other.metric_state.values()]
+    metric = MODULES[name][0].clone()
+    metric.dist_sync_fn = lambda state, group: [state, theirs.pop(0)]  # noqa: ARG005
+    metric.distributed_available_fn = lambda: True
+    metric.update(SAMPLES[:6], REFERENCES[:6])
+    assert float(metric.compute()) == pytest.approx(MODULES[name][1], abs=1e-12)
+    assert not theirs
