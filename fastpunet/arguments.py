@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from operator import index
-from typing import SupportsIndex
+from typing import SupportsIndex, TypeGuard
 
 import torch
 from torch import Tensor
@@ -15,18 +15,23 @@ _SUM_TOLERANCE = 1e-5  # of probabilities, which may come in float32
 
 
 def check_count(name: str, value: object, *, least: int = 1, limit: int | None = None, advice: str = "") -> int:
-    """A whole number, least <= value <= limit, as an int. NumPy's integers count as whole numbers, bools do not.
+    """A whole number, least <= value <= limit, as an int.
 
     advice: what to do instead, at the end of the error message.
     """
     advice = f"; {advice}" if advice else ""
-    if isinstance(value, bool) or not isinstance(value, SupportsIndex) or getattr(value, "ndim", 0) > 0:
+    if not is_whole_number(value):
         raise TypeError(f"{name}: got {value!r}, expected a whole number of at least {least}{advice}")
     number = index(value)
     if number < least or (limit is not None and number > limit):
         at_most = "" if limit is None else f" and at most {limit}"
         raise ValueError(f"{name}: got {number}, expected a whole number of at least {least}{at_most}{advice}")
     return number
+
+
+def is_whole_number(value: object) -> TypeGuard[SupportsIndex]:
+    """NumPy's integers and those of tensors without axes count as whole numbers, bools do not."""
+    return not isinstance(value, bool) and isinstance(value, SupportsIndex) and getattr(value, "ndim", 0) == 0
 
 
 def check_counts(**values: object) -> None:
@@ -93,6 +98,8 @@ def check_labels(labels: Tensor, num_classes: int, ignore_index: int | None) -> 
 
 def check_label_range(name: str, labels: Tensor, num_classes: int, advice: str) -> None:
     """Labels 0 .. num_classes - 1, or ValueError that ends with the advice."""
+    if labels.is_meta:
+        raise ValueError(f"{name}: got a tensor of the meta device, which holds no labels; give their values")
     if labels.dtype == torch.bool or not labels.numel():
         return
     lowest, highest = (int(label) for label in labels.aminmax())
@@ -107,6 +114,8 @@ def check_label_tensor(name: str, labels: object, axes: str) -> Tensor:
     """A tensor of bool or integer labels whose number of axes is among `axes`, such as "(B, H, W) or (B, D, H, W)"."""
     if not isinstance(labels, Tensor):
         raise TypeError(f"{name}: got {type(labels).__name__}, expected a tensor of labels {axes}; convert it first")
+    if labels.layout != torch.strided:
+        raise TypeError(f"{name}: got a tensor of layout {labels.layout}, expected a dense one; use .to_dense()")
     if labels.ndim not in [form.count(",") + 1 for form in axes.split(" or ")]:
         raise ValueError(f"{name}: got shape {tuple(labels.shape)}, expected {axes}; add or drop axes to match")
     if labels.dtype not in LABEL_DTYPES:
@@ -128,6 +137,8 @@ def check_probabilities(name: str, probabilities: object) -> Tensor:
         raise ValueError(
             f"{name}: got shape {tuple(probabilities.shape)}, expected at least one probability along the last axis"
         )
+    if probabilities.is_meta:
+        raise ValueError(f"{name}: got a tensor of the meta device, which holds no probabilities; give their values")
     if not bool((probabilities >= 0).all()):
         raise ValueError(f"{name}: got a negative or NaN value, expected probabilities of at least 0; correct them")
     sums = probabilities.double().sum(-1).flatten()

@@ -9,7 +9,7 @@ from types import EllipsisType
 import torch
 from torch import Tensor
 
-from fastpunet.arguments import check_count, check_label_range, check_label_tensor
+from fastpunet.arguments import check_count, check_label_range, check_label_tensor, is_whole_number
 from fastpunet_kernels import WORD_BITS, area, pack_labels, unpack_labels
 
 
@@ -73,6 +73,10 @@ class PackedMasks:
         """
         check_label_tensor("labels", labels, "(B, n, H, W) or (B, n, D, H, W)")
         classes = 1 if num_classes is None else check_count("num_classes", num_classes, limit=256)
+        if 0 in labels.shape[2:]:
+            raise ValueError(f"labels: got shape {tuple(labels.shape)}, expected at least one pixel; skip empty images")
+        if ignore_index is not None and not is_whole_number(ignore_index):
+            raise TypeError(f"ignore_index: got {ignore_index!r}, expected a label such as 255, or None")
         if ignore_index in range(max(2, classes)):
             raise ValueError(
                 f"ignore_index: got {ignore_index}, a class; expected a label besides 0 .. {max(2, classes) - 1}"

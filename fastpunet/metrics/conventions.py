@@ -105,10 +105,9 @@ def convention(name: str, *, num_classes: int | None = None, classes: Sequence[i
             f"num_classes: got {num_classes}, expected {preset.num_classes}, for which {name!r} lists its classes; "
             'give classes= as well, or take "ccdm", which averages 1 .. K - 1'
         )
+    total = preset.num_classes if num_classes is None else num_classes
     return replace(
-        preset,
-        num_classes=preset.num_classes if num_classes is None else num_classes,
-        classes=preset.classes if classes is None else tuple(classes),
+        preset, num_classes=total, classes=preset.classes if classes is None else check_classes(classes, total)
     )
 
 

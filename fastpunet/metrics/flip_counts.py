@@ -70,6 +70,8 @@ def flip_counts(samples: Masks, labels: Tensor, twins: Mapping[int, int]) -> Fli
     sample_set = read_mask_set("samples", samples, ragged=False)
     check_label_tensor("labels", labels, "(B, H, W) or (B, D, H, W)")
     check_same_images(read_mask_set("labels", labels[:, None], ragged=False), sample_set)
+    if not isinstance(twins, Mapping):
+        raise TypeError(f"twins: got {type(twins).__name__}, expected a mapping of classes, such as {{0: 19}}")
     total = max(2, samples.num_planes) if isinstance(samples, PackedMasks) else 256
     classes, others = (
         [check_count("twins", label, least=0, limit=total - 1) for label in side] for side in (twins, twins.values())

@@ -19,7 +19,7 @@ def flip_mode_frequencies(counts: FlipCounts, probabilities: Sequence[float]) ->
     that the image lacks: their parts there are those of the exact distribution, so that a distance to that is one
     between the marginal distributions of the classes present.
 
-    Raises ValueError for probabilities that are not k numbers of 0 to 1.
+    Raises TypeError or ValueError for probabilities that are not k numbers of 0 to 1.
 
     >>> one = torch.ones(1, 2, 1, dtype=torch.int64)  # an image, two hypotheses, one class
     >>> counts = FlipCounts(kept=one * torch.tensor([[[3], [0]]]), flipped=one, present=torch.tensor([[True]]))
@@ -27,6 +27,8 @@ def flip_mode_frequencies(counts: FlipCounts, probabilities: Sequence[float]) ->
     tensor([[0.5000, 0.5000]], dtype=torch.float64)
     """
     k = counts.present.shape[1]
+    if not isinstance(probabilities, Sequence):
+        raise TypeError(f"probabilities: got {type(probabilities).__name__}, expected a list of {k} numbers of 0 to 1")
     if len(probabilities) != k:
         raise ValueError(f"probabilities: got {len(probabilities)}, expected {k}, one for each class counted; add them")
     for probability in probabilities:
