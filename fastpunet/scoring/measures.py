@@ -9,19 +9,24 @@ from fastpunet.metrics import Reliability, pixel_reliability, presence, presence
 from fastpunet.scoring.scored_batch import ScoredBatch
 
 
+def hypotheses_presence(batch: ScoredBatch) -> Tensor:
+    """The share of hypotheses that outline anything, float64 (B,)."""
+    return presence(batch.samples, ignore=batch.references.ignore)
+
+
 def graders_presence(batch: ScoredBatch) -> Tensor:
     """The probability that a grader outlines anything, float64 (B,); exact where the distribution of masks is known."""
-    return presence(batch.masks, batch.references.weights)
+    return presence(batch.masks, batch.references.weights, ignore=batch.references.ignore)
 
 
 def presence_pairs(batch: ScoredBatch) -> Tensor:
     """The shares of hypotheses and of graders that outline anything, float64 (B, 2)."""
-    return torch.stack((presence(batch.samples), graders_presence(batch)), 1)
+    return torch.stack((hypotheses_presence(batch), graders_presence(batch)), 1)
 
 
 def false_alarms(batch: ScoredBatch) -> Tensor:
     """The share of hypotheses that outline anything where no grader does, float64 (B,); NaN where a grader does."""
-    return presence(batch.samples).masked_fill(graders_presence(batch) > 0, float("nan"))
+    return hypotheses_presence(batch).masked_fill(graders_presence(batch) > 0, float("nan"))
 
 
 def pixel_tables(batch: ScoredBatch) -> Tensor:
@@ -36,7 +41,8 @@ def pixel_tables(batch: ScoredBatch) -> Tensor:
 
 def presence_tables(batch: ScoredBatch) -> Tensor:
     """The reliability of whether anything is outlined, float64 (B, 3, bins); see `metrics.presence_reliability`."""
-    return _table(presence_reliability(batch.samples, batch.masks, weights=batch.references.weights))
+    known = batch.references
+    return _table(presence_reliability(batch.samples, batch.masks, weights=known.weights, ignore=known.ignore))
 
 
 def _table(reliability: Reliability) -> Tensor:

@@ -17,6 +17,7 @@ from fastpunet.scoring.estimates import Estimate
 from fastpunet.scoring.measures import (
     false_alarms,
     graders_presence,
+    hypotheses_presence,
     pixel_tables,
     presence_pairs,
     presence_tables,
@@ -74,12 +75,14 @@ _ALL = (
     Score("reference_diversity", lambda b: b.energy.reference_diversity, "E d(Y, Y')"),
     Score(
         "present_distance",
-        lambda b: metrics.present_distance(b.samples, b.masks),
+        lambda b: metrics.present_distance(
+            b.samples, b.masks, weights=b.references.weights, ignore=b.references.ignore
+        ),
         "d where both outline something",
         -1,
         binary=True,
     ),
-    Score("presence", lambda b: metrics.presence(b.samples), binary=True, references=False),
+    Score("presence", hypotheses_presence, binary=True, references=False),
     Score("graders_presence", graders_presence, binary=True),
     Score(
         "presence_correlation",
@@ -103,13 +106,18 @@ _ALL = (
     ),
     Score(
         "nestedness",
-        lambda b: metrics.nestedness(b.samples),
+        lambda b: metrics.nestedness(b.samples, ignore=b.references.ignore),
         "nestedness of hypotheses",
         binary=True,
         references=False,
         at_most=4096,
     ),
-    Score("graders_nestedness", lambda b: metrics.nestedness(b.masks), "nestedness of graders", binary=True),
+    Score(
+        "graders_nestedness",
+        lambda b: metrics.nestedness(b.masks, ignore=b.references.ignore),
+        "nestedness of graders",
+        binary=True,
+    ),
     Score(
         "pixel_calibration_error",
         pixel_tables,
