@@ -2,7 +2,7 @@
 
 import math
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -130,15 +130,28 @@ def test_decode_equals_a_numpy_loop(classes, hidden_layers):
 
 @pytest.mark.parametrize("pixels", [1, 31, 32, 33, 1023, 1024, 1025, 2500])
 @pytest.mark.parametrize("n", [1, 7, 9])
-def test_tiles_cover_every_pixel_and_hypothesis(pixels, n):
+def test_tiles_cover_every_pixel_and_hypothesis(pixels, n, monkeypatch):
     base, decoder, z = _case(pixels=pixels, n=n, images=1, classes=2)
-    scratch = [torch.empty(n * pixels, weight.shape[1]) for weight in decoder.weights]
-    offset = z[0] @ decoder.z_weight.T
-    whole = reference.fcomb_logits(base[0], offset, decoder.weights, decoder.biases, scratch)
-    torch.testing.assert_close(decode_samples(base, decoder, z, output="logits")[0], whole.movedim(-1, -2))
-    out = torch.full((1, n, 2, -(-pixels // 32)), -7, dtype=torch.int32)
-    reference.decode_samples(base, z @ decoder.z_weight.T, decoder.weights, decoder.biases, out, "bits")
-    assert torch.equal(unpack_bits(out, pixels)[0].sum(1), torch.ones(n, pixels))  # each pixel has one class
+    whole = decode_samples(base, decoder, z, output="logits", backend="reference")
+    monkeypatch.setattr(reference, "_CPU_TILE", 64)
+    tiled = decode_samples(base, decoder, z, output="logits", backend="reference")
+    torch.testing.assert_close(tiled, whole)
+    bits = decode_samples(base, decoder, z, output="bits", backend="reference")
+    assert torch.equal(bits, reference.pack_labels(tiled.argmax(2), [0, 1]))
+
+
+def test_hypotheses_have_the_same_bits_alone_and_among_others():
+    base, decoder, z = _case(pixels=100, width=17, latent_dim=7, classes=3, images=3, n=40)
+    mu, sigma, ids = z[:, 0], z[:, 1].abs(), torch.tensor([3, 2**40, 0])
+    for output, precision in product(("labels", "bits", "logits", "probs"), ("ieee", "bf16")):
+        decode = partial(decode_samples, output=output, precision=precision, backend="reference")
+        whole = decode(base, decoder, z)
+        drawn = decode(base, decoder, Gaussian(mu, sigma, ids, 8, 0, 40))
+        for image, first, n in ((0, 0, 1), (1, 39, 1), (2, 13, 7), (1, 0, 16)):
+            one, part = slice(image, image + 1), slice(first, first + n)
+            assert torch.equal(decode(base[one], decoder, z[one, part]), whole[one, part])
+            recipe = Gaussian(mu[one], sigma[one], ids[one], 8, first, n)
+            assert torch.equal(decode(base[one], decoder, recipe), drawn[one, part])
 
 
 def test_ties_go_to_the_first_class():

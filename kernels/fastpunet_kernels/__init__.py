@@ -2,10 +2,6 @@
 
 from fastpunet_kernels.backends import BACKENDS, select_backend, why_unavailable
 from fastpunet_kernels.dispatch import (
-    OUTPUTS,
-    Decoder,
-    Gaussian,
-    Sums,
     area,
     decode_samples,
     decode_sums,
@@ -14,12 +10,12 @@ from fastpunet_kernels.dispatch import (
     pack_labels,
     pairwise_intersection,
     philox_normal,
-    sums_of_logits,
     tune_decode,
     unpack_labels,
 )
 from fastpunet_kernels.precision import PRECISIONS, automatic_precision, fixed_precision
-from fastpunet_kernels.reference import WORD_BITS, finish, pack_bits, unpack_bits
+from fastpunet_kernels.problem import OUTPUTS, WORD_BITS, Decoder, Gaussian, Sums
+from fastpunet_kernels.reference import finish, pack_bits, sums_of_logits, unpack_bits
 
 __all__ = [
     "BACKENDS",

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import importlib
 import os
+from types import ModuleType
 
 import torch
 
 from fastpunet_kernels.native import launch
 
-BACKENDS = ("auto", "triton", "native", "reference")
+# Where the ops of each backend are: functions of the same names and arguments.
+_MODULES = {
+    "triton": "fastpunet_kernels.triton.launch",
+    "native": "fastpunet_kernels.native.launch",
+    "reference": "fastpunet_kernels.reference",
+}
+BACKENDS = ("auto", *_MODULES)
+
+
+def implementation(backend: str) -> ModuleType:
+    """The module of a backend that `select_backend` chose."""
+    return importlib.import_module(_MODULES[backend])
 
 
 def why_unavailable(backend: str, device: torch.device) -> str | None:

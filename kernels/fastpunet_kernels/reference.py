@@ -1,29 +1,35 @@
-"""What every op means, in plain PyTorch. The fast kernels are compared with this file."""
+"""What every op means, in plain PyTorch. The fast kernels are compared with this file.
+
+The functions `philox_normal` to `distance_sums` that dispatch.py names are the backend "reference".
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import product
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-WORD_BITS = 32
+from fastpunet_kernels.limits import check_limits
+from fastpunet_kernels.precision import fixed_precision
+from fastpunet_kernels.problem import WORD_BITS, Sums, empty_output, reparameterised
 
 _PHILOX_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _PHILOX_KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
 _UINT32 = 0xFFFFFFFF
 _GATHER_BITS = sum(1 << (56 - 7 * pixel) for pixel in range(8))
 
-# A tile is that many (hypothesis, pixel) rows: few enough to stay in a CPU's caches, many enough that the cost of
-# calling PyTorch does not show. Measured over 4096 .. 32768 rows of 512 .. 4096 pixels.
-_CPU_TILE_ROWS = 24576
-_GPU_TILE_ROWS = 1 << 20
-_TILE_PIXELS = 1024
+# Pixels decoded together: few enough that their activations stay in a CPU's caches.
+_CPU_TILE = 24576
+_GPU_TILE = 1 << 20
 _UNPACKED_FLOATS = 1 << 25  # 128 MiB of unpacked masks at a time
 _COMPARED = 1 << 22  # pixels x classes, or pairs x classes, compared at a time
 _LOGITS = 1 << 23  # 32 MiB of logits at a time
+
+_Intersection = Callable[[Tensor, Tensor], Tensor]
 
 
 def philox_4x32(counter: Sequence[Tensor], key: tuple[int, int], rounds: int = 10) -> tuple[Tensor, ...]:
@@ -93,23 +99,32 @@ def unpack_labels(words: Tensor, pixels: int) -> Tensor:
     return labels.masked_fill_(~planes.any(-2), 255)
 
 
+def first_layer_offsets(z: Tensor, z_weight: Tensor) -> Tensor:
+    """Wz z, float32: z (..., latent_dim) and z_weight (h, latent_dim) to (..., h).
+
+    Summed in order and rounded after each operation. A product of matrices would sum in an order that follows their
+    sizes, and a hypothesis would not have the same bits alone and among others.
+    """
+    offset = z[..., :1] * z_weight[:, 0]
+    for d in range(1, z.shape[-1]):
+        offset = offset + z[..., d : d + 1] * z_weight[:, d]
+    return offset
+
+
 def fcomb_logits(
     base: Tensor, offset: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], scratch: Sequence[Tensor]
 ) -> Tensor:
-    """f_comb after its split first layer, W1 [f; z] + b1 = (Wf f + b1) + Wz z.
+    """f_comb after its split first layer, W1 [f; z] + b1 = (Wf f + b1) + Wz z, for one hypothesis.
 
-    base (P, h) is Wf f + b1 per pixel, offset (n, h) is Wz z per hypothesis; weights are (out, in). Logits (n, P, K).
-    scratch holds the input of each layer, (at least n * P, in): memory that is not returned to the system in between.
+    base (P, h) is Wf f + b1 per pixel, offset (h,) is Wz z; weights are (out, in). Returns logits float32 (P, K).
+    scratch holds the input of each layer, (at least P, in): memory that is not returned to the system in between.
     """
-    n, pixels = offset.shape[0], base.shape[0]
-    hidden = scratch[0][: n * pixels]
-    torch.add(base, offset[:, None], out=hidden.unflatten(0, (n, pixels)))
-    hidden.relu_()
+    pixels = base.shape[0]
+    hidden = torch.add(base, offset, out=scratch[0][:pixels]).relu_()
     for weight, bias, following in zip(weights[:-1], biases[:-1], scratch[1:], strict=True):
-        hidden = torch.mm(hidden, weight.T, out=following[: n * pixels])
+        hidden = torch.mm(hidden, weight.T, out=following[:pixels])
         hidden.add_(bias).relu_()
-    logits = torch.addmm(biases[-1], hidden, weights[-1].T)
-    return logits.float().unflatten(0, (n, pixels))
+    return torch.addmm(biases[-1], hidden, weights[-1].T).float()
 
 
 def finish(logits: Tensor, output: str) -> Tensor:
@@ -129,54 +144,84 @@ def finish(logits: Tensor, output: str) -> Tensor:
     return pack_bits(labels.bool()[:, None] if binary else labels[:, None] == classes[:, None])
 
 
-def decode_samples(
-    base: Tensor, offset: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], out: Tensor, output: str
+def decode_latents(
+    base: Tensor,
+    z_weight: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    z: Tensor,
+    output: str,
+    precision: str,
 ) -> Tensor:
-    """`finish(fcomb_logits(...))` for base (B, P, h) and offset (B, n, h), tile by tile, into `out` (B, n, ...)."""
+    """`finish(fcomb_logits(...))` of every latent: base (B, P, h) and z (B, n, latent_dim) to the output (B, n, ...).
+
+    One hypothesis at a time: products of matrices round by their sizes, which then are those of the image alone.
+    """
     images, pixels, _ = base.shape
-    tile_rows = _CPU_TILE_ROWS if base.device.type == "cpu" else _GPU_TILE_ROWS
-    hypotheses = max(1, tile_rows // min(pixels, _TILE_PIXELS))
-    rows = min(hypotheses, offset.shape[1]) * min(pixels, _TILE_PIXELS)
-    scratch = [weight.new_empty((rows, weight.shape[1])) for weight in weights]
+    out = empty_output(base, z.shape[1], weights[-1].shape[0], output)
+    offset = first_layer_offsets(z, z_weight)
+    if base.device.type == "cpu":  # a GPU would have to be waited for
+        check_limits(base, z_weight, weights, biases, offset)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    weights, biases = [w.to(dtype) for w in weights], [b.to(dtype) for b in biases]
+    tile = _CPU_TILE if base.device.type == "cpu" else _GPU_TILE
+    scratch = [weight.new_empty((min(tile, pixels), weight.shape[1])) for weight in weights]
     per_entry = WORD_BITS if output == "bits" else 1
-    for image in range(images):
-        for p in range(0, pixels, _TILE_PIXELS):
-            tile = base[image, p : p + _TILE_PIXELS]
-            for k in range(0, offset.shape[1], hypotheses):
-                logits = fcomb_logits(tile, offset[image, k : k + hypotheses], weights, biases, scratch)
-                result = finish(logits, output)
-                column = p // per_entry
-                out[image, k : k + hypotheses, ..., column : column + result.shape[-1]] = result
+    with fixed_precision(precision, base.device):
+        for image, first, k in product(range(images), range(0, pixels, tile), range(z.shape[1])):
+            logits = fcomb_logits(base[image, first : first + tile], offset[image, k], weights, biases, scratch)
+            result = finish(logits[None], output)[0]
+            column = first // per_entry
+            out[image, k, ..., column : column + result.shape[-1]] = result
     return out
 
 
+def decode_gaussian(
+    base: Tensor,
+    z_weight: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    mu: Tensor,
+    sigma: Tensor,
+    ids: Tensor,
+    seed: int,
+    first: int,
+    n: int,
+    output: str,
+    precision: str,
+) -> Tensor:
+    """`decode_latents` of latents that are drawn here."""
+    z = reparameterised(mu, sigma, philox_normal(seed, ids, first, n, mu.shape[1]))
+    return decode_latents(base, z_weight, weights, biases, z, output, precision)
+
+
 def decode_sums(
-    decode: Callable[[Tensor], Tensor], z: Tensor, pixels: int, classes: int
+    base: Tensor, z_weight: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], z: Tensor, precision: str
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Sums over the hypotheses of z (B, n, latent_dim), whose logits (B, some, K, P) `decode` computes, some at a time.
+    """Sums over the hypotheses of z (B, n, latent_dim), of which some are decoded at a time.
 
     Probability float64 (B, K, P), entropy float64 (B, P) in nats, and the volumes int64 (B, n, K).
     """
-    images = z.shape[0]
-    probability = z.new_zeros((images, classes, pixels), dtype=torch.float64)
-    entropy = z.new_zeros((images, pixels), dtype=torch.float64)
+    images, pixels, classes = base.shape[0], base.shape[1], weights[-1].shape[0]
+    probability = base.new_zeros((images, classes, pixels), dtype=torch.float64)
+    entropy = base.new_zeros((images, pixels), dtype=torch.float64)
     volumes = []
     for some in z.split(max(1, _LOGITS // (images * classes * pixels)), dim=1):
-        more_probability, more_entropy, volume = sums_of_logits(decode(some))
-        probability += more_probability
-        entropy += more_entropy
-        volumes.append(volume)
+        more = sums_of_logits(decode_latents(base, z_weight, weights, biases, some, "logits", precision))
+        probability += more.probability
+        entropy += more.entropy
+        volumes.append(more.volume)
     return probability, entropy, torch.cat(volumes, dim=1)
 
 
-def sums_of_logits(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What hypotheses with logits (B, n, K, P) leave behind in `decode_sums`."""
+def sums_of_logits(logits: Tensor) -> Sums:
+    """What hypotheses leave behind whose logits (B, n, K, P) are at hand."""
     binary = logits.shape[2] == 1
     probs = logits.sigmoid() if binary else logits.softmax(2)
     entropies = torch.special.entr(probs).sum(2)
     if binary:
         entropies += torch.special.entr(1 - probs)[:, :, 0]
-    return probs.sum(1, dtype=torch.float64), entropies.sum(1, dtype=torch.float64), _volumes(logits)
+    return Sums(probs.sum(1, dtype=torch.float64), entropies.sum(1, dtype=torch.float64), _volumes(logits))
 
 
 def _volumes(logits: Tensor) -> Tensor:
@@ -196,10 +241,11 @@ def pairwise_intersection(a: Tensor, b: Tensor) -> Tensor:
     images, classes, masks = a.shape[0], a.shape[2], a.shape[1] + b.shape[1]
     run = max(1, min(_UNPACKED_FLOATS // (images * classes * masks * WORD_BITS + 1), (1 << 23) // WORD_BITS))
     counts = a.new_zeros((images, classes, a.shape[1], b.shape[1]))
-    for first in range(0, a.shape[-1], run):
-        left = _planes(a[..., first : first + run])
-        right = left if a is b else _planes(b[..., first : first + run])
-        counts += (left @ right.transpose(-1, -2)).to(torch.int32)
+    with fixed_precision("ieee", a.device):
+        for first in range(0, a.shape[-1], run):
+            left = _planes(a[..., first : first + run])
+            right = left if a is b else _planes(b[..., first : first + run])
+            counts += (left @ right.transpose(-1, -2)).to(torch.int32)
     return counts.permute(0, 2, 3, 1).contiguous()
 
 
@@ -208,43 +254,44 @@ def _planes(words: Tensor) -> Tensor:
     return unpack_bits(words, words.shape[-1] * WORD_BITS).float().transpose(1, 2)
 
 
-def mask_iou(intersection: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor, empty: float) -> Tensor:
+def area(words: Tensor, intersection: _Intersection = pairwise_intersection) -> Tensor:
+    """Pixels per mask and class, int32 (B, N, K): what each mask shares with a mask of all pixels."""
+    every_pixel = words.new_full((words.shape[0], 1, *words.shape[2:]), -1)
+    return intersection(words.contiguous(), every_pixel)[:, :, 0]
+
+
+def mask_iou(a: Tensor, b: Tensor, empty: float, intersection: _Intersection = pairwise_intersection) -> Tensor:
     """IoU of packed a (B, Na, K, words) with b (B, Nb, K, words): float32 (B, Na, Nb, K), `empty` for two empty masks.
 
-    `intersection` counts shared pixels.
+    `intersection` counts the pixels that masks share.
     """
     shared = intersection(a, b)
-    area_a = area(intersection, a)
-    union = area_a[:, :, None] + (area_a if b is a else area(intersection, b))[:, None] - shared
+    area_a = area(a, intersection)
+    union = area_a[:, :, None] + (area_a if b is a else area(b, intersection))[:, None] - shared
     return (shared.float() / union.float()).masked_fill_(union == 0, empty)
 
 
 def distance_sums(
-    intersection: Callable[[Tensor, Tensor], Tensor],
     a: Tensor,
     b: Tensor,
     weights_a: Tensor,
     weights_b: Tensor,
     empty: float,
+    intersection: _Intersection = pairwise_intersection,
 ) -> Tensor:
     """Weighted sums of d = 1 - (mean IoU over classes) for packed a (B, Na, K, words) and b (B, Nb, K, words).
 
     float64 (B, 2): sum of w d, and sum of w, over the pairs whose d is a number; w = weights_a (B, Na) x weights_b
-    (B, Nb). `empty` is the IoU of two empty masks, NaN leaves the class out. `intersection` counts shared pixels.
+    (B, Nb). `empty` is the IoU of two empty masks, NaN leaves the class out. `intersection` counts the pixels that
+    masks share.
     """
     sums = weights_a.new_zeros((a.shape[0], 2))
-    area_b = area(intersection, b)[:, None]
+    area_b = area(b, intersection)[:, None]
     rows = max(1, _COMPARED // (a.shape[0] * b.shape[1] * b.shape[2]))
     for some, weights in zip(a.split(rows, dim=1), weights_a.split(rows, dim=1), strict=True):
         shared = intersection(some.contiguous(), b)
-        union = area(intersection, some)[:, :, None] + area_b - shared
+        union = area(some, intersection)[:, :, None] + area_b - shared
         d = 1 - (shared.double() / union).masked_fill_(union == 0, empty).nanmean(-1)
         pairs = weights[:, :, None] * weights_b[:, None, :] * ~d.isnan()
         sums += torch.stack([(pairs * d.nan_to_num()).sum((1, 2)), pairs.sum((1, 2))], dim=1)
     return sums
-
-
-def area(intersection: Callable[[Tensor, Tensor], Tensor], words: Tensor) -> Tensor:
-    """Pixels per mask and class, int32 (B, N, K): what each mask shares with a mask of all pixels."""
-    every_pixel = words.new_full((words.shape[0], 1, *words.shape[2:]), -1)
-    return intersection(words.contiguous(), every_pixel)[:, :, 0]

@@ -37,16 +37,20 @@ struct JobArrays {
     Job job = {};
     std::vector<Layer> layers;
 
-    JobArrays(const Array<float>& base, const Array<float>& offset, const std::vector<Array<float>>& weights,
-              const std::vector<Array<float>>& biases) {
-        check(base.ndim() == 3 && offset.ndim() == 3 && base.shape(0) == offset.shape(0) && base.shape(2) == offset.shape(2),
-              "offset: expected (images, n, width) for base (images, pixels, width)");
+    JobArrays(const Array<float>& base, const Array<float>& z, const Array<float>& z_weight,
+              const std::vector<Array<float>>& weights, const std::vector<Array<float>>& biases) {
+        check(base.ndim() == 3 && z_weight.ndim() == 2 && base.shape(2) == z_weight.shape(0),
+              "z_weight: expected (width, latent) for base (images, pixels, width)");
+        check(z.ndim() == 3 && z.shape(0) == base.shape(0) && z.shape(2) == z_weight.shape(1) && z.shape(2) > 0,
+              "z: expected (images, n, latent) for z_weight (width, latent)");
         check(!weights.empty() && weights.size() == biases.size(), "weights: expected as many as biases, at least one");
         job.base = base.data();
-        job.offset = offset.data();
+        job.z = z.data();
+        job.z_weight = z_weight.data();
         job.images = base.shape(0);
         job.pixels = base.shape(1);
-        job.n = offset.shape(1);
+        job.n = z.shape(1);
+        job.latent = int(z.shape(2));
         job.width = int(base.shape(2));
         int channels = job.width;
         for (size_t l = 0; l < weights.size(); l++) {
@@ -67,10 +71,10 @@ const Decoder& decoder_of(const Kernels& kernels, const std::string& precision) 
     return precision == "bf16" && kernels.bf16 ? *kernels.bf16 : *kernels.ieee;
 }
 
-void decode_to(const Array<float>& base, const Array<float>& offset, const std::vector<Array<float>>& weights,
-               const std::vector<Array<float>>& biases, py::array out, const std::string& output,
-               const std::string& precision, int capability, int threads) {
-    JobArrays arrays(base, offset, weights, biases);
+void decode_to(const Array<float>& base, const Array<float>& z, const Array<float>& z_weight,
+               const std::vector<Array<float>>& weights, const std::vector<Array<float>>& biases, py::array out,
+               const std::string& output, const std::string& precision, int capability, int threads) {
+    JobArrays arrays(base, z, z_weight, weights, biases);
     Job& job = arrays.job;
     const int64_t rows = job.images * job.n;
     int64_t bytes = rows * job.classes * job.pixels * 4;
@@ -86,10 +90,11 @@ void decode_to(const Array<float>& base, const Array<float>& offset, const std::
     decode(job, decoder, threads);
 }
 
-void decode_sums(const Array<float>& base, const Array<float>& offset, const std::vector<Array<float>>& weights,
-                 const std::vector<Array<float>>& biases, Array<double> probability, Array<double> entropy,
-                 Array<int64_t> volume, const std::string& precision, int capability, int threads) {
-    JobArrays arrays(base, offset, weights, biases);
+void decode_sums(const Array<float>& base, const Array<float>& z, const Array<float>& z_weight,
+                 const std::vector<Array<float>>& weights, const std::vector<Array<float>>& biases,
+                 Array<double> probability, Array<double> entropy, Array<int64_t> volume, const std::string& precision,
+                 int capability, int threads) {
+    JobArrays arrays(base, z, z_weight, weights, biases);
     Job& job = arrays.job;
     check(probability.size() == job.images * job.classes * job.pixels && entropy.size() == job.images * job.pixels &&
               volume.size() == job.images * job.n * job.classes,
@@ -119,11 +124,11 @@ PYBIND11_MODULE(_kernels, module) {
     module.attr("OPENMP") = false;
 #endif
     module.def("detect_capability", &detect_capability);
-    module.def("decode", &decode_to, py::arg("base").noconvert(), py::arg("offset").noconvert(), py::arg("weights"),
-               py::arg("biases"), py::arg("out").noconvert(), py::arg("output"), py::arg("precision"),
+    module.def("decode", &decode_to, py::arg("base").noconvert(), py::arg("z").noconvert(),
+               py::arg("z_weight").noconvert(), py::arg("weights"), py::arg("biases"), py::arg("out").noconvert(), py::arg("output"), py::arg("precision"),
                py::arg("capability"), py::arg("threads"));
-    module.def("decode_sums", &decode_sums, py::arg("base").noconvert(), py::arg("offset").noconvert(), py::arg("weights"),
-               py::arg("biases"), py::arg("probability").noconvert(), py::arg("entropy").noconvert(),
+    module.def("decode_sums", &decode_sums, py::arg("base").noconvert(), py::arg("z").noconvert(),
+               py::arg("z_weight").noconvert(), py::arg("weights"), py::arg("biases"), py::arg("probability").noconvert(), py::arg("entropy").noconvert(),
                py::arg("volume").noconvert(), py::arg("precision"), py::arg("capability"), py::arg("threads"));
     module.def(
         "pairwise_intersection",

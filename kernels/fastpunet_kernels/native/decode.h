@@ -9,6 +9,22 @@ INLINE void transpose(const float* rows, int count, int width, float* block) {
         for (int i = 0; i < BLOCK; i++) block[c * BLOCK + i] = i < count ? rows[int64_t(i) * width + c] : 0.0f;
 }
 
+// Whether all `count` numbers, a multiple of LANES, are at most `most`, of either sign; NaN is not. Without their signs,
+// float32 numbers are ordered as their bits are, and NaN comes last.
+INLINE bool within(const float* values, int count, float most) {
+    ivec largest = {};
+    for (int i = 0; i < count; i += LANES) {
+        vec x = load(values + i);
+        const ivec bits = reinterpret_cast<ivec&>(x) & 0x7fffffff;
+        largest = bits > largest ? bits : largest;
+    }
+    int32_t limit;
+    memcpy(&limit, &most, 4);
+    for (int i = 0; i < LANES; i++)
+        if (largest[i] > limit) return false;
+    return true;
+}
+
 template <class Dense>
 struct Decode {
     struct Scratch {
@@ -54,6 +70,10 @@ struct Decode {
         const Block block{image, first, int(left < BLOCK ? left : BLOCK)};
 
         transpose(job.base + (image * job.pixels + first) * job.width, block.count, job.width, base);
+        if (!within(base, job.width * BLOCK, job.largest_base)) {
+            job.base_refused->store(true, std::memory_order_relaxed);
+            return;
+        }
         memset(memory + at.probability, 0, at.end - at.probability);
         for (int64_t k = 0; k < job.n; k++) {
             char *in = memory + at.ping, *out = memory + at.pong;

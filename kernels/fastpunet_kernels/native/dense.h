@@ -67,7 +67,7 @@ struct Dense {
 #pragma GCC unroll 16
         for (int c = 0; c < COUNT; c++)
 #pragma GCC unroll 8
-            for (int v = 0; v < VECS; v++) sums[c][v] = broadcast(bias[first + c]);
+            for (int v = 0; v < VECS; v++) sums[c][v] = vec{};
         for (int64_t r = 0; r < rows; r++) {  // 64 bits, so that addresses need no sign extension
             typename Number::units x[VECS];
 #pragma GCC unroll 8
@@ -78,6 +78,11 @@ struct Dense {
                 for (int v = 0; v < VECS; v++)
                     sums[c][v] = Number::multiply_add(sums[c][v], weight[r * COUNT + c], x[v]);
         }
+        // Last, as in PyTorch: a large bias would cost the small terms their last bits.
+#pragma GCC unroll 16
+        for (int c = 0; c < COUNT; c++)
+#pragma GCC unroll 8
+            for (int v = 0; v < VECS; v++) sums[c][v] += broadcast(bias[first + c]);
         use(first, sums);
     }
 };

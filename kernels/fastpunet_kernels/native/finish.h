@@ -12,14 +12,14 @@ struct Sums {
     double* entropy;      // (BLOCK,)
 };
 
-// The class of each pixel, in `best`; NaN counts as the largest, as in torch.argmax.
+// The class of each pixel, in `best`. No logit is NaN: decode.cpp refuses what could make it so.
 INLINE void decide(const float* logits, int classes, int32_t* best) {
     for (int v = 0; v < BLOCK; v += LANES) {
         vec top = load(logits + v);
         ivec index = {};
         for (int c = 1; c < classes; c++) {
             vec x = load(logits + c * BLOCK + v);
-            ivec wins = (x > top) | ((x != x) & (top == top));
+            ivec wins = x > top;
             top = wins ? x : top;
             index = wins ? c - ivec{} : index;
         }

@@ -1,6 +1,7 @@
 // What the kernels are asked to do, in plain pointers. Every array is C-contiguous and belongs to the caller.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -14,18 +15,23 @@ struct Layer {
     int out, in;
 };
 
-// f_comb after its split first layer: hypothesis k of image b is layers(relu(base[b, p] + offset[b, k])).
+// f_comb after its split first layer: hypothesis k of image b is layers(relu(base[b, p] + z_weight z[b, k])).
 struct Job {
-    const float* base;    // (images, pixels, width), Wf f + b1
-    const float* offset;  // (images, n, width), Wz z
-    const Layer* layers;  // `depth` of them; the last one has `classes` outputs
-    int depth, width, classes;
+    const float* base;      // (images, pixels, width), Wf f + b1
+    const float* z;         // (images, n, latent)
+    const float* z_weight;  // (width, latent)
+    const Layer* layers;    // `depth` of them; the last one has `classes` outputs
+    int depth, width, latent, classes;
     int64_t images, n, pixels;
     Output output;
     void* out;            // labels, logits, probs or bits; bits are zero on entry
     double* probability;  // sums: (images, classes, pixels)
     double* entropy;      // sums: (images, pixels), nats
     int64_t* volume;      // sums: (images, n, classes), zero on entry
+    // Filled in by `decode`.
+    const float* offset;             // (images, n, width), z_weight z
+    float largest_base;              // blocks with larger features, or NaN, are refused rather than decoded
+    std::atomic<bool>* base_refused;
 };
 
 // One instruction set's way through a Job. `pack` lays the weights out as `run` wants them; `run` decodes one block of

@@ -1,4 +1,7 @@
-"""From tensors to the compiled kernels: layout, outputs, threads. Meaning and shapes are those of reference.py."""
+"""The backend "native": the functions of reference.py, done by the compiled kernels.
+
+Here are the layout of tensors, memory for outputs and the number of threads; meaning and shapes are in reference.py.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+
+from fastpunet_kernels import reference
+from fastpunet_kernels.problem import WORD_BITS, empty_output, reparameterised
 
 kernels: Any = None
 WHY_MISSING: str | None = None
@@ -37,80 +43,105 @@ def capability() -> int:
     return int(names.index(wanted))
 
 
-def launch_philox_normal(seed: int, ids: Tensor, first: int, n: int, dim: int) -> Tensor:
+def philox_normal(seed: int, ids: Tensor, first: int, n: int, dim: int) -> Tensor:
     out = torch.empty((ids.numel(), n, dim), dtype=torch.float32)
     kernels.philox_normal(seed, _array(ids), first, n, dim, out.numpy(), torch.get_num_threads())
     return out
 
 
-def launch_decode(
+def decode_latents(
     base: Tensor,
-    offset: Tensor,
+    z_weight: Tensor,
     weights: Sequence[Tensor],
     biases: Sequence[Tensor],
-    out: Tensor,
+    z: Tensor,
     output: str,
     precision: str,
 ) -> Tensor:
+    out = empty_output(base, z.shape[1], weights[-1].shape[0], output)
     if output == "bits":
         out.zero_()
-    kernels.decode(*_layers(base, offset, weights, biases), out.numpy(), output, precision, *_machine())
+    kernels.decode(*_problem(base, z_weight, weights, biases, z), out.numpy(), output, precision, *_machine())
     return out
 
 
-def launch_decode_sums(
-    base: Tensor, offset: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], precision: str
+def decode_gaussian(
+    base: Tensor,
+    z_weight: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    mu: Tensor,
+    sigma: Tensor,
+    ids: Tensor,
+    seed: int,
+    first: int,
+    n: int,
+    output: str,
+    precision: str,
+) -> Tensor:
+    z = reparameterised(mu, sigma, philox_normal(seed, ids, first, n, mu.shape[1]))
+    return decode_latents(base, z_weight, weights, biases, z, output, precision)
+
+
+def decode_sums(
+    base: Tensor, z_weight: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], z: Tensor, precision: str
 ) -> tuple[Tensor, Tensor, Tensor]:
     images, pixels, classes = base.shape[0], base.shape[1], weights[-1].shape[0]
     probability = torch.empty((images, classes, pixels), dtype=torch.float64)
     entropy = torch.empty((images, pixels), dtype=torch.float64)
-    volume = torch.zeros((images, offset.shape[1], classes), dtype=torch.int64)
+    volume = torch.zeros((images, z.shape[1], classes), dtype=torch.int64)
     outputs = probability.numpy(), entropy.numpy(), volume.numpy()
-    kernels.decode_sums(*_layers(base, offset, weights, biases), *outputs, precision, *_machine())
+    kernels.decode_sums(*_problem(base, z_weight, weights, biases, z), *outputs, precision, *_machine())
     return probability, entropy, volume
 
 
-def launch_pairwise_intersection(a: Tensor, b: Tensor) -> Tensor:
-    out = torch.empty((a.shape[0], a.shape[1], b.shape[1], a.shape[2]), dtype=torch.int32)
-    left, right = _pair(a, b)
-    kernels.pairwise_intersection(left, right, out.numpy(), *_machine())
-    return out
-
-
-def launch_mask_iou(a: Tensor, b: Tensor, empty: float) -> Tensor:
-    out = torch.empty((a.shape[0], a.shape[1], b.shape[1], a.shape[2]), dtype=torch.float32)
-    left, right = _pair(a, b)
-    kernels.mask_iou(left, right, empty, out.numpy(), *_machine())
-    return out
-
-
-def launch_distance_sums(a: Tensor, b: Tensor, weights_a: Tensor, weights_b: Tensor, empty: float) -> Tensor:
-    out = torch.empty((a.shape[0], 2), dtype=torch.float64)
-    masks, weights = _pair(a, b), _pair(weights_a, weights_b)
-    kernels.distance_sums(*masks, *weights, empty, out.numpy(), *_machine())
-    return out
-
-
-def launch_pack_labels(labels: Tensor, classes: Tensor) -> Tensor:
-    flat = labels.flatten(0, -2) if labels.ndim > 1 else labels[None]
-    out = torch.empty((flat.shape[0], classes.numel(), -(-flat.shape[1] // 32)), dtype=torch.int32)
-    kernels.pack_labels(_array(flat), _array(classes), out.numpy(), *_machine())
+def pack_labels(labels: Tensor, classes: Sequence[int]) -> Tensor:
+    small = labels.to(torch.uint8)
+    exact = labels.dtype in (torch.bool, torch.uint8) or torch.equal(small, labels)
+    if not exact or min(classes) < 0 or max(classes) > 255:
+        return reference.pack_labels(labels, classes)
+    flat = small.flatten(0, -2) if small.ndim > 1 else small[None]
+    out = torch.empty((flat.shape[0], len(classes), -(-flat.shape[1] // WORD_BITS)), dtype=torch.int32)
+    kernels.pack_labels(_array(flat), np.array(classes, dtype=np.uint8), out.numpy(), *_machine())
     return out.view(*labels.shape[:-1], *out.shape[1:])
 
 
-def launch_unpack_labels(words: Tensor, pixels: int) -> Tensor:
+def unpack_labels(words: Tensor, pixels: int) -> Tensor:
     flat = words.flatten(0, -3) if words.ndim > 2 else words[None]
     out = torch.empty((flat.shape[0], pixels), dtype=torch.uint8)
     kernels.unpack_labels(_array(flat), out.numpy(), torch.get_num_threads())
     return out.view(*words.shape[:-2], pixels)
 
 
+def pairwise_intersection(a: Tensor, b: Tensor) -> Tensor:
+    out = torch.empty((a.shape[0], a.shape[1], b.shape[1], a.shape[2]), dtype=torch.int32)
+    left, right = _pair(a, b)
+    kernels.pairwise_intersection(left, right, out.numpy(), *_machine())
+    return out
+
+
+def mask_iou(a: Tensor, b: Tensor, empty: float) -> Tensor:
+    out = torch.empty((a.shape[0], a.shape[1], b.shape[1], a.shape[2]), dtype=torch.float32)
+    left, right = _pair(a, b)
+    kernels.mask_iou(left, right, empty, out.numpy(), *_machine())
+    return out
+
+
+def distance_sums(a: Tensor, b: Tensor, weights_a: Tensor, weights_b: Tensor, empty: float) -> Tensor:
+    out = torch.empty((a.shape[0], 2), dtype=torch.float64)
+    masks, weights = _pair(a, b), _pair(weights_a, weights_b)
+    kernels.distance_sums(*masks, *weights, empty, out.numpy(), *_machine())
+    return out
+
+
 def _machine() -> tuple[int, int]:
     return capability(), torch.get_num_threads()
 
 
-def _layers(base: Tensor, offset: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> tuple[Any, ...]:
-    return _array(base), _array(offset), [_array(w) for w in weights], [_array(b) for b in biases]
+def _problem(
+    base: Tensor, z_weight: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], z: Tensor
+) -> tuple[Any, ...]:
+    return _array(base), _array(z), _array(z_weight), [_array(w) for w in weights], [_array(b) for b in biases]
 
 
 def _pair(a: Tensor, b: Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,8 @@ struct Masks {
     int64_t per_plane;  // words of one mask and class
 };
 
-void decode(const Job& job, const Decoder& decoder, int threads);
+// Throws std::invalid_argument, naming the part, where float32 would overflow or has done so before.
+void decode(Job job, const Decoder& decoder, int threads);
 
 // Pixels that every mask of `a` shares with every mask of `b`: out (images, a.count, b.count, classes).
 void pairwise_intersection(const Masks& a, const Masks& b, const Kernels& kernels, int threads, int32_t* out);

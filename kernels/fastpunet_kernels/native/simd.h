@@ -12,7 +12,7 @@ INLINE vec load(const float* p) { return *reinterpret_cast<const vec*>(p); }
 INLINE void store(float* p, vec x) { *reinterpret_cast<vec*>(p) = x; }
 INLINE vec broadcast(float x) { return x - vec{}; }
 
-// max(x, 0); NaN stays NaN, as in torch.relu.
+// max(x, 0)
 INLINE vec relu(vec x) {
 #if defined(USE_AVX512)
     return _mm512_max_ps(_mm512_setzero_ps(), x);

@@ -12,7 +12,7 @@ from torch import Tensor
 from triton.runtime.errors import OutOfResources
 from triton.testing import do_bench
 
-from fastpunet_kernels.dispatch import Decoder, Gaussian
+from fastpunet_kernels.problem import Decoder, Gaussian
 from fastpunet_kernels.triton.layers import linear, load_bias, load_weight
 from fastpunet_kernels.triton.outputs import add_to_sums, store_output, store_sums
 from fastpunet_kernels.triton.philox import standard_normal

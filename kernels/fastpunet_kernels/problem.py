@@ -1,0 +1,88 @@
+"""What the ops take and give, whichever backend runs them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+OUTPUTS = ("labels", "logits", "probs", "bits")
+WORD_BITS = 32  # pixels in a word of packed masks
+MOST_CLASSES = 256  # labels are uint8
+
+
+class Decoder(NamedTuple):
+    """f_comb with its first layer split off: that layer's latent columns, then every later layer."""
+
+    z_weight: Tensor  # (h, latent_dim)
+    weights: list[Tensor]  # (out, in) each; the last one is (classes, h)
+    biases: list[Tensor]  # (out,) each
+
+
+class Gaussian(NamedTuple):
+    """Latents as a recipe: hypothesis first + k of image ids[b] is mu[b] + sigma[b] * philox_normal(...)[b, k]."""
+
+    mu: Tensor  # (B, latent_dim) float32
+    sigma: Tensor  # (B, latent_dim) float32
+    ids: Tensor  # (B,) int64
+    seed: int
+    first: int
+    n: int
+
+
+class Sums(NamedTuple):
+    """What n hypotheses of every image leave behind when none of them is kept. K classes, 1 for binary models."""
+
+    probability: Tensor  # float64 (B, K, P), sum over hypotheses
+    entropy: Tensor  # float64 (B, P), sum over hypotheses, in nats
+    volume: Tensor  # int64 (B, n, K), pixels decided for each class
+
+
+def empty_output(base: Tensor, n: int, classes: int, output: str) -> Tensor:
+    """Memory for n decoded hypotheses of every image of base (B, P, h), in the shape and dtype of the named output."""
+    images, pixels = base.shape[0], base.shape[1]
+    if output == "labels":
+        return base.new_empty((images, n, pixels), dtype=torch.uint8)
+    if output == "bits":
+        return base.new_empty((images, n, classes, -(-pixels // WORD_BITS)), dtype=torch.int32)
+    return base.new_empty((images, n, classes, pixels), dtype=torch.float32)
+
+
+def reparameterised(mu: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
+    """z = mu + sigma * noise for mu and sigma (B, latent_dim) and noise (B, n, latent_dim).
+
+    Two operations, each rounded once, so that no bit of a latent depends on how many are computed together.
+    """
+    return mu[:, None] + sigma[:, None] * noise
+
+
+def check_problem(base: Tensor, decoder: Decoder, latents: Tensor | Gaussian) -> None:
+    """ValueError, naming the argument, unless shapes and dtypes are those that `decode_samples` describes."""
+    z_weight, weights, biases = decoder
+    if base.ndim != 3 or base.dtype != torch.float32:
+        raise ValueError(f"base: got {_described(base)}, expected float32 of shape (B, P, h)")
+    images, _, width = base.shape
+    if z_weight.ndim != 2 or z_weight.shape[0] != width or z_weight.shape[1] < 1:
+        raise ValueError(f"decoder.z_weight: got {_described(z_weight)}, expected ({width}, latent_dim) as base has it")
+    if not weights or len(weights) != len(biases):
+        raise ValueError(f"decoder: got {len(weights)} weights and {len(biases)} biases, expected one of each a layer")
+    for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        if weight.ndim != 2 or weight.shape[1] != width or bias.shape != weight.shape[:1]:
+            raise ValueError(
+                f"decoder: got weights[{layer}] {_described(weight)} and biases[{layer}] {_described(bias)}, "
+                f"expected (out, {width}) and (out,)"
+            )
+        width = weight.shape[0]
+    if width > MOST_CLASSES:
+        raise ValueError(f"decoder: got {width} classes, expected at most {MOST_CLASSES}, for labels are uint8")
+    latent_dim = z_weight.shape[1]
+    for name, part in zip(("mu", "sigma"), latents[:2], strict=True) if isinstance(latents, Gaussian) else ():
+        if part.shape != (images, latent_dim):
+            raise ValueError(f"latents.{name}: got {_described(part)}, expected ({images}, {latent_dim})")
+    if isinstance(latents, Tensor) and (latents.ndim != 3 or latents.shape[::2] != (images, latent_dim)):
+        raise ValueError(f"latents: got {_described(latents)}, expected ({images}, n, {latent_dim})")
+
+
+def _described(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"

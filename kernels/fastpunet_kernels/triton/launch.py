@@ -1,0 +1,68 @@
+"""The backend "triton": the functions of reference.py, done by the Triton kernels where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from torch import Tensor
+
+from fastpunet_kernels import reference
+from fastpunet_kernels.problem import Decoder, Gaussian, empty_output
+from fastpunet_kernels.reference import pack_labels, unpack_labels
+from fastpunet_kernels.triton.decode import launch_decode, launch_decode_sums
+from fastpunet_kernels.triton.intersection import launch_pairwise_intersection as pairwise_intersection
+from fastpunet_kernels.triton.philox import launch_philox_normal as philox_normal
+
+__all__ = [
+    "decode_gaussian",
+    "decode_latents",
+    "decode_sums",
+    "distance_sums",
+    "mask_iou",
+    "pack_labels",
+    "pairwise_intersection",
+    "philox_normal",
+    "unpack_labels",
+]
+
+mask_iou = partial(reference.mask_iou, intersection=pairwise_intersection)
+distance_sums = partial(reference.distance_sums, intersection=pairwise_intersection)
+
+
+def decode_latents(
+    base: Tensor,
+    z_weight: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    z: Tensor,
+    output: str,
+    precision: str,
+) -> Tensor:
+    out = empty_output(base, z.shape[1], weights[-1].shape[0], output)
+    return launch_decode(base, Decoder(z_weight, list(weights), list(biases)), z, out, output, precision)
+
+
+def decode_gaussian(
+    base: Tensor,
+    z_weight: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    mu: Tensor,
+    sigma: Tensor,
+    ids: Tensor,
+    seed: int,
+    first: int,
+    n: int,
+    output: str,
+    precision: str,
+) -> Tensor:
+    out = empty_output(base, n, weights[-1].shape[0], output)
+    decoder = Decoder(z_weight, list(weights), list(biases))
+    return launch_decode(base, decoder, Gaussian(mu, sigma, ids, seed, first, n), out, output, precision)
+
+
+def decode_sums(
+    base: Tensor, z_weight: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], z: Tensor, precision: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    return launch_decode_sums(base, Decoder(z_weight, list(weights), list(biases)), z, precision)
