@@ -7,8 +7,8 @@ from fastpunet.masks import PackedMasks
 from fastpunet.metrics import EnergyDistance, energy_distance, pairwise_iou
 from fastpunet.models import ProbabilisticUNet
 from fastpunet.models.checkpoint import load, save
-from fastpunet.sampler import Encoding, Sampler
-from fastpunet.sampling import sample
+from fastpunet.models.method import Encoding
+from fastpunet.sampler import Sampler, sample
 
 __version__ = "0.1.0"
 

@@ -79,6 +79,11 @@ def check_num_classes(num_classes: int) -> None:
         raise ValueError(f"num_classes: got {num_classes}, expected at most 256 (labels are uint8)")
 
 
+def check_dims(dims: int) -> None:
+    if dims not in (2, 3):
+        raise ValueError(f"dims: got {dims!r}, expected 2 for images (H, W) or 3 for volumes (D, H, W)")
+
+
 def check_channels(channels: Sequence[int]) -> None:
     """The widths of a U-Net's scales."""
     if not isinstance(channels, Sequence) or not channels or any(type(c) is not int or c < 1 for c in channels):

@@ -27,12 +27,12 @@ class Captured:
     """A function's launches, with the memory that they read and write."""
 
     inputs: tuple[Tensor, ...]
-    output: Tensor
+    outputs: tuple[Tensor, ...]
     replay: Callable[[], None]
-    done: _Order  # recorded when the output has been copied, for whichever stream comes next
+    done: _Order  # recorded when the outputs have been copied, for whichever stream comes next
 
 
-def capture(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> Captured:
+def capture(function: Callable[..., tuple[Tensor, ...]], inputs: Sequence[Tensor]) -> Captured:
     """Record what `function(*inputs)` launches. RuntimeError if it does anything that a graph cannot hold."""
     with torch.inference_mode(False), torch.no_grad():  # tensors made in inference mode could not be copied to later
         own = tuple(tensor.clone() for tensor in inputs)
@@ -43,8 +43,8 @@ def capture(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> Captur
                 function(*own)
         torch.cuda.current_stream().wait_stream(side)
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may go on
-            output = function(*own)
-    return Captured(own, output, graph.replay, torch.cuda.Event())
+            outputs = function(*own)
+    return Captured(own, outputs, graph.replay, torch.cuda.Event())
 
 
 class GraphCache:
@@ -52,7 +52,7 @@ class GraphCache:
 
     A graph reads the tensors that the function read when it was captured. Those that may change between calls are
     named: changes in place are seen, and for a tensor that has been replaced the graph is captured anew. The `limit`
-    graphs used last are kept, each with the memory of its inputs, output and temporaries.
+    graphs used last are kept, each with the memory of its inputs, outputs and temporaries.
     """
 
     def __init__(self, limit: int = 8) -> None:
@@ -66,8 +66,12 @@ class GraphCache:
         return GraphCache, (self._limit,)
 
     def call(
-        self, key: Hashable, function: Callable[..., Tensor], inputs: Sequence[Tensor], reads: Iterable[Tensor]
-    ) -> Tensor:
+        self,
+        key: Hashable,
+        function: Callable[..., tuple[Tensor, ...]],
+        inputs: Sequence[Tensor],
+        reads: Iterable[Tensor],
+    ) -> tuple[Tensor, ...]:
         """function(*inputs), in memory of the caller's own; `key` must tell calls apart that launch something else."""
         where = tuple((tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()) for tensor in reads)
         shapes = tuple((tensor.shape, tensor.stride(), tensor.dtype) for tensor in inputs)
@@ -80,11 +84,13 @@ class GraphCache:
             for own, given in zip(graph.inputs, inputs, strict=True):
                 own.copy_(given)
             graph.replay()
-            result = graph.output.clone()
+            results = tuple(output.clone() for output in graph.outputs)
             graph.done.record()
-            return result
+            return results
 
-    def _graph(self, known: Hashable, function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> Captured | None:
+    def _graph(
+        self, known: Hashable, function: Callable[..., tuple[Tensor, ...]], inputs: Sequence[Tensor]
+    ) -> Captured | None:
         if known not in self._graphs:
             self._graphs[known] = None
             while len(self._graphs) > self._limit:

@@ -1,25 +1,58 @@
-"""Seeds to latents: every number is a pure function of (seed, image id, hypothesis), computed in any order."""
+"""Noise as a recipe: every number is a pure function of (seed, image id, hypothesis), computed in any order."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from fastpunet_kernels import philox_normal
+from fastpunet.arguments import check_count
+from fastpunet_kernels import Gaussian, philox_normal
 
 SEED_LIMIT = 2**63
 HYPOTHESIS_LIMIT = 2**32
 
 
-def check_seed(seed: int | None) -> int:
-    """The seed, or a fresh one from torch's global generator for None. Raises TypeError or ValueError."""
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """All that is random in hypotheses first .. first + n - 1 of some images.
+
+    seed   0 <= seed < 2**63
+    ids    int64 (B,), one per image, on the device of the images
+    """
+
+    seed: int
+    ids: Tensor
+    first: int
+    n: int
+    backend: str = "auto"  # which kernel computes the numbers
+
+    def parts(self, chunk: int) -> Iterator[Noise]:
+        """The recipes of these hypotheses in order, at most `chunk` in each."""
+        end = self.first + self.n
+        return (replace(self, first=k, n=min(chunk, end - k)) for k in range(self.first, end, chunk))
+
+    def normals(self, dim: int, layer: int = 0) -> Tensor:
+        """Standard normals float32 (B, n, dim). Each `layer` has numbers of its own, 0 <= layer < 2**15."""
+        return philox_normal(self.seed ^ (layer << 48), self.ids, self.first, self.n, dim, backend=self.backend)
+
+    def choose(self, count: int) -> list[int]:
+        """Which of `count` fixed hypotheses these are: the seed alone decides their order, for all images alike."""
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(self.seed))
+        return order[self.first : self.first + self.n].tolist()
+
+    def gaussian(self, mu: Tensor, sigma: Tensor) -> Tensor | Gaussian:
+        """Latents mu + sigma * normals for mu, sigma float32 (B, latent_dim), which a kernel may compute on its own."""
+        return Gaussian(mu, sigma, self.ids, self.seed, self.first, self.n)
+
+
+def check_seed(seed: object) -> int:
+    """The seed as an int, or a fresh one from torch's global generator for None. Raises TypeError or ValueError."""
     if seed is None:
         return int(torch.randint(SEED_LIMIT - 1, ()).item())
-    if not isinstance(seed, int) or isinstance(seed, bool):
-        raise TypeError(f"seed: got {type(seed).__name__}, expected an int in [0, 2**63) or None")
-    if not 0 <= seed < SEED_LIMIT:
-        raise ValueError(f"seed: got {seed}, expected an int in [0, 2**63)")
-    return seed
+    return check_count("seed", seed, least=0, limit=SEED_LIMIT - 1)
 
 
 def check_ids(ids: Tensor | None, images: int, device: torch.device) -> Tensor:
@@ -34,10 +67,21 @@ def check_ids(ids: Tensor | None, images: int, device: torch.device) -> Tensor:
     return ids.to(device)
 
 
+def check_latents(z: object, images: int, latent_dim: int, device: torch.device) -> Tensor:
+    """Latents (B, n, latent_dim) as float32 on `device`. Raises ValueError for another shape, NaN or infinity."""
+    if not isinstance(z, Tensor) or z.ndim != 3 or (z.shape[0], z.shape[2]) != (images, latent_dim):
+        got = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
+        raise ValueError(f"z: got {got}, expected ({images}, n, {latent_dim}): (B, n, latent_dim)")
+    if not z.is_floating_point():
+        raise ValueError(f"z: expected finite floats, got {z.dtype}")
+    if not torch.isfinite(z).all():
+        raise ValueError(f"z: expected finite floats, got {z.dtype} with NaN or infinity")
+    return z.detach().to(device, torch.float32)
+
+
 def draw_latents(
     mu: Tensor, sigma: Tensor, n: int, *, seed: int, ids: Tensor | None = None, first: int = 0, backend: str = "auto"
 ) -> Tensor:
     """z = mu + sigma * eps for hypotheses first .. first + n - 1; mu, sigma (B, latent_dim), z (B, n, latent_dim)."""
-    chosen = check_ids(ids, mu.shape[0], mu.device)
-    noise = philox_normal(check_seed(seed), chosen, first, n, mu.shape[1], backend=backend)
-    return torch.addcmul(mu[:, None], sigma[:, None], noise)
+    noise = Noise(check_seed(seed), check_ids(ids, mu.shape[0], mu.device), first, n, backend)
+    return torch.addcmul(mu[:, None], sigma[:, None], noise.normals(mu.shape[1]))

@@ -1,140 +1,111 @@
-"""A model ready to be sampled: encode once, then draw or decode as many hypotheses as you like."""
+"""Images in, hypotheses out, for every method: encode once, then draw or decode as many as you like."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.benchmark import Timer
 
-from fastpunet.arguments import check_count, check_images
-from fastpunet.chunks import assemble, default_chunk
-from fastpunet.encoder import compiled_encode, encode
-from fastpunet.graphs import GraphCache
-from fastpunet.latents import HYPOTHESIS_LIMIT, check_ids, check_seed
-from fastpunet.masks import PackedMasks
-from fastpunet.models import foreign
-from fastpunet.models.fcomb import SplitFComb, split_fcomb
-from fastpunet.streams import through
-from fastpunet_kernels import (
-    OUTPUTS,
-    PRECISIONS,
-    Decoder,
-    Gaussian,
-    Sums,
-    automatic_precision,
-    decode_samples,
-    decode_sums,
-    fixed_precision,
-    philox_normal,
-    select_backend,
-    tune_decode,
-)
-
-_GROUP_PIXELS = {"cpu": 1 << 18, "cuda": 1 << 22}  # pixels that go through the U-Net together
+from fastpunet.arguments import check_choice, check_count, check_images
+from fastpunet.latents import HYPOTHESIS_LIMIT, Noise, check_ids, check_latents, check_seed
+from fastpunet.memory import assemble, check_memory, chunk_size, how_many, shaped
+from fastpunet.models.adapters import adapt
+from fastpunet.models.method import PIXEL_BYTES, Encoding, Method
+from fastpunet.models.twin import evaluation_twin
+from fastpunet.passes import Passes, check_finite
+from fastpunet.replays import Replays
+from fastpunet.streams import overlapped
+from fastpunet_kernels import OUTPUTS, PRECISIONS, Sums, automatic_precision, select_backend
 
 
-@dataclass(frozen=True, eq=False)
-class Encoding:
-    """What one U-Net pass leaves of a batch: all that hypotheses depend on, besides their latents."""
+def sample(
+    model: nn.Module,
+    images: Tensor,
+    n: int = 1000,
+    *,
+    seed: int | None = None,
+    ids: Tensor | None = None,
+    output: str = "labels",
+    precision: str = "auto",
+    backend: str = "auto",
+    chunk: int | None = None,
+) -> Any:
+    """Draw n segmentation hypotheses for every image, in one pass of the U-Net (Kohl et al. 2018, section 2).
 
-    features: Tensor  # float32 (B, C, H, W)
-    mu: Tensor  # float32 (B, latent_dim), the prior's mean
-    sigma: Tensor  # float32 (B, latent_dim), the prior's standard deviation
+    Args:
+        model: one of `fastpunet.models`, or any live Probabilistic U-Net that `fastpunet.adapt` knows, such as one with
+            the PyTorch port's `unet`, `prior` and `fcomb`. Its layers compute as in evaluation mode, whatever mode the
+            model is in, and the model is left as it is. A U-Net Ensemble and M-Heads have no more hypotheses than
+            members or heads.
+        images: float (B, C, H, W), or (B, C, D, H, W) for a model of volumes, scaled as in training, on the model's
+            device; any size of at least one pixel.
+        n: hypotheses of each image.
+        seed: 0 <= seed < 2**63. The noise of hypothesis k of the image with id i is a function of (seed, i, k) alone.
+            None takes a fresh seed from torch's global generator.
+        ids: int64 (B,), default 0 .. B-1. Sampling a data set in batches, pass each image's own id.
+        output: "labels" uint8 (B, n, *size), class index (binary: logit > 0); "logits" or "probs" float32
+            (B, n, K, *size), probs by sigmoid (K = 1) or softmax; "bits" PackedMasks, one bit a pixel and class.
+        precision: "ieee" float32-accurate, "tf32" (GPU), "bf16", "auto" what PyTorch itself would use here.
+        backend: "auto", "triton" (GPU), "native" (CPU) or "reference" (PyTorch). Methods whose hypotheses take a pass
+            of a network each are computed by PyTorch, and take "auto" and "reference" only.
+        chunk: hypotheses computed at a time, which bounds temporary memory; by default as many as fit a fixed budget.
+
+    Hypotheses do not depend on n, on chunk or on which images are in the batch, except that a network's rounding may
+    differ with the shape of the batch: about one pixel in a million lies so close to the threshold that it shows.
+
+    Raises ValueError or TypeError, naming the argument, for input that does not fit, and RuntimeError for a backend
+    that cannot run here.
+
+    >>> import fastpunet, torch
+    >>> model = fastpunet.load("lesions")
+    >>> fastpunet.sample(model, torch.zeros(2, 1, 64, 64), n=16, seed=0).shape
+    torch.Size([2, 16, 64, 64])
+    """
+    sampler = Sampler(model, precision=precision, backend=backend)
+    return sampler.sample(images, n, seed=seed, ids=ids, output=output, chunk=chunk)
 
 
 class Sampler:
-    """A model, a precision and a backend, to be used over and over. The model's weights are those of each call.
+    """A model, a precision and a backend, to be used over and over. The weights are those of the moment of encoding.
 
-    Arguments as in `sample`.
+    Arguments as in `sample`. Several threads may use one, as long as nobody changes the model meanwhile.
     """
 
     def __init__(self, model: nn.Module, *, precision: str = "auto", backend: str = "auto") -> None:
-        self.model = foreign.check_model(model)
-        check_precision(precision, self.device)
+        self.method: Method = adapt(model)
+        check_choice("precision", precision, PRECISIONS)
+        if precision == "tf32" and self.device.type != "cuda":
+            raise ValueError(f'precision: "tf32" needs an NVIDIA GPU, the model is on {self.device}; take "ieee"')
         select_backend(backend, self.device)
+        if backend not in self.method.backends:
+            raise ValueError(
+                f"backend: got {backend!r}, expected one of {', '.join(self.method.backends)}: hypotheses of "
+                f"{self.method.name} are computed by PyTorch"
+            )
         self._precision, self.backend = precision, backend
-        self._compiled: set[tuple[torch.Size, str]] = set()  # shapes and precisions for which that proved faster
-        self._graphs = GraphCache()
-        self._latent_dim: int | None = None
-
-    @property
-    def _parameter(self) -> Tensor:
-        return next(self.model.parameters())
+        self._passes, self._replays = Passes(), Replays()
 
     @property
     def device(self) -> torch.device:
         """Where the model is now, and images must be."""
-        return self._parameter.device
+        return self.method.device
 
     @property
     def precision(self) -> str:
         """The precision in force; "auto" is looked up at each call."""
         return automatic_precision(self.device) if self._precision == "auto" else self._precision
 
-    def check_images(self, images: Tensor) -> None:
-        """Raise TypeError or ValueError unless images are finite floats (B, C, H, W), not empty, with the model's C."""
-        check_images(images, foreign.in_channels(self.model), 2, self.device)
+    @property
+    def num_classes(self) -> int:
+        """Classes of the hypotheses, 1 if they are binary."""
+        return self.method.num_classes
 
-    def encode(self, images: Tensor) -> Encoding:
-        """images float (B, C, H, W) to an Encoding: one pass through U-Net and prior net."""
-        self.check_images(images)
-        return self._encode(images)
-
-    def tune(self, images: Tensor, n: int = 1000, output: str = "labels") -> dict[str, float]:
-        """Compile the encoder for images of this shape, and use that from now on if it proves faster. Optional.
-
-        Returns seconds: "compilation" (0 to 30, and a C++ compiler is needed), then "eager" and "compiled" a pass. On a
-        GPU also "decoding" of n hypotheses to `output`, and "decoding, tuned": divided among the GPU's processors as
-        proves fastest, which is remembered for GPUs of that name in $XDG_CACHE_HOME/fastpunet (half a minute).
-        Results change by rounding, within the sampler's precision; weights are still those of each call.
-        Raises RuntimeError where PyTorch cannot compile the model.
-        """
-        self.check_images(images)
-        check_output(output)
-        check_count("n", n, limit=HYPOTHESIS_LIMIT)
-        start = time.perf_counter()
-        try:
-            self._pass(compiled_encode, images)
-        except Exception as error:
-            raise RuntimeError(
-                f"tune: PyTorch could not compile the encoder: {error}\nInstall a C++ compiler (g++), or do without"
-            ) from error
-        seconds = {"compilation": time.perf_counter() - start}
-        for name, form in (("eager", encode), ("compiled", compiled_encode)):
-            run = {"run": partial(self._pass, form, images)}
-            timer = Timer("run()", globals=run, num_threads=torch.get_num_threads())
-            seconds[name] = timer.blocked_autorange(min_run_time=0.5).median
-        if seconds["compiled"] < seconds["eager"]:
-            self._compiled.add((images.shape, self.precision))
-        if self.device.type == "cuda" and select_backend(self.backend, self.device) == "triton":
-            seconds |= self._tune_decode(images, n, output)
-        return seconds
-
-    @torch.no_grad()
-    def _tune_decode(self, images: Tensor, n: int, output: str) -> dict[str, float]:
-        encoding = self._encode(images)
-        split = split_fcomb(self.model.fcomb, encoding.mu.shape[1])  # type: ignore[arg-type]
-        with fixed_precision(self.precision, self.device):
-            base = split.base(encoding.features)
-        prior = self._prior_latents(encoding, n, 0, None)(0, n)
-        return tune_decode(base, split.decoder, prior, output=output, precision=self.precision)
-
-    def _encode(self, images: Tensor) -> Encoding:
-        compiled = (images.shape, self.precision) in self._compiled
-        return self._pass(compiled_encode if compiled else encode, images)
-
-    @torch.no_grad()
-    def _pass(self, form: Callable[..., tuple[Tensor, Tensor, Tensor]], images: Tensor) -> Encoding:
-        bf16 = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=False)
-        with fixed_precision(self.precision, self.device), bf16, foreign.undisturbed(self.model):
-            features, mu, sigma = form(self.model, images.to(self._parameter.dtype))
-            return Encoding(features.float(), mu.float().contiguous(), sigma.float().contiguous())
+    @property
+    def max_hypotheses(self) -> int | None:
+        """How many hypotheses of an image there are at most; None: any number."""
+        return self.method.max_hypotheses
 
     def sample(
         self,
@@ -144,67 +115,57 @@ class Sampler:
         seed: int | None = None,
         ids: Tensor | None = None,
         output: str = "labels",
+        chunk: int | None = None,
     ) -> Any:
-        """`encode` and `draw` in one, for batch after batch of one shape; arguments and result as of `sample`.
+        """`encode` and `draw` in one; arguments and result as of `fastpunet.sample`.
 
-        On a GPU the second call for a shape, n, output and precision captures all of it as one CUDA graph, which later
-        calls replay with their own images and seed, and the weights of the moment; the 8 graphs used last are kept. A
-        UserWarning says why where that is impossible. All n are decoded at once: for an n too large for the memory take
-        `stream`.
+        On a GPU the second call for a shape, n, output and precision captures all of it as one CUDA graph, unless
+        `chunk` is given. Later calls replay it with their own images and seed, and the weights of the moment; the 8
+        graphs used last are kept. A UserWarning says why where that is impossible.
         """
-        check_output(output)
-        check_count("n", n, limit=HYPOTHESIS_LIMIT)
-        return self.in_groups(partial(self._whole_call, n, output), images, seed, ids)
-
-    def in_groups(self, call: Callable[..., Any], images: Tensor, seed: int | None, ids: Tensor | None) -> Any:
-        """call(images, ids, seed) for as many images together as go through the U-Net at a time."""
-        self.check_images(images)
-        seed, checked = check_seed(seed), check_ids(ids, images.shape[0], images.device)
-        group = max(1, _GROUP_PIXELS.get(images.device.type, 1 << 18) // (images.shape[-2] * images.shape[-1]))
-        parts = (call(*both, seed) for both in zip(images.split(group), checked.split(group), strict=True))
-        return assemble(parts, images.shape[0], dim=0)
-
-    def _whole_call(self, n: int, output: str, images: Tensor, ids: Tensor, seed: int) -> Any:
-        if self.device.type != "cuda":
-            return self.draw(self._encode(images), n, seed=seed, ids=ids, output=output)
-        return self._replayed(n, output, images, ids, seed)
-
-    def _replayed(self, n: int, output: str, images: Tensor, ids: Tensor, seed: int) -> Any:
-        """Noise outside the graph, which could not take another seed, and all else inside."""
-        if self._latent_dim is None:
-            self._latent_dim = self._encode(images[:1]).mu.shape[1]
-        noise = philox_normal(seed, ids, 0, n, self._latent_dim, backend=self.backend)
-
-        def whole(images: Tensor, noise: Tensor) -> Tensor:
-            encoding = self._encode(images)
-            z = torch.addcmul(encoding.mu[:, None], encoding.sigma[:, None], noise)
-            parts = self._decode_chunks(encoding, lambda *_: z, n, n, self._whole(encoding, output))
-            (decoded,) = parts
-            return decoded.words if output == "bits" else decoded
-
-        key = (output, self.precision, (images.shape, self.precision) in self._compiled)
-        weights = (*self.model.parameters(), *self.model.buffers())
-        result = self._graphs.call(key, whole, (images, noise), weights)
-        return PackedMasks(result, tuple(images.shape[2:])) if output == "bits" else result
+        n, chunk = self._check_request(n, output, chunk)
+        self._check_images(images)
+        check_memory(output, len(images), n, images[0, 0].numel(), self.num_classes, self.device)
+        seed = check_seed(seed)
+        parts = (
+            (first, hypothesis, part)
+            for first, group, its in self._groups(images, ids)
+            for hypothesis, part in self._sampled(
+                group, Noise(seed, its, 0, n, self.backend), output, chunk, whole=len(group) == len(images)
+            )
+        )
+        return assemble(parts, len(images), n)
 
     def sample_batches(
-        self, batches: Iterable[Tensor], n: int = 1000, *, seed: int | None = None, output: str = "labels"
+        self, batches: Iterable[Any], n: int = 1000, *, seed: int | None = None, output: str = "labels"
     ) -> Iterator[Any]:
-        """`sample` of batch after batch in main memory, such as a DataLoader's; what comes back is in main memory too.
+        """`sample` of batch after batch in main memory, such as a DataLoader's; results are in main memory too.
 
-        On a GPU the copies of one batch run beside the computation of the next. Ids count on from batch to batch, so
-        that how images are batched changes nothing. A batch that does not fit is an error as of `sample`, when its turn
-        comes.
+        A batch is images (B, C, *size), or a pair (images, ids). Ids of batches that have none count on from batch to
+        batch, so that how images are batched changes nothing; where several loaders or processes share a data set,
+        pass ids, or they draw the same noise. On a GPU the copies of one batch run beside the computation of the next.
+        A batch that does not fit is an error as of `sample`, when its turn comes.
         """
-        check_output(output)
-        check_count("n", n, limit=HYPOTHESIS_LIMIT)
+        self._check_request(n, output, None)
         seed = check_seed(seed)
 
-        def call(images: Tensor, first: int) -> Any:
-            ids = torch.arange(first, first + len(images), device=self.device)
+        def call(images: Tensor, ids: Tensor) -> Any:
             return self.sample(images, n, seed=seed, ids=ids, output=output)
 
-        return through(self.device, batches, call)
+        return overlapped(self.device, batches, call)
+
+    def encode(self, images: Tensor) -> Encoding:
+        """images float (B, C, *size) to what all their hypotheses share: one pass of the networks.
+
+        Raises ValueError, naming the part, where that is NaN or infinite.
+        """
+        self._check_images(images)
+        return self._encode(images)
+
+    def encode_groups(self, images: Tensor, ids: Tensor | None = None) -> Iterator[tuple[Encoding, Tensor]]:
+        """Encodings of as many images together as fit in memory, in order, each with the ids of its images."""
+        self._check_images(images)
+        return ((self._encode(group), its) for _, group, its in self._groups(images, ids))
 
     def draw(
         self,
@@ -216,9 +177,12 @@ class Sampler:
         output: str = "labels",
         chunk: int | None = None,
     ) -> Any:
-        """n hypotheses of every encoded image from the prior; arguments and result as in `sample`."""
-        check_count("n", n)
-        return assemble(self.stream(encoding, n, seed=seed, ids=ids, output=output, chunk=chunk), n, dim=1)
+        """n hypotheses of every encoded image; arguments and result as in `fastpunet.sample`."""
+        n, chunk = self._check_request(n, output, chunk)
+        noise = self._noise(encoding, n, seed, ids)
+        check_memory(output, encoding.images, n, encoding.pixels, self.num_classes, self.device)
+        parts = self._drawn(encoding, noise, output, chunk, whole=True)
+        return assemble(((0, first, part) for first, part in parts), encoding.images, n)
 
     def stream(
         self,
@@ -230,9 +194,10 @@ class Sampler:
         output: str = "labels",
         chunk: int | None = None,
     ) -> Iterator[Any]:
-        """The same hypotheses in order, at most `chunk` at a time, so that no more need be held than one chunk."""
-        latents = self._prior_latents(encoding, n, seed, ids)
-        return self._decode_chunks(encoding, latents, n, chunk, self._whole(encoding, output))
+        """The same hypotheses in order, at most `chunk` at a time; by default as many as fit in 64 MiB (GPU: 1 GiB)."""
+        n, chunk = self._check_request(n, output, chunk)
+        parts = self._drawn(encoding, self._noise(encoding, n, seed, ids), output, chunk, whole=False)
+        return (part for _, part in parts)
 
     def stream_sums(
         self,
@@ -244,96 +209,119 @@ class Sampler:
         chunk: int | None = None,
     ) -> Iterator[Sums]:
         """Sums over the same hypotheses, `chunk` at a time; none of them is kept (see `fastpunet.summarize`)."""
-        latents = self._prior_latents(encoding, n, seed, ids)
-        return self._decode_chunks(encoding, latents, n, chunk, partial(decode_sums, backend=self.backend))
+        n, chunk = self._check_request(n, "logits", chunk)
+        noise = self._noise(encoding, n, seed, ids)
+        if chunk is None:
+            chunk = chunk_size(self.method, encoding, n, "logits", whole=False)
+        return self._each(noise.parts(chunk), lambda twin, part, **how: twin.sums(encoding, part, **how))
 
     def decode(self, encoding: Encoding, z: Tensor, *, output: str = "labels", chunk: int | None = None) -> Any:
-        """Decode given latents z float (B, n, latent_dim); the deterministic core. Result as in `sample`."""
-        _check_encoding(encoding)
-        images, latent_dim = encoding.mu.shape
-        if not isinstance(z, Tensor) or z.ndim != 3 or (z.shape[0], z.shape[2]) != (images, latent_dim):
-            got = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
-            raise ValueError(f"z: got {got}, expected ({images}, n, {latent_dim}): (B, n, latent_dim)")
-        if not z.is_floating_point() or not torch.isfinite(z).all():
-            raise ValueError(
-                f"z: expected finite floats, got {z.dtype}" + (" with NaN or infinity" * z.is_floating_point())
-            )
-        check_count("z.shape[1]", z.shape[1])
-        z = z.detach().to(encoding.mu)
-        decode = self._whole(encoding, output)
-        chunks = self._decode_chunks(
-            encoding, lambda first, count: z[:, first : first + count], z.shape[1], chunk, decode
-        )
-        return assemble(chunks, z.shape[1], dim=1)
-
-    def _prior_latents(
-        self, encoding: Encoding, n: int, seed: int | None, ids: Tensor | None
-    ) -> Callable[[int, int], Gaussian]:
-        _check_encoding(encoding)
-        check_count("n", n, limit=HYPOTHESIS_LIMIT)
-        checked_seed, checked_ids = check_seed(seed), check_ids(ids, encoding.mu.shape[0], encoding.mu.device)
-        return lambda first, count: Gaussian(encoding.mu, encoding.sigma, checked_ids, checked_seed, first, count)
-
-    def _whole(self, encoding: Encoding, output: str) -> Callable[..., Any]:
-        """Decodes some hypotheses to the named output, with the images' own height and width."""
-        check_output(output)
-        size = (encoding.features.shape[-2], encoding.features.shape[-1])
-
-        def decode(base: Tensor, decoder: Decoder, latents: Tensor | Gaussian, precision: str) -> Any:
-            part = decode_samples(base, decoder, latents, output=output, precision=precision, backend=self.backend)
-            return PackedMasks(part, size) if output == "bits" else part.unflatten(-1, size)
-
-        return decode
-
-    def _decode_chunks(
-        self,
-        encoding: Encoding,
-        latents: Callable[[int, int], Tensor | Gaussian],
-        n: int,
-        chunk: int | None,
-        decode: Callable[..., Any],
-    ) -> Iterator[Any]:
-        split = split_fcomb(self.model.fcomb, encoding.mu.shape[1])  # type: ignore[arg-type]
-        if split.feature_weight.shape[1] != encoding.features.shape[1] or encoding.mu.device != self.device:
-            raise ValueError(
-                f"encoding: got {encoding.features.shape[1]} features and {encoding.mu.shape[1]} latent dimensions on "
-                f"{encoding.mu.device}, which do not fit this sampler's model on {self.device}; encode with it again"
-            )
+        """Decode given latents z float (B, n, latent_dim); result as in `sample`. TypeError without a latent."""
+        self._check_encoding(encoding)
+        latent_dim = self.method.latent_dim_of(encoding)
+        if not latent_dim:
+            raise TypeError(f"model: {self.method.name} has no latent that could be decoded; take draw")
+        z = check_latents(z, encoding.images, latent_dim, self.device)
+        n, chunk = self._check_request(z.shape[1], output, chunk, limited=False)
         if chunk is None:
-            images, latent_dim = encoding.mu.shape
-            chunk = default_chunk(images, latent_dim, split.feature_bias.numel(), self.device)
-        check_count("chunk", chunk)
-        return self._run(encoding, split, latents, n, chunk, decode)
+            chunk = chunk_size(self.method, encoding, n, output, whole=True)
+        starts = range(0, n, chunk)
+        decoded = self._each(
+            (z[:, first : first + chunk] for first in starts),
+            lambda twin, some, **how: twin.decode(encoding, some, output=output, **how),
+        )
+        parts = ((0, first, shaped(flat, output, encoding.size)) for first, flat in zip(starts, decoded, strict=True))
+        return assemble(parts, encoding.images, n)
+
+    def tune(self, images: Tensor, n: int = 1000, output: str = "labels") -> dict[str, float]:
+        """Compile the networks for images of this shape, and use that from now on if it proves faster. Optional.
+
+        A batch with more pixels than go through the networks together is tuned as it will be divided. Returns seconds:
+        "compilation" (0 to 30, and a C++ compiler is needed), then "eager" and "compiled" a pass. On a GPU also
+        "decoding" of n hypotheses to `output`, and "decoding, tuned": divided among the GPU's processors as proves
+        fastest, which is remembered for GPUs of that name in $XDG_CACHE_HOME/fastpunet (half a minute).
+        Results change by rounding, within the sampler's precision; weights are still those of each call.
+        Raises RuntimeError where PyTorch cannot compile the model.
+        """
+        n, _ = self._check_request(n, output, None)
+        self._check_images(images)
+        shapes = {group.shape: (group, its) for _, group, its in self._groups(images, None)}
+        seconds: dict[str, float] = {}
+        for group, its in shapes.values():
+            twin = evaluation_twin(self.method)
+            took = self._passes.tune(twin, group, self.precision)
+            if select_backend(self.backend, self.device) == "triton":
+                noise = Noise(0, its, 0, n)
+                took |= twin.tune(self._encode(group), noise, output=output, precision=self.precision)
+            seconds = {name: seconds.get(name, 0.0) + value for name, value in took.items()}
+        return seconds
+
+    def _encode(self, images: Tensor) -> Encoding:
+        encoding = self._passes.encode(evaluation_twin(self.method), images, self.precision)
+        check_finite(encoding)
+        return encoding
+
+    def _groups(self, images: Tensor, ids: Tensor | None) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """As many images together as fit in memory: the place of the first one, the images, their ids."""
+        ids = check_ids(ids, len(images), self.device)
+        group = how_many(PIXEL_BYTES * images[0, 0].numel(), self.device)
+        return (
+            (first, images[first : first + group], ids[first : first + group]) for first in range(0, len(images), group)
+        )
+
+    def _sampled(
+        self, images: Tensor, noise: Noise, output: str, chunk: int | None, *, whole: bool
+    ) -> Iterator[tuple[int, Any]]:
+        """Hypotheses of images that go through the networks together, each part with the place of its first."""
+        if self.device.type == "cuda" and chunk is None:
+            flat = self._replays.draw(self.method, self._passes, images, noise, output, self.precision)
+            return iter([(0, shaped(flat, output, tuple(images.shape[2:])))])
+        return self._drawn(self._encode(images), noise, output, chunk, whole=whole)
+
+    def _drawn(
+        self, encoding: Encoding, noise: Noise, output: str, chunk: int | None, *, whole: bool
+    ) -> Iterator[tuple[int, Any]]:
+        """Hypotheses a chunk at a time, each part with the place of its first."""
+        if chunk is None:
+            chunk = chunk_size(self.method, encoding, noise.n, output, whole=whole)
+        return self._each(
+            noise.parts(chunk),
+            lambda twin, part, **how: (
+                part.first,
+                shaped(twin.draw(encoding, part, output=output, **how), output, encoding.size),
+            ),
+        )
 
     @torch.no_grad()
-    def _run(
-        self,
-        encoding: Encoding,
-        split: SplitFComb,
-        latents: Callable[[int, int], Tensor | Gaussian],
-        n: int,
-        chunk: int,
-        decode: Callable[..., Any],
-    ) -> Iterator[Any]:
-        precision = self.precision
-        with fixed_precision(precision, self.device):
-            base = split.base(encoding.features)
-        for first in range(0, n, chunk):
-            yield decode(base, split.decoder, latents(first, min(chunk, n - first)), precision=precision)
+    def _each(self, parts: Iterable[Any], compute: Callable[..., Any]) -> Iterator[Any]:
+        """compute(method, part, precision, backend) for every part, by the method in evaluation mode."""
+        twin, precision = evaluation_twin(self.method), self.precision
+        for part in parts:
+            yield compute(twin, part, precision=precision, backend=self.backend)
 
+    def _noise(self, encoding: Encoding, n: int, seed: int | None, ids: Tensor | None) -> Noise:
+        self._check_encoding(encoding)
+        return Noise(check_seed(seed), check_ids(ids, encoding.images, self.device), 0, n, self.backend)
 
-def check_precision(precision: str, device: torch.device) -> None:
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision: got {precision!r}, expected one of {', '.join(PRECISIONS)}")
-    if precision == "tf32" and device.type != "cuda":
-        raise ValueError(f'precision: "tf32" needs an NVIDIA GPU, the model is on {device}; take "ieee"')
+    def _check_request(self, n: object, output: str, chunk: object, *, limited: bool = True) -> tuple[int, int | None]:
+        """n and chunk as ints."""
+        check_choice("output", output, OUTPUTS)
+        n = check_count("n", n, limit=HYPOTHESIS_LIMIT)
+        if limited and self.max_hypotheses is not None and n > self.max_hypotheses:
+            raise ValueError(
+                f"n: got {n}, expected at most {self.max_hypotheses}: {self.method.name} has no more "
+                "hypotheses of an image"
+            )
+        return n, None if chunk is None else check_count("chunk", chunk)
 
+    def _check_images(self, images: Tensor) -> None:
+        check_images(images, self.method.in_channels, self.method.dims, self.device)
 
-def check_output(output: str) -> None:
-    if output not in OUTPUTS:
-        raise ValueError(f"output: got {output!r}, expected one of {', '.join(OUTPUTS)}")
-
-
-def _check_encoding(encoding: object) -> None:
-    if not isinstance(encoding, Encoding):
-        raise TypeError(f"encoding: got {type(encoding).__name__}, expected what Sampler.encode(images) returns")
+    def _check_encoding(self, encoding: object) -> None:
+        expected = self.method.encoding_kind
+        if not isinstance(encoding, expected):
+            raise TypeError(
+                f"encoding: got {type(encoding).__name__}, expected the {expected.__name__} that encode(images) returns"
+            )
+        if encoding.device != self.device:
+            raise ValueError(f"encoding: on {encoding.device}, the model on {self.device}; encode the images again")

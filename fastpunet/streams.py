@@ -12,45 +12,66 @@ from torch import Tensor
 
 from fastpunet.masks import PackedMasks
 
-Call = Callable[[Tensor, int], Any]  # images (B, C, H, W) on the device, the first one's place among all, to a result
+Call = Callable[[Tensor, Tensor], Any]  # images (B, C, *size) and ids (B,), on the device, to a result
 
 
-def through(device: torch.device, batches: Iterable[Tensor], call: Call) -> Iterator[Any]:
-    """call(batch, place of its first image) for every batch, in order; tensors or PackedMasks, in main memory.
+def overlapped(device: torch.device, batches: Iterable[Any], call: Call) -> Iterator[Any]:
+    """call(images, ids) for every batch, in order; results are tensors or PackedMasks in main memory.
 
-    On a GPU both copies are asynchronous, from and to pinned memory, on streams of their own, one batch ahead.
+    A batch is images, or a pair (images, ids); ids of the others count on. On a GPU both copies are asynchronous, from
+    and to pinned memory, on streams of their own, one batch ahead.
     """
-    results = _overlapped(device, batches, call) if device.type == "cuda" else _plain(device, batches, call)
+    numbered = _numbered(batches)
+    results = _beside_each_other(device, numbered, call) if device.type == "cuda" else _in_turns(device, numbered, call)
     yield from results
 
 
-def _plain(device: torch.device, batches: Iterable[Tensor], call: Call) -> Iterator[Any]:
+def _numbered(batches: Iterable[Any]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images and ids of every batch."""
     first = 0
-    for images in batches:
-        yield call(images.to(device), first)
+    for batch in batches:
+        images, ids = _parts(batch)
+        if ids is None:
+            ids = torch.arange(first, first + len(images))
         first += len(images)
+        yield images, ids
 
 
-def _overlapped(device: torch.device, batches: Iterable[Tensor], call: Call) -> Iterator[Any]:
-    first = 0
+def _parts(batch: Any) -> tuple[Tensor, Tensor | None]:
+    parts = list(batch) if isinstance(batch, list | tuple) else [batch]
+    if not 1 <= len(parts) <= 2 or not all(isinstance(part, Tensor) for part in parts):
+        kinds = ", ".join(type(part).__name__ for part in parts)
+        raise TypeError(
+            f"batches: got a {type(batch).__name__} ({kinds}), expected batches that are a tensor of images "
+            "(B, C, *size), or a pair of images and ids int64 (B,); select them in the data loader or with a generator"
+        )
+    return parts[0], parts[1] if len(parts) == 2 else None
+
+
+def _in_turns(device: torch.device, batches: Iterable[tuple[Tensor, Tensor]], call: Call) -> Iterator[Any]:
+    for images, ids in batches:
+        result = call(images.to(device), ids)
+        yield result if device.type == "cpu" else result.to("cpu")
+
+
+def _beside_each_other(device: torch.device, batches: Iterable[tuple[Tensor, Tensor]], call: Call) -> Iterator[Any]:
     up, down = torch.cuda.Stream(device), torch.cuda.Stream(device)
-    finished: deque[tuple[Any, torch.cuda.Event]] = deque()
-    for images in batches:
+    waiting: deque[tuple[Any, torch.cuda.Event]] = deque()
+    for images, ids in batches:
         with torch.cuda.device(device):
             main = torch.cuda.current_stream()
             with torch.cuda.stream(up):
                 arrived = images.pin_memory().to(device, non_blocking=True)
             main.wait_stream(up)
             arrived.record_stream(main)
-            result = call(arrived, first)
+            result = call(arrived, ids)
             down.wait_stream(main)
             with torch.cuda.stream(down):
-                finished.append((_to_pinned(result, down), down.record_event()))
-        first += len(images)
-        if len(finished) > 1:
-            yield _waited_for(*finished.popleft())
-    while finished:
-        yield _waited_for(*finished.popleft())
+                waiting.append((_to_pinned(result, down), down.record_event()))
+        if len(waiting) > 1:
+            yield _waited_for(*waiting.popleft())
+    while waiting:
+        yield _waited_for(*waiting.popleft())
 
 
 def _to_pinned(result: Any, stream: torch.cuda.Stream) -> Any:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import fastpunet
 from fastpunet.models import DropoutUNet, Image2ImageVAE, MHeads, UNetEnsemble
 
 BASELINES = [DropoutUNet, UNetEnsemble, MHeads, Image2ImageVAE]
@@ -50,8 +51,8 @@ def loss(model, images, labels, ignore_index, class_weights, ids=IDS):
     return model.loss_terms(images, labels, seed=7, ids=ids, ignore_index=ignore_index, class_weights=weights)
 
 
-def all_logits(model, images, n, **options):
-    return torch.cat(list(model.hypotheses(images, n, seed=7, **options)), dim=1)
+def all_logits(model, images, n, *, seed=7, **options):
+    return fastpunet.sample(model, images, n, seed=seed, output="logits", **options)
 
 
 # M-Heads

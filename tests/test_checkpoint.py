@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmarks.port import PortModel
-from fastpunet import ProbabilisticUNet, load, sample, save
+from fastpunet import ProbabilisticUNet, Sampler, load, sample, save
 from fastpunet.models.checkpoint import infer_config, shipped
 
 
@@ -79,15 +79,15 @@ def test_architecture_is_inferred_from_the_ports_state_dict(
         fcomb_layers=convs,
         posterior_input="mask",
         log_sigma_bound=None,
+        dims=2,
     )
     images = torch.rand(1, channels, 16, 24)
     port(images, None, training=False)
     logits = sample(ours, images, 3, seed=1, output="logits")
     torch.testing.assert_close(logits, sample(port, images, 3, seed=1, output="logits"), rtol=1e-4, atol=1e-5)
-    with torch.no_grad():
-        features, prior = ours.encode(images)
-    torch.testing.assert_close(features, port.unet_features)
-    torch.testing.assert_close(prior.stddev, port.prior_latent_space.stddev)
+    encoding = Sampler(ours).encode(images)
+    torch.testing.assert_close(encoding.features, port.unet_features)
+    torch.testing.assert_close(encoding.prior.sigma, port.prior_latent_space.stddev)
 
 
 def test_our_own_one_hot_posterior_is_inferred():

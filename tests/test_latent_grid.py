@@ -36,13 +36,13 @@ def jacobian_products(model: ProbabilisticUNet, image: Tensor, draws: int) -> Te
     with torch.no_grad():
         encoding = Sampler(model, precision="ieee").encode(image[None])
     model = model.double()
-    features, mu, sigma = (t.double() for t in (encoding.features, encoding.mu, encoding.sigma))
+    features, mu, sigma = (t.double() for t in (encoding.features, encoding.prior.mu, encoding.prior.sigma))
 
     def probs(eps: Tensor) -> Tensor:
         logits = model.fcomb(features, mu + sigma * eps)[0]
         return (logits.sigmoid() if len(logits) == 1 else logits.softmax(0)).flatten()
 
-    z = draw_latents(encoding.mu, encoding.sigma, draws, seed=0)[0].double()
+    z = draw_latents(encoding.prior.mu, encoding.prior.sigma, draws, seed=0)[0].double()
     jacobians = [torch.autograd.functional.jacobian(probs, ((one - mu) / sigma)[0]) for one in z]
     model.float()
     return torch.stack([jacobian.T @ jacobian for jacobian in jacobians]).mean(0)
@@ -54,10 +54,10 @@ def test_the_grid_holds_what_the_sampler_decodes_at_its_positions(classes, image
     grid = decode_grid(model, image, axes=(3, 1), size=5, span=2.0)
     sampler = Sampler(model, precision="ieee")
     encoding = sampler.encode(image[None])
-    z = encoding.mu[0].repeat(3, 1)  # centre, [0, 4] and [3, 2]
-    z[1, 3] -= 2 * encoding.sigma[0, 3]
-    z[1, 1] += 2 * encoding.sigma[0, 1]
-    z[2, 3] += encoding.sigma[0, 3]
+    z = encoding.prior.mu[0].repeat(3, 1)  # centre, [0, 4] and [3, 2]
+    z[1, 3] -= 2 * encoding.prior.sigma[0, 3]
+    z[1, 1] += 2 * encoding.prior.sigma[0, 1]
+    z[2, 3] += encoding.prior.sigma[0, 3]
     decoded = sampler.decode(encoding, z[None])[0]
     assert len(decoded.unique(dim=0)) == 3
     for k, (i, j) in enumerate([(2, 2), (0, 4), (3, 2)]):
@@ -141,7 +141,9 @@ def test_a_grid_is_a_function_of_its_seed_alone(image):
 
 @pytest.mark.parametrize("method", [DropoutUNet, UNetEnsemble, MHeads, Image2ImageVAE])
 def test_methods_without_a_prior_over_f_combs_latents_are_refused(method, image):
-    with pytest.raises(TypeError, match=f"^model: got {method.__name__}, expected a Probabilistic U-Net: only that"):
+    with pytest.raises(
+        TypeError, match=f"^model: got {method.__name__}, expected a Probabilistic U-Net whose prior is a Gaussian"
+    ):
         decode_grid(method(1, 1, (4, 4)), image)
 
 

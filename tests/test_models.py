@@ -22,7 +22,7 @@ def test_equals_a_model_of_the_ports_shape_with_the_same_weights():
     images, z = torch.rand(2, 3, 32, 40), torch.randn(2, 3)
     masks = torch.randint(0, 2, (2, 32, 40))
     port(images, masks[:, None].float(), training=True)
-    features, prior = ours.encode(images)
+    features, prior = ours.unet(images), ours.prior(images)
     assert torch.equal(features, port.unet_features)
     assert torch.equal(prior.mean, port.prior_latent_space.mean)
     assert torch.equal(prior.stddev, port.prior_latent_space.stddev)
@@ -38,16 +38,6 @@ def test_any_size_and_any_number_of_scales(size, scales):
     logits = model(torch.rand(2, 2, *size))
     assert logits.shape == (2, 3, *size)
     assert torch.isfinite(logits).all()
-
-
-def test_decode_is_fcomb_of_each_latent():
-    torch.manual_seed(0)
-    model = ProbabilisticUNet(1, 4, **SMALL)
-    features, z = torch.rand(2, 8, 5, 6), torch.randn(2, 3, 3)
-    logits = model.decode(features, z)
-    assert logits.shape == (2, 3, 4, 5, 6)
-    for k in range(3):
-        assert torch.equal(logits[:, k], model.fcomb(features, z[:, k]))
 
 
 def test_nothing_is_left_on_the_model():
@@ -119,7 +109,7 @@ def test_elbo_reaches_every_parameter():
 def test_gaussian_heads_are_float32_under_mixed_precision():
     model = ProbabilisticUNet(1, 1, **SMALL)
     with torch.autocast("cpu", torch.bfloat16):
-        features, prior = model.encode(torch.rand(1, 1, 8, 8))
+        features, prior = model.unet(torch.rand(1, 1, 8, 8)), model.prior(torch.rand(1, 1, 8, 8))
     assert features.dtype == torch.bfloat16
     assert prior.mean.dtype == prior.stddev.dtype == torch.float32
 

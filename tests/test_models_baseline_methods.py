@@ -8,6 +8,7 @@ import torch
 from baseline_cases import IDS, LOSS_CASES, all_logits, annotations, build, entropy, loss, pictures
 from torch.distributions import MultivariateNormal, kl_divergence
 
+from fastpunet.latents import Noise
 from fastpunet.models import DropoutUNet, Image2ImageVAE, MHeads, UNetEnsemble
 from fastpunet_kernels import philox_normal
 
@@ -71,8 +72,8 @@ def test_vae_draws_from_a_standard_normal_whatever_the_image():
     entered = []
     model.unet.register_forward_pre_hook(lambda _, arguments: entered.append(arguments[0].unflatten(0, (3, 5))))
     images = pictures()
-    all_logits(model, images, 5, ids=IDS)
-    all_logits(model, 100 * images, 5, ids=IDS)
+    for given in (images, 100 * images):
+        model.logits(model.encode(given), Noise(7, IDS, 0, 5))
     for seen, given in zip(entered, (images, 100 * images), strict=True):
         assert torch.equal(seen[:, :, :2], given[:, None].expand(-1, 5, -1, -1, -1))
         z = philox_normal(7, IDS, 0, 5, 4)
@@ -104,7 +105,9 @@ def entering(model, images, n, chunk=None):
         watch(f"down {i}", down)
     for i, up in enumerate(model.unet.upsampling_path):
         watch(f"up {i}", up.conv_block)
-    all_logits(model, images, n, ids=IDS[: len(images)], chunk=chunk)
+    encoding = model.encode(images)
+    for noise in Noise(7, IDS[: len(images)], 0, n).parts(chunk or n):
+        model.logits(encoding, noise)
     return found
 
 
@@ -183,7 +186,7 @@ def test_ensemble_hypotheses_are_the_members_each_once():
     assert sorted(order) == list(range(6))
     assert order == members_of(model, pictures(1))
     images = pictures(1)
-    drawn = torch.stack([model.sample(images, 1, seed=seed)[0, 0] for seed in range(40)])
+    drawn = torch.stack([all_logits(model, images, 1, seed=seed)[0, 0] for seed in range(40)])
     assert len(torch.unique(drawn, dim=0)) > 1  # n = 1 is not always the same member
 
 

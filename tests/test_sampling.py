@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from benchmarks.port import PortModel
-from fastpunet import PackedMasks, ProbabilisticUNet, Sampler, load, sample
-from fastpunet.chunks import free_memory
+from fastpunet import PackedMasks, ProbabilisticUNet, Sampler, load, memory, sample
 from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.latents import draw_latents
+from fastpunet.models import MHeads
+from fastpunet.models.method import PIXEL_BYTES
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def test_equals_the_ports_own_fcomb_on_the_same_latents(size, channels, classes)
     port = PortModel(channels, classes, (16, 20, 24, 28), latent_dim=6).eval()
     sampler = Sampler(port)
     encoding = sampler.encode(torch.rand(1, channels, *size))
-    z = draw_latents(encoding.mu, encoding.sigma, 3, seed=4)
+    z = draw_latents(encoding.prior.mu, encoding.prior.sigma, 3, seed=4)
     ours = sampler.draw(encoding, 3, seed=4, output="logits")
     assert ours.shape == (1, 3, classes, *size)
     with torch.no_grad():
@@ -57,8 +58,8 @@ def test_features_of_a_foreign_model_are_its_own_where_it_takes_the_size():
     features, prior = port.unet_features, port.prior_latent_space
     encoding = Sampler(port).encode(image)
     torch.testing.assert_close(encoding.features, features)
-    torch.testing.assert_close(encoding.mu, prior.mean)
-    torch.testing.assert_close(encoding.sigma, prior.stddev)
+    torch.testing.assert_close(encoding.prior.mu, prior.mean)
+    torch.testing.assert_close(encoding.prior.sigma, prior.stddev)
 
 
 def test_odd_sizes_of_a_foreign_model_are_padded_by_the_edge_and_cropped():
@@ -69,7 +70,7 @@ def test_odd_sizes_of_a_foreign_model_are_padded_by_the_edge_and_cropped():
     padded = torch.cat((padded, padded[..., -1:].expand(-1, -1, -1, 2)), 3)
     encoding = Sampler(port).encode(image)
     torch.testing.assert_close(encoding.features, port.unet(padded, False)[..., :29, :30])
-    torch.testing.assert_close(encoding.mu, port.prior(image).mean)
+    torch.testing.assert_close(encoding.prior.mu, port.prior(image).mean)
 
 
 def test_a_foreign_model_is_left_as_it_was(images):
@@ -147,12 +148,9 @@ def test_batch_composition_changes_nothing_given_ids(model, images):
 def test_large_batches_go_through_the_unet_in_groups(model, monkeypatch):
     images = torch.rand(5, 1, 8, 8)
     whole = sample(model, images, 4, seed=1, output="bits")
-    monkeypatch.setattr("fastpunet.sampler._GROUP_PIXELS", {"cpu": 128})
-    sizes = []
-    unet = model.unet.forward
-    monkeypatch.setattr(model.unet, "forward", lambda x: sizes.append(len(x)) or unet(x))
+    monkeypatch.setattr("fastpunet.memory._BUDGET_BYTES", {"cpu": 128 * PIXEL_BYTES})
+    assert [encoding.images for encoding, _ in Sampler(model).encode_groups(images)] == [2, 2, 1]
     assert torch.equal(sample(model, images, 4, seed=1, output="bits").unpack(), whole.unpack())
-    assert sizes == [2, 2, 1]
 
 
 def test_images_and_seeds_are_independent(model):
@@ -177,7 +175,7 @@ def test_decode_is_the_deterministic_core(model, images):
     sampler = Sampler(model)
     encoding = sampler.encode(images)
     z = torch.randn(3, 4, 3)
-    expected = model.decode(encoding.features, z)
+    expected = torch.stack([model.fcomb(encoding.features, z[:, k]) for k in range(4)], dim=1).detach()
     torch.testing.assert_close(sampler.decode(encoding, z, output="logits"), expected, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(sampler.decode(encoding, z, output="logits", chunk=3), expected, rtol=1e-5, atol=1e-6)
 
@@ -211,8 +209,22 @@ def test_no_gradients_are_recorded(model, images):
     assert not result.requires_grad
 
 
-def test_free_memory_is_a_plausible_number():
-    assert 1 << 20 < free_memory(torch.device("cpu")) < 1 << 50
+def test_more_hypotheses_than_the_memory_holds_are_refused_before_any_work(model, monkeypatch):
+    monkeypatch.setattr("fastpunet.memory.free_memory", lambda _: 1_000_000)
+    monkeypatch.setattr(model.unet, "forward", None)
+    message = (
+        r"^n: got 1000; 1000 hypotheses of 2 images as labels take 0.0 GB, and 0.0 GB are free. Take output=\"bits\" "
+        r"\(0.0 GB\), part by part Sampler.stream, or fastpunet.summarize, which holds none$"
+    )
+    with pytest.raises(ValueError, match=message):
+        sample(model, torch.rand(2, 1, 32, 32), 1000)
+
+
+def test_the_memory_that_is_free_is_asked_of_the_system():
+    free = memory.free_memory(torch.device("cpu"))
+    with open("/proc/meminfo", encoding="ascii") as lines:
+        total = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemTotal"))
+    assert total / 1000 < free <= total
 
 
 def _peak_bytes(model, n):
@@ -253,7 +265,7 @@ def test_peak_memory_for_bits_is_bounded():
         (dict(n=2**32 + 1), ValueError, "n: got 4294967297"),
         (dict(seed=-1), ValueError, "seed: got -1"),
         (dict(seed=2**63), ValueError, "seed: got 9223372036854775808"),
-        (dict(seed="1"), TypeError, "seed: got str"),
+        (dict(seed="1"), TypeError, "seed: got '1', expected a whole number"),
         (dict(ids=torch.tensor([0.0])), TypeError, "ids: got torch.float32"),
         (dict(ids=torch.tensor([0, 1])), ValueError, r"ids: got shape \(2,\), expected \(1,\)"),
         (dict(output="masks"), ValueError, "output: got 'masks', expected one of labels, logits, probs, bits"),
@@ -280,7 +292,7 @@ def test_bad_input_is_named(model, change, error, message):
         (torch.randn(1, 3), r"z: got \(1, 3\)"),
         (torch.zeros(1, 4, 3, dtype=torch.int64), "z: expected finite floats, got torch.int64"),
         (torch.full((1, 4, 3), torch.nan), "z: expected finite floats, got torch.float32 with NaN"),
-        (torch.randn(1, 0, 3), r"z.shape\[1\]: got 0"),
+        (torch.randn(1, 0, 3), "n: got 0, expected a whole number of at least 1"),
     ],
 )
 def test_bad_latents_are_named(model, z, message):
@@ -320,9 +332,9 @@ def test_threads_take_turns(images):
     assert all(module.training for module in port.modules())
 
 
-def test_an_encoding_of_another_model_is_refused(model, images):
-    encoding = Sampler(ProbabilisticUNet(channels=(8, 12), latent_dim=4)).encode(images)
-    with pytest.raises(ValueError, match="^encoding: got 8 features and 4 latent dimensions"):
+def test_an_encoding_of_another_method_is_refused(model, images):
+    encoding = Sampler(MHeads(channels=(8, 12))).encode(images)
+    with pytest.raises(TypeError, match="^encoding: got Heads, expected the LatentEncoding that encode"):
         Sampler(model).draw(encoding, 2)
     with pytest.raises(TypeError, match="^encoding: got Tensor"):
         Sampler(model).draw(images, 2)
@@ -341,13 +353,6 @@ def test_a_sampler_follows_its_model_to_another_device_and_dtype(images):
 def test_more_classes_than_a_byte_holds_are_refused():
     with pytest.raises(ValueError, match="model: got 300 classes, expected at most 256"):
         sample(PortModel(1, 300, (8, 12), 3), torch.rand(1, 1, 8, 8), 2)
-
-
-def test_an_fcomb_of_another_structure_is_refused():
-    port = PortModel(1, 1, (8, 12), 3)
-    port.fcomb.layers[1] = torch.nn.GELU()
-    with pytest.raises(ValueError, match="fcomb must be 1x1 Conv2d and ReLU in turn.*GELU"):
-        sample(port, torch.rand(1, 1, 8, 8), 2)
 
 
 @pytest.mark.parametrize("name", ["lesions", "lidc-tiny"])
@@ -369,10 +374,10 @@ def test_a_tuned_encoder_changes_rounding_only_and_follows_the_weights(precision
     seconds = sampler.tune(image)
     assert set(seconds) == {"compilation", "eager", "compiled"}
     assert all(value > 0 for value in seconds.values())
-    sampler._compiled.add((image.shape, sampler.precision))  # whichever proved faster here
+    sampler._passes._compiled.add((image.shape, sampler.precision))  # whichever proved faster here
     tolerance = {"ieee": 1e-5, "bf16": 0.05}[precision]
     torch.testing.assert_close(sampler.encode(image).features, plain.features, rtol=tolerance, atol=tolerance)
-    torch.testing.assert_close(sampler.encode(image).mu, plain.mu, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(sampler.encode(image).prior.mu, plain.prior.mu, rtol=tolerance, atol=tolerance)
     model.unet.contracting_path[0].layers[0].weight.data.mul_(3)
     changed = Sampler(model, precision=precision).encode(image)
     torch.testing.assert_close(sampler.encode(image).features, changed.features, rtol=tolerance, atol=tolerance)
@@ -385,7 +390,7 @@ def _fails(*_):
 
 def test_a_model_that_cannot_be_compiled_is_an_error_that_says_what_to_do(monkeypatch):
     sampler = Sampler(ProbabilisticUNet(1, 1, channels=(4,), latent_dim=2))
-    monkeypatch.setattr("fastpunet.sampler.compiled_encode", _fails)
+    monkeypatch.setattr("fastpunet.passes._compiled", lambda: _fails)
     with pytest.raises(
         RuntimeError, match="tune: PyTorch could not compile the encoder: no compiler\n.*C\\+\\+ compiler"
     ):

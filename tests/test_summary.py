@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from fastpunet import ProbabilisticUNet, sample, sampler, summarize
-from fastpunet.hypotheses import summary
+from fastpunet import ProbabilisticUNet, memory, sample, summarize
+from fastpunet.models import latent_method
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,10 +39,11 @@ def test_equals_the_hypotheses_held_at_once(classes, chunk):
 
 def test_hypotheses_are_taken_a_few_at_a_time(monkeypatch):
     model = ProbabilisticUNet(1, 1, channels=(4,), latent_dim=2)
-    monkeypatch.setattr(summary, "_CHUNK", 10)
-    drawn, decode_sums = [], sampler.decode_sums
+    each = 4 * (3 * 2 + 4) + 4 * 8 * 8  # latents, the first layer's share, logits
+    monkeypatch.setattr(memory, "_BUDGET_BYTES", {"cpu": 10 * each})
+    drawn, decode_sums = [], latent_method.decode_sums
     monkeypatch.setattr(
-        sampler, "decode_sums", lambda *args, **options: drawn.append(args[2].n) or decode_sums(*args, **options)
+        latent_method, "decode_sums", lambda *args, **options: drawn.append(args[2].n) or decode_sums(*args, **options)
     )
     summarize(model, torch.rand(1, 1, 8, 8), 95, seed=0)
     assert drawn == [10] * 9 + [5]

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from fastpunet import ProbabilisticUNet
-from fastpunet.models import Elbo
+from fastpunet.models import LossTerms
 from fastpunet.training.objective import Objective, ObjectiveConfig
 
-ELBO = Elbo(torch.tensor([[10.0, 20.0], [30.0, 40.0]]), torch.tensor([[[0.1, 2.0]] * 2, [[0.3, 4.0]] * 2]))
+ELBO = LossTerms(torch.tensor([[10.0, 20.0], [30.0, 40.0]]), torch.tensor([[[0.1, 2.0]] * 2, [[0.3, 4.0]] * 2]))
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from fastpunet.hypotheses.latent_plane import LatentPlane, principal_axes, sensitivity
 from fastpunet.latents import check_seed
-from fastpunet.models import ProbabilisticUNet, foreign
-from fastpunet.models.method import Baseline
-from fastpunet.sampler import Encoding, Sampler
+from fastpunet.models.priors import AxisAligned
+from fastpunet.sampler import Sampler
 from fastpunet_kernels import fixed_precision
 
 _PRECISION = "ieee"  # rounding would drown the small differences that make the axes
@@ -71,26 +71,22 @@ def decode_grid(
     """
     check_grid(axes, size, span)
     check_seed(seed)
-    if isinstance(foreign.uncompiled(model), Baseline):
-        raise TypeError(
-            f"model: got {type(foreign.uncompiled(model)).__name__}, expected a Probabilistic U-Net: only that has a "
-            "prior over latents that f_comb decodes"
-        )
     sampler = Sampler(model, precision=_PRECISION)
     if not isinstance(image, Tensor) or image.ndim != 3:
         got = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
         raise ValueError(f"image: got {got}, expected a tensor (C, H, W), one image")
     if labels is not None:
         _check_labels(labels, image)
-    encoding = sampler.encode(image[None])
-    _check_dimensions(axes, encoding.mu.shape[1])
-    means, deviations = _posterior(sampler, image, labels, encoding, ignore_index)
-    change = sensitivity(sampler, encoding, seed)
+    encoding: Any = sampler.encode(image[None])
+    prior = _axis_aligned_prior(sampler, encoding)
+    _check_dimensions(axes, prior.latent_dim)
+    means, deviations = _posterior(sampler, image, labels, prior, ignore_index)
+    change = sensitivity(sampler, encoding, prior, seed)
     if isinstance(axes, str):
         directions = principal_axes(change)
     else:
         directions = torch.eye(len(change), device=image.device)[list(axes)]
-    plane = LatentPlane(encoding.mu[0], encoding.sigma[0], directions)
+    plane = LatentPlane(prior.mu[0], prior.sigma[0], directions)
     steps = torch.linspace(-span, span, size, device=image.device)
     z = plane.latents(torch.cartesian_prod(steps, steps))
     along = torch.einsum("ad,de,ae->a", directions.double(), change, directions.double())
@@ -125,20 +121,30 @@ def _check_dimensions(axes: str | Sequence[int], latent_dim: int) -> None:
         raise ValueError(f"axes: got {axes!r}, expected latent dimensions of 0 .. {latent_dim - 1}")
 
 
+def _axis_aligned_prior(sampler: Sampler, encoding: Any) -> AxisAligned:
+    prior = getattr(encoding, "prior", None)
+    if not isinstance(prior, AxisAligned):
+        raise TypeError(
+            f"model: got {sampler.method.name}, expected a Probabilistic U-Net whose prior is a Gaussian "
+            "with independent dimensions: only there is a plane measured in the prior's standard deviations"
+        )
+    return prior
+
+
 def _posterior(
-    sampler: Sampler, image: Tensor, labels: Tensor | None, encoding: Encoding, ignore_index: int | None
+    sampler: Sampler, image: Tensor, labels: Tensor | None, prior: AxisAligned, ignore_index: int | None
 ) -> tuple[Tensor, Tensor]:
     """Means and standard deviations (M, latent_dim) of the posteriors of the graders' segmentations."""
     if labels is None:
-        return encoding.mu[:0], encoding.sigma[:0]
-    model = sampler.model
-    if not isinstance(model, ProbabilisticUNet):
+        return prior.mu[:0], prior.sigma[:0]
+    model: Any = sampler.method
+    if not hasattr(model, "posterior_of"):
         raise TypeError(
-            f"model: got {type(model).__name__}, expected a ProbabilisticUNet, whose posterior places graders; load "
+            f"model: got {model.name}, expected a ProbabilisticUNet, whose posterior places graders; load "
             "the state dict with fastpunet.load, or leave out labels"
         )
     with fixed_precision(_PRECISION, sampler.device):
-        images = image.to(next(model.parameters()).dtype).expand(len(labels), -1, -1, -1)
+        images = image.to(model.dtype).expand(len(labels), -1, -1, -1)
         posterior = model.posterior_of(images, labels, ignore_index)
     return posterior.mean, posterior.stddev
 

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from fastpunet.latents import draw_latents
-from fastpunet.sampler import Encoding, Sampler
+from fastpunet.models.latent_method import LatentEncoding
+from fastpunet.models.priors import AxisAligned
+from fastpunet.sampler import Sampler
 
 _DRAWS = 64  # the axes of shipped and trained models turn by a few degrees if the draws are others
 _STEP = 0.02  # standard deviations of the prior: small beside the kinks of f_comb, large beside rounding
@@ -48,7 +50,7 @@ def principal_axes(sensitivity: Tensor) -> Tensor:
     return (leading * largest.sign()).float()
 
 
-def sensitivity(sampler: Sampler, encoding: Encoding, seed: int) -> Tensor:
+def sensitivity(sampler: Sampler, encoding: LatentEncoding, prior: AxisAligned, seed: int) -> Tensor:
     """How much one image's probability maps change with its latent: E[J^T J], float64 (latent_dim, latent_dim).
 
     J is the Jacobian of all probabilities of a hypothesis with respect to (z - mu) / sigma, the mean one over the
@@ -59,8 +61,8 @@ def sensitivity(sampler: Sampler, encoding: Encoding, seed: int) -> Tensor:
 
     J is taken by central differences at draws from the prior, which are a function of the seed.
     """
-    draws = draw_latents(encoding.mu, encoding.sigma, _DRAWS, seed=seed, backend=sampler.backend)[0]
-    steps = _STEP * torch.diag(encoding.sigma[0])
+    draws = draw_latents(prior.mu, prior.sigma, _DRAWS, seed=seed, backend=sampler.backend)[0]
+    steps = _STEP * torch.diag(prior.sigma[0])
     total = torch.zeros(len(steps), len(steps), dtype=torch.float64, device=draws.device)
     for z in draws:
         probs = sampler.decode(encoding, torch.cat((z + steps, z - steps))[None], output="probs")[0].flatten(1)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
 
-from fastpunet.latents import check_ids, check_seed
+from fastpunet.latents import check_seed
+from fastpunet.models.method import Encoding
 from fastpunet.sampler import Sampler
-
-_CHUNK = 8192  # hypotheses at a time: what they need besides their volumes takes a few MB, whatever their number
 
 
 @dataclass(frozen=True, eq=False)
 class Summary:
     """Per image, over its n hypotheses. K' is 1 for a binary model (the foreground) and the number of classes else."""
 
-    mean: Tensor  # float32 (B, K', H, W), mean probability
-    entropy: Tensor  # float32 (B, H, W), nats: entropy of the mean probability (total uncertainty)
-    mutual_information: Tensor  # float32 (B, H, W), nats: entropy minus the hypotheses' mean entropy (disagreement)
+    mean: Tensor  # float32 (B, K', *size), mean probability
+    entropy: Tensor  # float32 (B, *size), nats: entropy of the mean probability (total uncertainty)
+    mutual_information: Tensor  # float32 (B, *size), nats: entropy minus the hypotheses' mean entropy (disagreement)
     volume: Tensor  # int64 (B, n, K'), pixels of each class in each hypothesis
     presence: Tensor  # float32 (B, K'), share of hypotheses in which the class occurs at all
 
@@ -38,47 +37,44 @@ def summarize(
 ) -> Summary:
     """Summarise n hypotheses of every image without holding them: memory is independent of n, but for `volume`.
 
-    Arguments and errors as in `fastpunet.sample`, of which these are the same hypotheses. Entropy and mutual
-    information: Gal 2016, section 3.3; Depeweg et al. 2018, equation 2.
+    Arguments and errors as in `fastpunet.sample`, of which these are the same hypotheses; any method will do. Entropy
+    and mutual information: Gal 2016, section 3.3; Depeweg et al. 2018, equation 2.
+
+    >>> import fastpunet, torch
+    >>> summary = fastpunet.summarize(fastpunet.load("lesions"), torch.zeros(1, 1, 64, 64), n=100, seed=0)
+    >>> summary.mean.shape, summary.volume.shape
+    (torch.Size([1, 1, 64, 64]), torch.Size([1, 100, 1]))
     """
     sampler = Sampler(model, precision=precision, backend=backend)
-    sampler.check_images(images)
-    seed, image_ids = check_seed(seed), check_ids(ids, images.shape[0], images.device)
-    rows = [
-        _summarize_one(sampler, images[i : i + 1], n, seed, image_ids[i : i + 1], chunk) for i in range(len(images))
+    seed = check_seed(seed)
+    groups = [
+        _summarize(sampler, encoding, n, seed, its, chunk) for encoding, its in sampler.encode_groups(images, ids)
     ]
-    return Summary(
-        mean=torch.cat([row.mean for row in rows]),
-        entropy=torch.cat([row.entropy for row in rows]),
-        mutual_information=torch.cat([row.mutual_information for row in rows]),
-        volume=torch.cat([row.volume for row in rows]),
-        presence=torch.cat([row.presence for row in rows]),
-    )
+    names = [field.name for field in fields(Summary)]
+    return Summary(**{name: torch.cat([getattr(group, name) for group in groups]) for name in names})
 
 
-def _summarize_one(sampler: Sampler, image: Tensor, n: int, seed: int, ids: Tensor, chunk: int | None) -> Summary:
-    encoding = sampler.encode(image)
-    size = (image.shape[-2], image.shape[-1])
-    parts = sampler.stream_sums(encoding, n, seed=seed, ids=ids, chunk=_CHUNK if chunk is None else chunk)
+def _summarize(sampler: Sampler, encoding: Encoding, n: int, seed: int, ids: Tensor, chunk: int | None) -> Summary:
+    parts = sampler.stream_sums(encoding, n, seed=seed, ids=ids, chunk=chunk)
     probability, entropies, volumes = next(parts)
     collected = [volumes]
     for part in parts:
         probability += part.probability
         entropies += part.entropy
         collected.append(part.volume)
-    mean = (probability / n).float().unflatten(-1, size)
+    mean = (probability / n).float().unflatten(-1, encoding.size)
     entropy = _entropy(mean)
     volume = torch.cat(collected, dim=1)
     return Summary(
         mean=mean,
         entropy=entropy,
-        mutual_information=(entropy - (entropies / n).float().unflatten(-1, size)).clamp_(min=0),
+        mutual_information=(entropy - (entropies / n).float().unflatten(-1, encoding.size)).clamp_(min=0),
         volume=volume,
         presence=(volume > 0).float().mean(1),
     )
 
 
 def _entropy(probs: Tensor) -> Tensor:
-    """Entropy in nats over the classes of (B, K, H, W); one class stands for itself and its complement."""
+    """Entropy in nats over the classes of (B, K, *size); one class stands for itself and its complement."""
     entropy = torch.special.entr(probs).sum(1)
     return entropy + torch.special.entr(1 - probs)[:, 0] if probs.shape[1] == 1 else entropy

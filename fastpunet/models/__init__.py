@@ -4,7 +4,7 @@ from fastpunet.models.dropout_unet import DropoutUNet
 from fastpunet.models.ensemble import UNetEnsemble
 from fastpunet.models.image2image_vae import Image2ImageVAE
 from fastpunet.models.m_heads import MHeads
-from fastpunet.models.method import Elbo, Method
+from fastpunet.models.method import LossTerms, Method
 from fastpunet.models.prob_unet import ProbabilisticUNet
 
 METHODS: dict[str, type[Method]] = {
@@ -14,8 +14,8 @@ METHODS: dict[str, type[Method]] = {
 __all__ = [
     "METHODS",
     "DropoutUNet",
-    "Elbo",
     "Image2ImageVAE",
+    "LossTerms",
     "MHeads",
     "Method",
     "ProbabilisticUNet",

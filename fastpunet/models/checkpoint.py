@@ -90,6 +90,7 @@ def infer_config(state: Mapping[str, Tensor]) -> dict[str, object]:
             fcomb_layers=len(fcomb) + 1,
             posterior_input="one-hot" if mask_channels == classes > 1 else "mask",
             log_sigma_bound=None,
+            dims=first[0].ndim - 2,
         )
     except (KeyError, IndexError, ValueError) as error:
         raise ValueError(

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from fastpunet.arguments import check_channels, check_counts, check_num_classes
+from fastpunet.arguments import check_channels, check_counts, check_dims, check_num_classes
+from fastpunet.latents import Noise
 from fastpunet.models.cross_entropy import cross_entropy_of_each
-from fastpunet.models.method import Baseline, Elbo, spans
-from fastpunet.models.unet import UNet, init_conv
+from fastpunet.models.method import Encoding, ImageEncoding, LossTerms, Method
+from fastpunet.models.unet import CONV, Conv, UNet, init_conv
 
 
-class UNetEnsemble(Baseline):
+class UNetEnsemble(Method):
     """Each member is one hypothesis: m members answer an image with at most m (Kohl et al. 2018, section 4).
 
     In training the member `id modulo members` sees an example, and no other: members share neither weights nor
@@ -32,10 +33,12 @@ class UNetEnsemble(Baseline):
         *,
         members: int = 16,
         convs_per_block: int = 3,
+        dims: int = 2,
     ) -> None:
         super().__init__()
         check_counts(in_channels=in_channels, members=members, convs_per_block=convs_per_block)
         check_num_classes(num_classes)
+        check_dims(dims)
         check_channels(channels)
         self.config = dict[str, Any](
             in_channels=in_channels,
@@ -43,13 +46,14 @@ class UNetEnsemble(Baseline):
             channels=list(channels),
             members=members,
             convs_per_block=convs_per_block,
+            dims=dims,
         )
-        self.in_channels, self.num_classes, self.most = in_channels, num_classes, members
+        self.in_channels, self.num_classes, self.dims, self.max_hypotheses = in_channels, num_classes, dims, members
         self.members = nn.ModuleList(
-            _Member(in_channels, num_classes, channels, convs_per_block) for _ in range(members)
+            _Member(in_channels, num_classes, channels, convs_per_block, dims) for _ in range(members)
         )
 
-    def output_layers(self) -> Sequence[nn.Conv2d]:
+    def output_layers(self) -> Sequence[Conv]:
         return [member.last_layer for member in self.members]  # type: ignore[misc]
 
     def loss_terms(
@@ -61,7 +65,7 @@ class UNetEnsemble(Baseline):
         ids: Tensor,
         ignore_index: int | None = None,
         class_weights: Tensor | None = None,
-    ) -> Elbo:
+    ) -> LossTerms:
         """The cross-entropy of each image under the one member that it trains."""
         learners = ids % len(self.members)
         reconstruction = images.new_zeros(labels.shape[:2], dtype=torch.float32)
@@ -70,19 +74,28 @@ class UNetEnsemble(Baseline):
             logits = self.members[learner](images[its])[:, None]
             entropies = cross_entropy_of_each(logits, labels[its], ignore_index, class_weights)[:, 0]
             reconstruction = reconstruction.masked_scatter(its[:, None], entropies)
-        return Elbo(reconstruction, reconstruction.new_zeros(*reconstruction.shape, 0))
+        return LossTerms(reconstruction, reconstruction.new_zeros(*reconstruction.shape, 0))
 
-    def _logits(self, images: Tensor, n: int, seed: int, ids: Tensor, chunk: int) -> Iterator[Tensor]:
-        order = torch.randperm(len(self.members), generator=torch.Generator().manual_seed(seed)).tolist()
-        for first, count in spans(n, chunk):
-            yield torch.stack([self.members[member](images) for member in order[first : first + count]], dim=1)
+    def encode(self, images: Tensor) -> ImageEncoding:
+        """The images as they are: members share nothing."""
+        return ImageEncoding.of(images)
+
+    def logits(self, encoding: ImageEncoding, noise: Noise) -> Tensor:
+        chosen = [self.members[member] for member in noise.choose(len(self.members))]
+        return torch.stack([member(encoding.values) for member in chosen], dim=1)
+
+    def scratch_bytes(self, encoding: Encoding) -> int:
+        """Members run one after another: each further hypothesis takes the memory of its logits alone."""
+        return 4 * self.num_classes * encoding.images * encoding.pixels
 
 
 class _Member(nn.Module):
-    def __init__(self, in_channels: int, num_classes: int, channels: Sequence[int], convs_per_block: int) -> None:
+    def __init__(
+        self, in_channels: int, num_classes: int, channels: Sequence[int], convs_per_block: int, dims: int
+    ) -> None:
         super().__init__()
-        self.unet = UNet(in_channels, channels, convs_per_block)
-        self.last_layer = nn.Conv2d(channels[0], num_classes, 1)
+        self.unet = UNet(in_channels, channels, convs_per_block, dims)
+        self.last_layer = CONV[dims](channels[0], num_classes, 1)
         init_conv(self.last_layer)
 
     def forward(self, images: Tensor) -> Tensor:

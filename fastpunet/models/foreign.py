@@ -58,11 +58,8 @@ def encode(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     A foreign U-Net may take only multiples of 2 to the number of its poolings: images are padded at the bottom and
     right by repeating the edge, and features cropped. Our own takes any size.
     """
-    if isinstance(model, ProbabilisticUNet):
-        features, prior = model.encode(images)
-    else:
-        features = _foreign_features(model, images)
-        prior = model.prior(images)  # type: ignore[operator]
+    features = _foreign_features(model, images)
+    prior = model.prior(images)  # type: ignore[operator]
     return features, prior.mean, prior.stddev
 
 

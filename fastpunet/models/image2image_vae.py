@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Independent, Normal, kl_divergence
 
-from fastpunet.arguments import check_channels, check_counts, check_log_sigma_bound, check_num_classes
-from fastpunet.latents import draw_latents
+from fastpunet.arguments import check_channels, check_counts, check_dims, check_log_sigma_bound, check_num_classes
+from fastpunet.latents import Noise
 from fastpunet.models.cross_entropy import cross_entropy
+from fastpunet.models.fcomb import broadcast_latents
 from fastpunet.models.gaussian import AxisAlignedGaussian, segmentation_planes
-from fastpunet.models.method import Baseline, Elbo, spans
-from fastpunet.models.unet import UNet, init_conv
-from fastpunet_kernels import philox_normal
+from fastpunet.models.method import ImageEncoding, LossTerms, Method, arithmetic, finished
+from fastpunet.models.unet import CONV, Conv, UNet, init_conv
 
 
-class Image2ImageVAE(Baseline):
+class Image2ImageVAE(Method):
     """z ~ N(0, I), whatever the image, is broadcast over all pixels and concatenated to the image, which the U-Net then
     turns into one hypothesis; the posterior net sees image and segmentation (Kohl et al. 2018, section 4).
 
@@ -35,11 +35,13 @@ class Image2ImageVAE(Baseline):
         latent_dim: int = 6,
         *,
         convs_per_block: int = 3,
+        dims: int = 2,
         log_sigma_bound: float | None = 5.0,
     ) -> None:
         super().__init__()
         check_counts(in_channels=in_channels, latent_dim=latent_dim, convs_per_block=convs_per_block)
         check_num_classes(num_classes)
+        check_dims(dims)
         check_channels(channels)
         check_log_sigma_bound(log_sigma_bound)
         self.config = dict[str, Any](
@@ -49,13 +51,14 @@ class Image2ImageVAE(Baseline):
             latent_dim=latent_dim,
             convs_per_block=convs_per_block,
             log_sigma_bound=log_sigma_bound,
+            dims=dims,
         )
-        self.in_channels, self.num_classes, self.latent_dim = in_channels, num_classes, latent_dim
-        self.unet = UNet(in_channels + latent_dim, channels, convs_per_block)
-        self.last_layer = nn.Conv2d(channels[0], num_classes, 1)
+        self.in_channels, self.num_classes, self.dims, self.latent_dim = in_channels, num_classes, dims, latent_dim
+        self.unet = UNet(in_channels + latent_dim, channels, convs_per_block, dims)
+        self.last_layer = CONV[dims](channels[0], num_classes, 1)
         init_conv(self.last_layer)
         self.posterior = AxisAlignedGaussian(
-            in_channels + num_classes, channels, latent_dim, convs_per_block, log_sigma_bound
+            in_channels + num_classes, channels, latent_dim, convs_per_block, log_sigma_bound, dims
         )
 
     def prior(self, images: Tensor) -> Independent:
@@ -64,11 +67,11 @@ class Image2ImageVAE(Baseline):
         return Independent(Normal(zeros, zeros + 1, validate_args=False), 1, validate_args=False)
 
     def posterior_of(self, images: Tensor, labels: Tensor, ignore_index: int | None = None) -> Independent:
-        """The posterior q(z | image, segmentation) for labels int (B, H, W); ignored pixels belong to no class."""
+        """The posterior q(z | image, segmentation) for labels int (B, *size); ignored pixels belong to no class."""
         planes = segmentation_planes(labels, self.num_classes, "one-hot", ignore_index)
         return self.posterior(torch.cat((images, planes.to(images.dtype)), dim=1))
 
-    def output_layers(self) -> Sequence[nn.Conv2d]:
+    def output_layers(self) -> Sequence[Conv]:
         return [self.last_layer]
 
     def loss_terms(
@@ -80,24 +83,31 @@ class Image2ImageVAE(Baseline):
         ids: Tensor,
         ignore_index: int | None = None,
         class_weights: Tensor | None = None,
-    ) -> Elbo:
+    ) -> LossTerms:
         """The evidence lower bound under the fixed prior; a pass of the U-Net for each grader."""
         graders = labels.shape[1]
         images, flat = images.repeat_interleave(graders, 0), labels.flatten(0, 1)
         q, p = self.posterior_of(images, flat, ignore_index).base_dist, self.prior(images).base_dist
-        noise = philox_normal(seed, ids, 0, graders, self.latent_dim).flatten(0, 1)
+        noise = Noise(seed, ids, 0, graders).normals(self.latent_dim).flatten(0, 1)
         reconstruction = cross_entropy(self._decode(images, q.loc + q.scale * noise), flat, ignore_index, class_weights)
         kl = kl_divergence(q, p)
-        return Elbo(reconstruction.unflatten(0, labels.shape[:2]), kl.unflatten(0, labels.shape[:2]))
+        return LossTerms(reconstruction.unflatten(0, labels.shape[:2]), kl.unflatten(0, labels.shape[:2]))
 
     def _decode(self, images: Tensor, z: Tensor) -> Tensor:
-        """One hypothesis an image: images (N, C, H, W) and z (N, latent_dim) to logits (N, K, H, W)."""
-        tiled = z[:, :, None, None].expand(-1, -1, *images.shape[-2:]).to(images.dtype)
+        """One hypothesis an image: images (N, C, *size) and z (N, latent_dim) to logits (N, K, *size)."""
+        tiled = broadcast_latents(z, images).to(images.dtype)
         return self.last_layer(self.unet(torch.cat((images, tiled), dim=1)))
 
-    def _logits(self, images: Tensor, n: int, seed: int, ids: Tensor, chunk: int) -> Iterator[Tensor]:
-        prior = self.prior(images)
-        for first, count in spans(n, chunk):
-            z = draw_latents(prior.mean, prior.stddev, count, seed=seed, ids=ids, first=first)
-            logits = self._decode(images.repeat_interleave(count, 0), z.flatten(0, 1))
-            yield logits.unflatten(0, (-1, count))
+    def encode(self, images: Tensor) -> ImageEncoding:
+        """The images as they are: the latent enters the U-Net's first layer."""
+        return ImageEncoding.of(images)
+
+    def logits(self, encoding: ImageEncoding, noise: Noise) -> Tensor:
+        z = noise.normals(self.latent_dim).flatten(0, 1)
+        return self._decode(encoding.values.repeat_interleave(noise.n, 0), z).unflatten(0, (-1, noise.n))
+
+    def decode(self, encoding: ImageEncoding, z: Tensor, *, output: str, precision: str, backend: str) -> Tensor:
+        with arithmetic(precision, z.device):
+            images = encoding.values.repeat_interleave(z.shape[1], 0)
+            logits = self._decode(images, z.flatten(0, 1)).unflatten(0, z.shape[:2])
+        return finished(logits, output)

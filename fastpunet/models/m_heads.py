@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from fastpunet.arguments import check_channels, check_counts, check_num_classes
+from fastpunet.arguments import check_channels, check_counts, check_dims, check_num_classes
+from fastpunet.latents import Noise
 from fastpunet.models.cross_entropy import cross_entropy_of_each
-from fastpunet.models.method import Baseline, Elbo, spans
-from fastpunet.models.unet import UNet, init_conv
+from fastpunet.models.method import Encoding, LossTerms, Method
+from fastpunet.models.unet import CONV, Conv, UNet, init_conv
 
 
-class MHeads(Baseline):
+@dataclass(frozen=True, eq=False)
+class Heads(Encoding):
+    """The logits of all heads, (B, M, K, *size)."""
+
+    logits: Tensor
+
+    def parts(self) -> dict[str, Tensor]:
+        return {"the heads' logits": self.logits}
+
+
+class MHeads(Method):
     """M heads branch off the U-Net's last layer, each a 1x1 convolution, one hypothesis (Kohl et al. 2018, section 4).
 
     In sampling the seed decides the heads' order, the same for all images; n of them are distinct, at most M.
@@ -23,6 +34,8 @@ class MHeads(Baseline):
         heads: M, at least 2.
         epsilon: share of the loss that the heads other than the best get, 0 <= epsilon < 1.
     """
+
+    encoding_kind = Heads
 
     def __init__(
         self,
@@ -33,10 +46,12 @@ class MHeads(Baseline):
         heads: int = 16,
         epsilon: float = 0.05,
         convs_per_block: int = 3,
+        dims: int = 2,
     ) -> None:
         super().__init__()
         check_counts(in_channels=in_channels, heads=heads, convs_per_block=convs_per_block)
         check_num_classes(num_classes)
+        check_dims(dims)
         check_channels(channels)
         if heads < 2:
             raise ValueError(f"heads: got {heads}, expected at least 2")
@@ -49,13 +64,15 @@ class MHeads(Baseline):
             heads=heads,
             epsilon=epsilon,
             convs_per_block=convs_per_block,
+            dims=dims,
         )
-        self.in_channels, self.num_classes, self.most, self.epsilon = in_channels, num_classes, heads, epsilon
-        self.unet = UNet(in_channels, channels, convs_per_block)
-        self.last_layer = nn.Conv2d(channels[0], heads * num_classes, 1)  # the heads side by side
+        self.in_channels, self.num_classes, self.dims = in_channels, num_classes, dims
+        self.max_hypotheses, self.epsilon = heads, epsilon
+        self.unet = UNet(in_channels, channels, convs_per_block, dims)
+        self.last_layer = CONV[dims](channels[0], heads * num_classes, 1)  # the heads side by side
         init_conv(self.last_layer)
 
-    def output_layers(self) -> Sequence[nn.Conv2d]:
+    def output_layers(self) -> Sequence[Conv]:
         return [self.last_layer]
 
     def loss_terms(
@@ -67,20 +84,18 @@ class MHeads(Baseline):
         ids: Tensor,
         ignore_index: int | None = None,
         class_weights: Tensor | None = None,
-    ) -> Elbo:
+    ) -> LossTerms:
         """(1 - epsilon) times the cross-entropy of the best head, epsilon times the mean of the others' (Rupprecht et
         al. 2017, the relaxed meta loss); which head is best is found for each segmentation anew."""
-        entropies = cross_entropy_of_each(self._heads(images), labels, ignore_index, class_weights)
+        entropies = cross_entropy_of_each(self.encode(images).logits, labels, ignore_index, class_weights)
         best = entropies.amin(1)
         others = (entropies.sum(1) - best) / (entropies.shape[1] - 1)
         reconstruction = (1 - self.epsilon) * best + self.epsilon * others
-        return Elbo(reconstruction, reconstruction.new_zeros(*reconstruction.shape, 0))
+        return LossTerms(reconstruction, reconstruction.new_zeros(*reconstruction.shape, 0))
 
-    def _heads(self, images: Tensor) -> Tensor:
-        """Logits of all heads, (B, M, K, H, W)."""
-        return self.last_layer(self.unet(images)).unflatten(1, (-1, self.num_classes))
+    def encode(self, images: Tensor) -> Heads:
+        heads = self.last_layer(self.unet(images)).unflatten(1, (-1, self.num_classes))
+        return Heads(len(images), tuple(images.shape[2:]), heads)
 
-    def _logits(self, images: Tensor, n: int, seed: int, ids: Tensor, chunk: int) -> Iterator[Tensor]:
-        heads = self._heads(images)
-        order = torch.randperm(heads.shape[1], generator=torch.Generator().manual_seed(seed)).to(heads.device)
-        return (heads[:, order[first : first + count]] for first, count in spans(n, chunk))
+    def logits(self, encoding: Heads, noise: Noise) -> Tensor:
+        return encoding.logits[:, noise.choose(encoding.logits.shape[1])]

@@ -1,40 +1,96 @@
-"""What the five methods have in common: how they are asked for hypotheses, and what training minimises."""
+"""What every method answers: an image with an encoding, an encoding and noise with hypotheses."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from fastpunet.arguments import check_count, check_images
-from fastpunet.latents import check_ids, check_seed
-from fastpunet_kernels import finish
+from fastpunet.latents import Noise
+from fastpunet.models.unet import Conv
+from fastpunet_kernels import Sums, finish, fixed_precision, sums_of_logits
 
-_PASS_PIXELS = {"cpu": 1 << 18, "cuda": 1 << 22}  # of all hypotheses that are computed together
+PIXEL_BYTES = 256  # what a pass of a U-Net holds at a time for each pixel of an image: about 64 float32
 
 
-class Elbo(NamedTuple):
-    """What training minimises, of each segmentation, in nats: reconstruction + kl.sum(-1), which is -ELBO if there is
-    a latent. Methods without one have no KL."""
+class LossTerms(NamedTuple):
+    """What training minimises for each segmentation, in nats: reconstruction + kl.sum(-1).
+
+    With a latent that is the negative evidence lower bound. Methods without a latent have no KL.
+    """
 
     reconstruction: Tensor  # (B, G), cross-entropy summed over the pixels of an image
     kl: Tensor  # (B, G, latent_dim), KL(posterior || prior), which is a sum over the latent's dimensions
 
 
+@dataclass(frozen=True, eq=False)
+class Encoding:
+    """All that the hypotheses of a batch of images share. Each method has its own kind.
+
+    images  B, the number of images
+    size    the images' own, (H, W) or (D, H, W)
+    """
+
+    images: int
+    size: tuple[int, ...]
+
+    def parts(self) -> dict[str, Tensor]:
+        """The tensors that hypotheses are computed from, each under a name for error messages."""
+        raise NotImplementedError
+
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self.parts().values())).device
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of an image."""
+        return math.prod(self.size)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageEncoding(Encoding):
+    """The images themselves (B, C, *size), for methods whose hypotheses share no computation."""
+
+    values: Tensor
+
+    def parts(self) -> dict[str, Tensor]:
+        return {"the images": self.values}
+
+    @staticmethod
+    def of(images: Tensor) -> ImageEncoding:
+        return ImageEncoding(len(images), tuple(images.shape[2:]), images)
+
+
 class Method(nn.Module, ABC):
-    """A method that answers an image with hypotheses. Nothing is kept between calls, and train() and eval() are one."""
+    """A method that answers an image with hypotheses.
+
+    Nothing is kept between calls. A hypothesis is a function of the weights, the image and (seed, id, k): to rounding,
+    it does not depend on which images and hypotheses are computed beside it.
+    """
 
     config: dict[str, Any]  # the constructor's arguments
     in_channels: int
     num_classes: int  # 1: binary, one logit
+    dims: int = 2  # of an image: 2 for (H, W), 3 for (D, H, W)
     latent_dim: int = 0  # 0: there is no latent, hence no prior and no posterior
+    max_hypotheses: int | None = None  # how many there are of an image at most; None: any number
+    backends: tuple[str, ...] = ("auto", "reference")  # what may compute the hypotheses; here PyTorch does
+    encoding_kind: type[Encoding] = ImageEncoding
 
     @abstractmethod
-    def sample(self, images: Tensor, n: int = 16, *, seed: int | None = None, ids: Tensor | None = None) -> Tensor:
-        """n hypotheses of every image, labels uint8 (B, n, H, W); arguments and errors as in `fastpunet.sample`."""
+    def encode(self, images: Tensor) -> Encoding:
+        """images float (B, in_channels, *size), in the weights' dtype, to what their hypotheses share."""
+
+    @abstractmethod
+    def logits(self, encoding: Any, noise: Noise) -> Tensor:
+        """Hypotheses noise.first .. noise.first + noise.n - 1 of every image, as logits (B, n, K, *size)."""
 
     @abstractmethod
     def loss_terms(
@@ -46,67 +102,78 @@ class Method(nn.Module, ABC):
         ids: Tensor,
         ignore_index: int | None = None,
         class_weights: Tensor | None = None,
-    ) -> Elbo:
-        """What training minimises. images float (B, C, H, W); labels int (B, G, H, W), G graders an image.
+    ) -> LossTerms:
+        """What training minimises. images float (B, C, *size); labels int (B, G, *size), G graders an image.
 
         ids int64 (B,): with the seed they decide all that is random. class_weights float (K,), of the classes'
         cross-entropies; pixels labelled ignore_index do not count.
         """
 
     @abstractmethod
-    def output_layers(self) -> Sequence[nn.Conv2d]:
-        """The layers that give logits, (…, K) channels each."""
+    def output_layers(self) -> Sequence[Conv]:
+        """The convolutions that give logits, (…, K) channels each."""
+
+    def scratch_bytes(self, encoding: Encoding) -> int:
+        """About how much memory each further hypothesis of these images takes while it is computed."""
+        return PIXEL_BYTES * encoding.images * encoding.pixels
+
+    def draw(self, encoding: Any, noise: Noise, *, output: str, precision: str, backend: str) -> Tensor:
+        """The hypotheses that `noise` names, pixels in a row: what `fastpunet_kernels.decode_samples` returns.
+
+        "labels" uint8 (B, n, P), "logits" or "probs" float32 (B, n, K, P), or "bits" int32 (B, n, K, ceil(P / 32)).
+        """
+        return finished(self._logits(encoding, noise, precision), output)
+
+    def sums(self, encoding: Any, noise: Noise, *, precision: str, backend: str) -> Sums:
+        """Sums over the same hypotheses, none of which is kept."""
+        return sums_of_logits(self._logits(encoding, noise, precision).float().flatten(3))
+
+    def latent_dim_of(self, encoding: Any) -> int:
+        """Dimensions of the latents that `decode` takes for these images; 0: there is no latent."""
+        return self.latent_dim
+
+    def decode(self, encoding: Any, z: Tensor, *, output: str, precision: str, backend: str) -> Tensor:
+        """Hypotheses of given latents z float32 (B, n, latent_dim), in the form of `draw`."""
+        raise TypeError(f"model: {self.name} has no latent that could be decoded; take draw")
+
+    def tune(self, encoding: Any, noise: Noise, *, output: str, precision: str) -> dict[str, float]:
+        """Find how a GPU best computes such hypotheses, and do so from now on. Seconds that each way takes."""
+        return {}
+
+    @property
+    def name(self) -> str:
+        """What messages call the model."""
+        return type(self).__name__
 
     @property
     def device(self) -> torch.device:
-        return next(self.parameters()).device
+        """Where the weights are."""
+        return self._any_tensor.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the networks want their images in."""
+        return self._any_tensor.dtype
+
+    @property
+    def _any_tensor(self) -> Tensor:
+        floats = (tensor for tensor in (*self.parameters(), *self.buffers()) if tensor.is_floating_point())
+        return next(floats, torch.empty(0))
+
+    def _logits(self, encoding: Encoding, noise: Noise, precision: str) -> Tensor:
+        with arithmetic(precision, encoding.device):
+            return self.logits(encoding, noise)
 
 
-class Baseline(Method):
-    """A method whose hypotheses do not come out of f_comb."""
-
-    most: int | None = None  # hypotheses that there are of an image; None: any number
-
-    @abstractmethod
-    def _logits(self, images: Tensor, n: int, seed: int, ids: Tensor, chunk: int) -> Iterator[Tensor]:
-        """Logits (B, m, K, H, W), m <= chunk, of the hypotheses in order."""
-
-    def hypotheses(
-        self,
-        images: Tensor,
-        n: int,
-        *,
-        seed: int | None = None,
-        ids: Tensor | None = None,
-        chunk: int | None = None,
-    ) -> Iterator[Tensor]:
-        """The logits of n hypotheses, float (B, m, K, H, W) at a time, m <= chunk. Arguments as in `sample`.
-
-        Raises ValueError for more hypotheses than the method has.
-        """
-        images = check_images(images, self.in_channels, 2, self.device).to(next(self.parameters()))
-        check_count("n", n)
-        if self.most is not None and n > self.most:
-            raise ValueError(
-                f"n: got {n}, expected at most {self.most}: {type(self).__name__} has no more hypotheses of an image"
-            )
-        pixels = images.shape[0] * images.shape[-2] * images.shape[-1]
-        together = max(1, _PASS_PIXELS.get(images.device.type, 1 << 18) // pixels)
-        chunk = together if chunk is None else check_count("chunk", chunk)
-        return self._logits(images, n, check_seed(seed), check_ids(ids, len(images), images.device), chunk)
-
-    @torch.no_grad()
-    def sample(self, images: Tensor, n: int = 16, *, seed: int | None = None, ids: Tensor | None = None) -> Tensor:
-        return torch.cat([finished(part, "labels") for part in self.hypotheses(images, n, seed=seed, ids=ids)], dim=1)
+@contextmanager
+def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
+    """Networks compute in this precision inside: "ieee", "tf32", or "bf16" by autocast."""
+    bf16 = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16", cache_enabled=False)
+    with fixed_precision(precision, device), bf16:
+        yield
 
 
 def finished(logits: Tensor, output: str) -> Tensor:
-    """Logits (B, n, K, H, W) to the named output of `fastpunet.sample`, but "bits" as words (B, n, K, words)."""
-    images, _, _, *size = logits.shape
-    whole = finish(logits.float().flatten(-2).movedim(-2, -1).flatten(0, 1), output).unflatten(0, (images, -1))
-    return whole if output == "bits" else whole.unflatten(-1, size)
-
-
-def spans(n: int, chunk: int) -> Iterator[tuple[int, int]]:
-    """(first, count) of consecutive parts of n, `chunk` each but the last."""
-    return ((first, min(chunk, n - first)) for first in range(0, n, chunk))
+    """Logits (B, n, K, *size) to the named output of `Method.draw`."""
+    flat = logits.float().flatten(3)
+    return finish(flat.movedim(2, -1).flatten(0, 1), output).unflatten(0, flat.shape[:2])

@@ -6,29 +6,29 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Independent, Normal, kl_divergence
 
 from fastpunet.arguments import (
     check_channels,
-    check_count,
     check_counts,
-    check_images,
+    check_dims,
     check_log_sigma_bound,
     check_num_classes,
 )
-from fastpunet.latents import HYPOTHESIS_LIMIT, check_ids, check_seed
+from fastpunet.latents import Noise
 from fastpunet.models.cross_entropy import cross_entropy
-from fastpunet.models.fcomb import FComb, split_fcomb
+from fastpunet.models.fcomb import FComb
 from fastpunet.models.gaussian import AxisAlignedGaussian, segmentation_planes
-from fastpunet.models.method import Elbo, Method
-from fastpunet.models.unet import UNet
-from fastpunet_kernels import Gaussian, automatic_precision, decode_samples, fixed_precision, philox_normal
+from fastpunet.models.latent_method import LatentMethod
+from fastpunet.models.method import LossTerms
+from fastpunet.models.priors import AxisAligned, Prior
+from fastpunet.models.unet import Conv, UNet
 
 POSTERIOR_INPUTS = ("one-hot", "mask")
 
 
-class ProbabilisticUNet(Method):
+class ProbabilisticUNet(LatentMethod):
     """U-Net, prior net, posterior net and f_comb. Stateless: nothing is kept between calls.
 
     Args:
@@ -41,6 +41,7 @@ class ProbabilisticUNet(Method):
         posterior_input: "one-hot" concatenates the one-hot segmentation minus 0.5 to the image (authors' release;
             one channel if binary); "mask" the raw label map as one channel (PyTorch port).
         log_sigma_bound: smooth bound on |log sigma|; None is the published, unbounded form.
+        dims: 2 for images (B, C, H, W), 3 for volumes (B, C, D, H, W).
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class ProbabilisticUNet(Method):
         fcomb_layers: int = 4,
         posterior_input: str = "one-hot",
         log_sigma_bound: float | None = 5.0,
+        dims: int = 2,
     ) -> None:
         super().__init__()
         sizes = dict(
@@ -61,6 +63,7 @@ class ProbabilisticUNet(Method):
         )
         check_counts(**sizes)
         check_num_classes(num_classes)
+        check_dims(dims)
         check_channels(channels)
         if fcomb_layers < 2:
             raise ValueError(f"fcomb_layers: got {fcomb_layers}, expected at least 2 (with 1, f_comb is affine in z)")
@@ -73,49 +76,39 @@ class ProbabilisticUNet(Method):
             fcomb_layers=fcomb_layers,
             posterior_input=posterior_input,
             log_sigma_bound=log_sigma_bound,
+            dims=dims,
         )
-        self.in_channels, self.num_classes, self.latent_dim = in_channels, num_classes, latent_dim
+        self.in_channels, self.num_classes, self.dims = in_channels, num_classes, dims
+        self.latent_dim = latent_dim
         self.posterior_input = posterior_input
         mask_channels = num_classes if posterior_input == "one-hot" else 1
-        gaussian = (channels, latent_dim, convs_per_block, log_sigma_bound)
-        self.unet = UNet(in_channels, channels, convs_per_block)
+        gaussian = (channels, latent_dim, convs_per_block, log_sigma_bound, dims)
+        self.unet = UNet(in_channels, channels, convs_per_block, dims)
         self.prior = AxisAlignedGaussian(in_channels, *gaussian)
         self.posterior = AxisAlignedGaussian(in_channels + mask_channels, *gaussian)
-        self.fcomb = FComb(channels[0], latent_dim, num_classes, fcomb_layers)
+        self.fcomb = FComb(channels[0], latent_dim, num_classes, fcomb_layers, dims)
 
-    def encode(self, images: Tensor) -> tuple[Tensor, Independent]:
-        """images float (B, in_channels, H, W) to features (B, channels[0], H, W) and the prior over (B, latent_dim)."""
-        return self.unet(images), self.prior(images)
+    @property
+    def combiner(self) -> FComb:
+        return self.fcomb
 
-    def decode(self, features: Tensor, z: Tensor) -> Tensor:
-        """features (B, C, H, W) and z (B, n, latent_dim) to logits (B, n, K, H, W); differentiable, one f_comb a z."""
-        return torch.stack([self.fcomb(features, z[:, k]) for k in range(z.shape[1])], dim=1)
+    def features_and_prior(self, images: Tensor) -> tuple[Tensor, Prior]:
+        prior = self.prior(images)
+        return self.unet(images), AxisAligned(prior.mean, prior.stddev)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, K, H, W) of one hypothesis per image, drawn from the prior with the global generator."""
-        features, prior = self.encode(images)
-        return self.fcomb(features, prior.rsample())
+        """Logits (B, K, *size) of one hypothesis per image, drawn from the prior with the global generator.
+
+        Differentiable, unlike `fastpunet.sample`.
+        """
+        return self.fcomb(self.unet(images), self.prior(images).rsample())
 
     def posterior_of(self, images: Tensor, labels: Tensor, ignore_index: int | None = None) -> Independent:
-        """The posterior q(z | image, segmentation) for labels int (B, H, W); ignored pixels belong to no class."""
+        """The posterior q(z | image, segmentation) for labels int (B, *size); ignored pixels belong to no class."""
         planes = segmentation_planes(labels, self.num_classes, self.posterior_input, ignore_index)
         return self.posterior(torch.cat((images, planes.to(images.dtype)), dim=1))
 
-    @torch.no_grad()
-    def sample(self, images: Tensor, n: int = 16, *, seed: int | None = None, ids: Tensor | None = None) -> Tensor:
-        """n hypotheses of every image, labels uint8 (B, n, H, W): those of `fastpunet.sample`, which can do more."""
-        images = check_images(images, self.in_channels, 2, self.device).to(next(self.parameters()))
-        check_count("n", n, limit=HYPOTHESIS_LIMIT)
-        precision, image_ids = automatic_precision(self.device), check_ids(ids, len(images), images.device)
-        split = split_fcomb(self.fcomb, self.latent_dim)
-        with fixed_precision(precision, self.device):
-            features, prior = self.encode(images)
-            base = split.base(features.float())
-        latents = Gaussian(prior.mean, prior.stddev, image_ids, check_seed(seed), 0, n)
-        labels = decode_samples(base, split.decoder, latents, output="labels", precision=precision)
-        return labels.unflatten(-1, features.shape[-2:])
-
-    def output_layers(self) -> Sequence[nn.Conv2d]:
+    def output_layers(self) -> Sequence[Conv]:
         return [self.fcomb.last_layer]
 
     def loss_terms(
@@ -127,8 +120,8 @@ class ProbabilisticUNet(Method):
         ids: Tensor,
         ignore_index: int | None = None,
         class_weights: Tensor | None = None,
-    ) -> Elbo:
-        noise = philox_normal(seed, ids, 0, labels.shape[1], self.latent_dim)
+    ) -> LossTerms:
+        noise = Noise(seed, ids, 0, labels.shape[1]).normals(self.latent_dim)
         return self.elbo(images, labels, noise=noise, ignore_index=ignore_index, class_weights=class_weights)
 
     def elbo(
@@ -139,17 +132,17 @@ class ProbabilisticUNet(Method):
         noise: Tensor | None = None,
         ignore_index: int | None = None,
         class_weights: Tensor | None = None,
-    ) -> Elbo:
+    ) -> LossTerms:
         """Evidence lower bound of segmentations given their image (Kohl et al. 2018, equation 4).
 
-        labels int (B, H, W), one grader an image, or (B, G, H, W): the U-Net and the prior, which see the image alone,
-        then run once for G graders. noise: standard normals (B, G, latent_dim) for the posterior's samples, (B,
+        labels int (B, *size), one grader an image, or (B, G, *size): the U-Net and the prior, which see the image
+        alone, then run once for G graders. noise: standard normals (B, G, latent_dim) for the posterior's samples, (B,
         latent_dim) for one grader; drawn from the global generator if None. class_weights float (K,), of the classes'
         cross-entropies.
         """
-        labels = labels[:, None] if labels.dim() == 3 else labels
+        labels = labels[:, None] if labels.ndim == self.dims + 1 else labels
         graders = labels.shape[1]
-        features, prior = self.encode(images)
+        features, prior = self.unet(images), self.prior(images)
         posterior = self.posterior_of(images.repeat_interleave(graders, 0), labels.flatten(0, 1), ignore_index)
         q, p = posterior.base_dist, prior.base_dist
         noise = torch.randn_like(q.loc) if noise is None else noise.reshape(q.loc.shape)
@@ -157,7 +150,7 @@ class ProbabilisticUNet(Method):
         reconstruction = cross_entropy(logits, labels.flatten(0, 1), ignore_index, class_weights)
         loc, scale = (values.repeat_interleave(graders, 0) for values in (_in_units(p.loc, p.scale), p.scale))
         kl = kl_divergence(q, Normal(loc, scale, validate_args=False))
-        return Elbo(reconstruction.unflatten(0, labels.shape[:2]), kl.unflatten(0, labels.shape[:2]))
+        return LossTerms(reconstruction.unflatten(0, labels.shape[:2]), kl.unflatten(0, labels.shape[:2]))
 
 
 def _in_units(mean: Tensor, scale: Tensor) -> Tensor:

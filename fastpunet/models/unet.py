@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+Conv: TypeAlias = nn.Conv2d | nn.Conv3d
 CONV: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
 _POOL: dict[int, type[nn.AvgPool2d] | type[nn.AvgPool3d]] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
 _LINEAR_INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 
 
-def init_conv(conv: nn.Conv2d | nn.Conv3d) -> None:
+def init_conv(conv: Conv) -> None:
     """He-normal weights cut off at two standard deviations, truncated-normal biases of sd 0.001 (authors' release)."""
     fan_in = conv.in_channels * math.prod(conv.kernel_size)
     std = math.sqrt(2 / fan_in) / 0.8796  # what truncation at 2 sd takes away, given back
@@ -26,7 +28,7 @@ def init_conv(conv: nn.Conv2d | nn.Conv3d) -> None:
     init_bias(conv)
 
 
-def init_bias(conv: nn.Conv2d | nn.Conv3d) -> None:
+def init_bias(conv: Conv) -> None:
     if conv.bias is not None:
         nn.init.trunc_normal_(conv.bias, std=0.001, a=-0.002, b=0.002)
 

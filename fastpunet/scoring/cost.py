@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import torch
 
-from fastpunet.chunks import free_memory
 from fastpunet.data import Record
+from fastpunet.memory import free_memory
 from fastpunet.scoring.progress import duration
 from fastpunet_kernels import distance_sums
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from fastpunet.data import Record
 from fastpunet.masks import PackedMasks
-from fastpunet.models import foreign
-from fastpunet.sampling import sample
+from fastpunet.sampler import Sampler
 from fastpunet.scoring.references import title
 
 _CHUNK_PIXELS = {"cpu": 1 << 24, "cuda": 1 << 28}  # of all hypotheses drawn in one call, which takes less than a second
@@ -44,12 +43,14 @@ class ModelSource:
     """
 
     def __init__(self, model: nn.Module, *, seed: int = 0, precision: str = "auto") -> None:
-        plain: Any = foreign.uncompiled(model)
-        self._model, self._seed, self._precision = model, seed, precision
-        self._channels = getattr(plain, "in_channels", None) or foreign.in_channels(plain)
-        self.num_classes = getattr(plain, "num_classes", None) or plain.fcomb.last_layer.out_channels
-        self.max_hypotheses = getattr(plain, "most", None)
-        self.device, self.name = next(model.parameters()).device, type(plain).__name__
+        self._sampler, self._seed = Sampler(model, precision=precision), seed
+        method = self._sampler.method
+        self._channels, self.num_classes, self.max_hypotheses = (
+            method.in_channels,
+            method.num_classes,
+            method.max_hypotheses,
+        )
+        self.device, self.name = method.device, method.name
 
     def draw(self, records: Sequence[Record], n: int) -> PackedMasks:
         for record in records:
@@ -64,13 +65,6 @@ class ModelSource:
     def _sample(self, images: Tensor, ids: Tensor, n: int) -> PackedMasks:
         pixels = images[:, 0].numel()
         chunk = max(1, _CHUNK_PIXELS.get(self.device.type, _CHUNK_PIXELS["cpu"]) // pixels)
-        return sample(
-            self._model,
-            images,
-            n,
-            seed=self._seed,
-            ids=ids,
-            output="bits",
-            precision=self._precision,
-            chunk=None if chunk >= n else chunk,
+        return self._sampler.sample(
+            images, n, seed=self._seed, ids=ids, output="bits", chunk=None if chunk >= n else chunk
         )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fastpunet.arguments import check_at_least_zero, check_positive, is_number
-from fastpunet.models import Elbo
+from fastpunet.models import LossTerms
 from fastpunet.training.frozen import lists_to_tuples
 
 _GECO_SPEED = 0.02  # largest relative change of the multiplier in a step
@@ -61,7 +61,7 @@ class ObjectiveConfig:
 
 
 class Objective(nn.Module):
-    """Elbo to loss. Buffers hold GECO's multiplier, so that a resumed run has it."""
+    """From the terms of the loss to the loss. Buffers hold GECO's multiplier, so that a resumed run has it."""
 
     def __init__(self, config: ObjectiveConfig) -> None:
         super().__init__()
@@ -69,14 +69,14 @@ class Objective(nn.Module):
         self.register_buffer("multiplier", torch.ones(()))
         self.multiplier: Tensor
 
-    def forward(self, elbo: Elbo, step: int) -> Tensor:
+    def forward(self, terms: LossTerms, step: int) -> Tensor:
         """The loss of a step, averaged over images and graders."""
         config = self.config
         if config.geco_target is not None:
-            return elbo.kl.sum(-1).mean() + self.multiplier * (elbo.reconstruction.mean() - config.geco_target)
-        kl = elbo.kl.clamp(min=config.free_bits) if config.free_bits else elbo.kl
+            return terms.kl.sum(-1).mean() + self.multiplier * (terms.reconstruction.mean() - config.geco_target)
+        kl = terms.kl.clamp(min=config.free_bits) if config.free_bits else terms.kl
         beta = config.beta * min(1.0, (step + 1) / max(1, config.beta_warmup))
-        return elbo.reconstruction.mean() + beta * kl.sum(-1).mean()
+        return terms.reconstruction.mean() + beta * kl.sum(-1).mean()
 
     @torch.no_grad()
     def update(self, reconstruction: Tensor) -> None:

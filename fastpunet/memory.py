@@ -1,0 +1,96 @@
+"""How many images and hypotheses are computed at a time, and how their parts are put together.
+
+One budget bounds what is held beside the result: images are encoded, and hypotheses decoded, as many at a time as fit.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fastpunet.masks import PackedMasks
+from fastpunet.models.method import Encoding, Method
+
+# Enough that the cost of starting a computation does not show. On a CPU more than that only falls out of its caches.
+_BUDGET_BYTES = {"cpu": 1 << 26, "cuda": 1 << 30}
+_OUTPUT_BITS = {"labels": 8, "logits": 32, "probs": 32, "bits": 1}  # for each pixel, and but for labels each class
+
+
+def how_many(bytes_each: int, device: torch.device) -> int:
+    """Things of that size that fit in the budget of the device; at least one."""
+    budget = _BUDGET_BYTES.get(device.type, _BUDGET_BYTES["cpu"])
+    if device.type == "cuda":
+        budget = min(budget, torch.cuda.mem_get_info(device)[0] // 8)
+    return max(1, budget // bytes_each)
+
+
+def chunk_size(method: Method, encoding: Encoding, n: int, output: str, *, whole: bool) -> int:
+    """How many hypotheses of these images are computed at a time.
+
+    What is computed at a time fits in the budget together with its temporaries. Only if it may be handed on as the
+    `whole` result, it need not: all n then go through at once, if their temporaries fit.
+    """
+    scratch = method.scratch_bytes(encoding)
+    if whole and how_many(scratch, encoding.device) >= n:
+        return n
+    each = output_bytes(output, encoding.pixels, method.num_classes)
+    return how_many(scratch + encoding.images * each, encoding.device)
+
+
+def output_bytes(output: str, pixels: int, classes: int) -> int:
+    """Memory that one hypothesis of one image takes in this form."""
+    per_pixel = _OUTPUT_BITS[output] * (1 if output == "labels" else classes)
+    return -(-pixels * per_pixel // 8)
+
+
+def check_memory(output: str, images: int, n: int, pixels: int, classes: int, device: torch.device) -> None:
+    """Raise ValueError, before any work starts, if the hypotheses cannot fit in the memory that is free now."""
+    needed, free = images * n * output_bytes(output, pixels, classes), free_memory(device)
+    if needed > free:
+        bits = images * n * output_bytes("bits", pixels, classes)
+        raise ValueError(
+            f"n: got {n}; {n} hypotheses of {images} images as {output} take {needed / 1e9:.1f} GB, and "
+            f'{free / 1e9:.1f} GB are free. Take output="bits" ({bits / 1e9:.1f} GB), part by part Sampler.stream, '
+            "or fastpunet.summarize, which holds none"
+        )
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can be had without swapping, on a GPU or in main memory; sys.maxsize where nothing tells."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError, IndexError):
+        pass
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return sys.maxsize
+
+
+def shaped(flat: Tensor, output: str, size: tuple[int, ...]) -> Any:
+    """Hypotheses whose pixels are in a row, as `Method.draw` returns them, with the images' own size."""
+    return PackedMasks(flat, size) if output == "bits" else flat.unflatten(-1, size)
+
+
+def assemble(parts: Iterable[tuple[int, int, Any]], images: int, n: int) -> Any:
+    """One result (images, n, ...) of parts (first image, first hypothesis, tensor or PackedMasks) that cover it.
+
+    A part that is everything is handed on as it is.
+    """
+    whole: Any = None
+    for image, hypothesis, part in parts:
+        values = part.words if isinstance(part, PackedMasks) else part
+        if values.shape[:2] == (images, n):
+            return part
+        if whole is None:
+            whole = values.new_empty((images, n, *values.shape[2:]))
+        whole[image : image + values.shape[0], hypothesis : hypothesis + values.shape[1]] = values
+    return PackedMasks(whole, part.size) if isinstance(part, PackedMasks) else whole

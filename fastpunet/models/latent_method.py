@@ -1,0 +1,90 @@
+"""Methods whose hypotheses come out of a combiner of features and latents: Probabilistic U-Nets of all makes."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from fastpunet.latents import Noise
+from fastpunet.models.fcomb import flatten_combiner
+from fastpunet.models.method import Encoding, Method
+from fastpunet.models.priors import Prior
+from fastpunet_kernels import BACKENDS, Decoder, Gaussian, Sums, decode_samples, decode_sums, tune_decode
+
+
+@dataclass(frozen=True, eq=False)
+class LatentEncoding(Encoding):
+    """What one pass of U-Net and prior net leaves of a batch: all that hypotheses depend on, besides their noise.
+
+    features  float32 (B, C, *size), the U-Net's last activations
+    prior     the distribution of z for each image
+    base      float32 (B, P, h), the first layer of the combiner applied to the features alone
+    decoder   the rest of the combiner, in the weights of the moment of encoding
+    """
+
+    features: Tensor
+    prior: Prior
+    base: Tensor
+    decoder: Decoder
+
+    def parts(self) -> dict[str, Tensor]:
+        return {
+            "the U-Net's features": self.features,
+            **self.prior.parts(),
+            "the combiner's first layer": self.base,
+        }
+
+
+class LatentMethod(Method):
+    """Encodes an image once, and decodes any number of latents by the kernels (Kohl et al. 2018, section 2)."""
+
+    backends = BACKENDS
+    encoding_kind = LatentEncoding
+
+    @property
+    @abstractmethod
+    def combiner(self) -> nn.Module:
+        """The 1x1 convolutions over [features; z], f_comb in the paper."""
+
+    @abstractmethod
+    def features_and_prior(self, images: Tensor) -> tuple[Tensor, Prior]:
+        """images (B, in_channels, *size) to features (B, C, *size) and the prior over (B, latent_dim)."""
+
+    def encode(self, images: Tensor) -> LatentEncoding:
+        features, prior = self.features_and_prior(images)
+        with torch.autocast(images.device.type, enabled=False):
+            features = features.float()
+            split = flatten_combiner(self.combiner, prior.latent_dim)
+            base = split.base(features)
+        return LatentEncoding(len(images), tuple(images.shape[2:]), features, prior, base, split.decoder)
+
+    def latent_dim_of(self, encoding: LatentEncoding) -> int:
+        return encoding.prior.latent_dim
+
+    def scratch_bytes(self, encoding: LatentEncoding) -> int:  # type: ignore[override]
+        """Three vectors of the latent and one of the first layer's width."""
+        return 4 * encoding.images * (3 * encoding.prior.latent_dim + encoding.base.shape[2])
+
+    def logits(self, encoding: LatentEncoding, noise: Noise) -> Tensor:
+        flat = self.draw(encoding, noise, output="logits", precision="ieee", backend="auto")
+        return flat.unflatten(-1, encoding.size)
+
+    def draw(self, encoding: LatentEncoding, noise: Noise, *, output: str, precision: str, backend: str) -> Tensor:
+        z = encoding.prior.latents(noise)
+        return self.decode(encoding, z, output=output, precision=precision, backend=backend)
+
+    def decode(
+        self, encoding: LatentEncoding, z: Tensor | Gaussian, *, output: str, precision: str, backend: str
+    ) -> Tensor:
+        return decode_samples(encoding.base, encoding.decoder, z, output=output, precision=precision, backend=backend)
+
+    def tune(self, encoding: LatentEncoding, noise: Noise, *, output: str, precision: str) -> dict[str, float]:
+        latents = encoding.prior.latents(noise)
+        return tune_decode(encoding.base, encoding.decoder, latents, output=output, precision=precision)
+
+    def sums(self, encoding: LatentEncoding, noise: Noise, *, precision: str, backend: str) -> Sums:
+        latents = encoding.prior.latents(noise)
+        return decode_sums(encoding.base, encoding.decoder, latents, precision=precision, backend=backend)

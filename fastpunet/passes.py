@@ -1,0 +1,87 @@
+"""One pass of a method's networks over a batch of images, as PyTorch runs it or compiled."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import cache, partial
+
+import torch
+from torch import Tensor
+from torch.utils.benchmark import Timer
+
+from fastpunet.models.method import Encoding, Method, arithmetic
+
+
+class Passes:
+    """Encodes images, and remembers for which shapes and precisions the compiled networks have proved faster."""
+
+    def __init__(self) -> None:
+        self._compiled: set[tuple[torch.Size, str]] = set()
+
+    def compiles(self, images: Tensor, precision: str) -> bool:
+        """Whether images of this shape go through the compiled networks."""
+        return (images.shape, precision) in self._compiled
+
+    def encode(self, method: Method, images: Tensor, precision: str) -> Encoding:
+        """The encoding of images (B, C, *size)."""
+        return _run(_compiled() if self.compiles(images, precision) else _encode, method, images, precision)
+
+    def tune(self, method: Method, images: Tensor, precision: str) -> dict[str, float]:
+        """Compile the networks for this shape, and use that from now on if it proves faster.
+
+        Returns seconds: "compilation", then "eager" and "compiled" a pass. Raises RuntimeError where PyTorch cannot
+        compile them.
+        """
+        start = time.perf_counter()
+        try:
+            _run(_compiled(), method, images, precision)
+        except Exception as error:
+            raise RuntimeError(
+                f"tune: PyTorch could not compile the encoder: {error}\nInstall a C++ compiler (g++), or do without"
+            ) from error
+        seconds = {"compilation": time.perf_counter() - start}
+        for name, form in (("eager", _encode), ("compiled", _compiled())):
+            run = {"run": partial(_run, form, method, images, precision)}
+            timer = Timer("run()", globals=run, num_threads=torch.get_num_threads())
+            seconds[name] = timer.blocked_autorange(min_run_time=0.5).median
+        if seconds["compiled"] < seconds["eager"]:
+            self._compiled.add((images.shape, precision))
+        return seconds
+
+
+def all_finite(encoding: Encoding) -> Tensor:
+    """Whether no part of the encoding is NaN or infinite, as a bool tensor () that nobody has waited for."""
+    return torch.stack([torch.isfinite(part).all() for part in encoding.parts().values()]).all()
+
+
+def check_finite(encoding: Encoding) -> None:
+    """Raise ValueError, naming the part, where the encoding is NaN or infinite."""
+    for name, part in encoding.parts().items():
+        if not torch.isfinite(part.sum()) and not torch.isfinite(part).all():  # the sum is the cheaper question
+            raise ValueError(
+                f"model: NaN or infinity in {name}; look for broken weights, or for images of another scale than in "
+                "training; of a float16 model try float32"
+            )
+
+
+def _encode(method: Method, images: Tensor) -> Encoding:
+    """On a CPU with the images' channels last in memory, the layout that oneDNN's convolutions want.
+
+    That is 1.2 times as fast in float32, 1.7 times in bfloat16, and changes results by rounding only.
+    """
+    if images.device.type == "cpu":
+        last = torch.channels_last if images.ndim == 4 else torch.channels_last_3d
+        images = images.to(memory_format=last)  # unlike contiguous(), also of a single channel
+    return method.encode(images)
+
+
+@cache
+def _compiled() -> Callable[[Method, Tensor], Encoding]:
+    return torch.compile(_encode, dynamic=False)  # not at import: that would load the compiler for everybody
+
+
+@torch.no_grad()
+def _run(form: Callable[[Method, Tensor], Encoding], method: Method, images: Tensor, precision: str) -> Encoding:
+    with arithmetic(precision, images.device):
+        return form(method, images.to(method.dtype))
