@@ -75,6 +75,7 @@ def read_npz(path: str | os.PathLike[str], *, intensity: Intensity | None = None
     unknown = np.setdiff1d(labels, (*range(len(CLASSES)), IGNORE))
     if unknown.size:
         raise ValueError(
-            f"path: {path} has labels {unknown}, expected 0 .. {len(CLASSES) - 1} or {ignore}; copy it again"
+            f"path: {path} has labels {unknown[:8].tolist()}, expected 0 .. {len(CLASSES) - 1} or {ignore}; "
+            "copy it again"
         )
     return CamVidRecords(images, labels, as_text(names), intensity or EIGHT_BIT)

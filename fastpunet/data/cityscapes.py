@@ -113,5 +113,7 @@ def read(
 def _train_ids(labels: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
     unknown = np.setdiff1d(labels, (*range(_HIGHEST + 1), 255))  # 255 is how uint8 holds -1, the licence plate
     if unknown.size:
-        raise ValueError(f"mask: {path} has labels {unknown[:8]}, expected 0 .. {_HIGHEST} or 255; give labelIds files")
+        raise ValueError(
+            f"mask: {path} has labels {unknown[:8].tolist()}, expected 0 .. {_HIGHEST} or 255; give labelIds files"
+        )
     return _TRAIN_IDS[labels]

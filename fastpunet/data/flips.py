@@ -86,7 +86,7 @@ class ClassFlips(WrappedRecords):
         taken = np.intersect1d(labels, self._new)
         if taken.size:
             raise ValueError(
-                f"records: record {record.id} has labels {taken}, which flips make; "
+                f"records: record {record.id} has labels {taken[:8].tolist()}, which flips make; "
                 "raise first_new to the number of classes"
             )
         return replace(record, masks=self._modes.take(labels, axis=1), weights=self._weights, raters=())

@@ -70,9 +70,8 @@ def read(volume: Volume, slice_: int | None = None, axes: Axes = AS_STORED) -> N
     if slice_ is not None:
         axis, turn = axes[2]
         part[axis] = slice_ if turn > 0 else volume.shape[axis] - 1 - slice_
-    with reading(path, "a NIfTI file"), nibabel.imageglobals.LoggingOutputSuppressor():
-        kind = nibabel.Nifti2Image if isinstance(_header(path), nibabel.Nifti2Header) else nibabel.Nifti1Image
-        proxy = kind.from_filename(path).dataobj
+    with reading(path, "a NIfTI file"):
+        proxy = nibabel.arrayproxy.ArrayProxy(path, _header(path))
         index = tuple((*part, *[0] * proxy.ndim)[: proxy.ndim])
         voxels = np.asanyarray(proxy[index] if slice_ is not None and proxy.ndim > 2 else proxy)
         if slice_ is None or proxy.ndim == 2:

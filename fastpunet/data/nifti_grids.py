@@ -10,6 +10,7 @@ from fastpunet.data.nifti import AS_STORED, Axes, Volume
 from fastpunet.data.optional import require
 
 _TOLERANCE = 0.1  # of a voxel: grids that differ by less differ by rounding
+_FAR = 1e9  # mm
 
 
 def axes_onto(image: Volume, mask: Volume) -> Axes:
@@ -26,7 +27,7 @@ def axes_onto(image: Volume, mask: Volume) -> Axes:
         )
     if image.shape == mask.shape and (image.affine is None or _same_grid(image, mask, AS_STORED)):
         return AS_STORED
-    if image.affine is not None and mask.affine is not None and np.isfinite([image.affine, mask.affine]).all():
+    if image.affine is not None and mask.affine is not None and np.abs([image.affine, mask.affine]).max() < _FAR:
         nibabel = require("nibabel", "reading NIfTI files")
         turns = nibabel.orientations.ornt_transform(
             *(nibabel.orientations.io_orientation(volume.affine) for volume in (mask, image))
@@ -55,12 +56,13 @@ def _furthest(image: Volume, mask: Volume, axes: Axes) -> float:
     for corner_axis, (axis, turn) in enumerate(axes):
         along = corners[:, corner_axis]
         places[:, axis] = along if turn > 0 else image.shape[corner_axis] - 1 - along
-    there, here = (
-        points @ volume.affine[:3, :3].T + volume.affine[:3, 3]  # type: ignore[index]
-        for points, volume in ((corners, image), (places, mask))
-    )
-    step = np.linalg.norm(image.affine[:3, :3], axis=0).min()
-    return float(np.linalg.norm(there - here, axis=1).max() / step) if step > 0 else math.nan
+    with np.errstate(over="ignore", invalid="ignore"):  # then the distance is infinite or NaN
+        there, here = (
+            points @ volume.affine[:3, :3].T + volume.affine[:3, 3]  # type: ignore[index]
+            for points, volume in ((corners, image), (places, mask))
+        )
+        step = np.linalg.norm(image.affine[:3, :3], axis=0).min()
+        return float(np.linalg.norm(there - here, axis=1).max() / step) if step > 0 else math.nan
 
 
 def _difference(image: Volume, mask: Volume) -> str:

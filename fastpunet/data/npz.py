@@ -69,4 +69,12 @@ def _array(bundle: zipfile.ZipFile, name: str) -> NDArray[Any]:
         raise Unreadable(f"holds less of {name} than its header says; copy it again")
     with bundle.open(info) as file:
         array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
-        return array
+    if array.dtype.kind == "U" and not _is_text(array):
+        raise Unreadable(f"holds {name} with characters that do not exist; copy it again")
+    return array
+
+
+def _is_text(array: NDArray[np.str_]) -> bool:
+    """Whether all code points are characters; Python cannot make a str of others."""
+    points = np.frombuffer(array.tobytes(), array.dtype.byteorder.replace("|", "=") + "u4")
+    return bool(((points <= 0x10FFFF) & ((points < 0xD800) | (points > 0xDFFF))).all())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import warnings
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 UNPACKED_BYTES = 2**30  # what any file may unpack to
 UNPACKED_TIMES = 20  # a file may also unpack to this many times its own size, so that honest large files are read
 
+_LOGGERS = ("PIL", "pydicom", "nibabel")
 _filters = threading.RLock()  # Python keeps one list of warning filters for all threads
 
 
@@ -25,15 +27,29 @@ def reading(path: Path, what: str, argument: str = "file") -> Iterator[None]:
     if not path.is_file():
         raise FileNotFoundError(f"{argument}: no file {str(path)!r}")
     try:
-        with _filters, warnings.catch_warnings():
+        with _filters, warnings.catch_warnings(), _unlogged():
             warnings.simplefilter("ignore")
             yield
     except ModuleNotFoundError:
         raise
     except Unreadable as error:
-        raise ValueError(f"{argument}: {path} {error}") from None
+        raise ValueError(f"{argument}: {path} {one_line(error, 400)}") from None
     except Exception as error:  # a damaged file surfaces as almost any exception
         raise ValueError(f"{argument}: {path} is truncated or not {what} ({one_line(error)}); copy it again") from None
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """What libraries log goes to the handlers that an application has set up, but not to standard error."""
+    handler = logging.NullHandler()
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
 
 
 class Unreadable(ValueError):

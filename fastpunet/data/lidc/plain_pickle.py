@@ -15,11 +15,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from fastpunet.data.reading import Unreadable, reading
+
+_DISTRUST = "do not trust this file, and ask its maker for one of arrays"
 _PLAIN_DTYPE = re.compile(r"(b1|[iu][1248]|f[248]|U\d+)")
-
-
-class Refused(ValueError):
-    """The file asks for something that no array needs."""
 
 
 def load(path: Path) -> Any:
@@ -28,27 +27,17 @@ def load(path: Path) -> Any:
     Raises FileNotFoundError, and ValueError for a file that is truncated or no pickle, or that names anything but NumPy
     arrays, dtypes and scalars. Such a file runs no code, but one crafted for it can still use up memory or the stack.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"path: no file {str(path)!r}")
-    try:
-        with path.open("rb") as file:
-            _check_memo(file, path.stat().st_size)
-            file.seek(0)
-            return _arrays(_Unpickler(file).load(), {})
-    except Refused as refused:
-        raise ValueError(
-            f"path: {path} {refused}; do not trust this file, and ask its maker for one of arrays"
-        ) from None
-    except Exception as error:
-        reason = str(error) or type(error).__name__
-        raise ValueError(f"path: {path} is truncated or not a pickle of arrays ({reason}); copy it again") from None
+    with reading(path, "a pickle of arrays", "path"), path.open("rb") as file:
+        _check_memo(file, path.stat().st_size)
+        file.seek(0)
+        return _arrays(_Unpickler(file).load(), {})
 
 
 class _Dtype:
     def __init__(self, name: str, *_: object) -> None:
         if not isinstance(name, str) or not _PLAIN_DTYPE.fullmatch(name):
             kind = repr(name) if isinstance(name, str) else type(name).__name__
-            raise Refused(f"holds an array of dtype {kind}, expected numbers or text")
+            raise Unreadable(f"holds an array of dtype {kind}, expected numbers or text; {_DISTRUST}")
         self.value = np.dtype(name)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
@@ -69,7 +58,7 @@ def _reconstruct(*_: object) -> _Array:
 
 def _from_buffer(data: bytes, dtype: _Dtype, shape: tuple[int, ...], order: Any, axes: object = None) -> NDArray[Any]:
     if axes is not None:
-        raise Refused("holds an array with permuted axes, expected C or Fortran order")
+        raise Unreadable(f"holds an array with permuted axes, expected C or Fortran order; {_DISTRUST}")
     return np.frombuffer(data, dtype.value).reshape(shape, order=order)
 
 
@@ -91,18 +80,20 @@ for _core in ("numpy.core", "numpy._core"):
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ADMITTED:
-            raise Refused(f"asks for {module}.{name}, expected nothing but NumPy arrays")
+            raise Unreadable(f"asks for {module}.{name}, expected nothing but NumPy arrays; {_DISTRUST}")
         return _ADMITTED[module, name]
 
     def persistent_load(self, pid: object) -> Any:
-        raise Refused(f"asks for a persistent object (by a {type(pid).__name__}), expected nothing but NumPy arrays")
+        raise Unreadable(
+            f"asks for a persistent object (by a {type(pid).__name__}), expected nothing but NumPy arrays; {_DISTRUST}"
+        )
 
 
 def _check_memo(file: BinaryIO, size: int) -> None:
     """The unpickler makes room up to the highest memo index; an honest one is less than the number of bytes."""
     for opcode, argument, _ in pickletools.genops(file):
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) >= size:
-            raise Refused(f"asks for {argument} places in memory, expected less than its {size} bytes")
+            raise Unreadable(f"asks for {argument} places in memory, expected less than its {size} bytes; {_DISTRUST}")
 
 
 def _arrays(value: Any, done: dict[int, Any]) -> Any:
