@@ -1,4 +1,4 @@
-"""Files of every kind that readers take, damaged in thousands of ways: `python tests/mutated_files.py 20000 [FIRST SEED]`.
+"""Files of every kind that readers take, damaged: `python tests/mutated_files.py COUNT [FIRST SEED]`.
 
 A reader may take a damaged file or refuse it. It must refuse with ValueError or OSError, in one line that names the
 file, and must write nothing to standard error.
