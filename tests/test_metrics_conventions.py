@@ -4,16 +4,11 @@ import math
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
-import torch
+from helpers.label_maps import maps
 
 from fastpunet.metrics import CONVENTIONS, Convention, convention, energy_distance
 
 SWITCHABLE = {0, 1, 8, 11, 13, 19, 20, 21, 22, 23}
-
-
-def maps(*rows):
-    """One image's label maps (1, n, 1, W), a row of labels each."""
-    return torch.tensor(rows)[None, :, None]
 
 
 def test_the_presets():

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 from helpers import score_loops
-from helpers.score_loops import ENERGY_TERMS, random_labels
+from helpers.label_maps import maps, random_labels
+from helpers.score_loops import ENERGY_TERMS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -90,22 +91,17 @@ def test_ragged_weights_equal_the_loop():
     assert_equals_loop(result, wants)
 
 
-def masks(*rows):
-    """One image's masks (1, n, 1, W) from strings of 0 and 1."""
-    return torch.tensor([[int(pixel) for pixel in row] for row in rows], dtype=torch.uint8)[None, :, None]
-
-
 @pytest.mark.parametrize(
     ("samples", "references", "value", "unbiased"),
     [
-        pytest.param(masks("00"), masks("00"), 0, math.nan, id="both_empty"),
-        pytest.param(masks("00", "00"), masks("00", "00"), 0, 0, id="both_empty_twice"),
-        pytest.param(masks("00"), masks("01"), 2, math.nan, id="one_empty"),
-        pytest.param(masks("10", "10"), masks("10", "10"), 0, 0, id="one_pixel"),
-        pytest.param(masks("1100"), masks("1111"), 1, math.nan, id="half_overlap"),
-        pytest.param(masks("1100"), masks("1111", "1111"), 1, math.nan, id="n_1"),
-        pytest.param(masks("1100", "1100"), masks("1111"), 1, math.nan, id="one_grader"),
-        pytest.param(masks("1100", "1111"), masks("1111", "1100"), 0, -0.5, id="identical_sets"),
+        pytest.param(maps("00"), maps("00"), 0, math.nan, id="both_empty"),
+        pytest.param(maps("00", "00"), maps("00", "00"), 0, 0, id="both_empty_twice"),
+        pytest.param(maps("00"), maps("01"), 2, math.nan, id="one_empty"),
+        pytest.param(maps("10", "10"), maps("10", "10"), 0, 0, id="one_pixel"),
+        pytest.param(maps("1100"), maps("1111"), 1, math.nan, id="half_overlap"),
+        pytest.param(maps("1100"), maps("1111", "1111"), 1, math.nan, id="n_1"),
+        pytest.param(maps("1100", "1100"), maps("1111"), 1, math.nan, id="one_grader"),
+        pytest.param(maps("1100", "1111"), maps("1111", "1100"), 0, -0.5, id="identical_sets"),
     ],
 )
 def test_known_answers(samples, references, value, unbiased):
@@ -116,20 +112,20 @@ def test_known_answers(samples, references, value, unbiased):
 
 def test_all_ignored_is_a_perfect_score_of_empty_masks_or_nan():
     everything = torch.ones(1, 1, 2, dtype=torch.bool)
-    s, y = masks("11", "01"), masks("10", "00")
+    s, y = maps("11", "01"), maps("10", "00")
     assert energy_distance(s, y, ignore=everything).value.item() == 0
     assert math.isnan(energy_distance(s, y, ignore=everything, convention="kohl-cityscapes").value.item())
 
 
 def test_the_default_convention_is_kohl_lidc():
-    s, y = masks("00", "01"), masks("00", "11")
+    s, y = maps("00", "01"), maps("00", "11")
     assert torch.equal(energy_distance(s, y).value, energy_distance(s, y, convention="kohl-lidc").value)
     with pytest.raises(ValueError, match="convention 'kohl-lidc' has 2 classes"):
         energy_distance(s + 1, y)
 
 
 def test_packed_masks_of_two_planes_have_their_foreground_in_the_second():
-    s, y = masks("0011", "0111"), masks("0001", "1100")
+    s, y = maps("0011", "0111"), maps("0001", "1100")
     got = energy_distance(PackedMasks.pack(s, 2), PackedMasks.pack(y, 2))
     assert torch.equal(got.value, energy_distance(s, y).value)
 
@@ -156,7 +152,7 @@ def test_the_32_modes_of_cityscapes_at_the_size_of_the_paper():
 
 # Two distributions over three masks, and every way to draw from them: expectations are sums, exact but for rounding.
 
-MASKS = masks("1100", "0110", "0000")[0]
+MASKS = maps("1100", "0110", "0000")[0]
 P, Q = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64), torch.tensor([0.1, 0.2, 0.7], dtype=torch.float64)
 D = torch.tensor([[0, 2 / 3, 1], [2 / 3, 0, 1], [1, 1, 0]], dtype=torch.float64)
 TRUTH = (2 * P @ D @ Q - P @ D @ P - Q @ D @ Q).item()
@@ -191,7 +187,7 @@ def test_u_is_unbiased_with_drawn_graders(n, m):
 
 
 def test_the_floor_of_drawing_the_four_graders_with_replacement():
-    graders = masks("110000", "011000", "111100", "000000")
+    graders = maps("110000", "011000", "111100", "000000")
     draws = torch.cartesian_prod(*[torch.arange(4)] * 4)  # all 256 ways
     result = energy_distance(graders[0, draws], graders.expand(256, -1, -1, -1))
     assert result.value.mean().item() == pytest.approx(result.reference_diversity[0].item() / 4, abs=1e-6)

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from helpers.label_maps import maps
 
 from fastpunet import PackedMasks
 from fastpunet.data import flips
@@ -13,11 +14,6 @@ from fastpunet.metrics import flip_counts, flip_mode_frequencies, total_variatio
 
 TWINS = {2: 5, 0: 6, 3: 7}
 P = [8 / 17, 5 / 17, 4 / 17]
-
-
-def labelled(rows):
-    """One image's label maps (1, n, 1, W) from rows of labels."""
-    return torch.tensor(rows, dtype=torch.uint8)[None, :, None]
 
 
 def loop_decision(sample, labels, label, twin):
@@ -46,7 +42,7 @@ def loop_modes(samples, labels, twins, probabilities):
 
 
 def random_case(rng, images=20, n=7):
-    """Few pixels of few labels, so that ties, silence, absent classes and images of none are common."""
+    """Few pixels of few labels, so that ties, undecided hypotheses, absent classes and images of none are common."""
     labels = rng.choice([0, 1, 2, 3, 255], (images, 2, 3)).astype(np.uint8)
     labels[0], labels[1] = 255, 1
     samples = rng.choice([0, 1, 2, 3, 5, 6, 7], (images, n, 2, 3)).astype(np.uint8)
@@ -82,7 +78,7 @@ def test_decisions_and_modes_equal_loops(packed, n):
 
 def test_by_hand_no_tie_is_broken():
     """Of class 3: flipped, not, a tie, neither; class 4 is undecided in the last two of these; class 5 is absent."""
-    samples = labelled([[13, 13, 3, 4], [3, 3, 3, 14], [13, 3, 0, 0], [0, 0, 0, 0]])
+    samples = maps([13, 13, 3, 4], [3, 3, 3, 14], [13, 3, 0, 0], [0, 0, 0, 0])
     counts = flip_counts(samples, torch.tensor([[[3, 3, 3, 4]]]), {3: 13, 4: 14, 5: 15})
     torch.testing.assert_close(counts.frequencies[0, :2], torch.tensor([0.5, 0.5], dtype=torch.float64))
     assert counts.frequencies[0, 2].isnan()

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers.score_loops import random_labels
+from helpers.label_maps import random_labels
 from helpers.scores import SCORES
 
 from fastpunet import PackedMasks, pairwise_iou

@@ -4,17 +4,13 @@ from fractions import Fraction as F
 
 import pytest
 import torch
+from helpers.label_maps import maps
 
 from fastpunet import PackedMasks
 from fastpunet.metrics import CONVENTIONS, convention, energy_distance
 
 BINARY = ["kohl-lidc", "phiseg", "ssn", "ccdm"]
 MULTI_CLASS = ["phiseg", "ssn", "ccdm"]
-
-
-def maps(*rows):
-    """One image's label maps (1, n, 1, W), a row of labels each."""
-    return torch.tensor(rows, dtype=torch.uint8)[None, :, None]
 
 
 def check(result, **expected):

@@ -44,13 +44,17 @@ def ncc(
     """
     sample_set, reference_set = read_mask_set("samples", samples), read_mask_set("references", references)
     check_pair(sample_set, reference_set, ignore)
-    classes = count_classes(num_classes)
-    s, y = (class_planes(masks, classes, range(classes), ignore) for masks in (sample_set, reference_set))
+    total = count_classes(num_classes)
+    classes = (1,) if total == 2 else range(total)
+    s, y = (class_planes(masks, total, classes, ignore) for masks in (sample_set, reference_set))
     shares = class_shares(s, sample_set)
+    truths = [unpack_plane(plane, reference_set) for plane in y.split(1, dim=2)]
+    if total == 2:  # the background is what is not foreground
+        shares, truths = torch.cat((1 - shares, shares), dim=1), [1 - truths[0], truths[0]]
     variance = (shares * (1 - shares)).sum(1)
-    error = torch.ones(*y.shape[:2], variance.shape[1], dtype=torch.float64, device=y.device)
-    for label, plane in enumerate(y.split(1, dim=2)):
-        error -= unpack_plane(plane, reference_set) * shares[:, None, label]
+    error = torch.ones(truths[0].shape, dtype=torch.float64, device=variance.device)
+    for label, truth in enumerate(truths):
+        error -= truth * shares[:, None, label]
     counted = torch.ones_like(variance) if ignore is None else (~ignore).flatten(1).double()
     correlations = _correlation(variance[:, None], error, counted[:, None])
     known = mask_weights(reference_set, weights) * ~correlations.isnan()

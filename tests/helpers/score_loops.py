@@ -13,16 +13,6 @@ from scipy.optimize import linear_sum_assignment
 ENERGY_TERMS = ("value", "unbiased", "cross", "sample_diversity", "reference_diversity")
 
 
-def random_labels(rng, shape, num_classes=2, dims=2):
-    """Label maps with an empty one among them and with classes that many of them lack."""
-    labels = np.zeros(shape, np.uint8)
-    for index in np.ndindex(*shape[:-dims]):
-        used = rng.choice(num_classes, rng.integers(1, min(num_classes, 4) + 1), replace=False)
-        labels[index] = rng.choice(used, shape[-dims:])
-    labels[(..., 0, *[slice(None)] * dims)] = 0
-    return labels
-
-
 def class_overlap(a, b, label, empty, keep=None, dice=False):
     """IoU or Dice of one class of two label maps; `empty`, the IoU, or the Dice of it, where both lack the class."""
     a, b = ((labels == label) & (True if keep is None else keep) for labels in (a, b))
