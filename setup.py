@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pybind11.setup_helpers import Pybind11Extension
 from setuptools import find_packages, setup
+from setuptools.command import editable_wheel
 
 NATIVE = "kernels/fastpunet_kernels/native"
 
@@ -13,6 +14,19 @@ REPORT = ["matplotlib>=3.8", "scipy>=1.11", "torchmetrics>=1.4", "tqdm>=4.66"]
 TEST = ["pytest>=8", "hypothesis>=6", "scikit-learn>=1.5", *TRAIN, *REPORT]
 BENCH = ["pytest-benchmark>=5.3", "nvidia-ml-py>=12", "pycocotools>=2.0.8", "scipy>=1.11"]
 DEV = ["ruff>=0.12", "mypy>=1.15", "import-linter>=2", "types-PyYAML>=6", "pybind11>=2.13", "setuptools>=77"]
+
+
+class EditableByPath(editable_wheel.editable_wheel):
+    """Editable installations put the two source folders on the path.
+
+    By default setuptools installs an import hook for a layout with two of them, and Python asks hooks last: beside a
+    clone, `import fastpunet` would then find the clone's own folder, which is no package.
+    """
+
+    def _select_strategy(self, name: str, *_: object) -> object:
+        folders = [Path(__file__).parent.resolve() / folder for folder in (".", "kernels")]
+        return editable_wheel._StaticPth(self.distribution, name, folders)
+
 
 # Each file chooses its instruction set itself, so the build runs on any processor. Optional: without a C++ compiler the
 # installation goes on, PyTorch does the work, and `fastpunet info` says so.
@@ -41,6 +55,7 @@ setup(
         "fastpunet_kernels": ["py.typed", "native/*.h", "native/*.cpp"],
     },
     ext_modules=[native],
+    cmdclass={"editable_wheel": EditableByPath},
     install_requires=[
         "torch>=2.9",
         "triton>=3.5; platform_system == 'Linux'",
