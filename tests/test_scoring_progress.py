@@ -57,9 +57,9 @@ def flat(pixels):
 
 
 def test_the_cost_of_many_hypotheses_is_said_before_the_work(monkeypatch):
-    monkeypatch.setattr(cost, "_trial", lambda *_: 0.01)
+    monkeypatch.setattr(cost, "_trial", lambda *_: 0.04)
     said = []
-    cost.check_cost(512 * 100, flat(64), 1, 36, CPU, said.append)
+    cost.check_cost(1024 * 50, flat(64), 1, 36, CPU, said.append)
     assert said == [
         "n = 51200: comparing every two of an image's hypotheses takes about 2 min, for 36 images 60 min; "
         "the time grows with the square of n"

@@ -11,7 +11,8 @@ from torch import Tensor
 from fastpunet.metrics.conventions import Convention, find_convention
 from fastpunet.metrics.mask_sets import RaggedMasks, check_pair, mask_weights, read_mask_set
 from fastpunet.metrics.planes import convention_planes
-from fastpunet_kernels import area, distance_sums
+from fastpunet.metrics.tiled_sums import tiled_distance_sums
+from fastpunet_kernels import area
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +83,7 @@ def energy_distance(
 
 def _means(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], empty: float) -> tuple[Tensor, Tensor]:
     """Mean distance (B,) over pairs of packed masks and their weights, and the same without pairs of equal index."""
-    sums = distance_sums(a[0], b[0], a[1], b[1], empty)
+    sums = tiled_distance_sums(a, b, empty)
     if a is not b:
         return sums[:, 0] / sums[:, 1], sums[:, 0] / sums[:, 1]
     itself = torch.where(area(a[0]) > 0, 1.0, empty)  # IoU of each mask and class with itself, (B, N, K)

@@ -14,6 +14,8 @@ from fastpunet.metrics.conventions import Convention
 from fastpunet.metrics.mask_sets import Masks, MaskSet, mask_weights
 from fastpunet_kernels import pack_bits, pack_labels, unpack_labels
 
+_UNPACKED = 1 << 26  # bytes of masks that are unpacked at a time
+
 BINARY_ONLY = "score one class at a time, as with masks == 2"
 NAME_THE_CLASSES = "pass num_classes=K for labels of K classes"
 
@@ -65,10 +67,12 @@ def class_shares(planes: Tensor, masks: MaskSet, weights: Tensor | None = None) 
     """
     shares = []
     for plane in planes.split(1, dim=2):
-        bits = unpack_plane(plane, masks)
         if weights is None:  # filling has no bits
-            shares.append(bits.sum(1) / masks.counts.to(bits.device)[:, None].double())
+            together = max(1, _UNPACKED // (plane.shape[0] * math.prod(masks.size)))
+            counted = sum(unpack_plane(some, masks).sum(1) for some in plane.split(together, dim=1))
+            shares.append(counted / masks.counts.to(plane.device)[:, None].double())
         else:
+            bits = unpack_plane(plane, masks)
             probabilities = mask_weights(masks, weights)
             shares.append(torch.einsum("bn,bnp->bp", probabilities, bits.double()) / probabilities.sum(1, keepdim=True))
     return torch.stack(shares, dim=1)

@@ -1,0 +1,45 @@
+"""Sums of distances over pairs of masks, some pairs at a time: a million masks have too many pairs for one call."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from fastpunet_kernels import distance_sums
+
+WeightedMasks = tuple[Tensor, Tensor]  # packed masks (B, N, K, words) and their weights (B, N)
+
+# Pairs, and words of theirs, that are compared in one call. It takes less than a second, so that Python hears of an
+# interruption soon.
+_PAIRS = {"cpu": 1 << 22, "cuda": 1 << 28}
+_WORDS = {"cpu": 1 << 28, "cuda": 1 << 35}
+
+
+def tiled_distance_sums(a: WeightedMasks, b: WeightedMasks, empty: float) -> Tensor:
+    """`fastpunet_kernels.distance_sums` of all pairs, float64 (B, 2); half of the work where b is a itself."""
+    images, _, classes, words = a[0].shape
+    pairs = min(_budget(_PAIRS, a[0].device), _budget(_WORDS, a[0].device) // (classes * words)) // images
+    columns = min(b[0].shape[1], max(1, math.isqrt(pairs)))
+    rows = columns if a is b else max(1, pairs // columns)
+    total = torch.zeros(images, 2, dtype=torch.float64, device=a[0].device)
+    for i, row in enumerate(_tiles(a, rows)):
+        for j, column in enumerate(_tiles(b, columns)):
+            if a is not b:
+                total += distance_sums(row[0], column[0], row[1], column[1], empty)
+            elif i == j:  # the same tensors twice, which the kernels compare in half the time
+                total += distance_sums(row[0], row[0], row[1], row[1], empty)
+            elif i < j:
+                total += 2 * distance_sums(row[0], column[0], row[1], column[1], empty)
+    return total
+
+
+def _tiles(masks: WeightedMasks, length: int) -> Iterator[WeightedMasks]:
+    parts = zip(masks[0].split(length, dim=1), masks[1].split(length, dim=1), strict=True)
+    return ((words.contiguous(), weights.contiguous()) for words, weights in parts)
+
+
+def _budget(of: dict[str, int], device: torch.device) -> int:
+    return of.get(device.type, of["cpu"])
