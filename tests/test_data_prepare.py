@@ -198,7 +198,7 @@ def test_broken_files_are_named_and_the_rest_is_kept(raw, end):
         (dict(database="{}/text"), "database: .* is damaged or no SQLite"),
         (dict(database="{}/lacking"), "database: .* has no scans.id"),
         (dict(split="{}/nothing"), "split: no file"),
-        (dict(split="{}/text"), "split: .* is no JSON"),
+        (dict(split="{}/text"), "split: .* is truncated or not JSON"),
         (dict(split="{}/half.json"), "split: .* holds .'train'.; expected"),
         (dict(split="{}/twice.json"), "split: .* has a twice"),
     ],

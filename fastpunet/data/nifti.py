@@ -119,4 +119,4 @@ def _check_space(path: Path, header: Any, voxels: int) -> None:
         raise Unreadable(f"is truncated or not a NIfTI file (it claims {start + voxels * item:,} bytes); copy it again")
     slope, intercept = header.get_slope_inter()
     scaled = slope not in (None, 1) or intercept not in (None, 0)
-    check_unpacked(path, start + voxels * (max(8, item) if scaled else item))
+    check_unpacked(path, start + voxels * (max(8, item) if scaled else item), "volume")

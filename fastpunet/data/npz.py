@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import zipfile
@@ -14,13 +15,18 @@ from numpy.typing import NDArray
 from fastpunet.data.reading import Unreadable, check_unpacked, reading
 
 _PLAIN = "biufUS"  # kinds of dtype: numbers and text
+_LONGEST_HEADER = 10_000  # bytes, as NumPy has it
+_HEADERS = {  # version of the npy format -> bytes that give the header's length, and its reader
+    (1, 0): (2, np.lib.format.read_array_header_1_0),
+    (2, 0): (4, np.lib.format.read_array_header_2_0),
+}
 
 
 def read_members(path: str | os.PathLike[str], names: tuple[str, ...]) -> list[NDArray[Any]]:
     """The members of those names, in that order; nothing in them is unpickled.
 
     Raises FileNotFoundError, and ValueError for a file that is truncated, is no npz, lacks a member, holds something
-    else than numbers and text or unpacks to more than `reading.UNPACKED_BYTES`.
+    else than numbers and text or unpacks to too much, see `reading.check_unpacked`.
     """
     found = read_optional(path, names)
     for name in names:
@@ -37,7 +43,7 @@ def read_optional(path: str | os.PathLike[str], names: tuple[str, ...]) -> dict[
     with reading(file, "an npz bundle", "path"), zipfile.ZipFile(file) as bundle:
         present = member_names(bundle)
         wanted = [name for name in names if name in present]
-        check_unpacked(file, sum(bundle.getinfo(f"{name}.npy").file_size for name in wanted))
+        check_unpacked(file, sum(bundle.getinfo(f"{name}.npy").file_size for name in wanted), "bundle")
         return {name: _array(bundle, name) for name in wanted}
 
 
@@ -56,13 +62,13 @@ def _array(bundle: zipfile.ZipFile, name: str) -> NDArray[Any]:
     info = bundle.getinfo(f"{name}.npy")
     with bundle.open(info) as file:
         version = np.lib.format.read_magic(file)
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }.get(version)
-        if read_header is None:
+        if version not in _HEADERS:
             raise Unreadable(f"holds {name} in version {version} of the npy format, expected (1, 0) or (2, 0)")
-        shape, _, dtype = read_header(file)
+        width, read_header = _HEADERS[version]
+        length = file.read(width)
+        if int.from_bytes(length, "little") > _LONGEST_HEADER:
+            raise Unreadable(f"holds {name} with a header of more than {_LONGEST_HEADER} bytes; make it again")
+        shape, _, dtype = read_header(io.BytesIO(length + file.read(_LONGEST_HEADER)))
     if dtype.kind not in _PLAIN or dtype.itemsize == 0:
         raise Unreadable(f"holds {name} of dtype {dtype}, expected numbers or text; make it again")
     if any(side < 0 for side in shape) or math.prod(shape) * dtype.itemsize > info.file_size:

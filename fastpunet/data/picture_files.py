@@ -15,7 +15,6 @@ from typing import Any
 from fastpunet.data.optional import require
 from fastpunet.data.reading import Unreadable, check_unpacked, one_line
 
-UNPACKED_BYTES = 2**28  # of a picture as float32
 _WIDTH, _HEIGHT, _BITS, _ORIENTATION = 256, 257, 258, 274  # TIFF tags
 _TURNS = {  # EXIF orientation -> the name of Pillow's transposition that undoes it
     2: "FLIP_LEFT_RIGHT",
@@ -65,7 +64,7 @@ def turned_size(picture: Any) -> tuple[int, int]:
 
 def turned(picture: Any, path: Path, channels: int = 1) -> Any:
     """The picture with its pixels loaded and turned. Raises Unreadable, before that, if there are too many."""
-    check_unpacked(path, 4 * channels * picture.size[0] * picture.size[1], UNPACKED_BYTES)
+    check_unpacked(path, 4 * channels * picture.size[0] * picture.size[1], "picture")
     if picture.format == "TIFF":
         with _quiet():  # libtiff writes to standard error what Pillow then raises
             picture.load()  # which turns it

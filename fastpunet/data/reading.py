@@ -9,7 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-UNPACKED_BYTES = 2**30  # what any file may unpack to
+UNPACKED_BYTES = {  # what a file may unpack to; of a picture as float32
+    "picture": 2**28,
+    "DICOM slice": 2**28,
+    "bundle": 2**28,
+    "volume": 2**29,
+}
 UNPACKED_TIMES = 20  # a file may also unpack to this many times its own size, so that honest large files are read
 
 _LOGGERS = ("PIL", "pydicom", "nibabel")
@@ -56,13 +61,13 @@ class Unreadable(ValueError):
     """Raised inside `reading` with a reason of one's own, which follows the file's name."""
 
 
-def check_unpacked(path: Path, size: int, limit: int | None = None) -> None:
-    """Raise Unreadable if a file claims to hold more than `limit` bytes (UNPACKED_BYTES) and 20 times its own size."""
-    allowed = max(UNPACKED_BYTES if limit is None else limit, UNPACKED_TIMES * path.stat().st_size)
+def check_unpacked(path: Path, size: int, kind: str) -> None:
+    """Raise Unreadable if a file claims to hold more than UNPACKED_BYTES[kind] bytes and 20 times its own size."""
+    allowed = max(UNPACKED_BYTES[kind], UNPACKED_TIMES * path.stat().st_size)
     if size > allowed:
         raise Unreadable(
             f"claims to unpack to {size / 2**20:,.0f} MiB, expected at most {allowed / 2**20:,.0f} MiB of a file of "
-            "its size; if you trust it, raise fastpunet.data.reading.UNPACKED_BYTES"
+            f"its size; if you trust it, raise fastpunet.data.reading.UNPACKED_BYTES[{kind!r}]"
         )
 
 

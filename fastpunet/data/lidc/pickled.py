@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fastpunet.data.lazy import Header, LazyRecords
 from fastpunet.data.lidc import plain_pickle
+from fastpunet.data.reading import check_unpacked, reading
 from fastpunet.data.record import Record
 from fastpunet.intensity import EIGHT_BIT, Intensity
 
@@ -66,6 +67,7 @@ def read_pickle(path: str | os.PathLike[str], *, intensity: Intensity | None = N
             f"path: {path} holds {_kind(content)}, expected a dict with at least one record; copy it again"
         )
     images, masks, patients, names = [], [], [], []
+    pixels = 0  # bytes of all arrays: a small file may name one array many times
     for key in list(content):
         if not isinstance(key, str | int):
             raise ValueError(f"path: {path} has a key of type {type(key).__name__}, expected str; make the file again")
@@ -79,6 +81,9 @@ def read_pickle(path: str | os.PathLike[str], *, intensity: Intensity | None = N
                 f"{where}: series_uid: got {_kind(entry['series_uid'])}, expected str; make the file again"
             )
         images.append(_image(entry["image"], where))
+        pixels += images[-1].size * (images[-1].itemsize + _count(entry["masks"], where))
+        with reading(Path(path), "a pickle of arrays", "path"):
+            check_unpacked(Path(path), pixels, "bundle")
         masks.append(_masks(entry["masks"], images[-1].shape, where))
         patients.append(str(entry["series_uid"]))
         names.append(str(key))
@@ -94,13 +99,18 @@ def _image(image: Any, where: str) -> NDArray[np.float32]:
     return image.astype(np.float32)
 
 
-def _masks(masks: Any, shape: tuple[int, ...], where: str) -> NDArray[np.uint8]:
+def _count(masks: Any, where: str) -> int:
+    """How many masks there are."""
     several = isinstance(masks, list) or (isinstance(masks, np.ndarray) and masks.ndim == 3)
-    graders = list(masks) if several else []
-    if not graders:
+    if not several or not len(masks):
         raise ValueError(
             f"{where}: masks: got {_kind(masks)}, expected a list of at least one mask; leave the record out"
         )
+    return len(masks)
+
+
+def _masks(masks: Any, shape: tuple[int, ...], where: str) -> NDArray[np.uint8]:
+    graders = list(masks)
     for grader, mask in enumerate(graders):
         if not isinstance(mask, np.ndarray) or mask.shape != shape:
             raise ValueError(f"{where}: mask {grader}: got {_kind(mask)}, expected an array {shape} as the image has")

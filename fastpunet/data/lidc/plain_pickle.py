@@ -25,7 +25,8 @@ def load(path: Path) -> Any:
     """What the pickle holds; arrays are read-only.
 
     Raises FileNotFoundError, and ValueError for a file that is truncated or no pickle, or that names anything but NumPy
-    arrays, dtypes and scalars. Such a file runs no code, but one crafted for it can still use up memory or the stack.
+    arrays, dtypes and scalars. Such a file runs no code. One array may be there many times
+    over; whoever copies them counts first.
     """
     with reading(path, "a pickle of arrays", "path"), path.open("rb") as file:
         _check_memo(file, path.stat().st_size)

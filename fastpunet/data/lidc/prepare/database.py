@@ -26,7 +26,7 @@ _COLUMNS = {
 }
 _STEPS_AT_A_TIME, _STEPS_PER_BYTE, _STEPS_LEAST = 100_000, 10, 10_000_000
 _FURTHEST_MM, _THICKEST_MM, _WIDEST = 1e5, 100.0, 1024  # positions; slices and pixels; pixels of a slice
-_MOST_ANNOTATIONS = 1000  # of a scan; LIDC-IDRI has fewer than 100
+_MOST_ANNOTATIONS = 100  # of a scan; LIDC-IDRI has at most 49
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,8 @@ def _limit_work(connection: sqlite3.Connection, path: Path) -> None:
         return left[0] < 0
 
     connection.set_progress_handler(spent, _STEPS_AT_A_TIME)
+    if hasattr(connection, "setlimit"):  # from Python 3.11 on: no value is longer than the file
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, max(path.stat().st_size, 1_000_000))
 
 
 def _check_schema(connection: sqlite3.Connection, path: str | os.PathLike[str]) -> None:

@@ -20,7 +20,6 @@ from fastpunet.data.reading import Unreadable, check_unpacked, one_line, reading
 _SERIES = ["SeriesInstanceUID"]
 _PLACE = ["ImagePositionPatient", "PixelSpacing", "InstanceNumber"]
 _PIXELS = ["RescaleSlope", "RescaleIntercept"]
-_UNPACKED_BYTES = 2**28  # of a slice
 
 
 class UnreadableFiles(ValueError):
@@ -47,7 +46,7 @@ class Slice:
             file = pydicom.dcmread(self.path)
             slope, intercept = (float(file[tag].value) for tag in _PIXELS)
             values = file.get("NumberOfFrames") or 1, file.get("SamplesPerPixel") or 1, file.Rows, file.Columns
-            check_unpacked(self.path, math.prod(map(int, values)) * 8, _UNPACKED_BYTES)
+            check_unpacked(self.path, math.prod(map(int, values)) * 8, "DICOM slice")
             pixels = np.asarray(file.pixel_array, np.float32) * np.float32(slope) + np.float32(intercept)
             if pixels.ndim != 2 or not np.isfinite(pixels).all():
                 raise Unreadable(f"holds pixels {pixels.shape}, expected finite ones (H, W)")

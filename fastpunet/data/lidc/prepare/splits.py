@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
+
+from fastpunet.data.reading import one_line, reading
 
 PARTS = ("train", "val", "test")
 
@@ -14,19 +17,19 @@ def read_split(path: str | os.PathLike[str]) -> dict[str, list[str]]:
 
     Raises FileNotFoundError, and ValueError for a file that does not hold that or has a patient twice.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"split: no file {str(path)!r}")
     expected = 'expected {"train": [patient, ...], "val": [...], "test": [...]}'
-    try:
+    with reading(Path(path), f"JSON, {expected}", "split"):
         split = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"split: {path} is no JSON ({error}); {expected}") from None
     if not isinstance(split, dict) or set(split) != set(PARTS):
-        raise ValueError(f"split: {path} holds {sorted(split) if isinstance(split, dict) else split}; {expected}")
+        raise ValueError(
+            f"split: {path} holds {one_line(sorted(split) if isinstance(split, dict) else split, 80)}; {expected}"
+        )
     if not all(isinstance(part, list) and all(isinstance(name, str) for name in part) for part in split.values()):
         raise ValueError(f"split: {path} holds something else than lists of names; {expected}")
-    names = [name for part in PARTS for name in split[part]]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    counts = Counter(name for part in PARTS for name in split[part])
+    twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
-        raise ValueError(f"split: {path} has {', '.join(twice)} twice; expected every patient once; take one out")
+        raise ValueError(
+            f"split: {path} has {one_line(', '.join(twice[:8]))} twice; expected every patient once; take one out"
+        )
     return split
