@@ -6,6 +6,7 @@ from fastpunet.hypotheses import Summary, summarize
 from fastpunet.masks import PackedMasks
 from fastpunet.metrics import EnergyDistance, energy_distance, pairwise_iou
 from fastpunet.models import ProbabilisticUNet
+from fastpunet.models.adapters import adapt, register
 from fastpunet.models.checkpoint import load, save
 from fastpunet.models.method import Encoding
 from fastpunet.sampler import Sampler, sample
@@ -20,6 +21,7 @@ __all__ = [
     "Sampler",
     "Summary",
     "accelerate",
+    "adapt",
     "data",
     "energy_distance",
     "hypotheses",
@@ -27,6 +29,7 @@ __all__ = [
     "metrics",
     "models",
     "pairwise_iou",
+    "register",
     "sample",
     "save",
     "summarize",

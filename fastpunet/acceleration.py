@@ -3,45 +3,87 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from fastpunet.models import ProbabilisticUNet, foreign
-from fastpunet.models.fcomb import split_fcomb
+from fastpunet.models import Method
+from fastpunet.models.adapters.parts import find_parts, inside
+from fastpunet.models.fcomb import combiner_inputs, flatten_combiner
+from fastpunet.models.verification import ACTIVATIONS, FasterForward, Verified, verify
 from fastpunet_kernels import automatic_precision, decode_samples, fixed_precision
 
+AnyModel = TypeVar("AnyModel", bound=nn.Module)
 
-def accelerate(model: nn.Module) -> nn.Module:
-    """Rebind `model.sample(testing=False)` so that it decodes on this engine; returns the model, changed in place.
+_RANDOM_OR_MOVING = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 
-    For models with the PyTorch port's interface: a forward pass that leaves `unet_features` and
-    `prior_latent_space` behind, and `sample`. Latents come from that distribution, hence from torch's global
-    generator, as before: the same hypotheses in the same order, to rounding. It works under torch.no_grad() or
-    inference_mode; where gradients are recorded the model's own f_comb runs. `del model.sample` undoes it.
-    Raises TypeError for a model without these parts.
+
+def accelerate(model: AnyModel) -> AnyModel:
+    """Make the model's own `sample` fast: its combiner computes on this engine from now on. Returns the model.
+
+    Of a model with a U-Net, a prior net and a combiner (`fcomb` in the PyTorch port), `combiner.forward` is replaced;
+    everything else keeps its meaning, such as what `sample` draws, takes and returns, and which random numbers it
+    uses. The first call, and the first one after a change of the combiner's structure, compares both at a few pixels.
+    The combiner's own forward pass goes on to run where gradients are recorded, where BatchNorm or dropout inside it
+    is in training mode, and where the two differ. `del model.fcomb.forward` undoes it.
+
+    Raises TypeError for a model without these parts, and ValueError for a combiner that cannot be read.
     """
-    foreign.check_model(model)
-    if not callable(getattr(model, "sample", None)) or isinstance(model, ProbabilisticUNet):
+    found = next(((module, parts) for module in inside(model) if (parts := find_parts(module))), None)
+    if found is None or isinstance(found[0], Method):
         raise TypeError(
-            f"model: got {type(model).__name__}, expected a model with the PyTorch port's forward and sample; "
-            "for others call fastpunet.sample(model, images, n)"
+            f"model: got {type(model).__name__}, expected a model written elsewhere with a U-Net, a prior net and a "
+            "combiner, such as the PyTorch port; for others call fastpunet.sample(model, images, n)"
         )
-    model.sample = partial(_sample, model)  # type: ignore[assignment]
+    combiner: nn.Module = getattr(found[0], found[1].combiner)
+    combiner_inputs(combiner)
+    present = vars(combiner).get("forward")
+    if present is not None and not isinstance(present, FasterForward):
+        raise TypeError("model: the forward pass of its combiner has been replaced already, so that it stays as it is")
+    combiner.forward = FasterForward(_forward, combiner, _Verdict())  # type: ignore[method-assign]
     return model
 
 
-def _sample(model: Any, testing: bool = False) -> Tensor:
-    """One fresh hypothesis an image, logits (B, K, H, W), of the features and the prior left by the forward pass."""
-    features, prior = model.unet_features, model.prior_latent_space
-    z = prior.sample() if testing else prior.rsample()
-    model.z_prior_sample = z
-    if torch.is_grad_enabled():
-        return model.fcomb(features, z)
+class _Verdict:
+    """What the last comparison of a combiner's two forms said."""
+
+    structure: object = None
+    verified: Verified | None = None
+
+
+def _forward(combiner: nn.Module, verdict: _Verdict, *args: Any, **options: Any) -> Any:
+    """The combiner's output for one latent an image, as its own forward pass gives it."""
+    own = partial(type(combiner).forward, combiner, *args, **options)
+    if torch.is_grad_enabled() or options or len(args) != 2 or not all(isinstance(value, Tensor) for value in args):
+        return own()
+    features, z = sorted(args, key=lambda value: (value.ndim, value.numel()), reverse=True)
+    if features.ndim < 4 or z.numel() != len(z) * z[0].numel() or len(z) != len(features) or z.shape[2:].numel() != 1:
+        return own()
+    z, size = z.flatten(1), features.shape[2:]
+    structure = _structure(combiner, z.shape[1])
+    if structure is None:
+        return own()
+    if structure != verdict.structure:
+        verdict.verified = verify(combiner, features, z.shape[1])
+        verdict.structure = structure
+    if verdict.verified is None:
+        return own()
+    latents_first, last_activation = verdict.verified.latents_first, verdict.verified.last_activation
+    split = flatten_combiner(combiner, z.shape[1], latents_first=latents_first)
     precision = automatic_precision(features.device)
-    split = split_fcomb(model.fcomb, z.shape[1])
     with fixed_precision(precision, features.device):
         base = split.base(features.float())
     logits = decode_samples(base, split.decoder, z.float()[:, None], output="logits", precision=precision)
-    return logits[:, 0].unflatten(-1, features.shape[-2:]).to(features.dtype)
+    return ACTIVATIONS[last_activation](logits[:, 0].unflatten(-1, size)).to(features.dtype)
+
+
+def _structure(combiner: nn.Module, latent_dim: int) -> object:
+    """What a comparison holds for; None where the combiner is random, or changes as it runs."""
+    if any(module.training and isinstance(module, _RANDOM_OR_MOVING) for module in combiner.modules()):
+        return None
+    hooks = [
+        (type(module), id(module), len(module._forward_hooks), len(module._forward_pre_hooks))
+        for module in combiner.modules()
+    ]
+    return (latent_dim, hooks)

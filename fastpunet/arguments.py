@@ -158,8 +158,8 @@ def check_same_device(name: str, device: torch.device, like_name: str, like_devi
         raise ValueError(f"{name}: got device {device}, expected {like_device} as {like_name}; move it with .to(...)")
 
 
-def check_images(images: object, channels: int, dims: int, device: torch.device) -> Tensor:
-    """Finite floats (B, C, *size) of `dims` dimensions, not empty, with the model's C, on its device."""
+def check_images(images: object, channels: int | None, dims: int, device: torch.device) -> Tensor:
+    """Finite floats (B, C, *size) of `dims` dimensions, not empty, with the model's C (None: any), on its device."""
     axes = "(B, C, H, W)" if dims == 2 else "(B, C, D, H, W)"
     if not isinstance(images, Tensor):
         raise TypeError(f"images: got {type(images).__name__}, expected a torch.Tensor; see torch.from_numpy")
@@ -169,7 +169,7 @@ def check_images(images: object, channels: int, dims: int, device: torch.device)
         raise TypeError(f"images: got {images.dtype}, expected floats scaled as in training, such as images / 255")
     if 0 in images.shape:
         raise ValueError(f"images: got the empty shape {tuple(images.shape)}, expected at least one image and pixel")
-    if images.shape[1] != channels:
+    if channels is not None and images.shape[1] != channels:
         raise ValueError(f"images: got {images.shape[1]} channels, the model takes {channels}: C of {axes}")
     if images.device != device:
         raise ValueError(f"images: on {images.device}, the model on {device}; use images.to({str(device)!r})")

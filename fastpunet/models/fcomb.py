@@ -74,15 +74,7 @@ def flatten_combiner(combiner: nn.Module, latent_dim: int, *, latents_first: boo
     >>> split.feature_weight.shape, split.decoder.z_weight.shape
     (torch.Size([8, 3]), torch.Size([8, 2]))
     """
-    modules = [_with_hooks_run(module) for module in leaves(combiner)]
-    try:
-        layers, last_activation = read_layers(modules)
-        _check_ends(layers, last_activation, latent_dim)
-    except ValueError as error:
-        raise ValueError(
-            f"model: its combiner cannot be read as 1x1 convolutions with ReLUs between them, for it has {error}; "
-            f"it holds {', '.join(type(module).__name__ for module in modules) or 'no modules'}"
-        ) from None
+    layers, last_activation = _read(combiner, latent_dim)
     if len(layers) == 1:  # no activation at all, which is max(x, 0) - max(-x, 0)
         layers.append(Affine(torch.eye(len(layers[0].bias)).to(layers[0].bias), torch.zeros_like(layers[0].bias)))
     weights, biases = _with_relus(layers)
@@ -92,6 +84,24 @@ def flatten_combiner(combiner: nn.Module, latent_dim: int, *, latents_first: boo
     z_weight, feature_weight = parts if latents_first else parts[::-1]
     decoder = Decoder(z_weight.contiguous(), weights[1:], biases[1:])
     return SplitFComb(feature_weight.contiguous(), biases[0], decoder, last_activation)
+
+
+def combiner_inputs(combiner: nn.Module) -> int:
+    """Channels that a combiner takes, those of features and z together. ValueError where it cannot be read."""
+    return _read(combiner, latent_dim=0)[0][0].weight.shape[1]
+
+
+def _read(combiner: nn.Module, latent_dim: int) -> tuple[list[Affine], str | None]:
+    modules = [_with_hooks_run(module) for module in leaves(combiner)]
+    try:
+        layers, last_activation = read_layers(modules)
+        _check_ends(layers, last_activation, latent_dim)
+    except ValueError as error:
+        raise ValueError(
+            f"model: its combiner cannot be read as 1x1 convolutions with ReLUs between them, for it has {error}; "
+            f"it holds {', '.join(type(module).__name__ for module in modules) or 'no modules'}"
+        ) from None
+    return layers, last_activation
 
 
 def _with_hooks_run(module: nn.Module) -> nn.Module:
@@ -135,33 +145,3 @@ def _with_relus(layers: list[Affine]) -> tuple[list[Tensor], list[Tensor]]:
 
 def _leaks(slope: float | Tensor) -> bool:
     return isinstance(slope, Tensor) or slope != 0
-
-
-def split_fcomb(fcomb: nn.Module, latent_dim: int) -> SplitFComb:
-    """Split any f_comb with `layers` (1x1 convolutions, each followed by a ReLU) and `last_layer`.
-
-    The last `latent_dim` input channels of the first convolution must be those of z. Weights are float32 and share
-    storage with the module's where they already are. Raises ValueError for any other structure.
-    """
-    stages = list(fcomb.layers)  # type: ignore[arg-type]
-    convs, activations = [*stages[0::2], fcomb.last_layer], stages[1::2]
-    fits = (
-        len(convs) >= 2
-        and len(activations) == len(convs) - 1
-        and all(isinstance(conv, nn.Conv2d) and conv.kernel_size == (1, 1) for conv in convs)
-        and all(isinstance(activation, nn.ReLU) for activation in activations)
-    )
-    if not fits:
-        raise ValueError(
-            "model: fcomb must be 1x1 Conv2d and ReLU in turn in fcomb.layers, then a 1x1 Conv2d fcomb.last_layer; "
-            f"got {[type(stage).__name__ for stage in stages]} and {type(fcomb.last_layer).__name__}"
-        )
-    if convs[-1].out_channels > 256:
-        raise ValueError(f"model: got {convs[-1].out_channels} classes, expected at most 256 (labels are uint8)")
-    weights = [conv.weight.detach().float()[:, :, 0, 0] for conv in convs]
-    biases = [
-        conv.weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias.detach().float() for conv in convs
-    ]
-    features = weights[0].shape[1] - latent_dim
-    decoder = Decoder(weights[0][:, features:], weights[1:], biases[1:])
-    return SplitFComb(weights[0][:, :features], biases[0], decoder)

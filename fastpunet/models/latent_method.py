@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from fastpunet.latents import Noise
-from fastpunet.models.fcomb import flatten_combiner
+from fastpunet.models.fcomb import FComb, flatten_combiner
 from fastpunet.models.method import Encoding, Method
 from fastpunet.models.priors import Prior
+from fastpunet.models.verification import verify
 from fastpunet_kernels import BACKENDS, Decoder, Gaussian, Sums, decode_samples, decode_sums, tune_decode
 
 
@@ -58,6 +59,12 @@ class LatentMethod(Method):
         with torch.autocast(images.device.type, enabled=False):
             features = features.float()
             split = flatten_combiner(self.combiner, prior.latent_dim)
+            if not _is_as_published(self.combiner) and not _verified(self.combiner, features, prior.latent_dim):
+                raise ValueError(
+                    f"model: the forward pass of its combiner, a {type(self.combiner).__name__}, gives something else "
+                    "than its 1x1 convolutions with ReLUs between them; put what it does into the U-Net, or draw with "
+                    "fastpunet.adapt(model, encode=..., combiner=...)"
+                )
             base = split.base(features)
         return LatentEncoding(len(images), tuple(images.shape[2:]), features, prior, base, split.decoder)
 
@@ -88,3 +95,15 @@ class LatentMethod(Method):
     def sums(self, encoding: LatentEncoding, noise: Noise, *, precision: str, backend: str) -> Sums:
         latents = encoding.prior.latents(noise)
         return decode_sums(encoding.base, encoding.decoder, latents, precision=precision, backend=backend)
+
+
+def _is_as_published(combiner: nn.Module) -> bool:
+    """Whether a combiner is our own f_comb, with nothing changed that its modules do not show."""
+    untouched = not any(module._forward_hooks or "forward" in vars(module) for module in combiner.modules())
+    return type(combiner) is FComb and untouched
+
+
+@torch.compiler.disable
+def _verified(combiner: nn.Module, features: Tensor, latent_dim: int) -> bool:
+    verified = verify(combiner, features, latent_dim)
+    return verified is not None and not verified.latents_first and verified.last_activation is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from fastpunet.latents import Noise
@@ -25,8 +26,24 @@ class Prior(ABC):
         """The tensors that latents are computed from, each under a name for error messages."""
 
 
+class OfNormals(Prior):
+    """A prior whose latents are a function of some standard normals each."""
+
+    normals: int  # how many
+
+    @abstractmethod
+    def of_normals(self, normals: Tensor) -> Tensor:
+        """Standard normals float32 (B, n, normals) to latents float32 (B, n, latent_dim).
+
+        Sums are taken in one order whatever the shapes are, so that a latent depends on its own normals alone.
+        """
+
+    def latents(self, noise: Noise) -> Tensor | Gaussian:
+        return self.of_normals(noise.normals(self.normals))
+
+
 @dataclass(frozen=True, eq=False)
-class AxisAligned(Prior):
+class AxisAligned(OfNormals):
     """N(mu, diag(sigma^2)), mu and sigma float32 (B, latent_dim)."""
 
     mu: Tensor
@@ -36,8 +53,78 @@ class AxisAligned(Prior):
     def latent_dim(self) -> int:  # type: ignore[override]
         return self.mu.shape[1]
 
+    @property
+    def normals(self) -> int:  # type: ignore[override]
+        return self.mu.shape[1]
+
     def latents(self, noise: Noise) -> Tensor | Gaussian:
         return noise.gaussian(self.mu, self.sigma)
 
+    def of_normals(self, normals: Tensor) -> Tensor:
+        return torch.addcmul(self.mu[:, None], self.sigma[:, None], normals)
+
     def parts(self) -> dict[str, Tensor]:
         return {"the prior's mean": self.mu, "the prior's standard deviation": self.sigma}
+
+
+@dataclass(frozen=True, eq=False)
+class LowRank(OfNormals):
+    """N(mu, factor factor^T + diag(sigma^2)): mu, sigma float32 (B, latent_dim), factor (B, latent_dim, rank).
+
+    Without sigma the covariance is factor factor^T; a Cholesky factor gives any covariance.
+    """
+
+    mu: Tensor
+    factor: Tensor
+    sigma: Tensor | None = None
+
+    @property
+    def latent_dim(self) -> int:  # type: ignore[override]
+        return self.mu.shape[1]
+
+    @property
+    def normals(self) -> int:  # type: ignore[override]
+        return self.factor.shape[2] + (0 if self.sigma is None else self.latent_dim)
+
+    def of_normals(self, normals: Tensor) -> Tensor:
+        rank = self.factor.shape[2]
+        z = self.mu[:, None].expand(-1, normals.shape[1], -1)
+        for j in range(rank):
+            z = torch.addcmul(z, self.factor[:, None, :, j], normals[..., j : j + 1])
+        return z if self.sigma is None else torch.addcmul(z, self.sigma[:, None], normals[..., rank:])
+
+    def parts(self) -> dict[str, Tensor]:
+        own = {"the prior's mean": self.mu, "the prior's covariance": self.factor}
+        return own if self.sigma is None else {**own, "the prior's standard deviation": self.sigma}
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture(OfNormals):
+    """Component c with probability weights[:, c]; weights float32 (B, components), one prior a component."""
+
+    weights: Tensor
+    components: tuple[OfNormals, ...]
+
+    @property
+    def latent_dim(self) -> int:  # type: ignore[override]
+        return self.components[0].latent_dim
+
+    @property
+    def normals(self) -> int:  # type: ignore[override]
+        return 1 + max(component.normals for component in self.components)
+
+    def of_normals(self, normals: Tensor) -> Tensor:
+        """The first normal, which lies below its own quantile u with probability u, chooses the component."""
+        chance = torch.special.ndtr(normals[..., :1].double())
+        upper = self.weights.double().cumsum(1) / self.weights.double().sum(1, keepdim=True)
+        chosen = (chance > upper[:, None, :-1]).sum(-1, keepdim=True)
+        z = torch.zeros_like(normals[..., :1]).expand(-1, -1, self.latent_dim)
+        for i, component in enumerate(self.components):
+            z = torch.where(chosen == i, component.of_normals(normals[..., 1 : 1 + component.normals]), z)
+        return z
+
+    def parts(self) -> dict[str, Tensor]:
+        parts = {"the prior's mixture weights": self.weights}
+        for i, component in enumerate(self.components):
+            parts |= {f"{name} (component {i})": part for name, part in component.parts().items()}
+        return parts

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Iterator
 from copy import copy
 from functools import partial
-from types import CellType, FunctionType, MethodType
+from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any, TypeVar
 
 import torch
@@ -57,7 +58,7 @@ def evaluation_twin(model: AnyModule) -> AnyModule:
     """A module that computes what `model.eval()` would compute now, and shares no state with it but its weights.
 
     Every module inside is a new object in evaluation mode with the model's own parameters, copies of its buffers, and
-    copies of its containers. Bound methods, partial functions, hooks and closures that refer to the model's modules
+    copies of its containers. Bound methods, partial functions, hooks and functions that refer to the model's modules
     refer to their twins instead, and modules wrapped by torch.compile are taken out of their wrappers. A pass of the
     twin therefore leaves nothing on the model (neither attributes, nor running means, nor a mode), and may run while
     other threads train or use the model. Building a twin takes about as long as a few layers take to start.
@@ -96,8 +97,8 @@ class _Twins:
         if isinstance(value, MethodType):
             return MethodType(self.of(value.__func__), self.of(value.__self__))
         if isinstance(value, partial):
-            return partial(self.of(value.func), *map(self.of, value.args), **self._items(value.keywords))
-        if isinstance(value, FunctionType) and (value.__closure__ or value.__defaults__ or value.__kwdefaults__):
+            return type(value)(self.of(value.func), *map(self.of, value.args), **self._items(value.keywords))
+        if isinstance(value, FunctionType):
             return self._function(value)
         return value
 
@@ -143,12 +144,20 @@ class _Twins:
         return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
 
     def _function(self, function: FunctionType) -> FunctionType:
-        """The function itself unless its closure or its defaults refer to something that has a twin."""
+        """The function itself unless its closure, its defaults or its global names refer to something with a twin."""
+        modules = {
+            name: function.__globals__[name]
+            for name in _global_names(function.__code__)
+            if isinstance(function.__globals__.get(name), nn.Module)
+        }
+        if not (function.__closure__ or function.__defaults__ or function.__kwdefaults__ or modules):
+            return function
         cells = tuple(CellType() for _ in function.__closure__ or ())
-        code, name = function.__code__, function.__name__
-        twin = self._keep(function, FunctionType(code, function.__globals__, name, function.__defaults__, cells))
+        names = {**function.__globals__, **self._items(modules)} if modules else function.__globals__
+        twin = FunctionType(function.__code__, names, function.__name__, function.__defaults__, cells)
+        self._keep(function, twin)
         vars(twin).update(vars(function))
-        changed = False
+        changed = bool(modules)
         for cell, own in zip(cells, function.__closure__ or (), strict=True):
             try:
                 content = own.cell_contents
@@ -167,6 +176,14 @@ class _Twins:
     def _keep(self, value: Any, twin: Any) -> Any:
         self._made[id(value)] = twin
         return twin
+
+
+def _global_names(code: CodeType) -> Iterator[str]:
+    """Names that a function and the functions inside it may look up among their globals."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _global_names(constant)
 
 
 def _copy(buffer: Tensor | None) -> Tensor | None:

@@ -1,0 +1,214 @@
+"""A Probabilistic U-Net written elsewhere as a method: encoded as it is, drawn by the kernels where they agree."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fastpunet.latents import Noise
+from fastpunet.models.adapters.parts import Parts
+from fastpunet.models.adapters.prior_forms import closed_form, find_distribution
+from fastpunet.models.adapters.running import Memory, run_model
+from fastpunet.models.affine import leaves
+from fastpunet.models.fcomb import flatten_combiner
+from fastpunet.models.latent_method import LatentEncoding, LatentMethod
+from fastpunet.models.method import Encoding, LossTerms, Method, arithmetic, finished
+from fastpunet.models.priors import AxisAligned, Prior
+from fastpunet.models.sampled_prior import Sampled, draw_once
+from fastpunet.models.verification import Call, Verified, find_call, verify
+from fastpunet_kernels import BACKENDS, Gaussian, Sums
+
+Encode = Callable[[Tensor], tuple[Tensor, Any]]  # images (B, C, *size) to features (B, F, *size) and a prior
+
+
+@dataclass(frozen=True, eq=False)
+class VerifiedEncoding(LatentEncoding):
+    """What one pass leaves of a batch whose latents the kernels decode.
+
+    last_activation  "sigmoid", "softmax" or "log-softmax": what the model's combiner does to its logits, if anything
+    """
+
+    last_activation: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class OwnEncoding(Encoding):
+    """What one pass leaves of a batch whose latents the model's own combiner decodes.
+
+    features  float32 (B, C, *size)
+    prior     the distribution of z for each image
+    call      how the combiner is called
+    """
+
+    features: Tensor
+    prior: Prior
+    call: Call
+
+    def parts(self) -> dict[str, Tensor]:
+        return {"the U-Net's features": self.features, **self.prior.parts()}
+
+
+class AdaptedModel(LatentMethod):
+    """A live model of another make. Its weights, and its structure, are those of each call.
+
+    Its combiner is read as the kernels want it, and the result compared with the combiner's own forward pass at a few
+    pixels each time that images are encoded. Where the two differ the combiner's own forward pass decodes, which is
+    right but slower, and a UserWarning says so once.
+    """
+
+    encoding_kind = Encoding  # type: ignore[assignment]
+    backends = BACKENDS
+    in_channels: int | None = None  # type: ignore[assignment]  # the U-Net itself decides
+    config: dict[str, Any] = {}  # noqa: RUF012  nothing is known of how it was made
+
+    def __init__(self, model: nn.Module, encode: Encode, combiner: Callable[[], nn.Module]) -> None:
+        super().__init__()
+        self.model = model
+        self._encode, self._combiner = encode, combiner
+        self._memory = Memory()
+        self._check()
+
+    @classmethod
+    def of_parts(cls, model: nn.Module, parts: Parts) -> AdaptedModel:
+        """A model that has its U-Net, prior net and combiner as attributes."""
+        memory = Memory()
+        adapted = cls(model, partial(run_model, model, parts, memory), partial(getattr, model, parts.combiner))
+        adapted._memory = memory
+        return adapted
+
+    @property
+    def name(self) -> str:
+        return type(self.model).__name__
+
+    @property
+    def combiner(self) -> nn.Module:
+        return self._combiner()
+
+    @property
+    def num_classes(self) -> int:  # type: ignore[override]
+        """Outputs of the combiner's last layer."""
+        for module in reversed(list(leaves(self.combiner))):
+            width = getattr(module, "out_channels", None) or getattr(module, "out_features", None)
+            if isinstance(width, int):
+                return width
+        raise TypeError(f"model: its combiner, a {type(self.combiner).__name__}, has no layer that tells the classes")
+
+    @property
+    def dims(self) -> int:  # type: ignore[override]
+        """3 for a model with three-dimensional convolutions."""
+        return 3 if any(isinstance(module, nn.Conv3d) for module in self.model.modules()) else 2
+
+    def features_and_prior(self, images: Tensor) -> tuple[Tensor, Prior]:
+        features, returned = self._encode(images)
+        if not isinstance(features, Tensor) or features.shape[2:] != images.shape[2:] or len(features) != len(images):
+            got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+            raise ValueError(f"model: its features are {got}, expected (B, C, *size) for images {tuple(images.shape)}")
+        return features, self._read_prior(returned, features, images)
+
+    def encode(self, images: Tensor) -> VerifiedEncoding | OwnEncoding:  # type: ignore[override]
+        features, prior = self.features_and_prior(images)
+        size = tuple(images.shape[2:])
+        with torch.autocast(images.device.type, enabled=False):
+            features = features.float()
+            verified = self._verified(features, prior.latent_dim)
+            if verified is not None:
+                split = verified.split
+                base, last = split.base(features), verified.last_activation
+                return VerifiedEncoding(len(images), size, features, prior, base, split.decoder, last)
+            call = find_call(self.combiner, features, prior.latent_dim, self.num_classes)
+        return OwnEncoding(len(images), size, features, prior, call)
+
+    def scratch_bytes(self, encoding: Encoding) -> int:  # type: ignore[override]
+        if isinstance(encoding, OwnEncoding):
+            return Method.scratch_bytes(self, encoding)
+        return super().scratch_bytes(encoding)  # type: ignore[arg-type]
+
+    def logits(self, encoding: Any, noise: Noise) -> Tensor:
+        if isinstance(encoding, OwnEncoding):
+            return self._own_logits(encoding, encoding.prior.latents(noise))
+        return super().logits(encoding, noise)
+
+    def decode(self, encoding: Any, z: Tensor | Gaussian, *, output: str, precision: str, backend: str) -> Tensor:
+        if isinstance(encoding, OwnEncoding):
+            with arithmetic(precision, encoding.device):
+                return finished(self._own_logits(encoding, z), output)
+        last = encoding.last_activation
+        if output == "logits" and last in ("sigmoid", "softmax"):
+            raise ValueError(
+                f'output: got "logits", but the combiner of this model ends in a {last}; take "probs", which it gives'
+            )
+        decoded = super().decode(encoding, z, output=output, precision=precision, backend=backend)
+        return decoded.log_softmax(2) if output == "logits" and last == "log-softmax" else decoded
+
+    def sums(self, encoding: Any, noise: Noise, *, precision: str, backend: str) -> Sums:
+        if isinstance(encoding, OwnEncoding):
+            return Method.sums(self, encoding, noise, precision=precision, backend=backend)
+        return super().sums(encoding, noise, precision=precision, backend=backend)
+
+    def tune(self, encoding: Any, noise: Noise, *, output: str, precision: str) -> dict[str, float]:
+        if isinstance(encoding, OwnEncoding):
+            return {}
+        return super().tune(encoding, noise, output=output, precision=precision)
+
+    def loss_terms(self, *args: Any, **options: Any) -> LossTerms:
+        raise TypeError(f"model: {self.name} is trained by its own code")
+
+    def output_layers(self) -> Sequence[Any]:
+        raise TypeError(f"model: the output layers of {self.name} are not known")
+
+    def _check(self) -> None:
+        classes = self.num_classes
+        if classes > 256:
+            raise ValueError(f"model: got {classes} classes, expected at most 256 (labels are uint8)")
+
+    def _read_prior(self, returned: Any, features: Tensor, images: Tensor) -> Prior:
+        if isinstance(returned, Prior):
+            return returned
+        distribution = find_distribution(returned)
+        known = closed_form(distribution, len(images))
+        if known is not None:
+            return known
+        alone = [distribution]
+        if len(images) > 1:  # so that what is drawn for one image depends on no other
+            alone = [find_distribution(self._encode(image[None])[1]) for image in images]
+        return Sampled(alone, draw_once(alone[0], 0).numel())
+
+    @torch.compiler.disable
+    def _verified(self, features: Tensor, latent_dim: int) -> Verified | None:
+        if features.is_cuda and torch.cuda.is_current_stream_capturing():  # a graph cannot hold a comparison
+            if self._memory.verified is None:
+                raise RuntimeError("the combiner has not been verified, or decodes by its own forward pass")
+            latents_first, last_activation = self._memory.verified
+            split = flatten_combiner(self.combiner, latent_dim, latents_first=latents_first)
+            return Verified(split, latents_first, last_activation)
+        verified = verify(self.combiner, features, latent_dim)
+        self._memory.verified = None if verified is None else verified[1:]
+        if verified is None and not self._memory.told:
+            self._memory.told = True
+            warnings.warn(
+                f"the model's combiner, a {type(self.combiner).__name__}, decodes by its own forward pass, which is "
+                "slower than the kernels: it is not 1x1 convolutions with ReLUs between them",
+                stacklevel=2,
+            )
+        return verified
+
+    def _own_logits(self, encoding: OwnEncoding, z: Tensor | Gaussian) -> Tensor:
+        if isinstance(z, Gaussian):
+            z = AxisAligned(z.mu, z.sigma).of_normals(Noise(z.seed, z.ids, z.first, z.n).normals(z.mu.shape[1]))
+        combiner, dtype = self.combiner, self.dtype
+        rows = []
+        for features, latents in zip(encoding.features.to(dtype), z.to(dtype), strict=True):
+            rows.append(encoding.call(combiner, features.expand(len(latents), *features.shape), latents).float())
+        logits = torch.stack(rows)
+        if logits.shape[2:] != (self.num_classes, *encoding.size):
+            raise ValueError(
+                f"model: its combiner gives {tuple(logits.shape[1:])} for {len(z[0])} latents, expected "
+                f"({len(z[0])}, {self.num_classes}, *{encoding.size})"
+            )
+        return logits

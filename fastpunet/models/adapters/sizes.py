@@ -1,0 +1,72 @@
+"""Images of any size through networks that may take only multiples of some power of two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_LARGEST_MULTIPLE = 512
+_REFUSALS = (
+    RuntimeError,
+    ValueError,
+    AssertionError,
+    IndexError,
+)  # with which networks meet a size that they do not take
+
+
+def with_size_that_fits(
+    run: Callable[[Tensor], Any], features_of: Callable[[Any], Tensor], images: Tensor
+) -> tuple[Any, Tensor, Tensor]:
+    """What `run` returns for images (B, C, *size), its features (B, F, *size), and the images that it was run for.
+
+    The images are tried as they are. Only where that fails, or gives features of another size, are they padded at the
+    far ends by repeating the edge, to multiples of 2, 4, 8 and so on, and the features are cropped.
+    Raises ValueError, with the networks' own first reason, where no size is taken.
+    """
+    reason: Exception | None = None
+    for padded in _sizes(images):
+        try:
+            returned = run(padded)
+        except torch.OutOfMemoryError:
+            raise
+        except _REFUSALS as error:
+            reason = reason or error
+            continue
+        features = features_of(returned)
+        if features.shape[2:] == padded.shape[2:]:
+            inner = tuple(slice(0, length) for length in images.shape[2:])
+            return returned, features[(slice(None), slice(None), *inner)], padded
+        reason = reason or ValueError(f"its features have the size {_times(features.shape[2:])}")
+    raise ValueError(
+        f"model: its networks do not take images of {images.shape[1]} channels and size {_times(images.shape[2:])}, "
+        f"also not padded to multiples of 2 to {_LARGEST_MULTIPLE}: {_first_line(reason)}"
+    ) from reason
+
+
+def _sizes(images: Tensor) -> Iterator[Tensor]:
+    """The images as they are, contiguous, since foreign code may use `view`, and padded more and more."""
+    yield images
+    images = images.clone(memory_format=torch.contiguous_format)
+    yield images
+    size = tuple(images.shape[2:])
+    tried = {size}
+    multiple = 2
+    while multiple <= _LARGEST_MULTIPLE:
+        rounded = tuple(-(-length // multiple) * multiple for length in size)
+        if rounded not in tried:
+            tried.add(rounded)
+            widths = [amount for length, new in zip(size, rounded, strict=True) for amount in (new - length, 0)]
+            yield F.pad(images, widths[::-1], mode="replicate")
+        multiple *= 2
+
+
+def _times(size: torch.Size) -> str:
+    return " x ".join(map(str, size))
+
+
+def _first_line(error: Exception | None) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,0 +1,152 @@
+"""A combiner by evidence: what was read off its modules, against its own forward pass at a few pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from fastpunet.models.fcomb import SplitFComb, flatten_combiner
+from fastpunet.models.twin import evaluation_twin
+from fastpunet_kernels import decode_samples, fixed_precision
+
+_TOLERANCE = 1e-4  # relative, in float32
+ACTIVATIONS: dict[str | None, Callable[[Tensor], Tensor]] = {
+    None: lambda logits: logits,
+    "sigmoid": torch.sigmoid,
+    "softmax": lambda logits: logits.softmax(1),
+    "log-softmax": lambda logits: logits.log_softmax(1),
+}
+
+Call = Callable[[nn.Module, Tensor, Tensor], Tensor]  # combiner, features (m, C, *size), z (m, latent_dim)
+
+
+class Verified(NamedTuple):
+    """A combiner whose flattened form computes what its own forward pass does."""
+
+    split: SplitFComb
+    latents_first: bool  # whether it concatenates z before the features
+    last_activation: str | None  # what its forward pass does to the logits
+
+
+class FasterForward(partial[Any]):
+    """The forward pass of a combiner that `fastpunet.accelerate` has replaced, and that proves nothing."""
+
+
+def verify(combiner: nn.Module, features: Tensor, latent_dim: int) -> Verified | None:
+    """The combiner in the kernels' form, if that agrees with the combiner's own forward pass; else None.
+
+    Both see the first image's features float32 (B, C, *size) at 3 positions of each axis, corners included, and three
+    latents, one of them far out. Both orders of arguments and of concatenation are tried. Nothing is left on the
+    combiner. Raises ValueError for more classes than labels can hold, and for NaN or infinity.
+    """
+    crop, z = _probe(features, latent_dim)
+    own = _in_float32(combiner)
+    with torch.no_grad(), fixed_precision("ieee", features.device):
+        outputs = [output for _, output in _calls_that_run(own, crop, z)]
+        for name, values in (("the U-Net's features", [crop]), ("what its combiner gives", outputs)):
+            if not all(bool(torch.isfinite(value).all()) for value in values):
+                raise ValueError(f"model: NaN or infinity in {name}; look for broken weights")
+        for latents_first in (False, True):
+            try:
+                split = flatten_combiner(combiner, latent_dim, latents_first=latents_first)
+            except ValueError as error:
+                if "cannot be read" not in str(error):
+                    raise
+                return None
+            if split.feature_weight.shape[1] != crop.shape[1]:
+                return None
+            logits = decode_samples(split.base(crop), split.decoder, z[:, None], output="logits", backend="reference")
+            logits = logits[:, 0].unflatten(-1, crop.shape[2:])
+            for activation, applied in ACTIVATIONS.items():
+                if any(_agree(output, applied(logits)) for output in outputs):
+                    return Verified(split, latents_first, activation)
+    return None
+
+
+def find_call(combiner: nn.Module, features: Tensor, latent_dim: int, classes: int) -> Call:
+    """How to call a combiner that cannot be flattened: the first way in which it gives (B, classes, *size).
+
+    Raises ValueError where there is none, or where its output is not made of logits.
+    """
+    crop, z = _probe(features, latent_dim)
+    own = _in_float32(combiner)
+    with torch.no_grad(), fixed_precision("ieee", features.device):
+        for call, output in _calls_that_run(own, crop, z):
+            if output.shape == (len(z), classes, *crop.shape[2:]):
+                _check_logits(output, call(own, 100 * crop, 100 * z))
+                return call
+    raise ValueError(
+        f"model: its combiner, a {type(combiner).__name__}, gives no (B, {classes}, *size) when it is called with "
+        f"features (B, C, *size) and latents (B, {latent_dim}); wrap it in a module that does, and pass that to "
+        "fastpunet.adapt(model, encode=..., combiner=...)"
+    )
+
+
+def _probe(features: Tensor, latent_dim: int) -> tuple[Tensor, Tensor]:
+    crop = features[:1].detach().float()
+    for axis, length in enumerate(features.shape[2:], start=2):
+        places = sorted({0, length // 2, length - 1})
+        crop = crop.index_select(axis, torch.tensor(places, device=crop.device))
+    z = torch.randn(3, latent_dim, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
+    z = z * torch.tensor([[1.0], [1.0], [8.0]], dtype=torch.float32)
+    return crop.expand(3, *crop.shape[1:]).contiguous(), z.to(crop.device)
+
+
+def _in_float32(combiner: nn.Module) -> nn.Module:
+    """Its twin with float32 weights, so that rounding in half precision hides no difference."""
+    own = evaluation_twin(combiner)
+    if isinstance(vars(own).get("forward"), FasterForward):
+        del own.forward
+    for module in own.modules():
+        parameters, buffers = module._parameters, module._buffers
+        parameters.update({name: nn.Parameter(value) for name, value in _widened(parameters)})
+        buffers.update(_widened(buffers))
+    return own
+
+
+def _widened(values: Mapping[str, Tensor | None]) -> list[tuple[str, Tensor]]:
+    return [
+        (name, value.detach().float())
+        for name, value in values.items()
+        if value is not None and value.is_floating_point() and value.dtype != torch.float32
+    ]
+
+
+def _calls_that_run(combiner: nn.Module, features: Tensor, z: Tensor) -> Iterator[tuple[Call, Tensor]]:
+    """Each way to call a combiner that gives a tensor, with what it gives."""
+    for features_first in (True, False):
+        for with_axes in (False, True):
+            call = partial(_call, features_first, with_axes)
+            try:
+                output: Any = call(combiner, features, z)
+            except Exception:  # other people's code may fail in any way when it is called in a way it does not know
+                continue
+            if isinstance(output, Tensor):
+                yield call, output
+
+
+def _call(features_first: bool, with_axes: bool, combiner: nn.Module, features: Tensor, z: Tensor) -> Tensor:
+    z = z.view(*z.shape, *[1] * (features.ndim - 2)) if with_axes else z
+    result: Tensor = combiner(features, z) if features_first else combiner(z, features)
+    return result
+
+
+def _agree(own: Tensor, ours: Tensor) -> bool:
+    if own.shape != ours.shape:
+        return False
+    difference, size = (own.float() - ours).flatten(1), own.float().flatten(1)
+    return bool((difference.norm(dim=1) <= _TOLERANCE * size.norm(dim=1)).all())
+
+
+def _check_logits(output: Tensor, far_out: Tensor) -> None:
+    """Raise ValueError if outputs look like probabilities, also those of inputs that are a hundred times as large."""
+    both = torch.cat((output, far_out))
+    if bool(((both >= 0) & (both <= 1)).all()) and float(both.max() - both.min()) > 0:
+        raise ValueError(
+            "model: its combiner seems to give probabilities; wrap it in a module that gives logits, and pass that to "
+            "fastpunet.adapt(model, encode=..., combiner=...)"
+        )
