@@ -1,6 +1,6 @@
 """Data sets, all as sequences of `Record`."""
 
-from fastpunet.data import camvid, cityscapes, flips, folder, graders, lesions, lidc, splits, streets
+from fastpunet.data import camvid, cityscapes, flips, folder, graders, lesions, lidc, sources, splits, streets, writing
 from fastpunet.data.record import IGNORE, Record, Records
 
 __all__ = [
@@ -14,6 +14,8 @@ __all__ = [
     "graders",
     "lesions",
     "lidc",
+    "sources",
     "splits",
     "streets",
+    "writing",
 ]

@@ -32,8 +32,9 @@ class Volume:
     path: Path
     shape: tuple[int, int, int]  # (H, W, Z)
     flat: bool  # stored with two axes alone
-    affine: NDArray[np.float64] | None  # (4, 4), voxel indices to mm; None if the file does not say
+    affine: NDArray[np.float64] | None  # (4, 4), voxel indices to `unit`; None if the file does not say
     spacing: tuple[float, float, float] | None  # mm along each axis; None if the file does not say
+    unit: str  # of the affine: mm, meter, micron or unknown
 
 
 def read_header(path: Path) -> Volume:
@@ -53,10 +54,10 @@ def read_header(path: Path) -> Volume:
         _check_space(path, header, math.prod(stored))
         known = header["sform_code"] > 0 or header["qform_code"] > 0
         affine = np.asarray(header.get_best_affine(), np.float64)
-        unit = _MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
-        steps = tuple(float(step) * unit for step in np.linalg.norm(affine[:3, :3], axis=0))
+        unit = header.get_xyzt_units()[0]
+        steps = tuple(float(step) * _MILLIMETRES.get(unit, 1.0) for step in np.linalg.norm(affine[:3, :3], axis=0))
     spacing = steps if all(0 < step < math.inf for step in steps) else None
-    return Volume(path, sides, len(stored) == 2, affine if known else None, spacing)  # type: ignore[arg-type]
+    return Volume(path, sides, len(stored) == 2, affine if known else None, spacing, unit)  # type: ignore[arg-type]
 
 
 def read(volume: Volume, slice_: int | None = None, axes: Axes = AS_STORED) -> NDArray[Any]:
