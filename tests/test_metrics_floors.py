@@ -8,7 +8,8 @@ from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.data.lidc import read_npz
 from fastpunet.metrics import energy_distance
 from fastpunet.scoring.bootstrap import PatientBootstrap
-from fastpunet.scoring.evaluation import Evaluation, ImageNames
+from fastpunet.scoring.evaluation import Evaluation
+from fastpunet.scoring.image_names import ImageNames
 
 LESIONS = SyntheticLesions(150, seed=3, size=32)
 MODES = torch.stack([torch.from_numpy(record.masks) for record in LESIONS])  # (150, 4, 32, 32)

@@ -18,7 +18,7 @@ from fastpunet.reports.comparison_figures import energy_boxes, energy_curves
 from fastpunet.reports.comparison_files import tables, write
 from fastpunet.reports.tables import cell
 from fastpunet.scoring.estimates import Estimate
-from fastpunet.scoring.evaluation import ImageNames
+from fastpunet.scoring.image_names import ImageNames
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_comparison_counts_images_that_nobody_annotated(folder, monkeypatch):
         Record(rng.random((1, 8, 8)).astype(np.float32), rng.integers(0, 2, (graders, 8, 8)).astype(np.uint8), i)
         for i, graders in enumerate((2, 0, 3, 0))
     ]
-    monkeypatch.setattr(comparison_module.sources, "read", lambda *_, **__: records)
+    monkeypatch.setattr(comparison_module, "read_for", lambda *_, **__: records)
     result = compare([str(folder / "Heads-seed0.safetensors")], "x.npz", ns=(4,))
     assert result.unannotated == 2
     assert tables(result).endswith("Nobody annotated 2 of 4 images, which have no scores.")
@@ -199,3 +199,35 @@ def test_the_command_prints_a_column_for_each_n(bundle, tmp_path, capsys):
 def _rows(table):
     lines = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("|")]
     return [line for line in lines if not line[0].startswith("---")]
+
+
+def volumes(root):
+    """Two raters' masks of a volume of four slices, of which the last is marked by nobody and the second by one."""
+    nibabel = pytest.importorskip("nibabel")
+    rng = np.random.default_rng(0)
+    masks = np.zeros((2, 16, 16, 4), np.uint8)
+    masks[:, 4:9, 4:9, 0], masks[0, 2:12, 3:9, 1], masks[:, 5:7, 3:4, 2] = 1, 1, 1
+    arrays = {"images": rng.integers(0, 1000, (16, 16, 4)).astype(np.int16)}
+    arrays |= {f"masks/{name}": mask for name, mask in zip(("ann", "bob"), masks, strict=True)}
+    for folder, voxels in arrays.items():
+        (root / folder).mkdir(parents=True)
+        nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), root / folder / "case1.nii")
+    return root
+
+
+def test_false_alarms_are_counted_on_request_and_rows_name_slices(folder, tmp_path):
+    """Slices that nobody marked are left out unless they are asked for; the kind of data is recognised."""
+    model, data = [str(folder / "Prob-seed0.safetensors")], volumes(tmp_path / "data")
+    marked, everything = (compare(model, data, ns=(8,), unmarked=unmarked) for unmarked in (False, True))
+    assert [len(result.any_evaluation.images) for result in (marked, everything)] == [3, 4]
+    title = "outlined where no grader outlines anything"
+    assert title not in tables(marked)
+    alarms = everything.pooled["Prob-seed0"].scores[8]["false_alarms"]
+    assert np.isnan(alarms[:3]).all()
+    assert alarms[3] == everything.pooled["Prob-seed0"].scores[8]["presence"][3]
+    assert f"| {title} ↓ | {alarms[3]:.3f} |" in tables(everything)
+    images = everything.any_evaluation.images
+    assert [(image.slice, image.patient, image.raters) for image in images] == [
+        (k, "case1", ("ann", "bob")) for k in range(4)
+    ]
+    assert "case1" in images[0].name

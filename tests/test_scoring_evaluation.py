@@ -11,7 +11,8 @@ from fastpunet.metrics import convention, presence, present_distance
 from fastpunet.models import DropoutUNet, MHeads, ProbabilisticUNet
 from fastpunet.scoring.bootstrap import PatientBootstrap
 from fastpunet.scoring.evaluate import evaluate
-from fastpunet.scoring.evaluation import Evaluation, ImageNames
+from fastpunet.scoring.evaluation import Evaluation
+from fastpunet.scoring.image_names import ImageNames
 
 
 def name_images(patients, graders=4):
@@ -267,3 +268,47 @@ def test_the_batch_size_changes_nothing(bundle):
 def test_bad_numbers_of_hypotheses_are_named(ns, message, bundle):
     with pytest.raises((ValueError, TypeError), match=message):
         evaluate(load("lesions"), lidc.read_npz(bundle), ns=ns)
+
+
+def test_conventions_are_of_the_models_classes(bundle):
+    """A preset's name stands for as many classes as the model has; a convention of others is refused."""
+    model = ProbabilisticUNet(1, 3, (4, 6), latent_dim=2, convs_per_block=1)
+    record = random_record(np.random.default_rng(1), id=0, labels=3)
+    named, default = (evaluate(model, [record], ns=(4,), convention=rule) for rule in ("phiseg", None))
+    np.testing.assert_array_equal(named.scores[4]["value"], default.scores[4]["value"])
+    with pytest.raises(ValueError, match="convention: got 'ccdm' of 4 classes, and the model has 3"):
+        evaluate(model, [record], ns=(4,), convention=convention("ccdm", num_classes=4))
+    with pytest.raises(ValueError, match="num_classes: got 2, expected 24"):
+        evaluate(load("lesions"), lidc.read_npz(bundle), ns=(4,), convention="kohl-cityscapes")
+
+
+def test_a_model_of_volumes_is_scored_on_volumes():
+    """Scores of a 3-D Probabilistic U-Net are those of its hypotheses, drawn and compared by themselves."""
+    torch.manual_seed(0)
+    model = ProbabilisticUNet(1, 1, (4, 6), latent_dim=2, convs_per_block=1, dims=3)
+    with torch.no_grad():
+        model.fcomb.last_layer.weight.mul_(20)
+    rng = np.random.default_rng(0)
+    records = [random_record(rng, id=i, graders=3, size=(5, 8, 7)) for i in range(3)]
+    records[1].masks[0, 0] = IGNORE
+    result = evaluate(model, records, ns=(2, 6))
+    drawn = sample(
+        model, torch.stack([torch.from_numpy(record.image) for record in records]), 6, seed=0, ids=torch.arange(3)
+    )
+    assert drawn.shape == (3, 6, 5, 8, 7)
+    assert 0 < drawn.float().mean() < 1
+    for n in (2, 6):
+        for i, record in enumerate(records):
+            labels = torch.from_numpy(record.masks)[None]
+            ignored = (labels == IGNORE).any(1)
+            known = labels.masked_fill(labels == IGNORE, 0)
+            expected = energy_distance(drawn[i : i + 1, :n], known, ignore=ignored)
+            assert result.scores[n]["value"][i] == pytest.approx(expected.value.item(), abs=1e-12)
+            counted = drawn[i, :n].flatten(1)[:, ~ignored.flatten()]
+            truth = known[0].flatten(1)[:, ~ignored.flatten()]
+            both, either = (counted[:, None] & truth).sum(-1), (counted[:, None] | truth).sum(-1)
+            assert result.scores[n]["best_iou"][i] == pytest.approx((both / either).amax(0).mean().item(), abs=1e-6)
+    with pytest.raises(ValueError, match="the image of record 0 has 2 dimensions, 8 x 8, and the model takes 3"):
+        evaluate(model, [random_record(rng, id=0)], ns=(2,))
+    with pytest.raises(ValueError, match="the image of record 1 has 3 dimensions, 5 x 8 x 7, and the model takes 2"):
+        evaluate(MHeads(1, 1, (4,), heads=2), records[1:], ns=(2,))

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from fastpunet.data import Records, sources
-from fastpunet.metrics import Convention, default_convention, find_convention
+from fastpunet.data import Records
+from fastpunet.metrics import Convention
 from fastpunet.models import Method, checkpoint
 from fastpunet.reports.checkpoints import find_checkpoints, introduction
+from fastpunet.reports.records import read_for
 from fastpunet.reports.sample_grid import Picture, draw_pictures
 from fastpunet.scoring.devices import find_device
-from fastpunet.scoring.evaluate import evaluate
+from fastpunet.scoring.evaluate import convention_for, evaluate
 from fastpunet.scoring.evaluation import Evaluation
 from fastpunet.scoring.yardsticks import yardsticks
 
@@ -67,7 +68,7 @@ def compare(
     models: Sequence[str],
     data: str | os.PathLike[str],
     *,
-    kind: str = "lidc",
+    kind: str | None = None,
     ns: Sequence[int] = (1, 4, 8, 16, 1000),
     seed: int = 0,
     convention: str | Convention | None = None,
@@ -75,6 +76,7 @@ def compare(
     device: str = "auto",
     batch_size: int | None = None,
     training: str | os.PathLike[str] | None = None,
+    unmarked: bool = False,
 ) -> Comparison:
     """Score models on a data set, beside yardsticks that need no model.
 
@@ -82,11 +84,12 @@ def compare(
         models: names of shipped weights, checkpoints, folders of a training run, or folders of checkpoints. In the
             last, NAME-seed0.safetensors, NAME-seed1.safetensors, ... are one method, and README.md introduces the
             report.
-        data, kind: as of `fastpunet.data.sources.read`.
+        data, kind: as of `fastpunet.data.sources.read`; without a kind it is recognised by what is there.
         ns, seed, convention, precision, batch_size: as of `fastpunet.scoring.evaluate.evaluate`.
         device: "cpu", "cuda", "cuda:1", ...; "auto" takes a GPU if there is one.
         training: the data that the models were trained on, of the same kind, whose masks become a yardstick. Without
             it masks of other images of `data` take their place.
+        unmarked: slices of volumes in which nobody marked anything are scored too, so that false alarms are counted.
 
     Raises ValueError, naming the argument, for anything that does not fit.
     """
@@ -97,10 +100,9 @@ def compare(
         return checkpoint.load(source).to(chosen)
 
     first = load(next(iter(next(iter(found.values())).values())))
-    classes = first.num_classes
-    rule = default_convention(classes) if convention is None else find_convention(convention)
-    records = sources.read(kind, data, binary=classes <= 2)
-    pool = None if training is None else sources.read(kind, training, binary=classes <= 2)
+    rule = convention_for(convention, first.num_classes)
+    records = read_for(first, data, kind, unmarked=unmarked)
+    pool = None if training is None else read_for(first, training, kind)
     evaluations = {
         name: {
             part: evaluate(
@@ -127,7 +129,7 @@ def compare(
         introduction=introduction(models),
         yardsticks=yardsticks(
             records,
-            classes,
+            first.num_classes,
             sorted(set(ns)),
             training=pool,
             seed=seed,

@@ -46,6 +46,7 @@ def flips_content(result: FlipsEvaluation) -> dict[str, Any]:
     flipped, exact = modes(result.probabilities)
     return {
         **{field.name: _jsonable(getattr(result, field.name)) for field in fields(result)},
+        "images": [{"id": image.id, "name": image.name, "patient": image.patient} for image in result.images],
         "mode_classes": [[label for label, on in zip(result.probabilities, row, strict=True) if on] for row in flipped],
         "mode_probabilities": exact.tolist(),
         "image_frequencies": _jsonable(result.image_frequencies()._asdict()),

@@ -19,6 +19,7 @@ from fastpunet.models import Method, checkpoint
 from fastpunet.reports.demo import HELD_OUT_SEED, IMAGES
 from fastpunet.reports.figures import check_figure_path, save_figure
 from fastpunet.reports.latent_figure import MOST_GRADERS, latent_figure
+from fastpunet.reports.records import read_for
 from fastpunet.scoring.devices import find_device
 
 
@@ -27,7 +28,7 @@ def draw_latent_space(
     output: str | os.PathLike[str],
     *,
     data: str | None = None,
-    kind: str = "lidc",
+    kind: str | None = None,
     class_flips: bool = False,
     image: int = 0,
     axes: str | Sequence[int] = "principal",
@@ -38,18 +39,24 @@ def draw_latent_space(
 ) -> Path:
     """Write the picture of one image's latent space to `output` (PNG, PDF or SVG).
 
-    source: as of `fastpunet.load`. data, kind: as of `data.sources.read`; None for synthetic lesions. image: its place
-    in the data. class_flips: five classes of CamVid or Cityscapes flipped at random. Where a data set knows the
-    distribution, its likeliest modes take the graders' place. axes, size, span, seed: as of `hypotheses.decode_grid`.
-    device: "cpu", "cuda", "cuda:1", ...; "auto" takes a GPU if there is one. Arguments are checked before any work
-    starts; errors name them.
+    Args:
+        source: a checkpoint or the name of shipped weights, as of `fastpunet.load`.
+        data, kind: as of `data.sources.read`; a kind is recognised by what is there. Without data, synthetic lesions.
+        class_flips: five classes of CamVid or Cityscapes flipped at random.
+        image: its place in the data. At most four graders are drawn; where a data set knows the exact distribution,
+            its likeliest modes take the graders' place, and where nobody annotated the image there are none.
+        axes, size, span, seed: as of `hypotheses.decode_grid`.
+        device: "cpu", "cuda", "cuda:1", ...; "auto" takes a GPU if there is one.
+
+    Raises ValueError, naming the argument, for what does not fit; the output is checked before any work starts.
     """
     path = check_figure_path("output", output)
     check_grid(axes, size, span)
+    chosen = "lesions" if data is None else kind or sources.recognise(data)
     if class_flips:
-        find_streets("lesions" if data is None else kind)
+        find_streets(chosen)
     model = checkpoint.load(source).to(find_device(device))
-    records = _records(model, data, kind, class_flips)
+    records = _records(model, data, chosen, class_flips)
     if not 0 <= image < len(records):
         raise ValueError(f"image: got {image}, expected 0 .. {len(records) - 1}, a place in the data")
     noun = "grader" if records[image].weights is None else "mode"
@@ -70,7 +77,7 @@ def _records(model: Method, data: str | None, kind: str, class_flips: bool) -> R
                 "which the synthetic lesions do not have; name a data set"
             )
         return SyntheticLesions(IMAGES, HELD_OUT_SEED)
-    records = sources.read(kind, data, binary=model.num_classes <= 2)
+    records = read_for(model, data, kind)
     return find_streets(kind).flipped(records) if class_flips else records
 
 

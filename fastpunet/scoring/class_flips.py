@@ -24,6 +24,7 @@ from fastpunet.metrics import (
 )
 from fastpunet.scoring.drawing import Drawn, draw_from
 from fastpunet.scoring.flip_evaluation import FlipsEvaluation
+from fastpunet.scoring.image_names import ImageNames
 from fastpunet.scoring.progress import Progress
 from fastpunet.scoring.registry import ENERGY
 from fastpunet.scoring.sources import ModelSource, Source
@@ -78,14 +79,15 @@ def evaluate_flips_of(
     n = n if source.max_hypotheses is None else min(n, source.max_hypotheses)
     twins = dict(zip(probabilities, range(first_new, classes), strict=True))
     rule = convention("kohl-cityscapes", num_classes=classes, classes=[*twins, *twins.values()])
-    rows = []
+    rows, images = [], []
     with Progress(len(records), "scoring", "image") as progress:
         for drawn in draw_from(source, ClassFlips(records, probabilities, first_new), n, batch_size):
             rows += [_score(drawn, place, probabilities, twins, rule) for place in range(len(drawn.records))]
+            images += [ImageNames.of(record, drawn.references) for record in drawn.records]
             progress.update(len(drawn.records))
     columns = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     energy = {name: columns.pop(name) for name in ENERGY}
-    return FlipsEvaluation(dict(probabilities), n, **columns, energy=energy)
+    return FlipsEvaluation(dict(probabilities), n, **columns, energy=energy, images=images)
 
 
 def _score(

@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from fastpunet import metrics
 from fastpunet.arguments import check_count
-from fastpunet.data import Record, Records
-from fastpunet.metrics import Convention, default_convention, find_convention
+from fastpunet.data import Records
+from fastpunet.metrics import Convention
 from fastpunet.scoring.cost import check_cost
 from fastpunet.scoring.drawing import Drawn, draw_from, seconds_now
-from fastpunet.scoring.evaluation import Evaluation, ImageNames
+from fastpunet.scoring.evaluation import Evaluation
+from fastpunet.scoring.image_names import ImageNames
 from fastpunet.scoring.progress import Progress
-from fastpunet.scoring.references import References
 from fastpunet.scoring.registry import SCORES
 from fastpunet.scoring.scored_batch import ScoredBatch
 from fastpunet.scoring.sources import ModelSource, Source
@@ -44,7 +45,8 @@ def evaluate(
         ns: numbers of hypotheses.
         seed, precision: as of `fastpunet.sample`. Each record's id is its image's id, so that the result does not
             depend on the order of records.
-        convention: how distances are taken; None for `metrics.default_convention`.
+        convention: how distances are taken: a preset's name or a `metrics.Convention` of the model's classes; None for
+            `metrics.default_convention`.
         batch_size: images at a time at most; fewer where memory asks for it.
         label: what the progress on standard error is called.
 
@@ -77,7 +79,7 @@ def evaluate_source(
         check_count("batch_size", batch_size)
     if not len(records):
         raise ValueError("records: got none, expected at least one image; read another file")
-    rule = default_convention(source.num_classes) if convention is None else find_convention(convention)
+    rule = convention_for(convention, source.num_classes)
     check_cost(max(counts), records[0], source.num_classes, len(records), source.device)
     rows: dict[int, list[dict[str, Any]]] = {n: [] for n in counts}
     images: list[ImageNames] = []
@@ -87,17 +89,31 @@ def evaluate_source(
             start = seconds_now(source.device)
             for n in counts:
                 rows[n].append(_score(drawn, n, rule, source.num_classes, names))
-            images += [name_image(record, drawn.references) for record in drawn.records]
+            images += [ImageNames.of(record, drawn.references) for record in drawn.records]
             seconds["drawing"] += drawn.seconds
             seconds["scoring"] += seconds_now(source.device) - start
             progress.update(len(drawn.records))
     return Evaluation({n: _columns(parts) for n, parts in rows.items()}, images, seconds)
 
 
-def name_image(record: Record, references: References) -> ImageNames:
-    """Where the scores of a record come from."""
-    patient = record.patient or str(record.id)
-    return ImageNames(record.id, patient, references.graders, record.name, record.slice, record.raters)
+def convention_for(choice: str | Convention | None, num_classes: int) -> Convention:
+    """How distances are taken between masks of a model of `num_classes` (1: binary); None for the default.
+
+    Raises ValueError for a convention that is unknown, or of another number of classes.
+
+    >>> convention_for("phiseg", 4).averaged
+    (1, 2, 3)
+    """
+    classes = max(2, num_classes)
+    if choice is None:
+        return metrics.default_convention(classes)
+    rule = choice if isinstance(choice, Convention) else metrics.convention(choice, num_classes=classes)
+    if rule.num_classes != classes:
+        raise ValueError(
+            f"convention: got {rule.name!r} of {rule.num_classes} classes, and the model has {classes}; take a "
+            "convention of as many"
+        )
+    return rule
 
 
 def _counts(source: Source, ns: Sequence[int]) -> list[int]:

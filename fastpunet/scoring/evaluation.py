@@ -11,28 +11,10 @@ from numpy.typing import NDArray
 
 from fastpunet.scoring.bootstrap import PatientBootstrap
 from fastpunet.scoring.estimates import Estimate, mean
+from fastpunet.scoring.image_names import ImageNames
 from fastpunet.scoring.registry import SCORES
 
 Columns = dict[str, NDArray[np.float64]]
-
-
-@dataclass(frozen=True)
-class ImageNames:
-    """Where an image's row of a table comes from.
-
-    id       the record's
-    patient  the record's, or its id where it has none: bootstrap intervals draw patients
-    graders  how many annotated the image; 0 where nobody did, or where the exact distribution is known
-    name     of the image's file or series, slice its place in that, raters the graders' names, in the masks' order;
-             empty where the data set does not say
-    """
-
-    id: int
-    patient: str
-    graders: int = 0
-    name: str = ""
-    slice: int | None = None
-    raters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

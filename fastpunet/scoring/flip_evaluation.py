@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fastpunet.data.flips import modes
 from fastpunet.metrics import total_variation, total_variation_of_draws
 from fastpunet.scoring.bootstrap import PatientBootstrap, quantiles
+from fastpunet.scoring.image_names import ImageNames
 
 
 class Estimates(NamedTuple):
@@ -44,6 +45,7 @@ class FlipsEvaluation:
     total_variation    float64 (images,), between these shares and the exact probabilities
     perfect_variation  float64 (images,), the same of n draws from the exact distribution, as expected
     energy             name to float64 (images,), the fields of fastpunet.metrics.EnergyDistance
+    images             where each row comes from
 
     NaN where undefined, as for a class that the image lacks. See fastpunet.metrics.FlipCounts, flip_mode_frequencies.
     Intervals come from drawing images with replacement; frames of one video are alike, so they are too narrow for
@@ -61,6 +63,7 @@ class FlipsEvaluation:
     total_variation: NDArray[np.float64]
     perfect_variation: NDArray[np.float64]
     energy: dict[str, NDArray[np.float64]]
+    images: list[ImageNames] = field(default_factory=list)
 
     @property
     def complete(self) -> NDArray[np.bool_]:

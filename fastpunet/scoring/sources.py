@@ -39,28 +39,33 @@ class ModelSource:
     """The hypotheses of a model. Those of a record are a function of the weights, the seed and the record's id.
 
     model: any that `fastpunet.sample` takes, on its device. Raises ValueError on drawing, naming the record, for an
-    image with other channels than the model takes.
+    image with other channels or dimensions than the model takes.
     """
 
     def __init__(self, model: nn.Module, *, seed: int = 0, precision: str = "auto") -> None:
         self._sampler, self._seed = Sampler(model, precision=precision), seed
-        method = self._sampler.method
-        self._channels, self.num_classes, self.max_hypotheses = (
-            method.in_channels,
-            method.num_classes,
-            method.max_hypotheses,
-        )
+        self._method = method = self._sampler.method
+        self.num_classes, self.max_hypotheses = method.num_classes, method.max_hypotheses
         self.device, self.name = method.device, method.name
 
     def draw(self, records: Sequence[Record], n: int) -> PackedMasks:
         for record in records:
-            if len(record.image) != self._channels:
-                raise ValueError(
-                    f"records: the image of {title(record)} has {len(record.image)} channels, and the model takes "
-                    f"{self._channels}; score it on images of its own kind"
-                )
+            self._check_image(record)
         images = torch.from_numpy(np.stack([record.image for record in records])).to(self.device)
         return self._sample(images, torch.tensor([record.id for record in records]), n)
+
+    def _check_image(self, record: Record) -> None:
+        channels, *size = record.image.shape
+        if len(size) != self._method.dims:
+            raise ValueError(
+                f"records: the image of {title(record)} has {len(size)} dimensions, {' x '.join(map(str, size))}, and "
+                f"the model takes {self._method.dims}; read volumes whole or slice by slice, as the model was trained"
+            )
+        if channels != self._method.in_channels:
+            raise ValueError(
+                f"records: the image of {title(record)} has {channels} channels, and the model takes "
+                f"{self._method.in_channels}; score it on images of its own kind"
+            )
 
     def _sample(self, images: Tensor, ids: Tensor, n: int) -> PackedMasks:
         pixels = images[:, 0].numel()

@@ -9,10 +9,11 @@ import torch
 
 from fastpunet.data import Record, Records
 from fastpunet.masks import PackedMasks
-from fastpunet.metrics import Convention, default_convention, energy_distance, find_convention
+from fastpunet.metrics import Convention, energy_distance
 from fastpunet.scoring.drawing import draw_from
-from fastpunet.scoring.evaluate import evaluate_source, name_image
-from fastpunet.scoring.evaluation import Evaluation, ImageNames
+from fastpunet.scoring.evaluate import convention_for, evaluate_source
+from fastpunet.scoring.evaluation import Evaluation
+from fastpunet.scoring.image_names import ImageNames
 from fastpunet.scoring.mask_pool import MaskPool
 from fastpunet.scoring.registry import ENERGY
 from fastpunet.scoring.sources import Source
@@ -44,7 +45,7 @@ def yardsticks(
     where images have one each, nor masks of the right size where all images differ in size.
     """
     device = torch.device("cpu") if device is None else device
-    rule = default_convention(num_classes) if convention is None else find_convention(convention)
+    rule = convention_for(convention, num_classes)
     counts = [n for n in ns if n <= LARGEST_N]
     sources: list[Source] = [EmptyMasks(num_classes, device)]
     pool = MaskPool(records if training is None else training, num_classes, device, seed, apart=training is not None)
@@ -84,7 +85,7 @@ def _one_grader(
     images: list[ImageNames] = []
     for drawn in draw_from(EmptyMasks(num_classes, device), records, 1, batch_size):
         known, graders = drawn.references, drawn.references.graders
-        images += [name_image(record, known) for record in drawn.records]
+        images += [ImageNames.of(record, known) for record in drawn.records]
         distances = []
         if known.masks is not None and graders > 1:
             for k in range(graders):
