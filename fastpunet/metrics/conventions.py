@@ -88,10 +88,12 @@ def convention(name: str, *, num_classes: int | None = None, classes: Sequence[i
     "ssn"              Monteiro et al. 2020, arXiv 2006.06015: mean over classes 1 .. K - 1, IoU 1 if both lack one
     "ccdm"             Zbinden et al. 2023, arXiv 2303.08888: mean over classes 1 .. K - 1, IoU 1 if both lack one
 
-    Not here, for they are no rules for d: "czolbe", which draws the references anew, with replacement; "values", which
-    scores all pairs together by one Dice coefficient.
+    Two other ways in the literature have no preset, because they are not rules for the distance of two label maps:
+    Czolbe et al. draw the references anew, with replacement, and ValUES scores all pairs together by one Dice
+    coefficient.
 
-    K is 2 unless stated; for K = 2 all but "kohl-cityscapes" are the same distance. `classes` overrides those averaged.
+    K is 2 unless stated; for K = 2 all presets but "kohl-cityscapes" give the same distance. If you pass
+    `classes`, these are averaged in place of the preset's.
 
     Raises ValueError for an unknown name, and for a num_classes that leaves open which classes a preset with a fixed
     list should average.
