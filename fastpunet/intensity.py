@@ -127,14 +127,21 @@ class Intensity:
             return _scale(np.arange(256), fixed.low, fixed.high)[values]
         return _scale(values, fixed.low, fixed.high)
 
-    def warn_if_outside(self, values: NDArray[Any], name: str) -> None:
-        """Warn (UserWarning) if stored values cannot have been meant for this range; `name` names the image.
+    def outside(self, values: NDArray[Any], name: str) -> str | None:
+        """What to warn of if stored values cannot have been meant for this range; None if they can.
 
-        That is: some lie further outside the range than it is wide, or all lie within a twelfth of it. A rule of
-        percentiles fits all images, and nothing is said of a constant one.
+        `name` is the image's. They cannot if some lie further outside the range than it is wide, or all within a
+        twelfth of it. A rule of percentiles fits all images, and nothing is said of a constant one.
         """
-        if self.rule == "range" and values.size:
-            _warn_if_outside(float(values.min()), float(values.max()), self.low, self.high, name)
+        if self.rule != "range" or not values.size:
+            return None
+        return _outside(float(values.min()), float(values.max()), self.low, self.high, name)
+
+    def warn_if_outside(self, values: NDArray[Any], name: str) -> None:
+        """Warn (UserWarning) of what `outside` finds."""
+        message = self.outside(values, name)
+        if message:
+            warnings.warn(message, stacklevel=2)
 
 
 EIGHT_BIT = Intensity.range(0, 255)
@@ -147,19 +154,21 @@ def warn_if_unscaled(images: Any, name: str = "images") -> None:
     images: a tensor or array, for a model whose `intensity` is known. Pixels of 0 .. 255 are too large, and those that
     were divided by 255 twice too small.
     """
-    _warn_if_outside(float(images.min()), float(images.max()), 0.0, 1.0, name)
+    message = _outside(float(images.min()), float(images.max()), 0.0, 1.0, name)
+    if message:
+        warnings.warn(message, stacklevel=2)
 
 
-def _warn_if_outside(least: float, most: float, low: float, high: float, name: str) -> None:
+def _outside(least: float, most: float, low: float, high: float, name: str) -> str | None:
     width = high - low
     far = least < low - width or most > high + width
     narrow = least < most and low <= least and most < low + width * _SPREAD
-    if far or narrow:
-        warnings.warn(
-            f"{name}: got grey values from {least:g} to {most:g}, expected about {low:g} to {high:g}, as in training; "
-            "scale them likewise, or give the intensity rule that fits them",
-            stacklevel=4,
-        )
+    if not far and not narrow:
+        return None
+    return (
+        f"{name}: got grey values from {least:g} to {most:g}, expected about {low:g} to {high:g}, as in training; "
+        "scale them likewise, or give the intensity rule that fits them"
+    )
 
 
 def _scale(values: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ from fastpunet.data import IGNORE, Record, folder, lidc, sources
 from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.data.splits import graded
 from fastpunet.data.uniform import check_labels, check_shapes
+from fastpunet.intensity import Intensity
 from fastpunet.training.config import TrainingConfig
 from fastpunet.training.datasets import read_data
 
@@ -136,6 +137,10 @@ def test_kinds_are_recognised(root, data_root):
     (root / "gt").mkdir()
     with pytest.raises(ValueError, match="could be lidc or folder; say which with --kind"):
         sources.recognise(root)
+    with pytest.raises(ValueError, match="lidc_crops holds test, train, val, expected one of them"):
+        sources.recognise(formats / "lidc_crops")
+    with pytest.raises(ValueError, match="lidc holds lidc_test_128.npz, .*, expected one of them"):
+        sources.recognise(data_root / "lidc")
     for place in (root / "images", root / "images" / "p0.png"):
         with pytest.raises(ValueError, match="is no data set that fastpunet knows; expected a bundle"):
             sources.recognise(place)
@@ -154,3 +159,26 @@ def test_records_name_their_origin(root, data_root):
     crop = lidc.read_crops(data_root / "formats" / "lidc_crops" / "test")[0]
     assert crop.raters == ("l0", "l1", "l2", "l3")
     assert crop.name.startswith(f"{crop.patient}/z-")
+
+
+def test_a_kind_that_is_left_out_is_found_and_a_wrong_one_is_put_right(root, data_root):
+    assert len(sources.read(None, root)) == 9
+    with pytest.raises(FileNotFoundError, match="no folder .*gt.*; it looks like .* kind folder: --kind folder"):
+        sources.read("lidc", root)
+    with pytest.raises(ValueError, match="no member 'labels'.*: --kind lidc"):
+        sources.read("camvid", data_root / "lidc" / "lidc_tiny_test_64.npz")
+    with pytest.raises(ValueError, match="kind: got 'brats', expected one of lidc, camvid, cityscapes, folder"):
+        sources.read("brats", root)
+
+
+def test_what_is_true_of_every_picture_is_said_of_one(root, recwarn):
+    for file in (root / "images").iterdir():
+        Image.fromarray(np.asarray(Image.open(file)).astype(np.uint16)).save(file)
+    records = folder.read(root, binary=True)
+    assert [record.image.max() for record in records] == [1] * 9
+    assert len([w for w in recwarn if "more than 8 bits" in str(w.message)]) == 1
+    rule = Intensity.range(0, 65535)
+    assert max(record.image.max() for record in folder.read(root, binary=True, intensity=rule)) < 0.01
+    assert len([w for w in recwarn if "got grey values from" in str(w.message)]) == 1
+    assert records.intensity == Intensity.percentiles()
+    assert folder.read(root, binary=True, intensity=rule).intensity == rule

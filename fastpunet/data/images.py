@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastpunet.data.optional import require
 from fastpunet.data.picture_files import open_picture, stored_bits, turned, turned_size
-from fastpunet.data.reading import Unreadable, reading
+from fastpunet.data.reading import Unreadable, reading, warn_once
 from fastpunet.intensity import EIGHT_BIT, PERCENTILES, Intensity
 
 _FORMATS = ("PNG", "JPEG", "TIFF")  # of Pillow's other decoders none is needed, and one runs a program
@@ -55,13 +54,13 @@ def read_image(
     if intensity is None:
         intensity = header.intensity
         if header.wide:
-            warnings.warn(
+            warn_once(
                 f"{path.parent}: pictures of more than 8 bits are scaled by the percentiles 0.5 and 99.5 of each; give "
                 "an intensity rule, such as Intensity.range(0, 4095) for 12 bits, to keep grey values comparable",
-                stacklevel=2,
+                (path.parent, "wide"),
             )
-    elif intensity != EIGHT_BIT or pixels.dtype != np.uint8:
-        intensity.warn_if_outside(pixels, str(path))
+    elif (intensity != EIGHT_BIT or pixels.dtype != np.uint8) and (message := intensity.outside(pixels, str(path))):
+        warn_once(message, (path.parent, intensity))
     pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
     return np.ascontiguousarray(intensity.apply(pixels))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastpunet.data.reading import warn_once
 from fastpunet.data.record import IGNORE
 
 _PART = 1 << 20  # pixels counted at a time: NumPy counts on a copy of 8 bytes a pixel
@@ -42,10 +42,10 @@ def is_binary(masks: Sequence[NDArray[np.uint8]], binary: bool | None, path: Pat
         return binary
     if {value for mask in masks for value in values_above_zero(mask)} != {IGNORE}:
         return False
-    warnings.warn(
+    warn_once(
         f"{path.parent}: masks that hold only 0 and 255 are taken as background and foreground; pass binary=True to "
         "say so, or binary=False if 255 means not annotated",
-        stacklevel=2,
+        (path.parent, "two values"),
     )
     return True
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 UNPACKED_BYTES = {  # what a file may unpack to; of a picture as float32
     "picture": 2**28,
@@ -18,7 +19,8 @@ UNPACKED_BYTES = {  # what a file may unpack to; of a picture as float32
 UNPACKED_TIMES = 20  # a file may also unpack to this many times its own size, so that honest large files are read
 
 _LOGGERS = ("PIL", "pydicom", "nibabel")
-_filters = threading.RLock()  # Python keeps one list of warning filters for all threads
+_hooks = threading.RLock()  # Python shows warnings, and logs, by one hook for all threads
+_said: set[Hashable] = set()
 
 
 @contextmanager
@@ -32,8 +34,7 @@ def reading(path: Path, what: str, argument: str = "file") -> Iterator[None]:
     if not path.is_file():
         raise FileNotFoundError(f"{argument}: no file {str(path)!r}")
     try:
-        with _filters, warnings.catch_warnings(), _unlogged():
-            warnings.simplefilter("ignore")
+        with _hooks, _unwarned(), _unlogged():
             yield
     except ModuleNotFoundError:
         raise
@@ -41,6 +42,22 @@ def reading(path: Path, what: str, argument: str = "file") -> Iterator[None]:
         raise ValueError(f"{argument}: {path} {one_line(error, 400)}") from None
     except Exception as error:  # a damaged file surfaces as almost any exception
         raise ValueError(f"{argument}: {path} is truncated or not {what} ({one_line(error)}); copy it again") from None
+
+
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    """Warnings of this thread are not shown. A change of filters would make Python repeat old ones."""
+    shown, thread = warnings.showwarning, threading.get_ident()
+
+    def show(*arguments: Any, **named: Any) -> None:
+        if threading.get_ident() != thread:
+            shown(*arguments, **named)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = shown
 
 
 @contextmanager
@@ -69,6 +86,13 @@ def check_unpacked(path: Path, size: int, kind: str) -> None:
             f"claims to unpack to {size / 2**20:,.0f} MiB, expected at most {allowed / 2**20:,.0f} MiB of a file of "
             f"its size; if you trust it, raise fastpunet.data.reading.UNPACKED_BYTES[{kind!r}]"
         )
+
+
+def warn_once(message: str, key: Hashable) -> None:
+    """Warn (UserWarning), unless the process has been warned of this key: what is true of every file is said of one."""
+    if key not in _said:
+        _said.add(key)
+        warnings.warn(message, stacklevel=3)
 
 
 def one_line(error: object, length: int = 200) -> str:

@@ -6,6 +6,7 @@ import os
 import zipfile
 from pathlib import Path
 
+from fastpunet.arguments import check_choice
 from fastpunet.data import camvid, cityscapes, folder, lidc
 from fastpunet.data.npz import member_names
 from fastpunet.data.reading import reading
@@ -17,7 +18,7 @@ _PICKLES = (".pickle", ".pkl")
 
 
 def read(
-    kind: str,
+    kind: str | None,
     path: str | os.PathLike[str],
     *,
     binary: bool = True,
@@ -28,7 +29,7 @@ def read(
 ) -> Records:
     """The records of a bundle, pickle or folder.
 
-    kind        what lies at `path`:
+    kind        what lies at `path`; None: as `recognise` finds
         lidc        a bundle (.npz), the PyTorch port's pickle, or one part of a lidc_crops tree
         camvid      a bundle (.npz)
         cityscapes  ROOT/train or ROOT/val, ROOT with leftImg8bit and gtFine; resize to (H, W)
@@ -40,9 +41,31 @@ def read(
     whole       folder: a NIfTI volume is one record of three dimensions, not one a slice
     unmarked    folder: slices of NIfTI volumes in which nobody marked anything are records too
 
-    Raises ValueError or FileNotFoundError, from the readers, for files that are missing or broken.
+    Raises ValueError or FileNotFoundError, from the readers, for files that are missing or broken; where the files are
+    of another kind, the message says which.
     """
     path = Path(path)
+    if kind is not None:
+        check_choice("kind", kind, KINDS)
+    try:
+        return _read(kind or recognise(path), path, binary, resize, intensity, whole, unmarked)
+    except (FileNotFoundError, ValueError) as error:
+        found = _kinds(path)
+        if kind is None or kind in found or len(found) != 1:
+            raise
+        suggested = f"{error}; it looks like data of the kind {found[0]}: --kind {found[0]}"
+        raise (FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError)(suggested) from None
+
+
+def _read(
+    kind: str,
+    path: Path,
+    binary: bool,
+    resize: tuple[int, int] | None,
+    intensity: Intensity | None,
+    whole: bool,
+    unmarked: bool,
+) -> Records:
     if kind == "lidc":
         if path.is_dir():
             return lidc.read_crops(path, intensity=intensity)
@@ -52,9 +75,7 @@ def read(
         return camvid.read_npz(path, intensity=intensity)
     if kind == "cityscapes":
         return cityscapes.read(path.parent, path.name, size=resize, intensity=intensity)
-    if kind == "folder":
-        return folder.read(path, binary=binary, intensity=intensity, whole=whole, unmarked=unmarked)
-    raise ValueError(f"kind: got {kind!r}, expected one of {', '.join(KINDS)}")
+    return folder.read(path, binary=binary, intensity=intensity, whole=whole, unmarked=unmarked)
 
 
 def recognise(path: str | os.PathLike[str]) -> str:
@@ -66,18 +87,25 @@ def recognise(path: str | os.PathLike[str]) -> str:
     place = Path(path)
     if not place.exists() and not _is_cityscapes(place):
         raise FileNotFoundError(f"data: no file or folder {str(place)!r}")
-    found = _kinds_of_file(place) if place.is_file() else _kinds_of_folder(place)
+    found = _kinds(place)
     if len(found) == 1:
         return found[0]
-    got = f"could be {' or '.join(found)}; say which with --kind" if found else "is no data set that fastpunet knows"
+    if found:
+        raise ValueError(f"data: {place} could be {' or '.join(found)}; say which with --kind")
+    parts = [entry.name for entry in sorted(place.glob("*")) if _kinds(entry)]
+    if parts:
+        raise ValueError(f"data: {place} holds {', '.join(parts[:8])}, expected one of them; add its name to the path")
     raise ValueError(
-        f"data: {place} {got}; expected a bundle (.npz with images and masks_packed, or images and labels), a pickle "
-        "(.pickle), a folder with images/ and gt/ (lidc), one with images/ and masks/<rater>/ (folder), or ROOT/train "
-        "or ROOT/val of a ROOT with leftImg8bit/ and gtFine/ (cityscapes)"
+        f"data: {place} is no data set that fastpunet knows; expected a bundle (.npz with images and masks_packed, or "
+        "images and labels), a pickle (.pickle), a folder with images/ and gt/ (lidc), one with images/ and "
+        "masks/<rater>/ (folder), or ROOT/train or ROOT/val of a ROOT with leftImg8bit/ and gtFine/ (cityscapes)"
     )
 
 
-def _kinds_of_file(path: Path) -> list[str]:
+def _kinds(path: Path) -> list[str]:
+    """Which kinds of data set may lie at a path."""
+    if not path.is_file():
+        return _kinds_of_folder(path)
     if path.suffix.lower() in _PICKLES:
         return ["lidc"]
     if path.suffix.lower() != ".npz":

@@ -35,8 +35,13 @@ def list_images(root: Path) -> list[Graded]:
         )
     for files in raters.values():
         for name, file in files.items():
-            if name not in images or is_nifti(images[name]) != is_nifti(file):
+            if name not in images:
                 raise ValueError(f"root: {file} is a mask without its image; add the image, or remove the mask")
+            if is_nifti(images[name]) != is_nifti(file):
+                raise ValueError(
+                    f"root: {file} is the mask of {images[name].name}, expected both as pictures or both as NIfTI; "
+                    "convert one"
+                )
     found = []
     for name, image in sorted(images.items()):
         graders = tuple(rater for rater, files in raters.items() if name in files)

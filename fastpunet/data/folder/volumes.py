@@ -13,6 +13,7 @@ from fastpunet.data.folder.layout import Graded
 from fastpunet.data.labels import class_indices, is_binary
 from fastpunet.data.lazy import Header
 from fastpunet.data.nifti_grids import axes_onto
+from fastpunet.data.reading import warn_once
 from fastpunet.data.record import IGNORE, Record
 from fastpunet.intensity import PERCENTILES, Intensity
 
@@ -83,8 +84,8 @@ def volume_parts(
     masks = tuple((mask, axes_onto(image, mask)) for mask in headers)
     rule = PERCENTILES if intensity is None else intensity
     voxels = nifti.read(image)
-    if intensity is not None:
-        intensity.warn_if_outside(voxels, str(graded.image))
+    if intensity is not None and (message := intensity.outside(voxels, str(graded.image))):
+        warn_once(message, (graded.image.parent, intensity))
     rule = rule.resolve(voxels)
     labels = [nifti.read_labels(mask, axes=axes) for mask, axes in masks]
     two_valued = is_binary(labels, binary, graded.masks[0]) if labels else bool(binary)
