@@ -68,6 +68,11 @@ def decode_grid(
 
     Other latents, such as those of hypotheses, are placed in the grid by `LatentGrid.plane.positions`.
     Raises ValueError or TypeError, naming the argument, for input that does not fit.
+
+    >>> import fastpunet
+    >>> grid = decode_grid(fastpunet.load("lesions"), torch.zeros(1, 64, 64), size=5, span=2.0)
+    >>> grid.steps.tolist(), tuple(grid.hypotheses.shape)
+    ([-2.0, -1.0, 0.0, 1.0, 2.0], (5, 5, 64, 64))
     """
     check_grid(axes, size, span)
     check_seed(seed)
@@ -102,7 +107,7 @@ def decode_grid(
 
 
 def check_grid(axes: object, size: object, span: object) -> None:
-    """What can be told of a grid before there is a model. Raises ValueError."""
+    """Raise ValueError, naming the argument, unless these fit `decode_grid`, whatever the model."""
     named = isinstance(axes, Sequence) and len(axes) == 2 and all(type(axis) is int for axis in axes)
     if axes != "principal" and not (named and axes[0] != axes[1] and min(axes) >= 0):  # type: ignore[index, call-overload]
         raise ValueError(f'axes: got {axes!r}, expected "principal" or two different latent dimensions, such as (0, 1)')

@@ -17,7 +17,7 @@ _WIDTH = 3.5  # inches: one column of a paper
 
 
 def energy_boxes(results: Mapping[str, Evaluation], ns: list[int]) -> Figure:
-    """Distribution of the energy distance (V) over images: a group of boxes for each n, a box a method.
+    """Distribution of the energy distance (V) over images: a group of boxes for each n, with a box for each method.
 
     Boxes are quartiles, whiskers the 5th and 95th percentile, the diamond the mean with its interval over patients.
     """
@@ -73,11 +73,11 @@ def energy_curves(results: Mapping[str, Evaluation], perfect: Mapping[int, float
 
 
 def reliability_diagrams(results: Mapping[str, Evaluation], n: int) -> Figure:
-    """Shares of graders over shares of n hypotheses: of pixels, and of images in which anything is outlined.
+    """Shares of graders over shares of n hypotheses: of pixels with a class, and of images where anything is outlined.
 
-    A point a bin that holds at least `_FEWEST` predictions, on the diagonal if the share is right.
+    Each bin that holds at least `_FEWEST` predictions has a point, which lies on the diagonal if the share is right.
     """
-    titles = {"pixel_calibration_error": "a pixel is lesion", "presence_calibration_error": "anything is outlined"}
+    titles = {"pixel_calibration_error": "a pixel has the class", "presence_calibration_error": "anything is outlined"}
     names = [name for name in titles if all(result.has(n, name) for result in results.values())]
     figure = Figure(figsize=(_WIDTH, 2.45 if len(names) == 2 else 4.2), dpi=300, layout="constrained")
     for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):

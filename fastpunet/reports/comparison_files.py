@@ -27,7 +27,7 @@ from fastpunet.scoring.registry import SCORES
 _CAPTIONS = {
     "energy": "Energy distance (V) of every image: quartiles, 5th and 95th percentile; the mean with its interval",
     "curves": "Mean energy distance (V) over the number of hypotheses, beside a model that draws as graders do",
-    "reliability": "Shares of graders over shares of hypotheses: of pixels that are lesion, of images with any",
+    "reliability": "Shares of graders over shares of hypotheses: of pixels with a class, of images with any outline",
     "samples": "The images that graders disagree on most: graders, then the first hypotheses of every method",
 }
 

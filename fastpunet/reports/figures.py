@@ -36,7 +36,7 @@ class FigureRow:
 
 
 def hypothesis_figure(rows: Sequence[FigureRow], title: str, graders_title: str, shown: int = 6) -> Figure:
-    """Image, graders' outlines, `shown` hypotheses, mean probability and entropy, a row an image."""
+    """A row for each image: it, the graders' outlines, `shown` hypotheses, the mean probability and the entropy."""
     columns = shown + 4
     figure = Figure(figsize=(1.55 * columns, 1.42 * len(rows) + 0.75), dpi=150, facecolor=_PAPER)
     axes = figure.subplots(len(rows), columns, squeeze=False, gridspec_kw={"wspace": 0.04, "hspace": 0.1})

@@ -29,11 +29,12 @@ _POSTERIOR: dict[str, Any] = {"linewidth": 0.9, "path_effects": _HALO}
 def latent_figure(
     grid: LatentGrid, record: Record, num_classes: int, axis_names: Sequence[str], noun: str = "grader"
 ) -> Figure:
-    """The graders' segmentations in a row; below, the grid's, each at its latent position.
+    """The graders' segmentations are drawn in a row, and below them the grid's, each at its latent position.
 
     Each grader's number is at the mean of the posterior for that grader's segmentation, in an ellipse of one standard
-    deviation; numbers that would cover each other are moved apart and tied to their place. At most four graders. Binary
-    masks are outlined, and the image cropped around them; of several classes the label maps are painted over it.
+    deviation. Numbers that would cover each other are moved apart and tied to their place. There are at most four
+    graders. Binary masks are outlined, and the image is cropped around them; of several classes the label maps are
+    painted over the image.
     noun: what the numbered segmentations are.
     """
     hypotheses = grid.hypotheses.cpu().numpy()

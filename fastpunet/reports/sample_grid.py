@@ -1,4 +1,4 @@
-"""Hypotheses of several methods for the same images, one row a method."""
+"""Hypotheses of several methods for the same images, a row for each method."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import nn
 
-from fastpunet.data import IGNORE, Record, Records
+from fastpunet.data import IGNORE, Records
 from fastpunet.reports.crops import window_around
 from fastpunet.reports.figures import GRADER_COLOURS
 from fastpunet.scoring.drawing import draw_records
 from fastpunet.scoring.sources import ModelSource
+from fastpunet.scoring.volume_slices import fullest_slice, sliced
 
 _IMAGES, _SHOWN = 2, 8
 _WIDTH, _NAMES = 3.5, 0.8  # inches: one column of a paper; room for the methods' names
@@ -41,9 +42,9 @@ def draw_pictures(
     models: by name, what `load` makes a model of.
     """
     chosen = [records[place] for place in _disputed(records)]
-    places = [_fullest_slice(record) for record in chosen]
+    places = [fullest_slice(record) for record in chosen]
     pictures = [
-        Picture(_sliced(record.image, place)[0], _sliced(record.masks, place), {})
+        Picture(sliced(record.image, place)[0], sliced(record.masks, place), {})
         for record, place in zip(chosen, places, strict=True)
     ]
     for name, path in models.items():
@@ -51,12 +52,12 @@ def draw_pictures(
         shown = min(_SHOWN, ModelSource(model).max_hypotheses or _SHOWN)
         batches = draw_records(model, chosen, shown, seed=seed, batch_size=1)
         for drawn, picture, place in zip(batches, pictures, places, strict=True):
-            picture.hypotheses[name] = _sliced(drawn.samples.unpack()[0].cpu().numpy(), place)
+            picture.hypotheses[name] = sliced(drawn.samples.unpack()[0].cpu().numpy(), place)
     return pictures
 
 
 def sample_grid(pictures: Sequence[Picture]) -> Figure:
-    """For each picture a row with the image and its graders, then a row a method; cropped around the masks."""
+    """For each picture a row with the image and its graders, then a row for each method, cropped around the masks."""
     rows = [row for picture in pictures for row in _rows(picture)]
     side = (_WIDTH - _NAMES) / _SHOWN
     figure = Figure(figsize=(_WIDTH, side * len(rows)), dpi=300)
@@ -102,16 +103,3 @@ def _disputed(records: Records) -> list[int]:
         share = len(drawn) / max(1, len(record.masks))  # an image that nobody annotated comes last
         shares.append(share * (1 - share) * area if len(record.masks) else -1.0)
     return sorted(range(len(records)), key=lambda place: -shares[place])[:_IMAGES]
-
-
-def _fullest_slice(record: Record) -> int | None:
-    """The slice of a volume (D, H, W) with the most foreground; None for a plane image."""
-    if record.image.ndim == 3:
-        return None
-    foreground = (record.masks > 0) & (record.masks != IGNORE)
-    return int(foreground.sum((0, 2, 3)).argmax())
-
-
-def _sliced(arrays: NDArray[Any], place: int | None) -> NDArray[Any]:
-    """Of (N, D, H, W) the slice (N, H, W) at that place; as it is for None."""
-    return arrays if place is None else arrays[:, place]

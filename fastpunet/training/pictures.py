@@ -8,18 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastpunet.data import IGNORE, Record
+from fastpunet.scoring.volume_slices import fullest_slice, sliced
 
 _GRADERS = 4
 _GAP = 2  # pixels
 
 
 def sample_picture(records: Sequence[Record], hypotheses: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A row a record: image, up to four graders' masks, then its hypotheses (n, H, W); RGB uint8 (H', W', 3)."""
+    """A row for each record: its image, up to four graders' masks, then its hypotheses.
+
+    The records' images have one size. hypotheses: uint8 (records, n, *size). Of volumes the slice in which graders
+    marked most is shown. Returns RGB, uint8 (H', W', 3).
+    """
     rows = []
     for record, drawn in zip(records, hypotheses, strict=True):
-        masks = list(record.masks[:_GRADERS])
-        blank = np.zeros_like(masks[0])
-        tiles = [_rgb(record.image), *map(_colours, [*masks, *[blank] * (_GRADERS - len(masks)), *drawn])]
+        place = fullest_slice(record)
+        image, masks, labels = (sliced(arrays, place) for arrays in (record.image, record.masks[:_GRADERS], drawn))
+        missing = np.zeros((_GRADERS - len(masks), *image.shape[1:]), np.uint8)
+        tiles = [_rgb(image), *map(_colours, [*masks, *missing, *labels])]
         rows.append(_join(tiles, axis=1))
     return _join(rows, axis=0)
 
@@ -30,7 +36,7 @@ def _rgb(image: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def _colours(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Black background, white foreground of a binary mask, a hue for every other class; grey where nobody knows."""
+    """RGB of labels: black background, white for class 1, a hue for every other class, grey for unannotated pixels."""
     index = np.arange(256)
     table = np.stack([255 - index * factor % 256 for factor in (0, 83, 151)], axis=1).astype(np.uint8)
     table[0], table[1], table[IGNORE] = 0, 255, 128
