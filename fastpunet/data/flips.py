@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fastpunet.data.lazy import Header, WrappedRecords
 from fastpunet.data.record import IGNORE, Record, Records
 
-_MOST = 8  # classes, 256 modes
+_MAX_CLASSES = 8  # 256 modes
 
 
 def modes(probabilities: Mapping[int, float]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
@@ -19,9 +19,13 @@ def modes(probabilities: Mapping[int, float]) -> tuple[NDArray[np.bool_], NDArra
 
     In mode m the i-th class is flipped if bit i of m is set. Raises ValueError for no or more than 8 classes and for a
     probability outside (0, 1).
+
+    >>> flipped, weights = modes({3: 0.25, 7: 0.5})
+    >>> flipped.tolist(), weights.tolist()
+    ([[False, False], [True, False], [False, True], [True, True]], [0.375, 0.125, 0.375, 0.125])
     """
-    if not 1 <= len(probabilities) <= _MOST:
-        raise ValueError(f"probabilities: got {len(probabilities)} classes, expected 1 to {_MOST}; flip fewer")
+    if not 1 <= len(probabilities) <= _MAX_CLASSES:
+        raise ValueError(f"probabilities: got {len(probabilities)} classes, expected 1 to {_MAX_CLASSES}; flip fewer")
     for label, probability in probabilities.items():
         if not 0 < probability < 1:
             raise ValueError(
@@ -40,6 +44,10 @@ def distinct_modes(
 
     weights (2^k,) and the order of modes as of `modes`; present bool (k,), k' of them true. Modes that differ in absent
     classes alone are equal: the one that flips none of these stands for all, with the sum of their probabilities.
+
+    >>> places, weights = distinct_modes(np.array([0.375, 0.125, 0.375, 0.125]), present=np.array([True, False]))
+    >>> places.tolist(), weights.tolist()
+    ([0, 1], [0.75, 0.25])
     """
     stands_for = np.arange(len(weights)) & (present.astype(int) << np.arange(len(present))).sum()
     places = np.unique(stands_for)

@@ -20,6 +20,9 @@ def class_indices(values: NDArray[np.uint8], white: int, binary: bool, path: Pat
     binary: two values are background and foreground, 0 and 1, or 0 and `white`, the largest value that the file can
     hold (255 of 8 bits). Otherwise the values are class indices, and 255 is IGNORE, not annotated. Raises ValueError if
     `binary` is true and there are other values.
+
+    >>> class_indices(np.array([[0, 255]], np.uint8), 255, binary=True, path=Path("mask.png")).tolist()
+    [[0, 1]]
     """
     if not binary:
         return values

@@ -25,6 +25,9 @@ def mode_probabilities(core: float, halo: float) -> NDArray[np.float32]:
 
     Present with probability 0.15 + 0.8 core; given that, tight, medium and wide as
     (1 - halo)^2, 2 halo (1 - halo) and halo^2, halo drawn towards the middle so that no border is ever certain.
+
+    >>> [round(float(probability), 4) for probability in mode_probabilities(core=1, halo=0.5)]
+    [0.05, 0.2375, 0.475, 0.2375]
     """
     present = 0.15 + 0.8 * core
     towards_wide = 0.1 + 0.8 * halo
@@ -37,6 +40,10 @@ class SyntheticLesions(Sequence[Record]):
     """`n` records of size x size pixels; record i is a function of (seed, i) and the size alone.
 
     masks are the four `MODES` in order, weights their exact probabilities.
+
+    >>> record = SyntheticLesions(10, seed=3)[7]
+    >>> record.image.shape, record.masks.shape, round(float(record.weights.sum()), 6)
+    ((1, 64, 64), (4, 64, 64), 1.0)
     """
 
     n: int

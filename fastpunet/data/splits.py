@@ -45,6 +45,10 @@ def split_by_patient(
 
     Raises ValueError for a record without a patient, for shares that are not positive, and for fewer patients than
     would leave none of the parts empty.
+
+    >>> train, test = split_by_patient(["ann", "ben", "ann", "cem", "dan"], shares=[3, 1], seed=0)
+    >>> train.tolist(), test.tolist()
+    ([0, 1, 2, 3], [4])
     """
     items: Sequence[Record | str] = getattr(records_or_patients, "patients", records_or_patients)
     patients = [item if isinstance(item, str) else item.patient for item in items]
