@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Sequence
 from operator import index
 from typing import SupportsIndex, TypeGuard
@@ -69,8 +69,10 @@ def check_range(name: str, value: object) -> None:
 
 
 def is_number(value: object) -> bool:
-    """Whether the value is a finite int or float, and no bool."""
-    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+    """Whether the value is an int or float that a float can hold, not NaN or infinity, and no bool."""
+    if type(value) is not int and type(value) is not float:
+        return False
+    return -sys.float_info.max <= value <= sys.float_info.max
 
 
 def check_num_classes(num_classes: int) -> None:

@@ -45,7 +45,7 @@ class Intensity:
             if isinstance(value, np.integer | np.floating):
                 value = value.item()
             if not is_number(value):
-                raise ValueError(f"intensity.{name}: got {value!r}, expected a finite number")
+                raise ValueError(f"intensity.{name}: got {_short(value)}, expected a finite number")
             object.__setattr__(self, name, float(value))
         if not self.low < self.high or not math.isfinite(self.high - self.low):
             raise ValueError(f"intensity: got low {self.low:g} and high {self.high:g}, expected low < high")

@@ -54,6 +54,8 @@ def test_a_rule_survives_json_and_text():
         (lambda: Intensity.parse("range:a:b"), "expected range:LOW:HIGH"),
         (lambda: Intensity.from_dict({"rule": "range", "low": 0}), "expected rule"),
         (lambda: Intensity.from_dict({"rule": "range", "low": "0", "high": 1}), "intensity.low: got '0'"),
+        (lambda: Intensity.from_dict({"rule": "range", "low": 0, "high": 10**400}), "intensity.high: got 1000"),
+        (lambda: Intensity.range(-1.7e308, 1.7e308), "expected low < high"),
         (lambda: Intensity.from_dict(None), "got None"),
     ],
 )

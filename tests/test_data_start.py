@@ -7,10 +7,12 @@ import pytest
 from PIL import Image
 
 from fastpunet.data import IGNORE, Record, folder, lidc, sources
+from fastpunet.data.flips import ClassFlips
+from fastpunet.data.graders import OneGrader
 from fastpunet.data.lesions import SyntheticLesions
-from fastpunet.data.splits import graded
+from fastpunet.data.splits import Subset, graded
 from fastpunet.data.uniform import check_labels, check_shapes
-from fastpunet.intensity import Intensity
+from fastpunet.intensity import EIGHT_BIT, Intensity
 from fastpunet.training.config import TrainingConfig
 from fastpunet.training.datasets import read_data
 
@@ -182,3 +184,21 @@ def test_what_is_true_of_every_picture_is_said_of_one(root, recwarn):
     assert len([w for w in recwarn if "got grey values from" in str(w.message)]) == 1
     assert records.intensity == Intensity.percentiles()
     assert folder.read(root, binary=True, intensity=rule).intensity == rule
+
+
+def test_wrappers_keep_the_origin(root):
+    records = folder.read(root, binary=True)
+    one = OneGrader(records, seed=0)
+    assert {record.raters for record in one} == {("anna",), ("ben",)}
+    for place, record in enumerate(Subset(one, [3, 5])):
+        index = (3, 5)[place]
+        assert record.name == f"p{index}.png"
+        np.testing.assert_array_equal(record.masks[0], records[index].masks[("anna", "ben").index(record.raters[0])])
+    flipped = ClassFlips(one, {1: 0.25}, first_new=2)
+    assert (flipped[2].name, flipped[2].raters, len(flipped[2].masks)) == ("p2.png", (), 2)
+    assert [wrapped.header(2).masks for wrapped in (records, one, flipped)] == [2, 1, 2]
+    assert flipped.intensity == EIGHT_BIT
+    (root / "masks" / "anna" / "p0.png").unlink()
+    (root / "masks" / "ben" / "p0.png").unlink()
+    with pytest.raises(ValueError, match="nobody graded record 0 .p0.png."):
+        OneGrader(folder.read(root, binary=True), seed=0)[0]

@@ -41,7 +41,7 @@ def test_camvid_records_hold_what_was_written(bundle):
         (dict(images=np.zeros((3, 4, 6), np.uint8)), "expected uint8"),
         (dict(labels=np.zeros((3, 4, 5), np.uint8)), "expected uint8"),
         (dict(labels=np.zeros((3, 4, 6), np.int64)), "expected uint8"),
-        (dict(names=np.array(["A_1"])), r"and names \(1,\)"),
+        (dict(names=np.array(["A_1"])), r"names \(1,\) and"),
         (dict(labels=np.full((3, 4, 6), 12, np.uint8)), r"has labels \[12\], expected 0 .. 10 or 11"),
     ],
 )

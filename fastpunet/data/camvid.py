@@ -63,11 +63,13 @@ def read_npz(path: str | os.PathLike[str], *, intensity: Intensity | None = None
     that is truncated, is no npz, lacks a member, is empty, holds other labels or whose members do not fit together.
     """
     images, labels, names, ignore = read_members(path, ("images", "labels", "names", "ignore_index"))
-    fits = images.ndim == 4 and images.shape[-1] == 3 and labels.shape == images.shape[:3] and ignore.shape == ()
+    fits = images.ndim == 4 and images.shape[-1] == 3 and labels.shape == images.shape[:3]
+    fits = fits and ignore.shape == () and ignore.dtype.kind in "iu"
     if not fits or names.shape != images.shape[:1] or images.dtype != np.uint8 or labels.dtype != np.uint8:
         raise ValueError(
-            f"path: {path} holds images {images.dtype}{images.shape}, labels {labels.dtype}{labels.shape} and names "
-            f"{names.shape}; expected uint8 (N, H, W, 3), uint8 (N, H, W) and (N,)"
+            f"path: {path} holds images {images.dtype}{images.shape}, labels {labels.dtype}{labels.shape}, names "
+            f"{names.shape} and ignore_index {ignore.dtype}{ignore.shape}; expected uint8 (N, H, W, 3), uint8 "
+            "(N, H, W), (N,) and a whole number"
         )
     if not images.size:
         raise ValueError(f"path: {path} is empty: images {images.shape}; expected at least one record; copy it again")

@@ -29,14 +29,14 @@ def reading(path: Path, what: str, argument: str = "file") -> Iterator[None]:
 
     what: the kind of file that is expected, with its article: "a NIfTI file". Libraries warn about damage in many
     words; these warnings are dropped, as the block ends either with an error or with values that are checked.
-    Raises FileNotFoundError for a missing file.
+    Raises FileNotFoundError for a missing file, and PermissionError.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{argument}: no file {str(path)!r}")
     try:
         with _hooks, _unwarned(), _unlogged():
             yield
-    except ModuleNotFoundError:
+    except (ModuleNotFoundError, PermissionError):  # these say what they mean
         raise
     except Unreadable as error:
         raise ValueError(f"{argument}: {path} {one_line(error, 400)}") from None

@@ -15,6 +15,7 @@ import pydicom
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from fastpunet.data.leftovers import is_leftover
 from fastpunet.data.reading import Unreadable, check_unpacked, one_line, reading
 
 _SERIES = ["SeriesInstanceUID"]
@@ -59,7 +60,7 @@ def find_series(folder: str | os.PathLike[str], wanted: Collection[str]) -> dict
     Reads all `*.dcm` under the folder, of each no more than its series, position, pixel spacing and number.
     Raises FileNotFoundError if there is none, and UnreadableFiles.
     """
-    paths = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() == ".dcm")
+    paths = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() == ".dcm" and not is_leftover(path))
     if not paths:
         raise FileNotFoundError(f"dicom: no *.dcm under {folder}; expected the download of LIDC-IDRI from TCIA")
     series, broken = defaultdict(list), []
