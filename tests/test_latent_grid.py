@@ -196,3 +196,27 @@ def test_foreign_models_have_a_grid_without_graders(image):
 def test_bad_input_is_named(options, error, message, image):
     with pytest.raises(error, match=message):
         decode_grid(**{"model": make_model(), "image": image, **options})
+
+
+def test_a_volumes_grid_and_graders():
+    """Positions of a 3-D model decode as its sampler does; graders lie where the posterior of each is."""
+    torch.manual_seed(0)
+    model = ProbabilisticUNet(1, 1, channels=(8, 8), latent_dim=3, convs_per_block=1, dims=3)
+    with torch.no_grad():
+        model.fcomb.last_layer.weight.mul_(8)
+        model.posterior.conv_layer.bias.uniform_(-0.7, 0.7)
+    image = torch.rand(1, 4, 6, 5)
+    labels = (torch.rand(2, 4, 6, 5) > 0.5).long()
+    grid = decode_grid(model, image, labels, axes=(2, 0), size=3, span=1.0)
+    sampler = Sampler(model, precision="ieee")
+    encoding = sampler.encode(image[None])
+    z = encoding.prior.mu[0].clone()
+    z[2] += encoding.prior.sigma[0, 2]
+    z[0] -= encoding.prior.sigma[0, 0]
+    assert torch.equal(grid.hypotheses[2, 0], sampler.decode(encoding, z[None, None])[0, 0])
+    with torch.no_grad():
+        posterior = model.posterior_of(image.expand(2, 1, 4, 6, 5), labels)
+    shifts = (posterior.mean - encoding.prior.mu) / encoding.prior.sigma
+    torch.testing.assert_close(grid.grader_positions, shifts[:, [2, 0]], rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match=r"image: got \(1, 6, 5\), expected a tensor \(C, D, H, W\)"):
+        decode_grid(model, image[:, 0])

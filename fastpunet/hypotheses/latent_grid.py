@@ -27,7 +27,7 @@ class LatentGrid:
     shares              float32 (2,), how much of the maps' change with the latent lies along either axis, of 1
     steps               float32 (size,), positions of the grid along either axis, -span to span
     z                   float32 (size, size, latent_dim), [i, j] at position (steps[i], steps[j])
-    hypotheses          uint8 (size, size, H, W), the label maps decoded from z
+    hypotheses          uint8 (size, size, H, W), or (size, size, D, H, W) of a volume, the label maps decoded from z
     grader_positions    float32 (M, 2), the posterior's mean for each grader's segmentation, projected on the plane
     grader_covariances  float32 (M, 2, 2), the posterior's covariance in the plane
     """
@@ -57,8 +57,8 @@ def decode_grid(
 
     Args:
         model: a ProbabilisticUNet; without labels, any Probabilistic U-Net that `fastpunet.sample` takes.
-        image: float (C, H, W), scaled as in training, on the model's device.
-        labels: int (M, H, W), the graders' segmentations, beside the image; None for none.
+        image: float (C, H, W), or (C, D, H, W) for a model of volumes, scaled as in training, on the model's device.
+        labels: int (M, H, W) or (M, D, H, W), the graders' segmentations, beside the image; None for none.
         axes: two latent dimensions, counted from 0, or "principal": the two orthogonal directions along which the
             probability maps change most (see `latent_plane.sensitivity`), the stronger first.
         size: positions along either axis; with an odd number the prior's mean is one of them.
@@ -77,11 +77,12 @@ def decode_grid(
     check_grid(axes, size, span)
     check_seed(seed)
     sampler = Sampler(model, precision=_PRECISION)
-    if not isinstance(image, Tensor) or image.ndim != 3:
+    axes_of_image = "H, W" if sampler.method.dims == 2 else "D, H, W"
+    if not isinstance(image, Tensor) or image.ndim != sampler.method.dims + 1:
         got = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
-        raise ValueError(f"image: got {got}, expected a tensor (C, H, W), one image")
+        raise ValueError(f"image: got {got}, expected a tensor (C, {axes_of_image}), one image")
     if labels is not None:
-        _check_labels(labels, image)
+        _check_labels(labels, image, axes_of_image)
     encoding: Any = sampler.encode(image[None])
     prior = _axis_aligned_prior(sampler, encoding)
     _check_dimensions(axes, prior.latent_dim)
@@ -149,20 +150,19 @@ def _posterior(
             "the state dict with fastpunet.load, or leave out labels"
         )
     with fixed_precision(_PRECISION, sampler.device):
-        images = image.to(model.dtype).expand(len(labels), -1, -1, -1)
+        images = image.to(model.dtype).expand(len(labels), *image.shape)
         posterior = model.posterior_of(images, labels, ignore_index)
     return posterior.mean, posterior.stddev
 
 
-def _check_labels(labels: object, image: Tensor) -> None:
+def _check_labels(labels: object, image: Tensor, axes: str) -> None:
     if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.is_complex():
         got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
-        raise TypeError(f"labels: got {got}, expected a tensor of whole-number class indices (M, H, W)")
-    height, width = image.shape[1:]
-    if labels.ndim != 3 or not len(labels) or labels.shape[1:] != image.shape[1:]:
+        raise TypeError(f"labels: got {got}, expected a tensor of whole-number class indices (M, {axes})")
+    if labels.ndim != image.ndim or not len(labels) or labels.shape[1:] != image.shape[1:]:
         raise ValueError(
-            f"labels: got shape {tuple(labels.shape)}, expected (M, {height}, {width}), at least one segmentation of "
-            "the image's size; None for none"
+            f"labels: got shape {tuple(labels.shape)}, expected (M, {', '.join(map(str, image.shape[1:]))}), at least "
+            "one segmentation of the image's size; None for none"
         )
     if labels.device != image.device:
         raise ValueError(f"labels: on {labels.device}, the image on {image.device}; use labels.to(image.device)")

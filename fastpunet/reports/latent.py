@@ -21,6 +21,7 @@ from fastpunet.reports.figures import check_figure_path, save_figure
 from fastpunet.reports.latent_figure import MOST_GRADERS, latent_figure
 from fastpunet.reports.records import read_for
 from fastpunet.scoring.devices import find_device
+from fastpunet.scoring.volume_slices import fullest_slice, sliced
 
 
 def draw_latent_space(
@@ -64,6 +65,10 @@ def draw_latent_space(
     pixels, masks = (torch.from_numpy(array).to(model.device) for array in (record.image, record.masks))
     labels = masks if len(masks) else None
     grid = decode_grid(model, pixels, labels, axes=axes, size=size, span=span, seed=seed, ignore_index=IGNORE)
+    place = fullest_slice(record)  # of a volume one slice is drawn
+    if place is not None:
+        grid = replace(grid, hypotheses=grid.hypotheses[:, :, place])
+        record = replace(record, image=sliced(record.image, place), masks=sliced(record.masks, place))
     names = [f"principal axis {i}" if isinstance(axes, str) else f"dimension {axes[i - 1]}" for i in (1, 2)]
     save_figure(latent_figure(grid, record, model.num_classes, names, noun), path)
     return path
