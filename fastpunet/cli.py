@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -185,27 +184,19 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from fastpunet.data import sources, streets
-    from fastpunet.models.checkpoint import load
     from fastpunet.reports.comparison import compare
     from fastpunet.reports.comparison_files import tables, write
     from fastpunet.reports.outputs import check_stem
 
     if options.class_flips:
+        from fastpunet.reports.flips_comparison import compare_flips
         from fastpunet.reports.flips_files import write_flips
-        from fastpunet.reports.flips_table import flips_table
-        from fastpunet.scoring.class_flips import evaluate_flips
 
         if options.output:
             check_stem(options.output)
-        scenes = streets.find_streets(options.kind)
-        records, names = sources.read(options.kind, options.data, binary=False), dict(enumerate(scenes.classes))
-        results = {}
-        for name in options.models:
-            flips = evaluate_flips(load(name), records, scenes.flips, len(names), n=max(options.n), seed=options.seed)
-            results[Path(name).stem] = flips
-            print(f"{name}\n\n{flips_table(flips, names)}\n")
-        for path in write_flips(results, names, options.output) if options.output else []:
+        flips = compare_flips(options.models, options.data, kind=options.kind, n=max(options.n), seed=options.seed)
+        print(flips.tables())
+        for path in write_flips(flips, options.output) if options.output else []:
             print(path)
         return
     if options.output:

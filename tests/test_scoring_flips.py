@@ -11,6 +11,7 @@ from fastpunet.data import IGNORE, Record, camvid
 from fastpunet.data.flips import ClassFlips, modes
 from fastpunet.masks import PackedMasks
 from fastpunet.models import MHeads
+from fastpunet.reports.flips_comparison import FlipsComparison
 from fastpunet.reports.flips_files import flips_figure, write_flips
 from fastpunet.scoring.class_flips import evaluate_flips, evaluate_flips_of
 
@@ -112,7 +113,7 @@ def test_estimates_are_those_of_a_loop():
 def test_files_hold_the_estimates(tmp_path):
     result = evaluate(perfect)
     names = {0: "road", 1: "car", 2: "tree"}
-    written = write_flips({"oracle": result}, names, tmp_path / "x")
+    written = write_flips(FlipsComparison({"oracle": result}, names), tmp_path / "x")
     assert sorted(path.name for path in written) == ["x-flips.png", "x-flips.svg", "x.json", "x.md"]
     known = json.loads((tmp_path / "x.json").read_text())["oracle"]
     assert known["image_frequencies"]["mean"] == pytest.approx(result.image_frequencies().mean.tolist())

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from fastpunet.data.flips import modes
 from fastpunet.files import write_text
 from fastpunet.reports.figures import LINE_COLOURS, save_figure
-from fastpunet.reports.flips_table import flips_content, flips_table
+from fastpunet.reports.flips_comparison import FlipsComparison
+from fastpunet.reports.flips_table import flips_content
 from fastpunet.reports.outputs import check_stem, with_ending
 from fastpunet.scoring.flip_evaluation import FlipsEvaluation
 
@@ -22,19 +23,16 @@ _WIDTH = 3.5  # inches: one column of a paper
 _TRUTH = "#111418"
 
 
-def write_flips(
-    results: Mapping[str, FlipsEvaluation], names: Mapping[int, str], stem: str | os.PathLike[str]
-) -> list[Path]:
-    """Write STEM.md, STEM.json and STEM-flips.png and .svg, of models by name; names: of the classes."""
+def write_flips(comparison: FlipsComparison, stem: str | os.PathLike[str]) -> list[Path]:
+    """Write STEM.md, STEM.json and STEM-flips.png and .svg. Returns their paths."""
     base = check_stem(stem)
     base.parent.mkdir(parents=True, exist_ok=True)
     written = [with_ending(base, ending) for ending in ("-flips.png", "-flips.svg", ".md", ".json")]
-    figure = flips_figure(results, names)
+    figure = flips_figure(comparison.results, comparison.names)
     for path in written[:2]:
         save_figure(figure, path)
-    tables = "\n\n".join(f"## {model}\n\n{flips_table(result, names)}" for model, result in results.items())
-    write_text(written[2], tables + "\n")
-    content = {model: flips_content(result) for model, result in results.items()}
+    write_text(written[2], comparison.tables() + "\n")
+    content = {model: flips_content(result) for model, result in comparison.results.items()}
     write_text(written[3], json.dumps(content, allow_nan=False) + "\n")
     return written
 

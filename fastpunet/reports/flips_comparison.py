@@ -1,0 +1,65 @@
+"""Models side by side on randomly flipped classes, out of stored checkpoints."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fastpunet.data import sources
+from fastpunet.data.streets import find_streets
+from fastpunet.models import checkpoint
+from fastpunet.reports.checkpoints import find_checkpoints
+from fastpunet.reports.flips_table import flips_table
+from fastpunet.scoring.class_flips import evaluate_flips
+from fastpunet.scoring.devices import find_device
+from fastpunet.scoring.flip_evaluation import FlipsEvaluation
+
+
+@dataclass(frozen=True)
+class FlipsComparison:
+    """results: by checkpoint. names: of the data set's classes."""
+
+    results: dict[str, FlipsEvaluation]
+    names: dict[int, str]
+
+    def tables(self) -> str:
+        """Markdown, a section for each checkpoint."""
+        return "\n\n".join(f"## {model}\n\n{flips_table(result, self.names)}" for model, result in self.results.items())
+
+
+def compare_flips(
+    models: Sequence[str],
+    data: str | os.PathLike[str],
+    *,
+    kind: str | None = None,
+    n: int = 100,
+    seed: int = 0,
+    precision: str = "auto",
+    device: str = "auto",
+    batch_size: int | None = None,
+) -> FlipsComparison:
+    """How n hypotheses of every image flip five classes of CamVid or Cityscapes, beside the exact distribution.
+
+    models, data, kind, seed, precision, device, batch_size: as of `fastpunet.reports.comparison.compare`. Raises
+    ValueError, naming the argument, for other data sets and for models of other classes.
+    """
+    chosen = find_device(device)
+    kind = sources.recognise(data) if kind is None else kind
+    streets = find_streets(kind)
+    found = {name: path for parts in find_checkpoints(models).values() for name, path in parts.items()}
+    records = sources.read(kind, data, binary=False)
+    results = {
+        name: evaluate_flips(
+            checkpoint.load(path).to(chosen),
+            records,
+            streets.flips,
+            len(streets.classes),
+            n=n,
+            seed=seed,
+            precision=precision,
+            batch_size=batch_size,
+        )
+        for name, path in found.items()
+    }
+    return FlipsComparison(results, dict(enumerate(streets.classes)))
