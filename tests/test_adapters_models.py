@@ -29,6 +29,7 @@ from torch.optim.swa_utils import AveragedModel
 import fastpunet
 from benchmarks.port import PortModel
 from fastpunet.models.adapters.adapted import OwnEncoding, VerifiedEncoding
+from fastpunet.models.twin import evaluation_twin
 
 FUSED = {
     "the port's interface": lambda: Peer(),
@@ -379,3 +380,15 @@ def test_a_subclass_whose_combiner_does_more_than_its_layers_is_refused(change):
         model.fcomb = Rolled()
     with pytest.raises(ValueError, match="^model: the forward pass of its combiner, a .*, gives something else"):
         fastpunet.sample(model, torch.rand(1, 1, 8, 8), 2)
+
+
+@pytest.mark.slow
+def test_a_compiled_pass_gives_the_same_encoding():
+    model, images = _model(lambda: Peer(combiner=Combiner(layers(norm="before")))), torch.rand(1, 1, 8, 8)
+    method = fastpunet.adapt(model)
+    with torch.no_grad():
+        eager = evaluation_twin(method).encode(images)
+        compiled = torch.compile(lambda twin, x: twin.encode(x), backend="eager", dynamic=False)
+        got = compiled(evaluation_twin(method), images)
+    torch.testing.assert_close(got.base, eager.base)
+    torch.testing.assert_close(got.prior.mu, eager.prior.mu)

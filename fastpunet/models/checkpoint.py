@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
+import warnings
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor
 
+from fastpunet.arguments import check_choice
 from fastpunet.files import write_bytes
+from fastpunet.intensity import Intensity
 from fastpunet.models import METHODS, Method
+from fastpunet.models.checkpoint_files import HEADER_KEY, one_line, read_file, state_dicts
+from fastpunet.models.port_state import infer_config, without_prefixes
+from fastpunet.models.prob_unet import POSTERIOR_INPUTS
 
-_HEADER_KEY = "fastpunet"
+_WEIGHTS = "model.safetensors"  # what a run folder's model is called
 
 
 def shipped() -> dict[str, Path]:
@@ -27,135 +32,145 @@ def shipped() -> dict[str, Path]:
 
 
 def save(model: Method, path: str | os.PathLike[str]) -> None:
-    """Write the model's weights and architecture to `path`, whole or not at all. `load` gives float32 weights.
+    """Write the model's weights, architecture and intensity rule to `path`, as safetensors, whole or not at all.
 
-    Raises TypeError for anything but a fastpunet model (of others, save the state dict), and OSError.
+    `load` gives them back, with weights in float32. Raises TypeError for anything but a fastpunet model (of others,
+    save the state dict), and OSError.
     """
     model = getattr(model, "_orig_mod", model)  # out of torch.compile's wrapper
-    if not isinstance(model, Method):
+    if type(model).__name__ not in METHODS or not isinstance(model, Method):
         raise TypeError(
             f"model: got {type(model).__name__}, expected one of {', '.join(METHODS)}; save others with "
             "torch.save(model.state_dict(), path), which load reads too"
         )
-    header = {_HEADER_KEY: json.dumps({"method": type(model).__name__, "config": model.config})}
+    header: dict[str, Any] = {"method": type(model).__name__, "config": model.config}
+    if model.intensity is not None:
+        header["intensity"] = model.intensity.to_dict()
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    write_bytes(path, serialize(tensors, metadata=header))
+    write_bytes(path, serialize(tensors, metadata={HEADER_KEY: json.dumps(header)}))
 
 
-def load(source: str | os.PathLike[str] | Mapping[str, Tensor]) -> Method:
-    """A model from the name of shipped weights, a checkpoint file, or a state dict; on the CPU, in evaluation mode.
+def load(source: str | os.PathLike[str] | Mapping[str, Tensor], *, posterior_input: str | None = None) -> Method:
+    """A model from shipped weights, a file, a run folder or a state dict; on the CPU, in evaluation mode, float32.
 
-    Files: .safetensors written by `save`, or any .safetensors, .pt or .pth that holds a state dict with the PyTorch
-    port's names, whose architecture is then read off its shapes. .pt files are opened with weights_only=True.
+    source           the name of shipped weights; a file, told by its content; a folder that `fastpunet train` wrote,
+                     which means its model.safetensors; or a state dict
+    posterior_input  of a state dict with the PyTorch port's names, what its posterior net sees of a segmentation:
+                     "one-hot" (minus 0.5, as in the authors' release), "plain-one-hot" or "mask" (the label map as one
+                     channel, as in the port). By default "mask" if it has one channel for it; if it has one for each
+                     class "one-hot", and a UserWarning says so. Hypotheses do not depend on it.
+
+    Files are safetensors, those of `save` with the architecture in their header, or of torch.save, which are opened
+    with weights_only=True. Without our header they hold a state dict with the PyTorch port's names, whose architecture
+    is read off its shapes: alone, under a key such as "state_dict" or "model", and with any common prefix, such as
+    those of torch.compile, DataParallel, AveragedModel, or a LightningModule's attribute.
     Raises FileNotFoundError, and ValueError for a truncated, foreign or non-finite checkpoint.
+
+    >>> load("lesions").num_classes
+    1
     """
+    if posterior_input is not None:
+        check_choice("posterior_input", posterior_input, POSTERIOR_INPUTS)
     if isinstance(source, Mapping):
-        _check_state(source, "the state dict")
-        return _build("ProbabilisticUNet", infer_config(source), source, "the state dict")
+        return _of_state(source, "the state dict", posterior_input)
     if not isinstance(source, (str, os.PathLike)):
         raise TypeError(
             f"source: got {type(source).__name__}, expected a name, a path or a state dict; "
             "a live model needs no loading: pass it to fastpunet.sample as it is"
         )
+    path = _find(source)
+    header, held = read_file(path)
+    if header is None:
+        return _of_state(held, str(path), posterior_input)
+    intensity = header.get("intensity")
+    try:
+        rule = None if intensity is None else Intensity.from_dict(intensity)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"checkpoint: {path}: {one_line(error)}") from None
+    model = _build(str(header.get("method")), header["config"], held, str(path))
+    model.intensity = rule
+    return model
+
+
+def _find(source: str | os.PathLike[str]) -> Path:
     path = shipped().get(str(source), Path(source))
+    if path.is_dir():
+        if not (path / _WEIGHTS).is_file():
+            found = ", ".join(sorted(file.name for file in path.glob("*.safetensors"))) or "no .safetensors file"
+            raise FileNotFoundError(
+                f"source: no {_WEIGHTS} in the folder {str(source)!r}, expected a finished run's; found {found}"
+            )
+        return path / _WEIGHTS
     if not path.is_file():
         raise FileNotFoundError(
             f"source: no file {str(source)!r}, and no shipped weights of that name; shipped: "
             f"{', '.join(shipped()) or 'none'}"
         )
-    if path.suffix == ".safetensors":
-        header, state = _read_safetensors(path)
-    else:
-        header, state = None, _read_torch(path)
-    method, config = ("ProbabilisticUNet", infer_config(state)) if header is None else header
-    return _build(method, config, state, str(path))
-
-
-def infer_config(state: Mapping[str, Tensor]) -> dict[str, object]:
-    """The architecture of a state dict with the PyTorch port's names. Raises ValueError if it is another model's."""
-    state = _without_prefix(state)
-    try:
-        first = _layers(state, "unet.contracting_path.0.layers.")
-        scales = len({name.split(".")[2] for name in state if name.startswith("unet.contracting_path.")})
-        fcomb = _layers(state, "fcomb.layers.")
-        image_channels = first[0].shape[1]
-        classes = state["fcomb.last_layer.weight"].shape[0]
-        mask_channels = state["posterior.encoder.layers.0.weight"].shape[1] - image_channels
-        return dict(
-            in_channels=image_channels,
-            num_classes=classes,
-            channels=[_layers(state, f"unet.contracting_path.{i}.layers.")[0].shape[0] for i in range(scales)],
-            latent_dim=state["prior.conv_layer.weight"].shape[0] // 2,
-            convs_per_block=len(first),
-            fcomb_layers=len(fcomb) + 1,
-            posterior_input="one-hot" if mask_channels == classes > 1 else "mask",
-            log_sigma_bound=None,
-            dims=first[0].ndim - 2,
-        )
-    except (KeyError, IndexError, ValueError) as error:
+    if path.suffix == ".ckpt" and (path.parent / "config.yaml").is_file():
         raise ValueError(
-            "checkpoint: not a Probabilistic U-Net with the PyTorch port's names (unet.contracting_path, prior, "
-            f"posterior, fcomb): {error}; found {', '.join(list(state)[:4]) or 'nothing'} ..."
-        ) from None
+            f"checkpoint: {path} is what a training run goes on from (fastpunet train --resume), not a model; load its "
+            f"folder {str(path.parent)!r}, that is {_WEIGHTS}, or best.safetensors in it"
+        )
+    return path
 
 
-def _build(method: str, config: Mapping[str, object], state: Mapping[str, Tensor], where: str) -> Method:
-    state = _without_prefix(state)
-    broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
+def _of_state(held: object, where: str, posterior_input: str | None) -> Method:
+    """A Probabilistic U-Net of a state dict with the port's names, or of an entry that is one."""
+    states = state_dicts(held)
+    if not states:
+        raise ValueError(
+            f"checkpoint: {where} is not a state dict of names and tensors, and holds none; save with "
+            "torch.save(model.state_dict(), path)"
+        )
+    ours = [state for state in states if any(name.endswith("fcomb.last_layer.weight") for name in state)]
+    if len(ours) > 1:
+        raise ValueError(f"checkpoint: {where} holds {len(ours)} networks; load the state dict of one of them")
+    state = (ours or states)[0]
+    config = infer_config(state)
+    if posterior_input is not None:
+        config["posterior_input"] = posterior_input
+    elif config["posterior_input"] == "one-hot":
+        warnings.warn(
+            f'{where} does not say what its posterior net sees of a segmentation; took "one-hot", which is minus 0.5. '
+            'If its training subtracted nothing, load it with posterior_input="plain-one-hot"; hypotheses are the same',
+            stacklevel=3,
+        )
+    return _build("ProbabilisticUNet", config, without_prefixes(state), where)
+
+
+def _build(method: str, config: Mapping[str, Any], state: Mapping[str, Tensor], where: str) -> Method:
+    if method not in METHODS:
+        raise ValueError(f"checkpoint: {where} holds a {one_line(method, 40)}, expected one of {', '.join(METHODS)}")
+    try:
+        odd = [name for name, tensor in state.items() if not _is_plain(tensor)]
+        if odd:
+            raise ValueError(f"{odd[0]} is no plain tensor of real numbers")
+        broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
+        _check_counts(config, state)
+        with torch.device("meta"):  # shapes alone, which take neither time nor memory
+            model = METHODS[method](**config)
+        weights = {name: tensor.to(torch.float32, copy=True) for name, tensor in state.items()}
+        model.load_state_dict(weights, assign=True)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise ValueError(f"checkpoint: {where} does not fit a {method}: {one_line(error)}") from None
     if broken:
         raise ValueError(f"checkpoint: {where} holds NaN or infinity in {', '.join(broken[:3])}; take an earlier one")
-    if method not in METHODS:
-        raise ValueError(f"checkpoint: {where} holds a {method}, expected one of {', '.join(METHODS)}")
-    try:
-        with torch.random.fork_rng(devices=[]):  # the initial weights are overwritten; the caller's generator is not
-            model = METHODS[method](**config)
-        model.load_state_dict(state)
-    except (TypeError, RuntimeError) as error:
-        raise ValueError(f"checkpoint: {where} does not fit a {method}: {error}") from None
     return model.eval()
 
 
-def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names without the "module." or "_orig_mod." that DataParallel and torch.compile put before each."""
-    return {name.removeprefix("module.").removeprefix("_orig_mod."): tensor for name, tensor in state.items()}
+def _is_plain(tensor: Tensor) -> bool:
+    return tensor.layout == torch.strided and not (tensor.is_complex() or tensor.is_quantized or tensor.is_meta)
 
 
-def _layers(state: Mapping[str, Tensor], prefix: str) -> list[Tensor]:
-    weights = [name for name in state if name.startswith(prefix) and name.endswith(".weight")]
-    if not weights:
-        raise KeyError(f"no {prefix}*.weight")
-    return [state[name] for name in sorted(weights, key=lambda name: int(name.split(".")[-2]))]
-
-
-def _read_safetensors(path: Path) -> tuple[tuple[str, dict[str, object]] | None, dict[str, Tensor]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(_HEADER_KEY)
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if text is None:
-            return None, state
-        header = json.loads(text)
-        return (str(header["method"]), dict(header["config"])), state
-    except (SafetensorError, json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"checkpoint: {path} is truncated or not a safetensors file: {error}") from None
-
-
-def _read_torch(path: Path) -> dict[str, Tensor]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
-        raise ValueError(
-            f"checkpoint: {path} is truncated, or holds more than tensors and was not opened: {str(error)[:200]}; "
-            "save the weights alone with torch.save(model.state_dict(), path)"
-        ) from None
-    _check_state(state, str(path))
-    return state  # type: ignore[no-any-return]
-
-
-def _check_state(state: object, where: str) -> None:
-    pairs = state.items() if isinstance(state, Mapping) else [(None, None)]
-    if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in pairs):
-        raise ValueError(
-            f"checkpoint: {where} is not a state dict of names and tensors; save with "
-            "torch.save(model.state_dict(), path)"
-        )
+def _check_counts(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
+    """Raise ValueError for an architecture of more layers than there are tensors, before any layer is built."""
+    scales = config.get("channels", ())
+    layers = len(scales) if isinstance(scales, list) else 1
+    for name in ("convs_per_block", "fcomb_layers", "members"):
+        count = config.get(name, 1)
+        if isinstance(count, int):
+            layers *= max(1, count) if name in ("convs_per_block", "members") else 1
+            if count > len(state):
+                raise ValueError(f"{name}: got {count}, and the file holds {len(state)} tensors")
+    if layers > len(state):
+        raise ValueError(f"config: got at least {layers} layers, and the file holds {len(state)} tensors")

@@ -53,8 +53,8 @@ class AxisAlignedGaussian(nn.Module):
 def segmentation_planes(labels: Tensor, num_classes: int, form: str, ignore_index: int | None) -> Tensor:
     """What a posterior net sees of labels int (B, *size), float32; ignored pixels belong to no class.
 
-    "one-hot": the classes' planes (B, K, *size) minus 0.5, one plane if binary (authors' release); "mask": the label
-    map as one channel (PyTorch port). Raises ValueError for labels out of range.
+    "one-hot": the classes' planes (B, K, *size) minus 0.5, one plane if binary (authors' release); "plain-one-hot": the
+    planes as they are; "mask": the label map as one channel (PyTorch port). ValueError for labels out of range.
     """
     check_labels(labels, num_classes, ignore_index)
     ignored = torch.zeros_like(labels, dtype=torch.bool) if ignore_index is None else labels == ignore_index

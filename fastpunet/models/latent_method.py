@@ -103,7 +103,6 @@ def _is_as_published(combiner: nn.Module) -> bool:
     return type(combiner) is FComb and untouched
 
 
-@torch.compiler.disable
 def _verified(combiner: nn.Module, features: Tensor, latent_dim: int) -> bool:
     verified = verify(combiner, features, latent_dim)
     return verified is not None and not verified.latents_first and verified.last_activation is None

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from fastpunet.intensity import Intensity
 from fastpunet.latents import Noise
 from fastpunet.models.unet import Conv
 from fastpunet_kernels import Sums, finish, fixed_precision, sums_of_logits
@@ -76,6 +77,7 @@ class Method(nn.Module, ABC):
     """
 
     config: dict[str, Any]  # the constructor's arguments
+    intensity: Intensity | None = None  # how its training scaled stored grey values, where that is known
     in_channels: int
     num_classes: int  # 1: binary, one logit
     dims: int = 2  # of an image: 2 for (H, W), 3 for (D, H, W)

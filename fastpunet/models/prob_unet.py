@@ -25,7 +25,7 @@ from fastpunet.models.method import LossTerms
 from fastpunet.models.priors import AxisAligned, Prior
 from fastpunet.models.unet import Conv, UNet
 
-POSTERIOR_INPUTS = ("one-hot", "mask")
+POSTERIOR_INPUTS = ("one-hot", "plain-one-hot", "mask")
 
 
 class ProbabilisticUNet(LatentMethod):
@@ -39,7 +39,8 @@ class ProbabilisticUNet(LatentMethod):
         convs_per_block: 3x3 convolutions a scale (3 as published).
         fcomb_layers: 1x1 convolutions in f_comb (4 as published).
         posterior_input: "one-hot" concatenates the one-hot segmentation minus 0.5 to the image (authors' release;
-            one channel if binary); "mask" the raw label map as one channel (PyTorch port).
+            one channel if binary); "plain-one-hot" subtracts nothing; "mask" the raw label map as one channel
+            (PyTorch port).
         log_sigma_bound: smooth bound on |log sigma|; None is the published, unbounded form.
         dims: 2 for images (B, C, H, W), 3 for volumes (B, C, D, H, W).
     """
@@ -81,7 +82,7 @@ class ProbabilisticUNet(LatentMethod):
         self.in_channels, self.num_classes, self.dims = in_channels, num_classes, dims
         self.latent_dim = latent_dim
         self.posterior_input = posterior_input
-        mask_channels = num_classes if posterior_input == "one-hot" else 1
+        mask_channels = 1 if posterior_input == "mask" else num_classes
         gaussian = (channels, latent_dim, convs_per_block, log_sigma_bound, dims)
         self.unet = UNet(in_channels, channels, convs_per_block, dims)
         self.prior = AxisAlignedGaussian(in_channels, *gaussian)

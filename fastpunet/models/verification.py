@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
-from typing import Any, NamedTuple
+from functools import partial, wraps
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,9 @@ from torch import Tensor, nn
 from fastpunet.models.fcomb import SplitFComb, flatten_combiner
 from fastpunet.models.twin import evaluation_twin
 from fastpunet_kernels import decode_samples, fixed_precision
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _TOLERANCE = 1e-4  # relative, in float32
 ACTIVATIONS: dict[str | None, Callable[[Tensor], Tensor]] = {
@@ -36,6 +40,20 @@ class FasterForward(partial[Any]):
     """The forward pass of a combiner that `fastpunet.accelerate` has replaced, and that proves nothing."""
 
 
+def not_compiled(function: Callable[P, R]) -> Callable[P, R]:
+    """As torch.compiler.disable, which would load the compiler for everybody: the function runs as it is written."""
+
+    @wraps(function)
+    def call(*args: P.args, **options: P.kwargs) -> R:
+        if "torch._dynamo" not in sys.modules:
+            return function(*args, **options)
+        uncompiled: Callable[P, R] = torch.compiler.disable(function)
+        return uncompiled(*args, **options)
+
+    return call
+
+
+@not_compiled
 def verify(combiner: nn.Module, features: Tensor, latent_dim: int) -> Verified | None:
     """The combiner in the kernels' form, if that agrees with the combiner's own forward pass; else None.
 
@@ -67,6 +85,7 @@ def verify(combiner: nn.Module, features: Tensor, latent_dim: int) -> Verified |
     return None
 
 
+@not_compiled
 def find_call(combiner: nn.Module, features: Tensor, latent_dim: int, classes: int) -> Call:
     """How to call a combiner that cannot be flattened: the first way in which it gives (B, classes, *size).
 

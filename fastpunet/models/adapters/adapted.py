@@ -179,7 +179,6 @@ class AdaptedModel(LatentMethod):
             alone = [find_distribution(self._encode(image[None])[1]) for image in images]
         return Sampled(alone, draw_once(alone[0], 0).numel())
 
-    @torch.compiler.disable
     def _verified(self, features: Tensor, latent_dim: int) -> Verified | None:
         if features.is_cuda and torch.cuda.is_current_stream_capturing():  # a graph cannot hold a comparison
             if self._memory.verified is None:

@@ -108,7 +108,7 @@ def _features(output: Any, ndim: int) -> Tensor:
     entries = list(output.values()) if isinstance(output, Mapping) else output
     entries = entries if isinstance(entries, (tuple, list)) else [entries]
     maps = [entry for entry in entries if isinstance(entry, Tensor) and entry.ndim == ndim]
-    largest = max((entry.shape[2:].numel() for entry in maps), default=0)
+    largest = max([0, *(entry.shape[2:].numel() for entry in maps)])
     found = [entry for entry in maps if entry.shape[2:].numel() == largest]
     if len(found) != 1:
         raise TypeError(

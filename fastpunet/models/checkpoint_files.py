@@ -1,0 +1,92 @@
+"""What weight files hold, told by their content: safetensors, or what torch.save writes. Nothing is executed."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+HEADER_KEY = "fastpunet"
+_ZIP, _PICKLE = b"PK", b"\x80"  # how files of torch.save begin, new and old
+
+
+def read_file(path: Path) -> tuple[dict[str, Any] | None, Any]:
+    """The header that `fastpunet.save` wrote, if there is one, and what else the file holds.
+
+    Raises ValueError, in one line, for a file of another kind, a damaged one, and one that holds more than tensors.
+    """
+    with path.open("rb") as file:
+        beginning = file.read(9)
+    if beginning[8:9] == b"{":
+        return _read_safetensors(path)
+    if beginning.startswith((_ZIP, _PICKLE)):
+        return None, _read_torch(path)
+    raise ValueError(
+        f"checkpoint: {path} is truncated, or neither a safetensors file nor one of torch.save; it begins with "
+        f"{beginning[:8]!r}"
+    )
+
+
+def one_line(error: object, limit: int = 200) -> str:
+    """An error's text without line breaks, cut where it is long."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Any] | None, Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(HEADER_KEY)
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if text is None:
+            return None, state
+        header = json.loads(text)
+        if not isinstance(header, dict) or not isinstance(header.get("config"), dict):
+            raise ValueError(f"its header is {one_line(text, 60)}")
+        return header, state
+    except (SafetensorError, ValueError, TypeError, KeyError, RecursionError, MemoryError, OSError) as error:
+        raise ValueError(f"checkpoint: {path} is truncated or not a safetensors file: {one_line(error)}") from None
+
+
+def _read_torch(path: Path) -> Any:
+    try:
+        _check_archive(path)
+        with path.open("rb") as file:  # of a path torch.load would believe the suffix
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle may fail in any way
+        raise ValueError(
+            f"checkpoint: {path} is truncated, or holds more than tensors and was not opened: {_reason(error)}; save "
+            "the weights alone with torch.save(model.state_dict(), path)"
+        ) from None
+
+
+def _check_archive(path: Path) -> None:
+    """torch.save does not compress: a record that is larger than the file would fill the memory as it is unpacked."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        packed = next((item.filename for item in archive.infolist() if item.compress_type != zipfile.ZIP_STORED), None)
+    if packed is not None:
+        raise ValueError(f"its record {packed} is compressed")
+
+
+def _reason(error: Exception) -> str:
+    """The first sentence; what PyTorch says further is advice to open the file without protection."""
+    text = one_line(error, 1000)
+    start = text.find("WeightsUnpickler error:")
+    return one_line(text[start:] if start >= 0 else text, 160)
+
+
+def state_dicts(held: Any, depth: int = 3) -> list[Mapping[str, torch.Tensor]]:
+    """The mappings of names to tensors in what a file holds: itself, or entries such as "state_dict" or "model"."""
+    if not isinstance(held, Mapping) or not depth:
+        return []
+    tensors = {name: value for name, value in held.items() if not str(name).endswith("_extra_state")}
+    if tensors and all(isinstance(n, str) and isinstance(t, torch.Tensor) for n, t in tensors.items()):
+        return [tensors]
+    return [state for value in held.values() for state in state_dicts(value, depth - 1)]
