@@ -106,6 +106,19 @@ def test_pictures_are_turned_as_their_orientation_says(tmp_path, orientation, su
         assert mask_size(file) == expected.shape
 
 
+def test_an_orientation_behind_the_pixels_counts_too(tmp_path):
+    """Where some programs that add one put it."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = tmp_path / "x.png"
+    Image.fromarray(CORNERS).save(file)
+    content = file.read_bytes()
+    file.write_bytes(content[:-12] + _chunk(b"eXIf", exif.tobytes()[6:]) + content[-12:])
+    assert read_header(file).size == mask_size(file) == (3, 2)
+    np.testing.assert_array_equal(read_labels(file).values, CORNERS.T[:, ::-1])
+    np.testing.assert_allclose(read_image(file)[0] * 255, CORNERS.T[:, ::-1], atol=1e-4)
+
+
 def test_tiff_masks_are_taken_where_they_keep_indices(tmp_path):
     file = tmp_path / "m.tif"
     for compression in (None, "tiff_lzw", "tiff_adobe_deflate"):
@@ -138,7 +151,7 @@ def test_pictures_that_unpack_to_gigabytes_are_refused_before_they_do(tmp_path):
     Image.new("L", (side, side)).save(tiff, "TIFF", compression="tiff_adobe_deflate")
     (tmp_path / "bomb.tif").write_bytes(tiff.getvalue())
     for file in (bomb, tmp_path / "bomb.tif"):
-        for reader in (read_image, read_labels):
+        for reader in (read_image, read_header, read_labels, mask_size):
             with pytest.raises(ValueError, match="claims to unpack to 549 MiB, expected at most 256 MiB"):
                 reader(file)
 

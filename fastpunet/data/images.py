@@ -43,7 +43,7 @@ def read_image(
     """
     with reading(path, "a single image"), open_picture(path, _FORMATS) as picture:
         header = _header(picture, path)
-        picture = turned(picture, path, header.channels)
+        picture = turned(picture, path)
         if size is not None:
             picture = picture.resize(size[::-1], require("PIL.Image", "resizing").Resampling.BILINEAR)
         pixels = np.asarray(picture)
@@ -79,4 +79,4 @@ def _header(picture: Any, path: Path) -> PictureHeader:
         )
     if picture.mode == "RGB" and stored_bits(picture, path) > 8:
         raise Unreadable("has colours of 16 bits, which would be cut to 8; convert it to 8 bits, or to grey")
-    return PictureHeader(_CHANNELS[picture.mode], turned_size(picture), picture.mode not in _BYTES)
+    return PictureHeader(_CHANNELS[picture.mode], turned_size(picture, path), picture.mode not in _BYTES)

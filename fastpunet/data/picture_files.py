@@ -6,6 +6,7 @@ how people outlined them.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ def open_picture(path: Path, formats: tuple[str, ...]) -> Iterator[Any]:
             picture = module.open(file, formats=formats)
         except module.DecompressionBombError as error:
             raise Unreadable(f"is too large to be an image of this data set ({one_line(error)}); remove it") from None
+        check_unpacked(path, 4 * len(picture.getbands()) * math.prod(picture.size), "picture")
         frames = getattr(picture, "n_frames", 1)
         if frames > 1 and picture.format != "MPO":  # a photograph with a preview beside it
             raise Unreadable(f"holds {frames} images, expected a single image; split it")
@@ -53,36 +55,53 @@ def stored_bits(picture: Any, path: Path) -> int:
         return file.read(25)[24]  # IHDR is always first
 
 
-def turned_size(picture: Any) -> tuple[int, int]:
+def turned_size(picture: Any, path: Path) -> tuple[int, int]:
     """(H, W) after turning, before the pixels are loaded."""
     if picture.format == "TIFF":
         width, height = picture.tag_v2[_WIDTH], picture.tag_v2[_HEIGHT]
     else:
         width, height = picture.size
-    return (width, height) if _orientation(picture) >= 5 else (height, width)
+    return (width, height) if _orientation(picture, path) >= 5 else (height, width)
 
 
-def turned(picture: Any, path: Path, channels: int = 1) -> Any:
-    """The picture with its pixels loaded and turned. Raises Unreadable, before that, if there are too many."""
-    check_unpacked(path, 4 * channels * picture.size[0] * picture.size[1], "picture")
+def turned(picture: Any, path: Path) -> Any:
+    """The picture with its pixels loaded and turned."""
     if picture.format == "TIFF":
         with _quiet():  # libtiff writes to standard error what Pillow then raises
             picture.load()  # which turns it
         return picture
     picture.load()
-    turn = _TURNS.get(_orientation(picture))
+    turn = _TURNS.get(_orientation(picture, path))
     if turn is None:
         return picture
     return picture.transpose(getattr(require("PIL.Image", "reading images").Transpose, turn))
 
 
-def _orientation(picture: Any) -> int:
+def _orientation(picture: Any, path: Path) -> int:
     """The EXIF orientation, 1 .. 8."""
     if picture.format == "TIFF":
         found = picture.tag_v2.get(_ORIENTATION, 1)
-    else:  # a PNG's own getexif would read all pixels
+    else:
+        if picture.format == "PNG" and _says_more_behind_pixels(path):
+            picture.load()
+        # a PNG's own getexif would always read the pixels
         found = require("PIL.Image", "reading images").Image.getexif(picture).get(_ORIENTATION, 1)
     return found if found in _TURNS else 1
+
+
+def _says_more_behind_pixels(path: Path) -> bool:
+    """Whether a PNG has chunks that can hold an orientation behind its pixels, where Pillow sees them too late."""
+    pixels = False
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            kind = head[4:]
+            if kind == b"IDAT":
+                pixels = True
+            elif pixels and kind in (b"eXIf", b"iTXt", b"tEXt", b"zTXt"):
+                return True
+            file.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)
+    return False
 
 
 @contextmanager

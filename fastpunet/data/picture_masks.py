@@ -46,7 +46,7 @@ def read_labels(path: Path, size: tuple[int, int] | None = None) -> Labels:
 def mask_size(path: Path) -> tuple[int, int]:
     """(H, W) of a mask without its pixels. Raises as `read_labels`."""
     with reading(path, "a single image"), open_picture(path, _FORMATS) as picture:
-        return turned_size(picture)
+        return turned_size(picture, path)
 
 
 def check_size(shape: tuple[int, ...], image: tuple[int, ...], path: Path) -> None:
