@@ -10,8 +10,9 @@ import torch
 
 from fastpunet import ProbabilisticUNet, cli, save
 from fastpunet.data import Record
+from fastpunet.intensity import Intensity
 from fastpunet.models import MHeads
-from fastpunet.reports import comparison as comparison_module
+from fastpunet.reports import records as data_records
 from fastpunet.reports.checkpoints import find_checkpoints
 from fastpunet.reports.comparison import compare
 from fastpunet.reports.comparison_figures import energy_boxes, energy_curves
@@ -57,14 +58,14 @@ def test_the_folder_of_a_run_is_its_weights_and_files_go_by_their_names(folder, 
         (run / name).touch()
     file = folder / "Heads-seed0.safetensors"
     assert find_checkpoints([str(run), str(file), "lesions"]) == {
-        "run3": {"run3": str(run / "model.safetensors")},
+        "run3": {"run3": str(run)},
         "Heads-seed0": {"Heads-seed0": str(file)},
         "lesions": {"lesions": "lesions"},
     }
     other = tmp_path / "other" / "run3"
     other.mkdir(parents=True)
     (other / "model.safetensors").touch()
-    assert list(find_checkpoints([str(run), str(other)])) == ["run3", str(other)]
+    assert list(find_checkpoints([str(run / "model.safetensors"), str(other)])) == ["run3", str(other)]
 
 
 def test_a_comparison_counts_images_that_nobody_annotated(folder, monkeypatch):
@@ -73,8 +74,8 @@ def test_a_comparison_counts_images_that_nobody_annotated(folder, monkeypatch):
         Record(rng.random((1, 8, 8)).astype(np.float32), rng.integers(0, 2, (graders, 8, 8)).astype(np.uint8), i)
         for i, graders in enumerate((2, 0, 3, 0))
     ]
-    monkeypatch.setattr(comparison_module, "read_for", lambda *_, **__: records)
-    result = compare([str(folder / "Heads-seed0.safetensors")], "x.npz", ns=(4,))
+    monkeypatch.setattr(data_records.sources, "read", lambda *_, **__: records)
+    result = compare([str(folder / "Heads-seed0.safetensors")], "x.npz", kind="folder", ns=(4,))
     assert result.unannotated == 2
     assert tables(result).endswith("Nobody annotated 2 of 4 images, which have no scores.")
     assert sorted(len(picture.graders) for picture in result.pictures) == [2, 3]
@@ -231,3 +232,16 @@ def test_false_alarms_are_counted_on_request_and_rows_name_slices(folder, tmp_pa
         (k, "case1", ("ann", "bob")) for k in range(4)
     ]
     assert "case1" in images[0].name
+
+
+def test_each_model_gets_the_data_as_its_training_read_it(bundle):
+    """Grey values by the model's own rule; models of one way share what is read."""
+    plain, alike, dark, classes = (MHeads(1, k, (4,), heads=2) for k in (1, 2, 1, 3))
+    dark.intensity = Intensity("range", 0, 510)
+    data = data_records.DataSet(bundle)
+    assert data.kind == "lidc"
+    records = data.records_for(plain)
+    assert data.records_for(alike) is records
+    assert data.records_for(classes) is not records
+    np.testing.assert_allclose(data.records_for(dark)[0].image, records[0].image / 2, atol=1e-6)
+    assert records[0].image.max() > 0.5

@@ -10,6 +10,7 @@ from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.hypotheses import LatentGrid, LatentPlane, decode_grid
 from fastpunet.models import MHeads
 from fastpunet.reports import latent
+from fastpunet.reports import records as data_records
 from fastpunet.reports.crops import window_around
 from fastpunet.reports.latent_figure import latent_figure
 
@@ -133,7 +134,7 @@ def test_class_flips_are_those_of_the_data_set(kind, classes, pavement, twin, tm
     save(ProbabilisticUNet(3, classes + 5, (4,), latent_dim=2, convs_per_block=1), tmp_path / "m.safetensors")
     scene = Record(np.zeros((3, 8, 8), np.float32), np.full((1, 8, 8), pavement, np.uint8), 0)
     drawn = []
-    monkeypatch.setattr(latent, "read_for", lambda *_, **__: [scene])
+    monkeypatch.setattr(data_records.sources, "read", lambda *_, **__: [scene])
     monkeypatch.setattr(latent, "latent_figure", lambda *seen: drawn.append(seen) or latent_figure(*seen))
     command = ["latent", str(tmp_path / "m.safetensors"), "--data", "x", "--kind", kind, "--class-flips", "--size", "2"]
     assert cli.main([*command, "--output", str(tmp_path / "x.png")]) == 0

@@ -22,7 +22,7 @@ from fastpunet.models.checkpoint_files import HEADER_KEY, one_line, read_file, s
 from fastpunet.models.port_state import infer_config, without_prefixes
 from fastpunet.models.prob_unet import POSTERIOR_INPUTS
 
-_WEIGHTS = "model.safetensors"  # what a run folder's model is called
+WEIGHTS_FILE = "model.safetensors"  # what a run folder's model is called
 
 
 def shipped() -> dict[str, Path]:
@@ -95,12 +95,12 @@ def load(source: str | os.PathLike[str] | Mapping[str, Tensor], *, posterior_inp
 def _find(source: str | os.PathLike[str]) -> Path:
     path = shipped().get(str(source), Path(source))
     if path.is_dir():
-        if not (path / _WEIGHTS).is_file():
+        if not (path / WEIGHTS_FILE).is_file():
             found = ", ".join(sorted(file.name for file in path.glob("*.safetensors"))) or "no .safetensors file"
             raise FileNotFoundError(
-                f"source: no {_WEIGHTS} in the folder {str(source)!r}, expected a finished run's; found {found}"
+                f"source: no {WEIGHTS_FILE} in the folder {str(source)!r}, expected a finished run's; found {found}"
             )
-        return path / _WEIGHTS
+        return path / WEIGHTS_FILE
     if not path.is_file():
         raise FileNotFoundError(
             f"source: no file {str(source)!r}, and no shipped weights of that name; shipped: "
@@ -109,7 +109,7 @@ def _find(source: str | os.PathLike[str]) -> Path:
     if path.suffix == ".ckpt" and (path.parent / "config.yaml").is_file():
         raise ValueError(
             f"checkpoint: {path} is what a training run goes on from (fastpunet train --resume), not a model; load its "
-            f"folder {str(path.parent)!r}, that is {_WEIGHTS}, or best.safetensors in it"
+            f"folder {str(path.parent)!r}, that is {WEIGHTS_FILE}, or best.safetensors in it"
         )
     return path
 

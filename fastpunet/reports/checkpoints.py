@@ -6,28 +6,35 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from fastpunet.models.checkpoint import WEIGHTS_FILE, shipped
+
 _SEEDED = re.compile(r"(?P<name>.+)-seed(?P<seed>\d+)")
-_OF_A_RUN = "model.safetensors"  # what `fastpunet train` writes
 
 
 def find_checkpoints(models: Iterable[str]) -> dict[str, dict[str, str]]:
     """Checkpoints by method, then by name.
 
-    A folder with model.safetensors, as `fastpunet train` writes it, is that checkpoint, and named as the folder. In
-    other folders NAME-seed0.safetensors, NAME-seed1.safetensors, ... are one method. Anything else is a checkpoint,
-    named as its file, or the name of shipped weights. Two of one name keep their paths. Raises ValueError for a folder
-    without any.
+    A folder with model.safetensors, as `fastpunet train` writes it, is that checkpoint, and goes by the folder's name.
+    In other folders NAME-seed0.safetensors, NAME-seed1.safetensors, ... are one method. Anything else is a checkpoint,
+    which goes by its file's name, or shipped weights. Of two with one name the second goes by its path. Raises
+    ValueError for a folder without any checkpoint.
     """
     found: dict[str, dict[str, str]] = {}
     for source in models:
-        folder = Path(source)
-        if folder.is_dir() and not (folder / _OF_A_RUN).is_file():
-            _add_folder(found, folder)
+        path = Path(source)
+        if source not in shipped() and path.is_dir() and not (path / WEIGHTS_FILE).is_file():
+            _add_folder(found, path)
             continue
-        short = folder.name if folder.is_dir() else folder.stem if folder.is_file() else source
+        short = _short_name(path)
         name = source if short in found else short
-        found[name] = {name: str(folder / _OF_A_RUN) if folder.is_dir() else source}
+        found[name] = {name: source}
     return found
+
+
+def _short_name(path: Path) -> str:
+    if path.name == WEIGHTS_FILE:
+        return path.absolute().parent.name
+    return path.stem if path.is_file() else path.name
 
 
 def introduction(models: Iterable[str]) -> str:

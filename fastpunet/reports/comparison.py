@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from fastpunet.data import Records
 from fastpunet.metrics import Convention
 from fastpunet.models import Method, checkpoint
 from fastpunet.reports.checkpoints import find_checkpoints, introduction
-from fastpunet.reports.records import read_for
+from fastpunet.reports.records import DataSet
 from fastpunet.reports.sample_grid import Picture, draw_pictures
 from fastpunet.scoring.devices import find_device
 from fastpunet.scoring.evaluate import convention_for, evaluate
@@ -95,52 +95,39 @@ def compare(
     """
     chosen = find_device(device)
     found = find_checkpoints(models)
+    data_set = DataSet(data, kind, unmarked=unmarked)
 
     def load(source: str) -> Method:
         return checkpoint.load(source).to(chosen)
 
-    first = load(next(iter(next(iter(found.values())).values())))
+    def score(name: str, source: str) -> Evaluation:
+        model = load(source)
+        records = data_set.records_for(model)
+        options: dict[str, Any] = dict(seed=seed, convention=rule, precision=precision, batch_size=batch_size)
+        return evaluate(model, records, ns=ns, label=name, **options)
+
+    firsts = {name: next(iter(parts.values())) for name, parts in found.items()}
+    first = load(next(iter(firsts.values())))
     rule = convention_for(convention, first.num_classes)
-    records = read_for(first, data, kind, unmarked=unmarked)
-    pool = None if training is None else read_for(first, training, kind)
-    evaluations = {
-        name: {
-            part: evaluate(
-                load(source),
-                records,
-                ns=ns,
-                seed=seed,
-                convention=rule,
-                precision=precision,
-                batch_size=batch_size,
-                label=part,
-            )
-            for part, source in parts.items()
-        }
-        for name, parts in found.items()
-    }
+    counts = sorted(set(ns))
     return Comparison(
         data=Path(data).name,
-        ns=sorted(set(ns)),
+        ns=counts,
         seed=seed,
         convention=rule.name,
-        evaluations=evaluations,
-        pictures=_pictures(found, records, seed, load),
+        evaluations={
+            name: {part: score(part, source) for part, source in parts.items()} for name, parts in found.items()
+        },
+        pictures=draw_pictures(firsts, data_set.records_for, seed, load),
         introduction=introduction(models),
         yardsticks=yardsticks(
-            records,
+            data_set.records_for(first),
             first.num_classes,
-            sorted(set(ns)),
-            training=pool,
+            counts,
+            training=None if training is None else DataSet(training, kind).records_for(first),
             seed=seed,
             convention=rule,
             batch_size=batch_size,
             device=chosen,
         ),
     )
-
-
-def _pictures(
-    found: dict[str, dict[str, str]], records: Records, seed: int, load: Callable[[str], Method]
-) -> list[Picture]:
-    return draw_pictures({name: next(iter(parts.values())) for name, parts in found.items()}, records, seed, load)

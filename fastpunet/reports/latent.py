@@ -19,7 +19,7 @@ from fastpunet.models import Method, checkpoint
 from fastpunet.reports.demo import HELD_OUT_SEED, IMAGES
 from fastpunet.reports.figures import check_figure_path, save_figure
 from fastpunet.reports.latent_figure import MOST_GRADERS, latent_figure
-from fastpunet.reports.records import read_for
+from fastpunet.reports.records import DataSet
 from fastpunet.scoring.devices import find_device
 from fastpunet.scoring.volume_slices import fullest_slice, sliced
 
@@ -82,7 +82,7 @@ def _records(model: Method, data: str | None, kind: str, class_flips: bool) -> R
                 "which the synthetic lesions do not have; name a data set"
             )
         return SyntheticLesions(IMAGES, HELD_OUT_SEED)
-    records = read_for(model, data, kind)
+    records = DataSet(data, kind).records_for(model)
     return find_streets(kind).flipped(records) if class_flips else records
 
 

@@ -8,13 +8,26 @@ from fastpunet.data import Records, sources
 from fastpunet.models import Method
 
 
-def read_for(
-    model: Method, data: str | os.PathLike[str], kind: str | None = None, *, unmarked: bool = False
-) -> Records:
-    """The records of `data` for a model: masks of two values for binary models, whole volumes for models of those.
+class DataSet:
+    """One data set, read for each model in its way, and only once for all models of one way.
 
-    kind: as of `fastpunet.data.sources.read`; None recognises it by what is there. unmarked: slices that nobody marked
-    anything in are records too. Raises ValueError or FileNotFoundError for data that is missing, broken or unknown.
+    Binary models get masks of two values, models of volumes get these whole, and every model gets the grey values as
+    its training scaled them, where that is known.
+
+    data, kind: as of `fastpunet.data.sources.read`; without a kind it is recognised by what is there. unmarked: slices
+    that nobody marked anything in are records too. Raises ValueError or FileNotFoundError for data that is missing,
+    broken or unknown.
     """
-    chosen = sources.recognise(data) if kind is None else kind
-    return sources.read(chosen, data, binary=model.num_classes <= 2, whole=model.dims == 3, unmarked=unmarked)
+
+    def __init__(self, data: str | os.PathLike[str], kind: str | None = None, *, unmarked: bool = False) -> None:
+        self.kind = sources.recognise(data) if kind is None else kind
+        self._data, self._unmarked = data, unmarked
+        self._read: dict[object, Records] = {}
+
+    def records_for(self, model: Method) -> Records:
+        """The records as the model takes them."""
+        way = {"binary": model.num_classes <= 2, "whole": model.dims == 3, "intensity": model.intensity}
+        key = tuple(way.values())
+        if key not in self._read:
+            self._read[key] = sources.read(self.kind, self._data, unmarked=self._unmarked, **way)  # type: ignore[arg-type]
+        return self._read[key]

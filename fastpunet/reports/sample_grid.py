@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from torch import nn
 
 from fastpunet.data import IGNORE, Records
+from fastpunet.models import Method
 from fastpunet.reports.crops import window_around
 from fastpunet.reports.figures import GRADER_COLOURS
 from fastpunet.scoring.drawing import draw_records
@@ -35,24 +35,32 @@ class Picture:
 
 
 def draw_pictures(
-    models: Mapping[str, str], records: Records, seed: int, load: Callable[[str], nn.Module]
+    models: Mapping[str, str],
+    records_for: Callable[[Method], Records],
+    seed: int,
+    load: Callable[[str], Method],
 ) -> list[Picture]:
     """The first hypotheses of every model, by name, for the images that graders disagree on most.
 
-    models: by name, what `load` makes a model of.
+    models: by name, what `load` makes a model of. records_for: the data set as a model takes it.
     """
-    chosen = [records[place] for place in _disputed(records)]
-    places = [fullest_slice(record) for record in chosen]
-    pictures = [
-        Picture(sliced(record.image, place)[0], sliced(record.masks, place), {})
-        for record, place in zip(chosen, places, strict=True)
-    ]
+    pictures: list[Picture] = []
+    places: list[int] = []
     for name, path in models.items():
         model = load(path)
+        records = records_for(model)
+        places = places or _disputed(records)
+        chosen = [records[place] for place in places]
+        slices = [fullest_slice(record) for record in chosen]
+        if not pictures:
+            pictures = [
+                Picture(sliced(record.image, k)[0], sliced(record.masks, k), {})
+                for record, k in zip(chosen, slices, strict=True)
+            ]
         shown = min(_SHOWN, ModelSource(model).max_hypotheses or _SHOWN)
         batches = draw_records(model, chosen, shown, seed=seed, batch_size=1)
-        for drawn, picture, place in zip(batches, pictures, places, strict=True):
-            picture.hypotheses[name] = sliced(drawn.samples.unpack()[0].cpu().numpy(), place)
+        for drawn, picture, k in zip(batches, pictures, slices, strict=True):
+            picture.hypotheses[name] = sliced(drawn.samples.unpack()[0].cpu().numpy(), k)
     return pictures
 
 
