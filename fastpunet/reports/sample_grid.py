@@ -16,7 +16,6 @@ from fastpunet.models import Method
 from fastpunet.reports.crops import window_around
 from fastpunet.reports.figures import GRADER_COLOURS
 from fastpunet.scoring.drawing import draw_records
-from fastpunet.scoring.sources import ModelSource
 from fastpunet.scoring.volume_slices import fullest_slice, sliced
 
 _IMAGES, _SHOWN = 2, 8
@@ -57,8 +56,7 @@ def draw_pictures(
                 Picture(sliced(record.image, k)[0], sliced(record.masks, k), {})
                 for record, k in zip(chosen, slices, strict=True)
             ]
-        shown = min(_SHOWN, ModelSource(model).max_hypotheses or _SHOWN)
-        batches = draw_records(model, chosen, shown, seed=seed, batch_size=1)
+        batches = draw_records(model, chosen, _SHOWN, seed=seed, batch_size=1, fewer=True)
         for drawn, picture, k in zip(batches, pictures, slices, strict=True):
             picture.hypotheses[name] = sliced(drawn.samples.unpack()[0].cpu().numpy(), k)
     return pictures

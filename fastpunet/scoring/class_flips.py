@@ -27,7 +27,7 @@ from fastpunet.scoring.flip_evaluation import FlipsEvaluation
 from fastpunet.scoring.image_names import ImageNames
 from fastpunet.scoring.progress import Progress
 from fastpunet.scoring.registry import ENERGY
-from fastpunet.scoring.sources import ModelSource, Source
+from fastpunet.scoring.sources import ModelSource, Source, available
 
 
 def evaluate_flips(
@@ -76,7 +76,7 @@ def evaluate_flips_of(
             f"model: got {source.num_classes} classes, expected {classes}: {first_new} and {len(probabilities)} twins; "
             "give a model trained on flipped classes"
         )
-    n = n if source.max_hypotheses is None else min(n, source.max_hypotheses)
+    n = available(source, n)
     twins = dict(zip(probabilities, range(first_new, classes), strict=True))
     rule = convention("kohl-cityscapes", num_classes=classes, classes=[*twins, *twins.values()])
     rows, images = [], []

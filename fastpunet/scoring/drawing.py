@@ -13,7 +13,7 @@ from fastpunet.data import Record, Records
 from fastpunet.masks import PackedMasks
 from fastpunet.scoring.batches import batches
 from fastpunet.scoring.references import References
-from fastpunet.scoring.sources import ModelSource, Source
+from fastpunet.scoring.sources import ModelSource, Source, available
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,17 +40,20 @@ def draw_records(
     seed: int = 0,
     precision: str = "auto",
     batch_size: int | None = None,
+    fewer: bool = False,
 ) -> Iterator[Drawn]:
     """n hypotheses of every record, batch after batch, in the records' order.
 
     model: any that `fastpunet.sample` takes; images are brought to its device. seed, precision: as of that. Each
     record's id is its image's id, so that the result does not depend on the order or the batches. batch_size: at most
-    as many images at a time; fewer where memory asks for it.
+    as many images at a time; fewer where memory asks for it. fewer: of a model that has fewer than n hypotheses, draw
+    all that it has, in place of an error.
 
     Raises ValueError, naming the record, for an image with other channels than the model takes and for masks with a
     class that the model does not have.
     """
-    return draw_from(ModelSource(model, seed=seed, precision=precision), records, n, batch_size)
+    source = ModelSource(model, seed=seed, precision=precision)
+    return draw_from(source, records, available(source, n) if fewer else n, batch_size)
 
 
 def draw_from(source: Source, records: Records, n: int, batch_size: int | None = None) -> Iterator[Drawn]:

@@ -35,6 +35,11 @@ class Source(Protocol):
         """n hypotheses (B, n, *size) of each record. The records' images have one shape."""
 
 
+def available(source: Source, n: int) -> int:
+    """n, or as many hypotheses as there are of an image, if these are fewer."""
+    return n if source.max_hypotheses is None else min(n, source.max_hypotheses)
+
+
 class ModelSource:
     """The hypotheses of a model. Those of a record are a function of the weights, the seed and the record's id.
 

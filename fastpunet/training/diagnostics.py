@@ -32,12 +32,13 @@ def diagnose(
     reconstruction, kl    in nats an image, of at most four segmentations, drawn as in training
     active_units          latent dimensions whose posterior mean, in prior standard deviations from the prior's mean,
                           varies by more than 0.01 over images and graders; 0 means collapse (if there is a latent)
-    energy_distance, energy_distance_unbiased, sample_diversity   under the convention, of n hypotheses
+    energy_distance, energy_distance_unbiased, sample_diversity   under the convention, of n hypotheses, or of all that
+                          the model has
     nestedness            see fastpunet.metrics.nestedness
     """
     columns: dict[str, list[float]] = {name: [] for name in (*_OF_THE_LOSS, *_OF_SAMPLES)}
     shifts = []
-    for drawn in draw_records(model, records, n, seed=seed):
+    for drawn in draw_records(model, records, n, seed=seed, fewer=True):
         if drawn.references.masks is None:
             continue
         for name, values in zip(_OF_SAMPLES, _score(drawn, convention), strict=True):

@@ -75,7 +75,8 @@ class Validation(StepCallback):
         if len({record.image.shape for record in records}) > 1:
             return
         hypotheses = [
-            drawn.samples.unpack().cpu().numpy() for drawn in draw_records(module.model, records, _SHOWN, seed=_SEED)
+            drawn.samples.unpack().cpu().numpy()
+            for drawn in draw_records(module.model, records, _SHOWN, seed=_SEED, fewer=True)
         ]
         picture = sample_picture(records, np.concatenate(hypotheses))
         for logger in trainer.loggers:
