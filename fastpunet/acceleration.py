@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fastpunet.models import Method
-from fastpunet.models.adapters.parts import find_parts, inside
+from fastpunet.models.adapters.parts import attribute, find_parts, inside
 from fastpunet.models.fcomb import combiner_inputs, flatten_combiner
 from fastpunet.models.verification import ACTIVATIONS, FasterForward, Verified, verify
 from fastpunet_kernels import automatic_precision, decode_samples, fixed_precision
@@ -30,13 +30,13 @@ def accelerate(model: AnyModel) -> AnyModel:
 
     Raises TypeError for a model without these parts, and ValueError for a combiner that cannot be read.
     """
-    found = next(((module, parts) for module in inside(model) if (parts := find_parts(module))), None)
+    found = next(((module, parts) for module, _ in inside(model) if (parts := find_parts(module))), None)
     if found is None or isinstance(found[0], Method):
         raise TypeError(
             f"model: got {type(model).__name__}, expected a model written elsewhere with a U-Net, a prior net and a "
             "combiner, such as the PyTorch port; for others call fastpunet.sample(model, images, n)"
         )
-    combiner: nn.Module = getattr(found[0], found[1].combiner)
+    combiner: nn.Module = attribute(found[0], found[1].combiner)
     combiner_inputs(combiner)
     present = vars(combiner).get("forward")
     if present is not None and not isinstance(present, FasterForward):

@@ -7,10 +7,13 @@ import pytest
 import torch
 from helpers.peers import (
     Combiner,
+    Finishing,
     Functional,
+    HooksAround,
     ImageOnly,
     K,
     L,
+    Lightning,
     NeedsAxes,
     Normalising,
     Peer,
@@ -18,6 +21,7 @@ from helpers.peers import (
     Rolled,
     Skip,
     Swapped,
+    Tempered,
     Unet,
     WithEnd,
     layers,
@@ -221,8 +225,8 @@ def test_channels_that_the_u_net_does_not_take_are_its_own_error_in_one_line():
         AveragedModel,
         lambda model: torch.compile(model, backend="eager"),
         lambda model: torch.compile(nn.DataParallel(model), backend="eager"),
-        lambda model: _Lightning(model),
-        lambda model: _Lightning(nn.DataParallel(model)),
+        lambda model: Lightning(model, None),
+        lambda model: Lightning(nn.DataParallel(model), None),
     ],
 )
 def test_wrappers_are_taken_off(wrap):
@@ -231,12 +235,34 @@ def test_wrappers_are_taken_off(wrap):
     torch.testing.assert_close(fastpunet.sample(wrap(model), images, 3, seed=1, output="logits"), expected)
 
 
-class _Lightning(nn.Module):
-    """What a LightningModule looks like: a network among other attributes."""
+@pytest.mark.parametrize("wrap", [lambda m: m, nn.DataParallel, lambda m: torch.compile(m, backend="eager")])
+def test_a_module_around_the_network_may_change_its_images(wrap):
+    model, images = _model(Peer), torch.rand(2, 1, 9, 11)
+    around = wrap(Lightning(wrap(model), lambda x: (x - 0.5) / 0.2))
+    got = fastpunet.sample(around, images, 3, seed=1, output="logits")
+    torch.testing.assert_close(got, fastpunet.sample(model, (images - 0.5) / 0.2, 3, seed=1, output="logits"))
 
-    def __init__(self, net):
-        super().__init__()
-        self.loss, self.net = nn.CrossEntropyLoss(), net
+
+def test_hooks_of_the_model_itself_run():
+    model, images, z = _model(HooksAround), torch.rand(2, 1, 8, 8), torch.randn(2, 1, L)
+    sampler = fastpunet.Sampler(model)
+    own = model.combined((images - 0.5) / 0.2, z[:, 0]).detach()
+    torch.testing.assert_close(sampler.decode(sampler.encode(images), z, output="logits")[:, 0], own)
+
+
+def test_features_are_what_the_models_own_sample_hands_to_its_combiner():
+    model, images, z = _model(Finishing), torch.rand(2, 1, 8, 8), torch.randn(2, 1, L)
+    sampler = fastpunet.Sampler(model)
+    for _ in range(2):
+        encoding = sampler.encode(images)
+        model.combined(images, z[:, 0])
+        own = model.fcomb(2 * model.unet_features.tanh(), z[:, 0]).detach()
+        torch.testing.assert_close(sampler.decode(encoding, z, output="logits")[:, 0], own)
+
+
+def test_latents_that_the_models_own_sample_changes_are_said():
+    with pytest.warns(UserWarning, match="own `sample` seems to change the latents of its prior"):
+        fastpunet.sample(_model(Tempered), torch.rand(2, 1, 8, 8), 2)
 
 
 def test_a_model_that_draws_in_its_forward_pass_leaves_the_global_generator_alone():

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from fastpunet.latents import Noise
-from fastpunet.models.adapters.parts import Parts
+from fastpunet.models.adapters.observing import Memory
+from fastpunet.models.adapters.parts import Parts, attribute
 from fastpunet.models.adapters.prior_forms import closed_form, find_distribution
-from fastpunet.models.adapters.running import Memory, run_model
+from fastpunet.models.adapters.running import run_model
 from fastpunet.models.affine import leaves
 from fastpunet.models.fcomb import flatten_combiner
 from fastpunet.models.latent_method import LatentEncoding, LatentMethod
@@ -78,7 +79,7 @@ class AdaptedModel(LatentMethod):
     def of_parts(cls, model: nn.Module, parts: Parts) -> AdaptedModel:
         """A model that has its U-Net, prior net and combiner as attributes."""
         memory = Memory()
-        adapted = cls(model, partial(run_model, model, parts, memory), partial(getattr, model, parts.combiner))
+        adapted = cls(model, partial(run_model, model, parts, memory), partial(_combiner, model, parts))
         adapted._memory = memory
         return adapted
 
@@ -188,8 +189,8 @@ class AdaptedModel(LatentMethod):
             return Verified(split, latents_first, last_activation)
         verified = verify(self.combiner, features, latent_dim)
         self._memory.verified = None if verified is None else verified[1:]
-        if verified is None and not self._memory.told:
-            self._memory.told = True
+        if verified is None and not self._memory.told_own:
+            self._memory.told_own = True
             warnings.warn(
                 f"the model's combiner, a {type(self.combiner).__name__}, decodes by its own forward pass, which is "
                 "slower than the kernels: it is not 1x1 convolutions with ReLUs between them",
@@ -210,4 +211,10 @@ class AdaptedModel(LatentMethod):
                 f"model: its combiner gives {tuple(logits.shape[1:])} for {len(z[0])} latents, expected "
                 f"({len(z[0])}, {self.num_classes}, *{encoding.size})"
             )
+        if not torch.isfinite(logits).all():
+            raise ValueError("model: NaN or infinity in what its combiner gives; look for broken weights")
         return logits
+
+
+def _combiner(model: nn.Module, parts: Parts) -> nn.Module:
+    return attribute(attribute(model, parts.inner), parts.combiner)

@@ -9,12 +9,14 @@ from torch import nn
 
 UNET_NAMES = ("unet", "_unet", "model", "task_net")
 PRIOR_NAMES = ("prior", "prior_net", "_prior")
+TRANSPARENT = ("_orig_mod", "module")  # torch.compile; DataParallel, DistributedDataParallel, AveragedModel
 COMBINER_NAMES = ("fcomb", "_fcomb", "f_comb", "_f_comb", "output_net")
 
 
 class Parts(NamedTuple):
-    """Names of a model's attributes."""
+    """Names of a model's attributes: where the network is inside a module around it, and of the network's parts."""
 
+    inner: str
     unet: str
     prior: str
     combiner: str
@@ -23,7 +25,7 @@ class Parts(NamedTuple):
 def find_parts(model: object) -> Parts | None:
     """The attributes of a model that are its U-Net, prior net and combiner; None if one of them is missing."""
     names = [_first(model, choices) for choices in (UNET_NAMES, PRIOR_NAMES, COMBINER_NAMES)]
-    return Parts(*names) if all(name is not None for name in names) else None  # type: ignore[arg-type]
+    return Parts("", *names) if all(name is not None for name in names) else None  # type: ignore[arg-type]
 
 
 def missing_parts(model: object) -> list[str]:
@@ -32,25 +34,36 @@ def missing_parts(model: object) -> list[str]:
     return [name for name, choices in wanted.items() if _first(model, choices) is None]
 
 
-def inside(model: object) -> Iterator[nn.Module]:
-    """The model, and what wrappers around it hold, outermost first.
+def inside(model: object) -> Iterator[tuple[nn.Module, str]]:
+    """The model, and what modules around it hold, outermost first, each with its path inside the model.
 
-    Wrappers are torch.compile's, DataParallel, DistributedDataParallel, AveragedModel, and any module that holds just
-    one module, such as a LightningModule around a network. Of a module with several children none is taken.
+    Taken off are torch.compile's wrapper, DataParallel, DistributedDataParallel, AveragedModel, and any module that
+    holds just one network, such as a LightningModule. Of a module with several networks none is taken.
     """
     seen: set[int] = set()
+    path: list[str] = []
     while isinstance(model, nn.Module) and id(model) not in seen:
         seen.add(id(model))
-        yield model
-        model = _held(model)
+        yield model, ".".join(path)
+        name = _held(model)
+        model = None if name is None else model._modules[name]
+        path.append(name or "")
 
 
-def _held(model: nn.Module) -> nn.Module | None:
-    for name in ("_orig_mod", "module"):  # torch.compile; DataParallel, DistributedDataParallel, AveragedModel
+def attribute(model: nn.Module, path: str) -> nn.Module:
+    """The module at a path of attributes; torch.compile's wrappers, which twins do not have, count as nothing."""
+    for name in path.split(".") if path else ():
+        if name != "_orig_mod":
+            model = getattr(getattr(model, "_orig_mod", model), name)
+    return getattr(model, "_orig_mod", model)
+
+
+def _held(model: nn.Module) -> str | None:
+    for name in TRANSPARENT:
         if isinstance(model._modules.get(name), nn.Module):
-            return model._modules[name]
-    candidates = [child for child in model.children() if any(find_parts(module) for module in inside(child))]
-    return candidates[0] if len(candidates) == 1 else None
+            return name
+    names = [name for name, child in model.named_children() if any(find_parts(module) for module, _ in inside(child))]
+    return names[0] if len(names) == 1 else None
 
 
 def _first(model: object, choices: tuple[str, ...]) -> str | None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from fastpunet.models.adapters.adapted import AdaptedModel, Encode
-from fastpunet.models.adapters.parts import find_parts, inside, missing_parts
+from fastpunet.models.adapters.parts import TRANSPARENT, find_parts, inside, missing_parts
 from fastpunet.models.adapters.prior_forms import describe
 from fastpunet.models.fcomb import combiner_inputs
 from fastpunet.models.method import Method
@@ -54,15 +54,21 @@ def adapt(model: object, encode: Encode | None = None, combiner: nn.Module | Non
         raise TypeError("encode, combiner: got one of them, expected both or neither")
     if encode is not None and combiner is not None:
         return _adapt_by_hand(model, encode, combiner)
-    for module in inside(model):
+    around: nn.Module | None = None  # the outermost module that may do something to images of its own
+    start = ""
+    for module, path in inside(model):
         if isinstance(module, Method):
             return module
         for recognise, wrap in _registered:
             if recognise(module):
                 return wrap(module)
         parts = find_parts(module)
+        if parts is not None and around is not None:
+            return AdaptedModel.of_parts(around, parts._replace(inner=path[len(start) :].lstrip(".")))
         if parts is not None:
             return AdaptedModel.of_parts(module, parts)
+        if around is None and not any(name in module._modules for name in TRANSPARENT):
+            around, start = module, path
     missing = missing_parts(model)
     raise TypeError(
         f"model: got {type(model).__name__}"

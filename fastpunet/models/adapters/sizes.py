@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _LARGEST_MULTIPLE = 512
-_REFUSALS = (
+REFUSALS = (
     RuntimeError,
     ValueError,
     AssertionError,
@@ -19,7 +19,7 @@ _REFUSALS = (
 
 
 def with_size_that_fits(
-    run: Callable[[Tensor], Any], features_of: Callable[[Any], Tensor], images: Tensor
+    run: Callable[[Tensor], Any], features_of: Callable[[Any, Tensor], Tensor], images: Tensor
 ) -> tuple[Any, Tensor, Tensor]:
     """What `run` returns for images (B, C, *size), its features (B, F, *size), and the images that it was run for.
 
@@ -33,10 +33,10 @@ def with_size_that_fits(
             returned = run(padded)
         except torch.OutOfMemoryError:
             raise
-        except _REFUSALS as error:
+        except REFUSALS as error:
             reason = reason or error
             continue
-        features = features_of(returned)
+        features = features_of(returned, padded)
         if features.shape[2:] == padded.shape[2:]:
             inner = tuple(slice(0, length) for length in images.shape[2:])
             return returned, features[(slice(None), slice(None), *inner)], padded

@@ -1,0 +1,133 @@
+"""What the parts of a foreign model are given and give while its own code runs."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from fastpunet.models.sampled_prior import PrivateRandomness
+
+ATTRIBUTES = ("unet_features", "prior_latent_space")  # what the PyTorch port's forward leaves on the model
+
+
+class Network(NamedTuple):
+    """A model and its parts, all of them twins."""
+
+    model: nn.Module
+    unet: nn.Module
+    prior: nn.Module
+    combiner: nn.Module
+
+
+@dataclass
+class Memory:
+    """What one pass of a model tells for the next ones. Twins of the model share it."""
+
+    draws: bool = True  # its forward draws random numbers, which must not come from global generators
+    asks_sample: bool = True  # its `sample` may hand other features to its combiner than its U-Net gives
+    told_own: bool = False  # the user has been warned that the model's own combiner decodes
+    told_latents: bool = False  # and that its `sample` changes latents
+    verified: tuple[bool, str | None] | None = None  # of its combiner: whether z comes first, and what ends it
+
+
+@dataclass
+class Pass:
+    """What one pass showed."""
+
+    unet: Any = None  # the U-Net's output
+    prior: Any = None  # the prior net's
+    prior_inputs: tuple[Any, ...] = ()  # what the prior net was called with
+    combined: tuple[Any, ...] = ()  # what the combiner was called with, by the model's forward or else by its `sample`
+    drawn_by_sample: bool = False  # whether that was `sample`, in a context PrivateRandomness(0) of its own
+
+
+class _ReachedError(Exception):
+    """The combiner has been called, and nothing else is wanted."""
+
+
+def observe(network: Network, memory: Memory, forward: Callable[[], Any]) -> Pass:
+    """Run `forward`, then the model's `sample` as far as the combiner if that has not been called yet.
+
+    Raises AttributeError if U-Net or prior net are not used, and do not leave their outputs on the model as the port's.
+    """
+    seen = Pass()
+    for name in ATTRIBUTES:
+        vars(network.model).pop(name, None)
+    with ExitStack() as contexts:
+        for name in ("unet", "prior"):
+            contexts.enter_context(getattr(network, name).register_forward_hook(_noting(seen, name)))
+        contexts.enter_context(network.prior.register_forward_pre_hook(partial(_note_inputs, seen)))
+        contexts.enter_context(_recording(network.combiner, seen, stop=False))
+        private = contexts.enter_context(PrivateRandomness(0)) if memory.draws else None
+        forward()
+    memory.draws = private is not None and private.used
+    for name, attribute in zip(("unet", "prior"), ATTRIBUTES, strict=True):
+        setattr(seen, name, vars(network.model).get(attribute, getattr(seen, name)))
+        if getattr(seen, name) is None:
+            raise AttributeError(f"model: its forward pass does not use its {name}")
+    if not seen.combined and memory.asks_sample:
+        _run_sample(network, seen)
+        memory.asks_sample = seen.drawn_by_sample and not any(value is seen.unet for value in seen.combined)
+    return seen
+
+
+def _run_sample(network: Network, seen: Pass) -> None:
+    sample = getattr(network.model, "sample", None)
+    if not inspect.ismethod(sample) or required(sample):
+        return
+    options = {"testing": True} if "testing" in inspect.signature(sample).parameters else {}
+    # It is other people's code, and may fail in any way, for example because forward has not seen a segmentation.
+    with suppress(Exception), _recording(network.combiner, seen, stop=True), PrivateRandomness(0):
+        sample(**options)
+    seen.drawn_by_sample = bool(seen.combined)
+
+
+@contextmanager
+def _recording(combiner: nn.Module, seen: Pass, *, stop: bool) -> Iterator[None]:
+    """Notes the arguments of calls of the combiner, also of those of `combiner.forward` itself."""
+    before = vars(combiner).get("forward")
+    own = combiner.forward
+
+    def forward(*args: Any, **options: Any) -> Any:
+        seen.combined = (*args, *options.values())
+        if stop:
+            raise _ReachedError
+        return own(*args, **options)
+
+    vars(combiner)["forward"] = forward
+    try:
+        yield
+    finally:
+        del vars(combiner)["forward"]
+        if before is not None:
+            vars(combiner)["forward"] = before
+
+
+def _noting(seen: Pass, name: str) -> Callable[[Any, Any, Any], None]:
+    def note(module: Any, inputs: Any, output: Any) -> None:  # noqa: ARG001
+        setattr(seen, name, output)
+
+    return note
+
+
+def _note_inputs(seen: Pass, module: Any, inputs: tuple[Any, ...]) -> None:  # noqa: ARG001
+    seen.prior_inputs = inputs
+
+
+def latents_among(values: tuple[Any, ...], ndim: int) -> Tensor | None:
+    """Of what a combiner was called with, the one tensor that is no map (B, C, *size) of more than one pixel."""
+    found = [v for v in values if isinstance(v, Tensor) and (v.ndim != ndim or v.shape[2:].numel() == 1)]
+    return found[0] if len(found) == 1 else None
+
+
+def required(function: Callable[..., Any]) -> list[str]:
+    """The positional arguments that have no default."""
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(function).parameters.values()
+    return [p.name for p in parameters if p.kind in positional and p.default is p.empty]
