@@ -56,7 +56,21 @@ def test_masks_of_other_images_are_of_other_patients_and_of_the_same_size():
         assert abs(counts[0] - 200) < 60  # three standard deviations
     assert not torch.equal(drawn[0], drawn[1])
     assert torch.equal(pool.draw(records[1:2], 400).unpack()[0].flatten(1), drawn[1])
-    assert [pool.has_masks_for(one) for one in records] == [True, True, True, False]
+    assert all(pool.has_masks_for(one) for one in records)
+
+
+def test_masks_are_brought_to_a_size_that_the_pool_does_not_have():
+    """By nearest neighbours: twice as large, every pixel becomes four; half as wide, every second column stays."""
+    pool = MaskPool([record(0, [1, 2, 7], size=(2, 4))], 1, CPU, seed=0, apart=True)
+    (large,) = pool.draw([record(1, size=(4, 8))], 1).unpack()[0].numpy()
+    small = np.array([[0, 1, 1, 0], [0, 0, 0, 1]])
+    np.testing.assert_array_equal(large, small.repeat(2, 0).repeat(2, 1))
+    (narrow,) = pool.draw([record(1, size=(2, 2))], 1).unpack()[0].numpy()
+    np.testing.assert_array_equal(narrow, small[:, 1::2])
+    three = MaskPool(
+        [Record(np.zeros((1, 2, 4), np.float32), (2 * small[None]).astype(np.uint8), 0)], 3, CPU, 0, apart=True
+    )
+    np.testing.assert_array_equal(three.draw([record(1, size=(4, 8))], 1).unpack()[0, 0].numpy(), 2 * large)
 
 
 def test_each_image_of_the_pool_is_as_likely_whatever_its_masks():
@@ -77,6 +91,6 @@ def test_training_masks_take_the_place_of_other_images():
 
 
 def test_what_a_data_set_does_not_allow_is_left_out():
-    single = [record(0, [0], patient="a"), record(1, [1], patient="b", size=(3, 3))]
+    single = [record(0, [0], patient="a"), record(1, [1], patient="a")]
     assert set(yardsticks(single, 1, [4])) == {"empty masks"}
     assert yardsticks([Record(np.zeros((1, 2, 2), np.float32), np.zeros((0, 2, 2), np.uint8), 0)], 1, [4]) == {}

@@ -41,8 +41,9 @@ def yardsticks(
     one grader against the others  each grader's mask is the one hypothesis, and the other graders the references
 
     num_classes: of the models beside them, 1 or 2 for binary masks. Hypotheses are a function of the seed and the
-    record's id. Only n up to 1000 are taken. What a data set does not allow is left out: there are no other graders
-    where images have one each, nor masks of the right size where all images differ in size.
+    record's id. Masks of images of another size are brought to the size wanted where there are none of that. Only n up
+    to 1000 are taken. What a data set does not allow is left out: there are no other graders where images have one
+    each, nor other patients where there is one.
     """
     device = torch.device("cpu") if device is None else device
     rule = convention_for(convention, num_classes)
