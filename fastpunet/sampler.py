@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fastpunet.arguments import check_choice, check_count, check_images
+from fastpunet.intensity import warn_if_unscaled
 from fastpunet.latents import HYPOTHESIS_LIMIT, Noise, check_ids, check_latents, check_seed
 from fastpunet.memory import assemble, check_memory, chunk_size, how_many, shaped
 from fastpunet.models.adapters import adapt
@@ -316,6 +317,8 @@ class Sampler:
 
     def _check_images(self, images: Tensor) -> None:
         check_images(images, self.method.in_channels, self.method.dims, self.device)
+        if self.method.intensity is not None:  # then it was trained on images in [0, 1]
+            warn_if_unscaled(images)
 
     def _check_encoding(self, encoding: object) -> None:
         expected = self.method.encoding_kind

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+import fastpunet
+from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.intensity import EIGHT_BIT, PERCENTILES, Intensity, warn_if_unscaled
+from fastpunet.models.checkpoint import save
+from fastpunet.training.config import TrainingConfig
+from fastpunet.training.run import new_model
 
 
 def test_eight_bit_values_are_divided_by_255_bit_for_bit():
@@ -86,3 +91,17 @@ def test_floats_far_from_zero_to_one_are_warned_about():
     for factor in (255, 1 / 255):
         with pytest.warns(UserWarning, match="images: got grey values"):
             warn_if_unscaled(images * factor)
+
+
+def test_a_model_knows_how_its_images_were_scaled(tmp_path):
+    """From the records that it is trained on, through its checkpoint, to a warning about images in other units."""
+    records = SyntheticLesions(2, seed=1)
+    config = TrainingConfig(data="lesions", model={"channels": [4, 8]})
+    save(new_model(config, records), tmp_path / "model.safetensors")
+    images = torch.from_numpy(records[0].image)[None]
+    for source in (tmp_path / "model.safetensors", "lesions", "lidc-tiny"):
+        model = fastpunet.load(source)
+        assert model.intensity == EIGHT_BIT
+        fastpunet.sample(model, images, n=1, seed=0)
+        with pytest.warns(UserWarning, match=r"images: got grey values from .* to 2\d\d.*, expected about 0 to 1"):
+            fastpunet.sample(model, images * 255, n=1, seed=0)

@@ -89,7 +89,7 @@ class WrappedRecords(LazyRecords):
 
     @property
     def intensity(self) -> Intensity | None:
-        return self._records.intensity if isinstance(self._records, LazyRecords) else None
+        return intensity_of(self._records)
 
 
 def patients_of(records: Records) -> list[str]:
@@ -101,6 +101,12 @@ def patients_of(records: Records) -> list[str]:
 def header_of(records: Records, index: int) -> Header:
     """A record's header; from the record itself where the sequence has none."""
     return records.header(index) if isinstance(records, LazyRecords) else _header(records[index])
+
+
+def intensity_of(records: Records) -> Intensity | None:
+    """The rule by which stored grey values became these images; None if nothing says so."""
+    rule: Intensity | None = getattr(records, "intensity", None)
+    return rule
 
 
 def _header(record: Record) -> Header:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastpunet.data.record import Record
+from fastpunet.intensity import EIGHT_BIT, Intensity
 
 MODES = ("absent", "tight", "medium", "wide")
 _BORDERS = (0.62, 0.82, 1.0)  # radii of tight, medium and wide, as shares of the halo's
@@ -49,6 +50,11 @@ class SyntheticLesions(Sequence[Record]):
     n: int
     seed: int = 0
     size: int = 64
+
+    @property
+    def intensity(self) -> Intensity:
+        """Images are made in [0, 1]; in files they are 8-bit pictures."""
+        return EIGHT_BIT
 
     def __len__(self) -> int:
         return self.n

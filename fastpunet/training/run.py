@@ -17,6 +17,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from fastpunet.data import Records
+from fastpunet.data.lazy import intensity_of
 from fastpunet.files import write_text
 from fastpunet.models import METHODS, Method, checkpoint
 from fastpunet.training.config import TrainingConfig
@@ -110,6 +111,7 @@ def new_model(config: TrainingConfig, records: Records) -> Method:
         raise ValueError(
             f"objective.class_weights: got {len(weights)}, expected {max(2, model.num_classes)}, one a class"
         )
+    model.intensity = intensity_of(records)
     set_output_bias(model, records if config.crop is None else Cropped(records, config.crop))
     return model
 
