@@ -46,6 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("-n", type=int, default=1000, help="hypotheses an image (default: %(default)s)")
     demo.add_argument("--seed", type=int, default=0, help="seed of the hypotheses (default: %(default)s)")
+    _add_device(demo)
+    _add_speed(demo)
     demo.set_defaults(run=_demo)
 
     train = commands.add_parser(
@@ -85,8 +87,17 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--data", required=True, metavar="PATH", help="bundle (.npz), or folder, of the data set")
     evaluate.add_argument(
         "--kind",
-        default="lidc",
-        help="lidc (bundle, pickle or lidc_crops), camvid, cityscapes (ROOT/val) or folder (default: %(default)s)",
+        help="lidc (bundle, pickle or lidc_crops), camvid, cityscapes (ROOT/val) or folder (default: what is there)",
+    )
+    evaluate.add_argument(
+        "--training-data",
+        metavar="PATH",
+        help="data that the models were trained on: its masks become a yardstick, in place of other images' masks",
+    )
+    evaluate.add_argument(
+        "--unmarked",
+        action="store_true",
+        help="score slices of volumes in which nobody marked anything too, so that false alarms are counted",
     )
     evaluate.add_argument(
         "-n", type=int, nargs="+", default=[1, 4, 8, 16, 1000], help="numbers of hypotheses (default: 1 4 8 16 1000)"
@@ -101,6 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--convention", help="how d = 1 - IoU is taken (default: kohl-lidc, or ccdm for more than two classes)"
     )
+    _add_device(evaluate)
+    _add_speed(evaluate)
     evaluate.set_defaults(run=_evaluate)
 
     latent = commands.add_parser(
@@ -112,9 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     latent.add_argument("model", metavar="MODEL", help="shipped weights (lesions, lidc-tiny) or a checkpoint")
     latent.add_argument("--output", required=True, metavar="FILE", help="picture to write: .png, .pdf or .svg")
     latent.add_argument("--data", metavar="PATH", help="data set; without it, synthetic lesions")
-    latent.add_argument(
-        "--kind", default="lidc", help="lidc, camvid, cityscapes or folder, as of evaluate (default: %(default)s)"
-    )
+    latent.add_argument("--kind", help="lidc, camvid, cityscapes or folder, as of evaluate (default: what is there)")
     latent.add_argument("--class-flips", action="store_true", help="camvid, cityscapes: five classes flipped at random")
     latent.add_argument("--image", type=int, default=0, metavar="I", help="place in the data (default: %(default)s)")
     latent.add_argument(
@@ -127,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     latent.add_argument("--size", type=int, default=9, help="positions along either axis (default: %(default)s)")
     latent.add_argument("--span", type=float, default=3.0, help="the grid's ends, in sigma (default: %(default)s)")
     latent.add_argument("--seed", type=int, default=0, help="of the draws that find the axes (default: %(default)s)")
+    _add_device(latent)
     latent.set_defaults(run=_latent)
 
     prepare = commands.add_parser(
@@ -168,10 +180,31 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device", default="auto", help='"cpu", "cuda", "cuda:1", ... (default: a GPU if there is one, else the CPU)'
+    )
+
+
+def _add_speed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--batch-size", type=int, help="images at a time at most (default: as many as fit)")
+    parser.add_argument(
+        "--precision", default="auto", help='"ieee", "tf32" (GPU) or "bf16" (default: what PyTorch would use)'
+    )
+
+
 def _demo(options: argparse.Namespace) -> None:
     from fastpunet.reports.demo import demo
 
-    demo(options.output, data=options.data, n=options.n, seed=options.seed)
+    demo(
+        options.output,
+        data=options.data,
+        n=options.n,
+        seed=options.seed,
+        device=options.device,
+        batch_size=options.batch_size,
+        precision=options.precision,
+    )
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -194,7 +227,16 @@ def _evaluate(options: argparse.Namespace) -> None:
 
         if options.output:
             check_stem(options.output)
-        flips = compare_flips(options.models, options.data, kind=options.kind, n=max(options.n), seed=options.seed)
+        flips = compare_flips(
+            options.models,
+            options.data,
+            kind=options.kind,
+            n=max(options.n),
+            seed=options.seed,
+            device=options.device,
+            batch_size=options.batch_size,
+            precision=options.precision,
+        )
         print(flips.tables())
         for path in write_flips(flips, options.output) if options.output else []:
             print(path)
@@ -208,6 +250,11 @@ def _evaluate(options: argparse.Namespace) -> None:
         ns=options.n,
         seed=options.seed,
         convention=options.convention,
+        device=options.device,
+        batch_size=options.batch_size,
+        precision=options.precision,
+        training=options.training_data,
+        unmarked=options.unmarked,
     )
     print(tables(comparison))
     if options.output:
@@ -229,6 +276,7 @@ def _latent(options: argparse.Namespace) -> None:
         size=options.size,
         span=options.span,
         seed=options.seed,
+        device=options.device,
     )
     print(path)
 

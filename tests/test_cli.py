@@ -83,7 +83,7 @@ def test_info_says_what_is_missing_and_why(capsys, monkeypatch):
         (["demo", "--output", "{folder}/..", "-n", "16"], "expected a name that ends in .png, .pdf, .svg"),
         (["demo", "--output", "{bundle}/x.png", "-n", "16"], "nothing can be written in"),
         (["train", "--config", "lesions", "--output", "{bundle}"], "File exists"),
-        (["evaluate", "lesions", "--data", "/nowhere.npz"], "path: no file"),
+        (["evaluate", "lesions", "--data", "/nowhere.npz"], "data: no file"),
         (["evaluate", "nothing", "--data", "{bundle}"], "no shipped weights of that name"),
         (["evaluate", "lesions", "--data", "{bundle}", "--convention", "mine"], "convention: got 'mine'"),
         (["evaluate", "lesions", "--data", "{bundle}", "-n", "0"], "ns: got 0, expected a whole number of at least 1"),
@@ -151,7 +151,7 @@ def test_evaluate_counts_the_flips_of_street_scenes(tmp_path, capsys):
     rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
     assert rows[2] == ["Pavement", "0.471", "1.000", "1.000 to 1.000", "1.000", "1.000 to 1.000", "0.000", "1"]
     assert [row[2] for row in rows[3:7]] == ["-"] * 4
-    assert cli.main(["evaluate", "lesions", "--data", "x.npz", "--class-flips"]) == 2
+    assert cli.main(["evaluate", "lesions", "--data", "x.npz", "--kind", "lidc", "--class-flips"]) == 2
     assert "class_flips: got data of kind 'lidc', expected street scenes: camvid or city" in capsys.readouterr().err
 
 

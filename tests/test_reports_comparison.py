@@ -174,7 +174,8 @@ def test_a_cell_says_what_is_unknown():
 
 def test_the_command_prints_a_column_for_each_n(bundle, tmp_path, capsys):
     stem = tmp_path / "report"
-    command = ["evaluate", "lesions", "--data", str(bundle), "-n", "1", "16"]
+    options = ["--device", "cpu", "--batch-size", "3", "--precision", "ieee", "--training-data", str(bundle)]
+    command = ["evaluate", "lesions", "--data", str(bundle), "-n", "1", "16", *options]
     assert cli.main([*command, "--output", str(stem)]) == 0
     text = capsys.readouterr().out
     scores, energies = text.split("\n\n")
@@ -187,7 +188,7 @@ def test_the_command_prints_a_column_for_each_n(bundle, tmp_path, capsys):
     assert names[1:] == [
         "lesions",
         "empty masks",
-        "masks of other images",
+        "random training masks",
         "one grader against the others",
         "a perfect model",
     ]

@@ -165,7 +165,7 @@ def test_the_command_writes_each_format_whole(tmp_path, capsys, bundle):
         (["--output", "x.png", "--data", "nowhere.npz"], "nowhere.npz"),
         (["--output", "x.png", "--class-flips"], "class_flips: got data of kind 'lesions', expected street"),
         (
-            ["--output", "x.png", "--class-flips", "--data", "x.npz"],
+            ["--output", "x.png", "--class-flips", "--data", "x.npz", "--kind", "lidc"],
             "class_flips: got data of kind 'lidc', expected street",
         ),
     ],

@@ -52,7 +52,7 @@ def demo(
     n: int = 1000,
     seed: int = 0,
     device: str = "auto",
-    batch_size: int | None = 1,
+    batch_size: int | None = None,
     precision: str = "auto",
     say: Callable[[str], None] = print,
 ) -> Path:
