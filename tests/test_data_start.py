@@ -9,6 +9,7 @@ from PIL import Image
 from fastpunet.data import IGNORE, Record, folder, lidc, sources
 from fastpunet.data.flips import ClassFlips
 from fastpunet.data.graders import OneGrader
+from fastpunet.data.lazy import intensity_of
 from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.data.splits import Subset, graded
 from fastpunet.data.uniform import check_labels, check_shapes
@@ -202,3 +203,18 @@ def test_wrappers_keep_the_origin(root):
     (root / "masks" / "ben" / "p0.png").unlink()
     with pytest.raises(ValueError, match="nobody graded record 0 .p0.png."):
         OneGrader(folder.read(root, binary=True), seed=0)[0]
+
+
+def test_training_reads_grey_values_by_the_rule_of_its_config(root):
+    for file in (root / "images").iterdir():
+        Image.fromarray(np.asarray(Image.open(file)).astype(np.uint16) * 16).save(file)
+    for name in ("train", "val"):
+        shutil.copytree(root, root.parent / name)
+    config = TrainingConfig(data="folder", file="train", validation="val", intensity="range:0:4080")
+    training, validation = read_data(config, root.parent)
+    assert intensity_of(training) == intensity_of(validation) == Intensity.range(0, 4080)
+    stored = np.asarray(Image.open(root / "images" / "p0.png")) / 4080
+    np.testing.assert_allclose(training[0].image[0], stored, atol=1e-6)
+    np.testing.assert_allclose(validation[0].image[0], stored, atol=1e-6)
+    with pytest.raises(ValueError, match="intensity: got 'range:0', expected range:LOW:HIGH"):
+        TrainingConfig(data="folder", intensity="range:0")

@@ -19,6 +19,7 @@ from fastpunet.arguments import (
     check_switch,
 )
 from fastpunet.data.streets import find_streets
+from fastpunet.intensity import Intensity
 from fastpunet.models import METHODS
 from fastpunet.training.augmentation import AugmentationConfig
 from fastpunet.training.frozen import lists_to_tuples
@@ -41,6 +42,7 @@ class TrainingConfig:
     count: int = 4000  # lesions: number of training images
     size: int = 64  # lesions: pixels a side
     resize: tuple[int, int] | None = None  # cityscapes: (H, W)
+    intensity: str = ""  # grey values that become 0 and 1, such as range:0:4095; see `Intensity.parse`
     class_flips: bool = False  # camvid, cityscapes: five classes turn into twins of theirs (Kohl et al. 2018, 4.2)
     uni_modal: bool = False  # one grader an image, the same throughout
     crop: tuple[int, int] | None = None  # (H, W) around the centre, after augmentation
@@ -94,6 +96,10 @@ class TrainingConfig:
                 raise ValueError(f"{name}: got {getattr(self, name)!r}, expected the name of a file")
         if not isinstance(self.model, dict):
             raise ValueError(f"model: got {_plain(self.model)!r}, expected arguments of {self.method}, by name")
+        if not isinstance(self.intensity, str):
+            raise ValueError(f"intensity: got {_plain(self.intensity)!r}, expected text such as range:0:4095")
+        if self.intensity:
+            Intensity.parse(self.intensity)
         if type(self.seed) is not int or not 0 <= self.seed < 2**63:
             raise ValueError(f"seed: got {self.seed!r}, expected an int in [0, 2**63)")
         object.__setattr__(self, "augmentation", _nested("augmentation", self.augmentation, AugmentationConfig))

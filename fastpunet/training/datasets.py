@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 from fastpunet.data import Record, Records
 from fastpunet.data.graders import OneGrader
-from fastpunet.data.lazy import WrappedRecords
+from fastpunet.data.lazy import WrappedRecords, intensity_of
 from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.data.sources import read
 from fastpunet.data.splits import Subset, graded, split_by_patient
 from fastpunet.data.streets import find_streets
 from fastpunet.data.uniform import check_labels, check_shapes
+from fastpunet.intensity import Intensity
 from fastpunet.metrics import Convention, default_convention
 from fastpunet.training.batches import crop
 from fastpunet.training.config import TrainingConfig
@@ -40,9 +41,10 @@ def read_data(config: TrainingConfig, data: str | os.PathLike[str] | None) -> Da
         return DataSets(_one_grader(training, config), validation)
     if data is None:
         raise ValueError(f"data: missing; pass the folder that holds {config.file or 'the images'} with --data")
-    training = _read(config, Path(data), config.file)
+    given = Intensity.parse(config.intensity) if config.intensity else None
+    training = _read(config, Path(data), config.file, given)
     if config.validation:
-        held_out: Records | None = _read(config, Path(data), config.validation)
+        held_out: Records | None = _read(config, Path(data), config.validation, intensity_of(training))
     elif config.validation_share:
         shares = (1 - config.validation_share, config.validation_share)
         kept, left_out = split_by_patient(training, shares, config.seed)
@@ -88,11 +90,19 @@ def _one_grader(records: Records, config: TrainingConfig) -> Records:
     return OneGrader(records, config.seed) if config.uni_modal else records
 
 
-def _read(config: TrainingConfig, root: Path, name: str) -> Records:
+def _read(config: TrainingConfig, root: Path, name: str, intensity: Intensity | None) -> Records:
     if config.data == "cityscapes":
         name = name or "train"
     num_classes = config.model.get("num_classes", 1)
-    records = graded(read(config.data, root / name, binary=num_classes in (1, 2), resize=config.resize))
+    found = read(
+        config.data,
+        root / name,
+        binary=num_classes in (1, 2),
+        resize=config.resize,
+        intensity=intensity,
+        whole=config.model.get("dims", 2) == 3,
+    )
+    records = graded(found)
     check_shapes(records, crop=config.crop)
     if config.class_flips:
         return find_streets(config.data).flipped(records)
