@@ -164,7 +164,13 @@ class Method(nn.Module, ABC):
 
     def _logits(self, encoding: Encoding, noise: Noise, precision: str) -> Tensor:
         with arithmetic(precision, encoding.device):
-            return self.logits(encoding, noise)
+            logits = self.logits(encoding, noise)
+        capturing = logits.is_cuda and torch.cuda.is_current_stream_capturing()  # a graph cannot raise
+        if not capturing and not torch.isfinite(logits).all():
+            raise ValueError(
+                "model: NaN or infinity in its logits; look for broken weights, or for images of another scale"
+            )
+        return logits
 
 
 @contextmanager
