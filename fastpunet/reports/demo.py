@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fastpunet.arguments import check_count
-from fastpunet.data import Record, lidc
+from fastpunet.data import Record, Records, lidc
 from fastpunet.data.lesions import MODES, SyntheticLesions
 from fastpunet.hypotheses import summarize
 from fastpunet.masks import PackedMasks
@@ -66,12 +66,9 @@ def demo(
     check_count("n", n, least=FEW)
     path = check_figure_path("output", output)
     chosen = find_device(device)
-    if data is None:
-        name, records = "lesions", SyntheticLesions(IMAGES, HELD_OUT_SEED)[:]
-    else:
-        name, bundle = "lidc-tiny", lidc.read_npz(Path(data) / LIDC_FILE)
-        records = [bundle[int(i)] for i in np.linspace(0, len(bundle) - 1, IMAGES).astype(int)]
+    name = "lesions" if data is None else "lidc-tiny"
     model = checkpoint.load(name).to(chosen)
+    records = SyntheticLesions(IMAGES, HELD_OUT_SEED)[:] if data is None else _slices(Path(data) / LIDC_FILE, model)
     height, width = records[0].image.shape[-2:]
     say(f"{name}: {len(records)} images of {height} x {width}, {n} hypotheses each")
     batches = list(draw_records(model, records, n, seed=seed, precision=precision, batch_size=batch_size))
@@ -85,6 +82,12 @@ def demo(
     save_figure(_picture(model, shown, n, seed, exact=data is None), path)
     say(f"\npicture: {path}")
     return path
+
+
+def _slices(bundle: Path, model: Method) -> Records:
+    """Some of the bundle's slices, evenly spaced."""
+    records = lidc.read_npz(bundle, intensity=model.intensity)
+    return [records[int(i)] for i in np.linspace(0, len(records) - 1, IMAGES).astype(int)]
 
 
 def _image(model: Method, record: Record) -> Tensor:

@@ -6,11 +6,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fastpunet.data import sources
 from fastpunet.data.streets import find_streets
 from fastpunet.models import checkpoint
 from fastpunet.reports.checkpoints import find_checkpoints
 from fastpunet.reports.flips_table import flips_table
+from fastpunet.reports.records import DataSet
 from fastpunet.scoring.class_flips import evaluate_flips
 from fastpunet.scoring.devices import find_device
 from fastpunet.scoring.flip_evaluation import FlipsEvaluation
@@ -45,21 +45,20 @@ def compare_flips(
     ValueError, naming the argument, for other data sets and for models of other classes.
     """
     chosen = find_device(device)
-    kind = sources.recognise(data) if kind is None else kind
-    streets = find_streets(kind)
-    found = {name: path for parts in find_checkpoints(models).values() for name, path in parts.items()}
-    records = sources.read(kind, data, binary=False)
-    results = {
-        name: evaluate_flips(
-            checkpoint.load(path).to(chosen),
-            records,
-            streets.flips,
-            len(streets.classes),
-            n=n,
-            seed=seed,
-            precision=precision,
-            batch_size=batch_size,
-        )
-        for name, path in found.items()
-    }
+    data_set = DataSet(data, kind)
+    streets = find_streets(data_set.kind)
+    results = {}
+    for parts in find_checkpoints(models).values():
+        for name, path in parts.items():
+            model = checkpoint.load(path).to(chosen)
+            results[name] = evaluate_flips(
+                model,
+                data_set.records_for(model),
+                streets.flips,
+                len(streets.classes),
+                n=n,
+                seed=seed,
+                precision=precision,
+                batch_size=batch_size,
+            )
     return FlipsComparison(results, dict(enumerate(streets.classes)))
