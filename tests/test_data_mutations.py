@@ -1,11 +1,11 @@
-"""Damaged files of every kind are taken or refused in one line; `python tests/mutated_files.py 20000` tries more."""
+"""Damaged files of every kind are taken or refused in one line; `python -m helpers.mutated_files 20000` tries more."""
 
 import numpy as np
 import pytest
 
 pytest.importorskip("pydicom")
 
-import mutated_files
+from helpers import mutated_files
 
 _EACH = 12
 

@@ -11,8 +11,8 @@ from fastpunet.data import lidc
 
 pydicom = pytest.importorskip("pydicom")
 
-import lidc_phantom  # noqa: E402
-from lidc_phantom import BOX, PHANTOM, Z_MM, outline, write_series  # noqa: E402
+from helpers import lidc_phantom  # noqa: E402
+from helpers.lidc_phantom import BOX, PHANTOM, Z_MM, outline, write_series  # noqa: E402
 
 from fastpunet.data.lidc.prepare import partial, prepare, records, run  # noqa: E402
 from fastpunet.data.lidc.prepare.database import Annotation, Contour, Scan, read_database  # noqa: E402

@@ -7,7 +7,7 @@ import pytest
 
 pydicom = pytest.importorskip("pydicom")
 
-import lidc_phantom  # noqa: E402
+from helpers import lidc_phantom  # noqa: E402
 
 from fastpunet.data.lidc.prepare import prepare  # noqa: E402
 from fastpunet.data.lidc.prepare.database import read_database  # noqa: E402

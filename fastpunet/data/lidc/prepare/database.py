@@ -24,9 +24,9 @@ _COLUMNS = {
     "contours": {"id", "annotation_id", "inclusion", "image_z_position", "coords"},
     "zvals": {"scan_id", "val"},
 }
-_STEPS_AT_A_TIME, _STEPS_PER_BYTE, _STEPS_LEAST = 100_000, 10, 10_000_000
+_STEPS_AT_A_TIME, _STEPS_PER_BYTE, _STEPS_MIN = 100_000, 10, 10_000_000
 _FURTHEST_MM, _THICKEST_MM, _WIDEST = 1e5, 100.0, 1024  # positions; slices and pixels; pixels of a slice
-_MOST_ANNOTATIONS = 100  # of a scan; LIDC-IDRI has at most 49
+_MAX_ANNOTATIONS = 100  # of a scan; LIDC-IDRI has at most 49
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _limit_work(connection: sqlite3.Connection, path: Path) -> None:
 
     Damaged pages may refer to each other in circles. Reading a row takes some ten steps, and a row has many bytes.
     """
-    left = [_STEPS_LEAST + _STEPS_PER_BYTE * path.stat().st_size]
+    left = [_STEPS_MIN + _STEPS_PER_BYTE * path.stat().st_size]
 
     def spent() -> bool:
         left[0] -= _STEPS_AT_A_TIME
@@ -128,8 +128,8 @@ def _scans(connection: sqlite3.Connection) -> list[Scan]:
     for identity, scan, malignancy in connection.execute("SELECT id, scan_id, malignancy FROM annotations ORDER BY id"):
         grade = int(_number("malignancy", malignancy, 0, 5))
         annotations[scan].append(Annotation(grade, tuple(contours[identity])))
-        if len(annotations[scan]) > _MOST_ANNOTATIONS:
-            raise ValueError(f"more than {_MOST_ANNOTATIONS} annotations of scan {scan}")
+        if len(annotations[scan]) > _MAX_ANNOTATIONS:
+            raise ValueError(f"more than {_MAX_ANNOTATIONS} annotations of scan {scan}")
     z_mm: dict[int, list[float]] = defaultdict(list)
     for scan, z in connection.execute("SELECT scan_id, val FROM zvals ORDER BY val"):
         z_mm[scan].append(_number("zvals.val", z, -_FURTHEST_MM, _FURTHEST_MM))

@@ -1,4 +1,4 @@
-"""Files of every kind that readers take, damaged: `python tests/mutated_files.py COUNT [FIRST SEED]`.
+"""Files of every kind that readers take, damaged: `python -m helpers.mutated_files COUNT [FIRST SEED]`.
 
 A reader may take a damaged file or refuse it. It must refuse with ValueError or OSError, in one line that names the
 file, and must write nothing to standard error.
@@ -16,7 +16,6 @@ import zlib
 from collections import Counter
 from pathlib import Path
 
-import lidc_phantom
 import nibabel
 import numpy as np
 from PIL import Image
@@ -28,6 +27,7 @@ from fastpunet.data.lidc.prepare.nodules import group_annotations
 from fastpunet.data.lidc.prepare.series import find_series
 from fastpunet.data.lidc.prepare.splits import read_split
 from fastpunet.data.picture_masks import mask_size, read_labels
+from helpers import lidc_phantom
 
 NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 100_000, 1 << 20)
 
