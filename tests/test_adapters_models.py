@@ -55,6 +55,7 @@ FUSED = {
     "weights in float64": lambda: Peer().double(),
 }
 UNFUSED = {
+    "bounded activations": lambda: Peer(combiner=Combiner(layers(nn.Hardtanh))),
     "skip": lambda: Peer(combiner=Skip()),
     "z elsewhere": lambda: Peer(combiner=Rolled()),
     "GELU": lambda: Peer(combiner=Combiner(layers(nn.GELU))),
@@ -339,7 +340,8 @@ class _Odd(Combiner):
     [
         (lambda x: x[..., :1], r"gives no \(B, 2, \*size\)"),
         (lambda x: (x, x), r"gives no \(B, 2, \*size\)"),
-        (lambda x: x.sigmoid(), "seems to give probabilities"),
+        (lambda x: nn.functional.dropout(x, 0.5, True), "draws random numbers"),
+        (lambda x: x.sigmoid(), "gives probabilities"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:the model's combiner")
@@ -418,3 +420,27 @@ def test_a_compiled_pass_gives_the_same_encoding():
         got = compiled(evaluation_twin(method), images)
     torch.testing.assert_close(got.base, eager.base)
     torch.testing.assert_close(got.prior.mu, eager.prior.mu)
+
+
+def test_values_that_no_distribution_has_are_named():
+    model = _model(lambda: Peer(prior=Prior(lambda m, s: Normal(m, s.exp() * float("nan")))))
+    with pytest.raises(ValueError, match="^model: NaN or (impossible values of its prior|infinity in the prior)"):
+        fastpunet.sample(model, torch.rand(1, 1, 8, 8), 2)
+
+
+def test_a_prior_that_cannot_be_asked_is_named():
+    class Flow:
+        def sample(self, count):
+            raise NotImplementedError
+
+    with pytest.raises(TypeError, match=r"^model: its prior, a Flow, cannot be drawn from by sample\(\) alone"):
+        fastpunet.sample(_model(lambda: Peer(prior=Prior(lambda *_: Flow()))), torch.rand(1, 1, 8, 8), 2)
+
+
+@pytest.mark.filterwarnings("ignore:the model's combiner")
+def test_a_random_combiner_is_refused_without_a_touch_of_the_global_generator():
+    model, image = Peer(combiner=WithEnd(lambda x: x * torch.rand_like(x))), torch.zeros(1, 1, 8, 8)
+    before = torch.get_rng_state()
+    with pytest.raises(ValueError, match="^model: its combiner draws random numbers"):
+        fastpunet.sample(model, image, 2, seed=0)
+    assert torch.equal(torch.get_rng_state(), before)

@@ -220,3 +220,17 @@ def test_a_volumes_grid_and_graders():
     torch.testing.assert_close(grid.grader_positions, shifts[:, [2, 0]], rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match=r"image: got \(1, 6, 5\), expected a tensor \(C, D, H, W\)"):
         decode_grid(model, image[:, 0])
+
+
+@pytest.mark.parametrize("axes", ["principal", (0, 1)])
+def test_a_default_dtype_of_float64_changes_nothing(axes):
+    torch.manual_seed(0)
+    model, image = ProbabilisticUNet(channels=(4, 6), latent_dim=3), torch.rand(1, 8, 8)
+    expected = decode_grid(model, image, size=3, axes=axes)
+    torch.set_default_dtype(torch.float64)
+    try:
+        grid = decode_grid(model, image, size=3, axes=axes)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(grid.z, expected.z)
+    assert torch.equal(grid.hypotheses, expected.hypotheses)

@@ -91,9 +91,9 @@ def decode_grid(
     if isinstance(axes, str):
         directions = principal_axes(change)
     else:
-        directions = torch.eye(len(change), device=image.device)[list(axes)]
+        directions = torch.eye(len(change), dtype=torch.float32, device=image.device)[list(axes)]
     plane = LatentPlane(prior.mu[0], prior.sigma[0], directions)
-    steps = torch.linspace(-span, span, size, device=image.device)
+    steps = torch.linspace(-span, span, size, dtype=torch.float32, device=image.device)
     z = plane.latents(torch.cartesian_prod(steps, steps))
     along = torch.einsum("ad,de,ae->a", directions.double(), change, directions.double())
     return LatentGrid(

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fastpunet.models.fcomb import SplitFComb, flatten_combiner
+from fastpunet.models.sampled_prior import PrivateRandomness
 from fastpunet.models.twin import evaluation_twin
 from fastpunet_kernels import decode_samples, fixed_precision
 
@@ -96,7 +98,7 @@ def find_call(combiner: nn.Module, features: Tensor, latent_dim: int, classes: i
     with torch.no_grad(), fixed_precision("ieee", features.device):
         for call, output in _calls_that_run(own, crop, z):
             if output.shape == (len(z), classes, *crop.shape[2:]):
-                _check_logits(output, call(own, 100 * crop, 100 * z))
+                _check_logits(own, call, crop, z)
                 return call
     raise ValueError(
         f"model: its combiner, a {type(combiner).__name__}, gives no (B, {classes}, *size) when it is called with "
@@ -141,7 +143,8 @@ def _calls_that_run(combiner: nn.Module, features: Tensor, z: Tensor) -> Iterato
         for with_axes in (False, True):
             call = partial(_call, features_first, with_axes)
             try:
-                output: Any = call(combiner, features, z)
+                with PrivateRandomness(0):
+                    output: Any = call(combiner, features, z)
             except Exception:  # other people's code may fail in any way when it is called in a way it does not know
                 continue
             if isinstance(output, Tensor):
@@ -161,11 +164,24 @@ def _agree(own: Tensor, ours: Tensor) -> bool:
     return bool((difference.norm(dim=1) <= _TOLERANCE * size.norm(dim=1)).all())
 
 
-def _check_logits(output: Tensor, far_out: Tensor) -> None:
-    """Raise ValueError if outputs look like probabilities, also those of inputs that are a hundred times as large."""
-    both = torch.cat((output, far_out))
-    if bool(((both >= 0) & (both <= 1)).all()) and float(both.max() - both.min()) > 0:
-        raise ValueError(
-            "model: its combiner seems to give probabilities; wrap it in a module that gives logits, and pass that to "
-            "fastpunet.adapt(model, encode=..., combiner=...)"
-        )
+def _check_logits(combiner: nn.Module, call: Call, features: Tensor, z: Tensor) -> None:
+    """Raise ValueError for a combiner whose outputs are probabilities, or are random."""
+    advice = "and pass that to fastpunet.adapt(model, encode=..., combiner=...)"
+    with PrivateRandomness(0) as private, _Operators() as operators:
+        both = torch.cat((call(combiner, features, z), call(combiner, 100 * features, 100 * z)))
+    if private.used:
+        raise ValueError(f"model: its combiner draws random numbers; wrap it in a module that draws none, {advice}")
+    if operators.names & {"sigmoid", "_softmax"} and bool(((both >= 0) & (both <= 1)).all()):
+        raise ValueError(f"model: its combiner gives probabilities; wrap it in a module that gives logits, {advice}")
+
+
+class _Operators(TorchDispatchMode):
+    """Notes the names of the operators that run inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.add(func.overloadpacket.__name__.rstrip("_"))
+        return func(*args, **(kwargs or {}))

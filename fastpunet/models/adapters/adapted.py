@@ -178,7 +178,13 @@ class AdaptedModel(LatentMethod):
         alone = [distribution]
         if len(images) > 1:  # so that what is drawn for one image depends on no other
             alone = [find_distribution(self._encode(image[None])[1]) for image in images]
-        return Sampled(alone, draw_once(alone[0], 0).numel())
+        try:
+            return Sampled(alone, draw_once(alone[0], 0).numel())
+        except TypeError as error:
+            raise TypeError(
+                f"model: its prior, a {type(distribution).__name__}, cannot be drawn from by sample() alone: "
+                f"{error}; wrap it with fastpunet.adapt(model, encode=..., combiner=...)"
+            ) from None
 
     def _verified(self, features: Tensor, latent_dim: int) -> Verified | None:
         if features.is_cuda and torch.cuda.is_current_stream_capturing():  # a graph cannot hold a comparison

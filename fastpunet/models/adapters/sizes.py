@@ -34,6 +34,8 @@ def with_size_that_fits(
         except torch.OutOfMemoryError:
             raise
         except REFUSALS as error:
+            if "to satisfy the constraint" in str(error):  # torch.distributions, about its parameters
+                raise ValueError(f"model: NaN or impossible values of its prior: {_first_line(error)}") from None
             reason = reason or error
             continue
         features = features_of(returned, padded)
