@@ -96,7 +96,7 @@ def test_floats_far_from_zero_to_one_are_warned_about():
 def test_a_model_knows_how_its_images_were_scaled(tmp_path):
     """From the records that it is trained on, through its checkpoint, to a warning about images in other units."""
     records = SyntheticLesions(2, seed=1)
-    config = TrainingConfig(data="lesions", model={"channels": [4, 8]})
+    config = TrainingConfig(kind="lesions", model={"channels": [4, 8]})
     save(new_model(config, records), tmp_path / "model.safetensors")
     images = torch.from_numpy(records[0].image)[None]
     for source in (tmp_path / "model.safetensors", "lesions", "lidc-tiny"):

@@ -19,7 +19,7 @@ from fastpunet.data.lidc.prepare.database import Annotation, Contour, Scan, read
 from fastpunet.data.lidc.prepare.nodules import group_annotations  # noqa: E402
 from fastpunet.data.lidc.prepare.outlines import fill  # noqa: E402
 from fastpunet.data.lidc.prepare.tiny import write_tiny  # noqa: E402
-from fastpunet.training.config import read_config, recipes  # noqa: E402
+from fastpunet.training.config_file import read_config, recipes  # noqa: E402
 
 
 @pytest.fixture

@@ -46,9 +46,9 @@ def test_one_image_of_another_size_is_named_before_the_start(root):
     with pytest.raises(ValueError, match=message):
         check_shapes(folder.read(root))
     with pytest.raises(ValueError, match=message):
-        read_data(TrainingConfig(data="folder"), root)
+        read_data(TrainingConfig(kind="folder", data=str(root)))
     check_shapes(folder.read(root), crop=(16, 16))
-    read_data(TrainingConfig(data="folder", crop=[16, 16]), root)
+    read_data(TrainingConfig(kind="folder", data=str(root), crop=[16, 16]))
     with pytest.raises(ValueError, match=r"9 of 9 .* p0.png \(16 x 20\).* and 6 more; expected at least 18 x 18"):
         check_shapes(folder.read(root), crop=(18, 18))
 
@@ -78,7 +78,7 @@ def test_records_without_headers_are_read(data_root):
 
 @pytest.mark.parametrize("num_classes", [1, 2])
 def test_two_values_are_background_and_foreground_in_training_and_evaluation(root, num_classes):
-    training = read_data(TrainingConfig(data="folder", model={"num_classes": num_classes}), root).training
+    training = read_data(TrainingConfig(kind="folder", data=str(root), model={"num_classes": num_classes})).training
     evaluation = sources.read("folder", root)
     for trained, evaluated in zip(training, evaluation, strict=True):
         np.testing.assert_array_equal(trained.masks, evaluated.masks)
@@ -87,7 +87,7 @@ def test_two_values_are_background_and_foreground_in_training_and_evaluation(roo
 
 def test_two_values_are_no_class_indices_of_three_classes(root):
     with pytest.raises(ValueError, match="masks hold 0 and 255 alone.* set num_classes to 1 or 2"):
-        read_data(TrainingConfig(data="folder", model={"num_classes": 3}), root)
+        read_data(TrainingConfig(kind="folder", data=str(root), model={"num_classes": 3}))
     Image.fromarray(np.full((16, 20), 7, np.uint8)).save(root / "masks" / "anna" / "p3.png")
     with pytest.raises(ValueError, match=r"p3.png has labels \[7\], expected 0 .. 3 for num_classes = 4"):
         check_labels(folder.read(root, binary=False), 4)
@@ -101,7 +101,7 @@ def test_images_nobody_graded_are_left_out_of_training(root):
     assert records[5].masks.shape == (0, 16, 20)
     assert records[5].raters == ()
     assert [record.name for record in graded(records)] == [f"p{i}.png" for i in range(9) if i != 5]
-    assert len(read_data(TrainingConfig(data="folder"), root).training) == 8
+    assert len(read_data(TrainingConfig(kind="folder", data=str(root))).training) == 8
     shutil.rmtree(root / "masks")
     assert len(folder.read(root, binary=True)) == 9
     with pytest.raises(ValueError, match="no image has a mask"):
@@ -210,11 +210,12 @@ def test_training_reads_grey_values_by_the_rule_of_its_config(root):
         Image.fromarray(np.asarray(Image.open(file)).astype(np.uint16) * 16).save(file)
     for name in ("train", "val"):
         shutil.copytree(root, root.parent / name)
-    config = TrainingConfig(data="folder", file="train", validation="val", intensity="range:0:4080")
-    training, validation = read_data(config, root.parent)
+    places = {"data": str(root.parent), "file": "train", "validation": "val"}
+    config = TrainingConfig(kind="folder", intensity="range:0:4080", **places)
+    training, validation = read_data(config)
     assert intensity_of(training) == intensity_of(validation) == Intensity.range(0, 4080)
     stored = np.asarray(Image.open(root / "images" / "p0.png")) / 4080
     np.testing.assert_allclose(training[0].image[0], stored, atol=1e-6)
     np.testing.assert_allclose(validation[0].image[0], stored, atol=1e-6)
     with pytest.raises(ValueError, match="intensity: got 'range:0', expected range:LOW:HIGH"):
-        TrainingConfig(data="folder", intensity="range:0")
+        TrainingConfig(kind="folder", intensity="range:0")

@@ -24,7 +24,7 @@ ALL = {
 
 
 def _config(**values):
-    return TrainingConfig(data="lesions", **{"steps": 9, "batch_size": 3, "seed": 5, **values})
+    return TrainingConfig(kind="lesions", **{"steps": 9, "batch_size": 3, "seed": 5, **values})
 
 
 def _same(a, b):

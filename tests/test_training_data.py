@@ -1,5 +1,7 @@
 """What a config reads, and the diagnostics on it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,8 @@ from fastpunet import ProbabilisticUNet
 from fastpunet.data import IGNORE, Record
 from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.metrics import convention
-from fastpunet.training.config import TrainingConfig, read_config
+from fastpunet.training.config import TrainingConfig
+from fastpunet.training.config_file import read_config
 from fastpunet.training.datasets import Cropped, evenly_spaced, read_data, validation_convention
 from fastpunet.training.diagnostics import diagnose
 from fastpunet.training.pictures import sample_picture
@@ -27,40 +30,41 @@ def bundle(tmp_path):
 
 
 def test_validation_patients_are_nobody_elses(bundle):
-    config = TrainingConfig(data="lidc", file="a.npz", validation_share=0.4, crop=[4, 8])
-    training, validation = read_data(config, bundle)
+    config = TrainingConfig(kind="lidc", data=str(bundle), file="a.npz", validation_share=0.4, crop=[4, 8])
+    training, validation = read_data(config)
     assert len(training) + len(validation) == 10
     assert not {record.patient for record in training} & {record.patient for record in validation}
     assert validation[0].image.shape == (1, 4, 8)
     assert training[0].image.shape == (1, 8, 16)
     with pytest.raises(ValueError, match="data: missing; pass the folder that holds a.npz with --data"):
-        read_data(config, None)
+        read_data(replace(config, data=""))
 
 
 def test_uni_modal_training_sees_one_grader_and_validation_all(bundle):
-    config = TrainingConfig(data="lidc", file="a.npz", validation_share=0.4, uni_modal=True)
-    training, validation = read_data(config, bundle)
+    config = TrainingConfig(kind="lidc", data=str(bundle), file="a.npz", validation_share=0.4, uni_modal=True)
+    training, validation = read_data(config)
     assert {len(record.masks) for record in training} == {1}
     assert {len(record.masks) for record in validation} == {4}
 
 
 def test_lidc_is_read_by_its_form(data_root):
     for file in ("lidc_crops/train", "lidc_pickle/data_lidc.pickle"):
-        config = TrainingConfig(data="lidc", file=file)
-        assert len(read_data(config, data_root / "formats").training[0].masks) == 4
+        config = TrainingConfig(kind="lidc", data=str(data_root / "formats"), file=file)
+        assert len(read_data(config).training[0].masks) == 4
 
 
 def test_flipped_streets_can_be_trained_on(data_root, tmp_path):
     model = {"in_channels": 3, "num_classes": 24, "channels": [4, 6], "latent_dim": 2, "convs_per_block": 1}
     settings = dict(class_flips=True, resize=[16, 32], steps=2, validate_every=2, batch_size=2, model=model)
-    config = TrainingConfig(data="cityscapes", file="train", validation="val", **settings)
-    assert len(read_data(config, data_root / "formats" / "cityscapes").training[0].masks) == 32
-    train(config, tmp_path, data=data_root / "formats" / "cityscapes")
+    folder = str(data_root / "formats" / "cityscapes")
+    config = TrainingConfig(kind="cityscapes", data=folder, file="train", validation="val", **settings)
+    assert len(read_data(config).training[0].masks) == 32
+    train(config, tmp_path)
     assert "validation_energy_distance" in (tmp_path / "curve.csv").read_text()
 
 
 def test_distances_between_flipped_maps_look_at_both_twins():
-    streets = TrainingConfig(data="cityscapes", class_flips=True)
+    streets = TrainingConfig(kind="cityscapes", class_flips=True)
     rule = validation_convention(streets, 24)
     assert rule.averaged == convention("kohl-cityscapes").averaged or set(rule.averaged) == set(
         convention("kohl-cityscapes").averaged

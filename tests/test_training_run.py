@@ -17,13 +17,14 @@ import yaml
 from fastpunet import ProbabilisticUNet, load
 from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.training.batches import Batches
-from fastpunet.training.config import TrainingConfig, read_config
+from fastpunet.training.config import TrainingConfig
+from fastpunet.training.config_file import read_config
 from fastpunet.training.module import learning_rate
 from fastpunet.training.run import new_model, train
 from fastpunet.training.start import set_output_bias
 
 TINY = dict(
-    data="lesions",
+    kind="lesions",
     count=12,
     size=16,
     model=dict(channels=[4, 6], latent_dim=2, convs_per_block=1),

@@ -6,7 +6,6 @@ Every example has a generator of its own, so the result depends neither on worke
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,26 +21,26 @@ Example = tuple[NDArray[np.float32], NDArray[np.uint8]]  # (C, H, W), (G, H, W)
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """The `augmentation` of a config; what is not named does nothing.
-
-    flip         mirror left and right, with probability 1/2
-    turn         quarter turns, of square images
-    rotation     degrees, uniform in +- this; shear the same, as a factor; translation the same, in pixels
-    scale        [low, high], uniform
-    elastic      [spacing, magnitude] in pixels: random shifts of a grid of control points, interpolated between them
-    gamma        [low, high], uniform, of images in [0, 1]
-    probability  of gamma, and of the geometric changes but flips and turns
-    """
+    """The `augmentation` of a config: random changes of an image and its masks. What is not named does nothing."""
 
     flip: bool = False
+    """Mirror left and right with probability 1/2."""
     turn: bool = False
+    """Turn square images by a random number of quarter turns."""
     rotation: float = 0.0
+    """Turn by an angle in degrees, uniform between minus and plus this."""
     shear: float = 0.0
+    """Shear by a factor, uniform between minus and plus this."""
     translation: float = 0.0
-    scale: Sequence[float] = (1.0, 1.0)
-    elastic: Sequence[float] | None = None
-    gamma: Sequence[float] = (1.0, 1.0)
+    """Shift in both directions by pixels, uniform between minus and plus this."""
+    scale: tuple[float, float] = (1.0, 1.0)
+    """Enlarge by a factor, uniform in [low, high]."""
+    elastic: tuple[float, float] | None = None
+    """Shift the points of a grid at random and interpolate between them: [spacing, magnitude], both in pixels."""
+    gamma: tuple[float, float] = (1.0, 1.0)
+    """Raise the intensities, which lie in [0, 1], to a power that is uniform in [low, high]."""
     probability: float = 1.0
+    """Probability of gamma, and of the geometric changes other than flips and quarter turns."""
 
     def __post_init__(self) -> None:
         lists_to_tuples(self)

@@ -1,13 +1,11 @@
-"""A training run as one validated YAML file."""
+"""What decides the outcome of a training run, as one checked dataclass."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from importlib import resources
-from pathlib import Path
-from typing import Any
+from inspect import signature
+from typing import Any, Literal, get_args
 
 import yaml
 
@@ -18,70 +16,106 @@ from fastpunet.arguments import (
     check_positive,
     check_switch,
 )
+from fastpunet.data import sources
 from fastpunet.data.streets import find_streets
 from fastpunet.intensity import Intensity
 from fastpunet.models import METHODS
+from fastpunet.parsing import unknown_key
 from fastpunet.training.augmentation import AugmentationConfig
 from fastpunet.training.frozen import lists_to_tuples
 from fastpunet.training.objective import ObjectiveConfig
 
-DATA_SETS = ("lesions", "lidc", "camvid", "cityscapes", "folder")
-PRECISIONS = ("32-true", "bf16-mixed")
-SCHEDULES = ("cosine", "constant")
+KINDS = ("lesions", *sources.KINDS)
+Precision = Literal["32-true", "bf16-mixed"]
+Schedule = Literal["cosine", "constant"]
+ModelArgument = bool | int | float | str | None | list[int] | list[float]
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """Everything that decides the weights of a run. Unknown keys and impossible values are errors."""
 
-    # data
-    data: str  # lesions (synthetic), lidc, camvid, cityscapes or folder
-    file: str = ""  # what to train on, relative to the folder given as --data
-    validation: str = ""  # what to select the model on, likewise; lesions: not needed
-    validation_share: float = 0.0  # without `validation`: this share of the patients
-    count: int = 4000  # lesions: number of training images
-    size: int = 64  # lesions: pixels a side
-    resize: tuple[int, int] | None = None  # cityscapes: (H, W)
-    intensity: str = ""  # grey values that become 0 and 1, such as range:0:4095; see `Intensity.parse`
-    class_flips: bool = False  # camvid, cityscapes: five classes turn into twins of theirs (Kohl et al. 2018, 4.2)
-    uni_modal: bool = False  # one grader an image, the same throughout
-    crop: tuple[int, int] | None = None  # (H, W) around the centre, after augmentation
-    crop_anywhere: bool = False  # in training, anywhere in the image
+    kind: str
+    """Kind of data set: lesions (synthetic), lidc, camvid, cityscapes or folder."""
+    data: str = ""
+    """Folder that holds the data. Not needed for lesions."""
+    file: str = ""
+    """What to train on: a file or folder, relative to the folder given as data."""
+    validation: str = ""
+    """What to choose the weights by: a file or folder, relative to the folder given as data."""
+    validation_share: float = 0.0
+    """Share of the patients to choose the weights by, if no validation data are named, for example 0.2."""
+    count: int = 4000
+    """Number of synthetic training images. Only for lesions."""
+    size: int = 64
+    """Height and width of synthetic images in pixels. Only for lesions."""
+    resize: tuple[int, int] | None = None
+    """Size [height, width] that images are resized to. Only for cityscapes."""
+    intensity: str = ""
+    """Which grey values become 0 and 1: range:LOW:HIGH, window:CENTRE:WIDTH or percentiles:LOW:HIGH, such as
+    range:0:4095. Without it, what suits the format of the files."""
+    class_flips: bool = False
+    """Flip five classes to new classes at random, as in Kohl et al. 2018, section 4.2. For camvid and cityscapes."""
+    uni_modal: bool = False
+    """Train on one grader of each image, the same throughout. Validation still sees all."""
+    crop: tuple[int, int] | None = None
+    """Part [height, width] of each image that the model sees: the central one, taken after augmentation."""
+    crop_anywhere: bool = False
+    """In training, take the part from anywhere in the image."""
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    workers: int = 0  # processes that prepare batches; 0: the training process does
-    # model and objective
-    method: str = "ProbabilisticUNet"  # or DropoutUNet, UNetEnsemble, MHeads, Image2ImageVAE
-    model: dict[str, Any] = field(default_factory=dict)  # arguments of the method
+    """Random changes of images and masks in training; without any, there are none."""
+    workers: int = 0
+    """Extra processes that prepare batches. With 0 the training process prepares them."""
+    method: str = "ProbabilisticUNet"
+    """Which model to train: ProbabilisticUNet, DropoutUNet, UNetEnsemble, MHeads or Image2ImageVAE."""
+    model: dict[str, ModelArgument] = field(default_factory=dict)
+    """Arguments of the method, such as in_channels, num_classes, channels and latent_dim."""
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
-    graders_per_image: int = 1  # segmentations of an image that share one pass of U-Net and prior
-    # optimisation
+    """What training minimises; without any key, the negative evidence lower bound."""
+    graders_per_image: int = 1
+    """Segmentations of an image, drawn at random, that share one pass of U-Net and prior."""
     steps: int = 5000
-    batch_size: int = 16  # images a step, over all processes
-    accumulate: int = 1  # parts in which a process takes its share of a step
-    learning_rate: float = 1e-3  # after a linear warm-up
-    schedule: str = "cosine"  # to zero, or constant
-    learning_rates: dict[int, float] = field(default_factory=dict)  # constant: {step: rate from there on}
+    """Optimiser steps of the run."""
+    batch_size: int = 16
+    """Images in a step, over all processes."""
+    accumulate: int = 1
+    """Number of parts in which each process computes its share of a step, to save memory."""
+    learning_rate: float = 1e-3
+    """Learning rate of Adam, after a linear warm-up."""
+    schedule: Schedule = "cosine"
+    """How the learning rate goes on: cosine falls to zero at the last step."""
+    learning_rates: dict[int, float] = field(default_factory=dict)
+    """With schedule constant, steps and the learning rate from there on, such as {80000: 5e-5}."""
     warmup_steps: int = 100
-    weight_decay: float = 1e-5  # L2, beside a loss in nats per image, as in the authors' release
-    gradient_clip: float = 1000.0  # norm of the gradient of that loss
-    precision: str = "32-true"
+    """Steps in which the learning rate rises from zero."""
+    weight_decay: float = 1e-5
+    """Weight of the L2 penalty, relative to a loss in nats an image."""
+    gradient_clip: float = 1000.0
+    """Largest norm of the gradient of that loss; longer gradients are shortened to it."""
+    precision: Precision = "32-true"
+    """Numbers that the network computes with. bf16-mixed is faster on GPUs, and on processors with AMX."""
     seed: int = 0
-    # checkpoints and validation
-    checkpoint_every: int = 250  # steps
-    validate_every: int = 500  # steps
+    """Seed of the initial weights, the order of the images, augmentation and noise."""
+    checkpoint_every: int = 250
+    """Steps between checkpoints, from which an interrupted run goes on."""
+    validate_every: int = 500
+    """Steps between validations."""
     validation_images: int = 100
-    patience: int = 0  # validations without a better energy distance that end the run; 0: none do
+    """Largest number of images in a validation."""
+    patience: int = 0
+    """Validations without a better energy distance after which the run ends early. With 0 it never does."""
 
     def __post_init__(self) -> None:
-        check_choice("data", self.data, DATA_SETS)
+        check_choice("kind", self.kind, KINDS)
         check_choice("method", self.method, tuple(METHODS))
-        check_choice("precision", self.precision, PRECISIONS)
-        check_choice("schedule", self.schedule, SCHEDULES)
+        check_choice("precision", self.precision, get_args(Precision))
+        check_choice("schedule", self.schedule, get_args(Schedule))
         counts = ("count", "size", "steps", "checkpoint_every", "validate_every", "batch_size", "warmup_steps")
         for name in (*counts, "accumulate", "graders_per_image", "validation_images"):
             check_count(name, getattr(self, name))
         for name in ("workers", "patience"):
             check_count(name, getattr(self, name), least=0)
+        check_count("seed", self.seed, least=0, limit=2**63 - 1)
         for name in ("learning_rate", "gradient_clip"):
             check_positive(name, getattr(self, name))
         for name in ("weight_decay", "validation_share"):
@@ -91,21 +125,28 @@ class TrainingConfig:
         lists_to_tuples(self)
         for name in ("crop", "resize"):
             _check_size(name, getattr(self, name))
-        for name in ("file", "validation"):
-            if not isinstance(getattr(self, name), str):
-                raise ValueError(f"{name}: got {getattr(self, name)!r}, expected the name of a file")
-        if not isinstance(self.model, dict):
-            raise ValueError(f"model: got {_plain(self.model)!r}, expected arguments of {self.method}, by name")
         if not isinstance(self.intensity, str):
             raise ValueError(f"intensity: got {_plain(self.intensity)!r}, expected text such as range:0:4095")
         if self.intensity:
             Intensity.parse(self.intensity)
-        if type(self.seed) is not int or not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed: got {self.seed!r}, expected an int in [0, 2**63)")
+        for name in ("data", "file", "validation"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name}: got {getattr(self, name)!r}, expected the name of a file or folder")
         object.__setattr__(self, "augmentation", _nested("augmentation", self.augmentation, AugmentationConfig))
         object.__setattr__(self, "objective", _nested("objective", self.objective, ObjectiveConfig))
+        self._check_model()
         self._check_rates()
         self._check_data()
+
+    def _check_model(self) -> None:
+        known = list(signature(METHODS[self.method]).parameters)
+        if not isinstance(self.model, dict):
+            raise ValueError(
+                f"model: got {_plain(self.model)!r}, expected arguments of {self.method}: {', '.join(known)}"
+            )
+        for key in self.model:
+            if key not in known:
+                raise ValueError(unknown_key("model", key, known))
 
     def _check_rates(self) -> None:
         rates = self.learning_rates
@@ -118,21 +159,22 @@ class TrainingConfig:
             raise ValueError(f"learning_rates: got {rates!r} beside schedule {self.schedule!r}, expected constant")
 
     def _check_data(self) -> None:
-        if self.data in ("lidc", "camvid") and not self.file:
-            raise ValueError(f"file: missing; with data: {self.data} it names what to train on")
+        if self.kind in ("lidc", "camvid") and not self.file:
+            raise ValueError(f"file: missing; with kind: {self.kind} it names what to train on")
         if self.class_flips:
-            find_streets(self.data)
-        if self.resize and self.data != "cityscapes":
-            raise ValueError(f"resize: got {list(self.resize)} with data: {self.data}, expected cityscapes")
+            find_streets(self.kind)
+        if self.resize and self.kind != "cityscapes":
+            raise ValueError(f"resize: got {list(self.resize)} with kind: {self.kind}, expected cityscapes")
         if self.validation_share >= 1 or (self.validation_share and self.validation):
             raise ValueError(
                 f"validation_share: got {self.validation_share} and validation {self.validation!r}, expected one of "
                 "them, and a share below 1"
             )
-        if self.patience and not (self.validation or self.validation_share or self.data == "lesions"):
+        if self.patience and not (self.validation or self.validation_share or self.kind == "lesions"):
             raise ValueError(f"patience: got {self.patience} without validation data; name some, or set it to 0")
 
     def to_yaml(self) -> str:
+        """All keys, as a file that `read_config` reads."""
         return yaml.safe_dump(_plain(asdict(self)), sort_keys=False)
 
 
@@ -154,38 +196,8 @@ def _nested(name: str, value: object, kind: type[Any]) -> Any:
         return value
     if not isinstance(value, Mapping):
         raise ValueError(f"{name}: got {value!r}, expected keys and values")
-    _check_keys(name, value, kind)
-    return kind(**value)
-
-
-def _check_keys(name: str, values: Mapping[str, object], kind: type[Any]) -> None:
     known = [entry.name for entry in fields(kind)]
-    unknown = [key for key in values if key not in known]
-    if unknown:
-        raise ValueError(f"{name}: unknown keys {', '.join(map(str, unknown))}; known: {', '.join(known)}")
-
-
-def recipes() -> dict[str, Path]:
-    """Names and files of the recipes that come with the package."""
-    folder = Path(str(resources.files("fastpunet.training") / "recipes"))
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"), key=lambda path: path.stem)}
-
-
-def read_config(name_or_path: str | os.PathLike[str], **overrides: Any) -> TrainingConfig:
-    """A recipe by name, or a YAML file, with some keys replaced. Raises FileNotFoundError or ValueError."""
-    path = recipes().get(str(name_or_path), Path(name_or_path))
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"config: no file {str(name_or_path)!r}, and no recipe of that name; {', '.join(recipes())}"
-        )
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"config: {path} is not YAML: {error}") from None
-    if not isinstance(values, Mapping):
-        raise ValueError(f"config: {path} holds {type(values).__name__}, expected keys and values")
-    values = {**values, **overrides}
-    _check_keys(f"config: {path}", values, TrainingConfig)
-    if "data" not in values:
-        raise ValueError(f"config: {path} lacks the key data; expected one of {', '.join(DATA_SETS)}")
-    return TrainingConfig(**values)
+    for key in value:
+        if key not in known:
+            raise ValueError(unknown_key(name, key, known))
+    return kind(**value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -30,21 +29,21 @@ class DataSets(NamedTuple):
     validation: Records | None
 
 
-def read_data(config: TrainingConfig, data: str | os.PathLike[str] | None) -> DataSets:
-    """Read a config's records; `data` is the folder that its names are relative to.
+def read_data(config: TrainingConfig) -> DataSets:
+    """Read a config's records.
 
     Raises ValueError or FileNotFoundError, from the readers, for files that are missing or broken.
     """
-    if config.data == "lesions":
+    if config.kind == "lesions":
         validation: Records = SyntheticLesions(config.validation_images, _VALIDATION_SEED, config.size)
         training: Records = SyntheticLesions(config.count, config.seed, config.size)
         return DataSets(_one_grader(training, config), validation)
-    if data is None:
+    if not config.data:
         raise ValueError(f"data: missing; pass the folder that holds {config.file or 'the images'} with --data")
     given = Intensity.parse(config.intensity) if config.intensity else None
-    training = _read(config, Path(data), config.file, given)
+    training = _read(config, config.file, given)
     if config.validation:
-        held_out: Records | None = _read(config, Path(data), config.validation, intensity_of(training))
+        held_out: Records | None = _read(config, config.validation, intensity_of(training))
     elif config.validation_share:
         shares = (1 - config.validation_share, config.validation_share)
         kept, left_out = split_by_patient(training, shares, config.seed)
@@ -60,7 +59,7 @@ def read_data(config: TrainingConfig, data: str | os.PathLike[str] | None) -> Da
 def validation_convention(config: TrainingConfig, num_classes: int) -> Convention:
     """How distances between label maps of this data set are taken."""
     if config.class_flips:
-        flips = find_streets(config.data).flips
+        flips = find_streets(config.kind).flips
         twins = range(num_classes - len(flips), num_classes)
         return Convention("class flips", num_classes, (*flips, *twins), float("nan"))
     return default_convention(num_classes)
@@ -90,13 +89,13 @@ def _one_grader(records: Records, config: TrainingConfig) -> Records:
     return OneGrader(records, config.seed) if config.uni_modal else records
 
 
-def _read(config: TrainingConfig, root: Path, name: str, intensity: Intensity | None) -> Records:
-    if config.data == "cityscapes":
+def _read(config: TrainingConfig, name: str, intensity: Intensity | None) -> Records:
+    if config.kind == "cityscapes":
         name = name or "train"
     num_classes = config.model.get("num_classes", 1)
     found = read(
-        config.data,
-        root / name,
+        config.kind,
+        Path(config.data) / name,
         binary=num_classes in (1, 2),
         resize=config.resize,
         intensity=intensity,
@@ -105,7 +104,7 @@ def _read(config: TrainingConfig, root: Path, name: str, intensity: Intensity | 
     records = graded(found)
     check_shapes(records, crop=config.crop)
     if config.class_flips:
-        return find_streets(config.data).flipped(records)
+        return find_streets(config.kind).flipped(records)
     if type(num_classes) is int:
         check_labels(records, num_classes)
     return records

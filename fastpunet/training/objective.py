@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,26 +17,24 @@ _GECO_LIMITS = (1e-3, 1e3)
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """The `objective` of a config.
-
-    beta           weight of the KL (Higgins et al. 2017); 1 is the evidence lower bound
-    beta_warmup    steps over which beta rises evenly to its value, so that the latent is used before it is pressed
-                   (Bowman et al. 2016, arXiv 1511.06349, section 3.1); 0: from the start
-    free_bits      nats of KL in each latent dimension that cost nothing (Kingma et al. 2016, arXiv 1606.04934, section
-                   C.8; there of a batch's mean, here of each segmentation, so that the gradient does not depend on how
-                   a batch is divided)
-    geco_target    reconstruction in nats an image that is to be reached with the least KL (Rezende and Viola 2018,
-                   arXiv 1810.00597); takes the place of beta
-    class_weights  one weight a class, background first, of the pixels' cross-entropies
-    ignore_label   pixels of this label do not count
-    """
+    """The `objective` of a config: how the terms of the evidence lower bound are weighed."""
 
     beta: float = 1.0
+    """Weight of the Kullback-Leibler divergence (Higgins et al. 2017). With 1 the loss is the evidence lower bound."""
     beta_warmup: int = 0
+    """Steps over which beta rises evenly from zero, so that the latent is used before it is pressed (Bowman et al.
+    2016, arXiv 1511.06349, section 3.1)."""
     free_bits: float = 0.0
+    """Nats of divergence in each latent dimension that cost nothing (Kingma et al. 2016, arXiv 1606.04934, section C.8;
+    there of a batch's mean, here of each segmentation, so that the gradient does not depend on how a batch is
+    divided)."""
     geco_target: float | None = None
-    class_weights: Sequence[float] | None = None
+    """Reconstruction loss, in nats an image, that is to be reached with the least divergence (Rezende and Viola 2018,
+    arXiv 1810.00597). It takes the place of beta."""
+    class_weights: tuple[float, ...] | None = None
+    """One weight for each class, background first, of the pixels' cross-entropies."""
     ignore_label: int | None = 255
+    """Label of pixels that do not count; null if all count."""
 
     def __post_init__(self) -> None:
         lists_to_tuples(self)

@@ -33,7 +33,6 @@ def train(
     config: TrainingConfig,
     output: str | os.PathLike[str],
     *,
-    data: str | os.PathLike[str] | None = None,
     resume: bool = False,
     say: Callable[[str], None] = print,
 ) -> Path:
@@ -53,7 +52,7 @@ def train(
     if weights.exists():
         say(f"{weights} is finished; nothing to do")
         return weights
-    data_sets = read_data(config, data)
+    data_sets = read_data(config)
     model = new_model(config, data_sets.training)
     if rank_zero_only.rank == 0:
         folder.mkdir(parents=True, exist_ok=True)

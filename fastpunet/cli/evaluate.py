@@ -1,0 +1,107 @@
+"""fastpunet evaluate."""
+
+from __future__ import annotations
+
+from fastpunet.cli.running import add_device, add_speed
+from fastpunet.parsing import Namespace, Parser
+
+SUMMARY = "score models on a data set, side by side"
+
+
+def parser() -> Parser:
+    options = Parser(
+        "fastpunet evaluate",
+        "Draw hypotheses for every image of a data set and print Markdown tables: energy distance under the V- and "
+        "U-statistic and its components, how well hypotheses and graders match, and how well they are calibrated, each "
+        "with a 95 % bootstrap interval over patients. With --output also JSON, CSV and figures.",
+    )
+    options.add_argument(
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="shipped weights (lesions, lidc-tiny), a checkpoint, or a folder of checkpoints, in which NAME-seed0, "
+        "NAME-seed1, ... are one method and README.md introduces the report",
+    )
+    options.add_argument("--data", required=True, metavar="PATH", help="bundle (.npz) or folder of the data set")
+    options.add_argument(
+        "--kind",
+        help="lidc (bundle, pickle or lidc_crops), camvid, cityscapes (ROOT/val) or folder; without it, recognised",
+    )
+    options.add_argument(
+        "--training-data",
+        metavar="PATH",
+        help="data that the models were trained on: its masks become a yardstick, in place of other images' masks",
+    )
+    options.add_argument(
+        "--unmarked",
+        action="store_true",
+        help="score slices of volumes in which nobody marked anything too, so that false alarms are counted",
+    )
+    options.add_argument(
+        "-n", type=int, nargs="+", default=[1, 4, 8, 16, 1000], help="numbers of hypotheses to score with"
+    )
+    options.add_argument("--seed", type=int, default=0, help="seed of the hypotheses")
+    options.add_argument(
+        "--class-flips",
+        action="store_true",
+        help="of camvid or cityscapes: how max(n) hypotheses flip five classes, beside the exact distribution",
+    )
+    options.add_argument("--output", metavar="STEM", help="write STEM.md, .json, .csv, STEM-energy.png, .svg, ...")
+    options.add_argument(
+        "--convention", help="how d = 1 - IoU is taken; without it kohl-lidc, or ccdm for more than two classes"
+    )
+    add_device(options)
+    add_speed(options)
+    return options
+
+
+def run(options: Namespace) -> None:
+    from fastpunet.reports.outputs import check_stem
+
+    if options.output:
+        check_stem(options.output)
+    if options.class_flips:
+        _score_flips(options)
+    else:
+        _compare(options)
+
+
+def _compare(options: Namespace) -> None:
+    from fastpunet.reports.comparison import compare
+    from fastpunet.reports.comparison_files import tables, write
+
+    comparison = compare(
+        options.models,
+        options.data,
+        kind=options.kind,
+        ns=options.n,
+        seed=options.seed,
+        convention=options.convention,
+        device=options.device,
+        batch_size=options.batch_size,
+        precision=options.precision,
+        training=options.training_data,
+        unmarked=options.unmarked,
+    )
+    print(tables(comparison))
+    for path in write(comparison, options.output) if options.output else []:
+        print(path)
+
+
+def _score_flips(options: Namespace) -> None:
+    from fastpunet.reports.flips_comparison import compare_flips
+    from fastpunet.reports.flips_files import write_flips
+
+    flips = compare_flips(
+        options.models,
+        options.data,
+        kind=options.kind,
+        n=max(options.n),
+        seed=options.seed,
+        device=options.device,
+        batch_size=options.batch_size,
+        precision=options.precision,
+    )
+    print(flips.tables())
+    for path in write_flips(flips, options.output) if options.output else []:
+        print(path)

@@ -1,0 +1,56 @@
+"""fastpunet latent."""
+
+from __future__ import annotations
+
+from fastpunet.cli.running import add_device
+from fastpunet.parsing import Namespace, Parser
+
+SUMMARY = "draw an image's latent space: segmentations, prior and graders in it"
+
+
+def parser() -> Parser:
+    options = Parser(
+        "fastpunet latent",
+        "Decode segmentations over a grid of two latent axes, and draw the contours of the prior at 1, 2 and 3 sigma, "
+        "and the posterior of each grader's segmentation on it. How to read the picture: docs/latent.md.",
+    )
+    options.add_argument("model", metavar="MODEL", help="shipped weights (lesions, lidc-tiny) or a checkpoint")
+    options.add_argument("--output", required=True, metavar="FILE", help="picture to write: .png, .pdf or .svg")
+    options.add_argument("--data", metavar="PATH", help="data set; without it, synthetic lesions")
+    options.add_argument("--kind", help="lidc, camvid, cityscapes or folder; without it, recognised")
+    options.add_argument(
+        "--class-flips", action="store_true", help="of camvid or cityscapes: five classes flipped at random"
+    )
+    options.add_argument("--image", type=int, default=0, metavar="I", help="place in the data, counted from 0")
+    options.add_argument(
+        "--axes",
+        type=int,
+        nargs=2,
+        metavar=("A", "B"),
+        help="two latent dimensions, counted from 0; without them, the two axes along which segmentations change most",
+    )
+    options.add_argument("--size", type=int, default=9, help="positions along either axis")
+    options.add_argument("--span", type=float, default=3.0, help="where the grid ends, in sigma of the prior")
+    options.add_argument("--seed", type=int, default=0, help="seed of the draws that find the axes")
+    add_device(options)
+    return options
+
+
+def run(options: Namespace) -> None:
+    from fastpunet.reports.latent import draw_latent_space
+
+    print(
+        draw_latent_space(
+            options.model,
+            options.output,
+            data=options.data,
+            kind=options.kind,
+            class_flips=options.class_flips,
+            image=options.image,
+            axes="principal" if options.axes is None else options.axes,
+            size=options.size,
+            span=options.span,
+            seed=options.seed,
+            device=options.device,
+        )
+    )

@@ -1,0 +1,32 @@
+"""The options of every command that runs a model."""
+
+from __future__ import annotations
+
+from fastpunet.parsing import Namespace, Parser
+
+
+def add_device(parser: Parser) -> None:
+    """--device and --threads: where a model runs."""
+    parser.add_argument(
+        "--device", default="auto", help='"cpu", "cuda", "cuda:1", ...; auto takes a GPU if there is one, else the CPU'
+    )
+    parser.add_argument("--threads", type=int, metavar="T", help="threads on the CPU; without it, PyTorch's choice")
+
+
+def add_speed(parser: Parser) -> None:
+    """--batch-size and --precision: how hypotheses are drawn."""
+    parser.add_argument("--batch-size", type=int, metavar="B", help="images at a time; without it, as many as fit")
+    parser.add_argument(
+        "--precision", default="auto", help='"ieee", "tf32" (GPU) or "bf16"; auto takes what PyTorch itself would use'
+    )
+
+
+def set_threads(options: Namespace) -> None:
+    """Take as many threads as --threads says. The process belongs to the command, so its global setting may change."""
+    if options.get("threads") is None:
+        return
+    import torch
+
+    from fastpunet.arguments import check_count
+
+    torch.set_num_threads(check_count("threads", options.threads))
