@@ -63,27 +63,35 @@ struct Dense {
 
     template <int COUNT, class Use>
     INLINE void tile(const unit* in, int rows, const unit* weight, const float* bias, int first, Use use) {
-        vec sums[COUNT][VECS];
+        // A lone channel has registers to spare for several sums, which wait less for one another and round less.
+        constexpr int PARTS = COUNT > 1 ? 1 : TILE / 2;
+        vec sums[PARTS][COUNT][VECS] = {};
+        int64_t r = 0;  // 64 bits, so that addresses need no sign extension
+        for (; r + PARTS <= rows; r += PARTS)
+#pragma GCC unroll 4
+            for (int p = 0; p < PARTS; p++) add_row(sums[p], in + (r + p) * BLOCK, weight + (r + p) * COUNT);
+        for (; r < rows; r++) add_row(sums[0], in + r * BLOCK, weight + r * COUNT);
+        // The bias comes last, as in PyTorch: a large one would cost the small terms their last bits.
 #pragma GCC unroll 16
         for (int c = 0; c < COUNT; c++)
 #pragma GCC unroll 8
-            for (int v = 0; v < VECS; v++) sums[c][v] = vec{};
-        for (int64_t r = 0; r < rows; r++) {  // 64 bits, so that addresses need no sign extension
-            typename Number::units x[VECS];
+            for (int v = 0; v < VECS; v++) {
+#pragma GCC unroll 4
+                for (int p = 1; p < PARTS; p++) sums[0][c][v] += sums[p][c][v];
+                sums[0][c][v] += broadcast(bias[first + c]);
+            }
+        use(first, sums[0]);
+    }
+
+    template <int COUNT>
+    INLINE void add_row(vec (&sums)[COUNT][VECS], const unit* in, const unit* weight) {
+        typename Number::units x[VECS];
 #pragma GCC unroll 8
-            for (int v = 0; v < VECS; v++) x[v] = Number::load_units(in + r * BLOCK + v * LANES);
-#pragma GCC unroll 16
-            for (int c = 0; c < COUNT; c++)
-#pragma GCC unroll 8
-                for (int v = 0; v < VECS; v++)
-                    sums[c][v] = Number::multiply_add(sums[c][v], weight[r * COUNT + c], x[v]);
-        }
-        // Last, as in PyTorch: a large bias would cost the small terms their last bits.
+        for (int v = 0; v < VECS; v++) x[v] = Number::load_units(in + v * LANES);
 #pragma GCC unroll 16
         for (int c = 0; c < COUNT; c++)
 #pragma GCC unroll 8
-            for (int v = 0; v < VECS; v++) sums[c][v] += broadcast(bias[first + c]);
-        use(first, sums);
+            for (int v = 0; v < VECS; v++) sums[c][v] = Number::multiply_add(sums[c][v], weight[c], x[v]);
     }
 };
 
