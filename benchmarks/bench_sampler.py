@@ -33,7 +33,7 @@ class Workload:
         with torch.no_grad():
             self.port(self.image, None, training=False)
         self.encoding = fastpunet.Sampler(self.port, precision="ieee").encode(self.image)
-        self.z = draw_latents(self.encoding.mu, self.encoding.sigma, HYPOTHESES, seed=0)
+        self.z = draw_latents(self.encoding.prior.mu, self.encoding.prior.sigma, HYPOTHESES, seed=0)
         ours = fastpunet.Sampler(self.port, precision="ieee").decode(self.encoding, self.z[:, :4], output="logits")
         with torch.no_grad():
             theirs = torch.stack([self.port.fcomb(self.encoding.features, self.z[:, k]) for k in range(4)], dim=1)
