@@ -1,10 +1,13 @@
 """Packaging. Tools are set up in pyproject.toml."""
 
+import tempfile
 from pathlib import Path
 
 from pybind11.setup_helpers import Pybind11Extension
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command import editable_wheel
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, LinkError
 
 NATIVE = "kernels/fastpunet_kernels/native"
 
@@ -41,6 +44,30 @@ native = Pybind11Extension(
     optional=True,
 )
 
+
+class BuildNative(build_ext):
+    """Builds the kernels for one thread where the compiler or its OpenMP library is missing, as with many a clang."""
+
+    def build_extension(self, extension: Extension) -> None:
+        if not self._has_openmp():
+            print("fastpunet: this compiler has no OpenMP, so the native kernels will use one thread")
+            for flags in (extension.extra_compile_args, extension.extra_link_args):
+                flags.remove("-fopenmp")
+        super().build_extension(extension)
+
+    def _has_openmp(self) -> bool:
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder) / "openmp.cpp"
+            source.write_text("#include <omp.h>\nint threads() { return omp_get_max_threads(); }\n")
+            try:
+                objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=["-fopenmp"])
+                library = str(Path(folder) / "openmp.so")
+                self.compiler.link_shared_object(objects, library, extra_postargs=["-fopenmp"], target_lang="c++")
+            except (CompileError, LinkError):
+                return False
+        return True
+
+
 setup(
     name="fastpunet",
     version="0.1.0",
@@ -56,7 +83,7 @@ setup(
         "fastpunet_kernels": ["py.typed", "native/*.h", "native/*.cpp"],
     },
     ext_modules=[native],
-    cmdclass={"editable_wheel": EditableByPath},
+    cmdclass={"build_ext": BuildNative, "editable_wheel": EditableByPath},
     install_requires=[
         "torch>=2.9",
         "triton>=3.5; platform_system == 'Linux'",

@@ -27,6 +27,7 @@ from fastpunet.training.last import LastCheckpoint
 from fastpunet.training.module import DataModule, TrainingModule
 from fastpunet.training.start import set_output_bias
 from fastpunet.training.validation import Validation
+from fastpunet_kernels import environment
 
 
 def train(
@@ -133,7 +134,7 @@ def _trainer(config: TrainingConfig, folder: Path, validation: Validation | None
     warnings.filterwarnings("ignore", ".*your dataloader is not resumable.*")  # it is: Batches starts at the step
     warnings.filterwarnings("ignore", ".*has `__len__` defined.*")  # Batches deals its batches out to the workers
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")  # Lightning and torch among themselves
-    processes, here = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))  # of torchrun
+    processes, here = environment.processes()
     log_every = min(50, config.steps)
     return lightning.Trainer(
         accelerator="auto",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import os
 from types import ModuleType
 
 import torch
 
+from fastpunet_kernels.environment import triton_is_interpreted
 from fastpunet_kernels.native import launch
 
 # Where the ops of each backend are: functions of the same names and arguments.
@@ -54,7 +54,7 @@ def _why_no_triton(device: torch.device) -> str | None:
         importlib.import_module("triton")
     except ImportError as error:
         return f"triton cannot be imported ({error}); install it with: pip install triton"
-    if device.type == "cuda" or os.environ.get("TRITON_INTERPRET") == "1":
+    if device.type == "cuda" or triton_is_interpreted():
         return None
     return f"the Triton kernels need a CUDA or ROCm device, not {device.type!r}; move model and images to a GPU"
 
@@ -63,8 +63,5 @@ def _why_no_native(device: torch.device) -> str | None:
     if device.type != "cpu":
         return f"the native kernels need tensors on the CPU, not {device.type!r}; move model and images there"
     if launch.WHY_MISSING is not None:
-        return (
-            f"it was not built ({launch.WHY_MISSING}); PyTorch takes its place, 3 times slower at decoding and 20 "
-            "times at IoU. Install a C++17 compiler (g++), then fastpunet again"
-        )
+        return f"{launch.WHY_MISSING}. Until then PyTorch does it, 3 times slower at decoding, 20 at IoU"
     return None

@@ -220,7 +220,7 @@ def sums_of_logits(logits: Tensor) -> Sums:
     probs = logits.sigmoid() if binary else logits.softmax(2)
     entropies = torch.special.entr(probs).sum(2)
     if binary:
-        entropies += torch.special.entr(1 - probs)[:, :, 0]
+        entropies += torch.special.entr((-logits).sigmoid())[:, :, 0]  # 1 - probs has lost the small ones
     return Sums(probs.sum(1, dtype=torch.float64), entropies.sum(1, dtype=torch.float64), _volumes(logits))
 
 

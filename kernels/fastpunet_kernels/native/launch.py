@@ -5,28 +5,31 @@ Here are the layout of tensors, memory for outputs and the number of threads; me
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fastpunet_kernels import reference
+from fastpunet_kernels import environment, reference
 from fastpunet_kernels.problem import WORD_BITS, empty_output, reparameterised
 
 kernels: Any = None
-WHY_MISSING: str | None = None
+WHY_MISSING: str | None = None  # and what to do about it
 try:
     from fastpunet_kernels.native import _kernels  # type: ignore[attr-defined]
 
     kernels = _kernels
 except ImportError as error:
-    WHY_MISSING = str(error)
+    if list(Path(__file__).parent.glob("_kernels.*")):
+        WHY_MISSING = f"it was built for another Python or system ({error}); install fastpunet again with this one"
+    else:
+        WHY_MISSING = "it was not built; install a C++17 compiler (g++ or clang++), then fastpunet again"
 
-CAPABILITY_VARIABLE = "FASTPUNET_CPU_CAPABILITY"
+CAPABILITY_VARIABLE = environment.CPU_CAPABILITY
 
 
 @cache
@@ -34,13 +37,8 @@ def capability() -> int:
     """Index of the instruction set in `kernels.CAPABILITIES`: the best one here, or the lower one that the environment
     variable FASTPUNET_CPU_CAPABILITY names. Raises ValueError for one that this processor lacks.
     """
-    names, best = kernels.CAPABILITIES, kernels.detect_capability()
-    wanted = os.environ.get(CAPABILITY_VARIABLE)
-    if wanted is None:
-        return int(best)
-    if wanted not in names[: best + 1]:
-        raise ValueError(f"{CAPABILITY_VARIABLE}: got {wanted!r}, expected one of {', '.join(names[: best + 1])}")
-    return int(names.index(wanted))
+    available = kernels.CAPABILITIES[: kernels.detect_capability() + 1]
+    return int(available.index(environment.cpu_capability(available)))
 
 
 def philox_normal(seed: int, ids: Tensor, first: int, n: int, dim: int) -> Tensor:

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import torch
 import triton
 
+from fastpunet_kernels.environment import cache_folder
+
 
 class Tiling(NamedTuple):
     """What a program does, and with how many threads."""
@@ -81,7 +83,7 @@ def _name(device: torch.device) -> str:
 
 
 def _file() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastpunet" / "tilings.json"
+    return cache_folder() / "tilings.json"
 
 
 def _key(widths: tuple[int, ...], latent: int, output: str, precision: str, device: torch.device) -> str:

@@ -1,0 +1,50 @@
+"""The environment variables that fastpunet reads, each checked when it is read; CONTRIBUTING.md has them all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+CPU_CAPABILITY = "FASTPUNET_CPU_CAPABILITY"
+
+
+def cpu_capability(available: Sequence[str]) -> str:
+    """FASTPUNET_CPU_CAPABILITY: the instruction set of the native kernels, one of those available, the best one last.
+
+    Raises ValueError for any other; the best one if the variable is not set.
+    """
+    return _one_of(CPU_CAPABILITY, available, available[-1])
+
+
+def triton_is_interpreted() -> bool:
+    """TRITON_INTERPRET, which is Triton's own: whether its kernels run in its interpreter, on any device."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def cache_folder() -> Path:
+    """XDG_CACHE_HOME: where the fastest tilings are remembered, by default ~/.cache; a folder `fastpunet` in there.
+
+    As the XDG Base Directory Specification demands, a relative path is ignored.
+    """
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (named if named.is_absolute() else Path.home() / ".cache") / "fastpunet"
+
+
+def processes() -> tuple[int, int]:
+    """WORLD_SIZE and LOCAL_WORLD_SIZE, which torchrun sets: processes in all and on this machine, by default 1."""
+    return _count("WORLD_SIZE"), _count("LOCAL_WORLD_SIZE")
+
+
+def _one_of(name: str, choices: Sequence[str], default: str) -> str:
+    value = os.environ.get(name, default)
+    if value not in choices:
+        raise ValueError(f"{name}: got {value!r}, expected one of {', '.join(choices)}; set or unset that variable")
+    return value
+
+
+def _count(name: str) -> int:
+    value = os.environ.get(name, "1")
+    if not value.isdecimal() or int(value) < 1:
+        raise ValueError(f"{name}: got {value!r}, expected a whole number of at least 1, as torchrun sets it; unset it")
+    return int(value)
