@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import yaml
 
 from fastpunet import ProbabilisticUNet, load
 from fastpunet.data.lesions import SyntheticLesions
+from fastpunet.training import validation
 from fastpunet.training.batches import Batches
 from fastpunet.training.config import TrainingConfig
 from fastpunet.training.config_file import read_config
@@ -257,13 +259,67 @@ def test_a_broken_checkpoint_is_named(tmp_path):
         train(config, tmp_path, resume=True, say=_quiet)
 
 
+@pytest.mark.parametrize(
+    ("moment", "number", "accumulate"),
+    [
+        ("step", signal.SIGINT, 2),
+        ("step", signal.SIGTERM, 1),
+        ("batch", signal.SIGINT, 1),
+        ("batch", signal.SIGTERM, 2),
+        ("validation", signal.SIGINT, 1),
+    ],
+)
+def test_an_interrupted_run_is_saved_and_goes_on_as_if_nothing_had_happened(
+    tmp_path, monkeypatch, moment, number, accumulate
+):
+    config = TrainingConfig(**{**TINY, "accumulate": accumulate})
+    whole = train(config, tmp_path / "whole", say=_quiet)
+    owner, name, at = {
+        "step": (ProbabilisticUNet, "loss_terms", 5 * accumulate),
+        "batch": (Batches, "__getitem__", 5 * accumulate),
+        "validation": (validation, "diagnose", 1),
+    }[moment]
+    before = signal.getsignal(number)
+    original, calls = getattr(owner, name), iter(range(1, 99))
+
+    def signalled(*values, **options):
+        if next(calls) == at:
+            os.kill(os.getpid(), number)
+        return original(*values, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, signalled)
+        with pytest.raises(KeyboardInterrupt) as stop:
+            train(config, tmp_path / "run", say=_quiet)
+    step = 6 if moment == "validation" else 5
+    assert str(stop.value) == f"stopped at step {step} of 12; --resume goes on from step {step}"
+    assert signal.getsignal(number) == before
+    resumed = train(config, tmp_path / "run", resume=True, say=_quiet)
+    assert _same(load(whole).state_dict(), load(resumed).state_dict())
+    assert (tmp_path / "run" / "curve.csv").read_text() == (tmp_path / "whole" / "curve.csv").read_text()
+
+
+def test_a_run_that_died_before_its_first_checkpoint_does_not_block_its_name(tmp_path, monkeypatch):
+    config = TrainingConfig(**TINY)
+
+    def broken(*_, **__):
+        raise FloatingPointError("no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ProbabilisticUNet, "loss_terms", broken)
+        with pytest.raises(FloatingPointError):
+            train(config, tmp_path / "run", say=_quiet)
+    assert (tmp_path / "run" / "config.yaml").exists()
+    assert train(TrainingConfig(**{**TINY, "seed": 3}), tmp_path / "run", say=_quiet).exists()
+
+
 @pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(tmp_path):
     command = [sys.executable, "-m", "fastpunet.cli", "train", "--config", "lesions", "--output", str(tmp_path / "run")]
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs are started deaf to it
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
     try:
-        while not list((tmp_path / "run").glob("tensorboard/*")):
+        while not (tmp_path / "run" / "curve.csv").exists():
             assert process.poll() is None
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
@@ -271,4 +327,4 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     finally:
         process.kill()
     assert process.returncode == 130
-    assert "go on with --resume" in error
+    assert re.search(r"stopped at step (\d+) of 6000; --resume goes on from step \1\n$", error)

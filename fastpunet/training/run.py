@@ -23,11 +23,13 @@ from fastpunet.models import METHODS, Method, checkpoint
 from fastpunet.training.config import TrainingConfig
 from fastpunet.training.curve import Curve
 from fastpunet.training.datasets import Cropped, read_data, validation_convention
-from fastpunet.training.last import LastCheckpoint
+from fastpunet.training.last import Interrupted, LastCheckpoint, handlers_restored
 from fastpunet.training.module import DataModule, TrainingModule
 from fastpunet.training.start import set_output_bias
 from fastpunet.training.validation import Validation
 from fastpunet_kernels import environment
+
+_OF_A_RUN = ("last.ckpt", "best.safetensors", "model.safetensors")
 
 
 def train(
@@ -41,10 +43,11 @@ def train(
 
     OUTPUT also gets config.yaml, last.ckpt (every config.checkpoint_every steps, for `resume`), curve.csv, run.json and
     a TensorBoard log. With validation data the weights are those of the lowest energy distance there, else the last.
-    Interrupted at any moment, a run repeats at most the steps since its last checkpoint, and ends with the curve and
-    the weights of an uninterrupted one. Under torchrun every process takes its share of each batch.
+    On Ctrl-C or SIGTERM a run writes its checkpoint after the step that it is in. Killed at any moment, it repeats at
+    most the steps since its last checkpoint; either way, resumed, it ends with the curve and the weights of an
+    uninterrupted one. Under torchrun every process takes its share of each batch.
     Raises ValueError if OUTPUT holds a run already and `resume` is not given, or holds one of another config, and
-    KeyboardInterrupt, with the step reached, on Ctrl-C.
+    KeyboardInterrupt, with the step that `resume` goes on from, when it is interrupted.
     """
     folder = Path(output)
     weights, best, last = (folder / name for name in ("model.safetensors", "best.safetensors", "last.ckpt"))
@@ -62,18 +65,19 @@ def train(
     if data_sets.validation is not None:
         convention = validation_convention(config, model.num_classes)
         validation = Validation(data_sets.validation, convention, config, best)
-    trainer = _trainer(config, folder, validation)
+    checkpoints = LastCheckpoint(last, config.checkpoint_every)
+    trainer = _trainer(config, folder, validation, checkpoints)
     started = time.monotonic()
     try:
-        trainer.fit(
-            TrainingModule(model, config),
-            datamodule=DataModule(data_sets.training, config),
-            ckpt_path=last if last.exists() else None,
-            weights_only=True,
-        )
-    except SystemExit:  # Lightning's answer to Ctrl-C
-        done = f"stopped at step {trainer.global_step} of {config.steps}"
-        raise KeyboardInterrupt(f"{done}; go on with --resume") from None
+        with handlers_restored():
+            trainer.fit(
+                TrainingModule(model, config),
+                datamodule=DataModule(data_sets.training, config),
+                ckpt_path=last if last.exists() else None,
+                weights_only=True,
+            )
+    except (Interrupted, KeyboardInterrupt, SystemExit):  # Lightning turns a second Ctrl-C into SystemExit
+        raise KeyboardInterrupt(_interruption(trainer.global_step, config.steps, checkpoints.saved_step)) from None
     except (RuntimeError, EOFError, UnpicklingError) as error:
         if trainer.global_step == 0 and last.exists():
             raise ValueError(f"output: {last} cannot be read ({error}); delete it to start this run anew") from error
@@ -116,17 +120,26 @@ def new_model(config: TrainingConfig, records: Records) -> Method:
     return model
 
 
+def _interruption(step: int, steps: int, saved_step: int) -> str:
+    """What to tell of an interrupted run."""
+    if saved_step == 0:
+        return f"stopped at step {step} of {steps}, before the first checkpoint; start it again"
+    return f"stopped at step {step} of {steps}; --resume goes on from step {saved_step}"
+
+
 def _check_folder(folder: Path, config: TrainingConfig, resume: bool) -> None:
     settings = folder / "config.yaml"
-    if not settings.exists():
-        return
+    if not settings.exists() or not any((folder / name).exists() for name in _OF_A_RUN):
+        return  # also where a run ended before its first checkpoint
     if not resume:
         raise ValueError(f"output: {folder} holds a run already; pass --resume to go on with it, or another --output")
     if settings.read_text(encoding="utf-8") != config.to_yaml():
         raise ValueError(f"output: {folder} holds a run of another config; take that one, {settings}, to resume it")
 
 
-def _trainer(config: TrainingConfig, folder: Path, validation: Validation | None) -> lightning.Trainer:
+def _trainer(
+    config: TrainingConfig, folder: Path, validation: Validation | None, checkpoints: LastCheckpoint
+) -> lightning.Trainer:
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")  # config.workers is the user's choice
@@ -149,7 +162,7 @@ def _trainer(config: TrainingConfig, folder: Path, validation: Validation | None
         callbacks=[
             *([] if validation is None else [validation]),
             Curve(folder / "curve.csv", log_every, validation),
-            LastCheckpoint(folder / "last.ckpt", config.checkpoint_every),
+            checkpoints,
         ],
         logger=TensorBoardLogger(folder, name="tensorboard", version=""),
         log_every_n_steps=log_every,
