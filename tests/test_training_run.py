@@ -299,6 +299,18 @@ def test_an_interrupted_run_is_saved_and_goes_on_as_if_nothing_had_happened(
     assert (tmp_path / "run" / "curve.csv").read_text() == (tmp_path / "whole" / "curve.csv").read_text()
 
 
+def test_a_finished_run_is_prolonged(tmp_path, capsys):
+    """With a constant learning rate, 6 steps and 6 more are the same as 12."""
+    settings = {**TINY, "schedule": "constant", "accumulate": 2}
+    whole = train(TrainingConfig(**settings), tmp_path / "whole", say=_quiet)
+    first = train(TrainingConfig(**{**settings, "steps": 6}), tmp_path / "run", say=_quiet)
+    prolonged = train(TrainingConfig(**settings), tmp_path / "run", resume=True, say=_quiet)
+    assert prolonged == first
+    assert _same(load(whole).state_dict(), load(prolonged).state_dict())
+    assert _curve(tmp_path / "run")[-1] == _curve(tmp_path / "whole")[-1]
+    assert "step" not in capsys.readouterr().out  # no bars where there is no terminal
+
+
 def test_a_run_that_died_before_its_first_checkpoint_does_not_block_its_name(tmp_path, monkeypatch):
     config = TrainingConfig(**TINY)
 

@@ -52,7 +52,7 @@ class TrainingModule(lightning.LightningModule):
             )
         terms = (loss, elbo.reconstruction.mean(), elbo.kl.sum(-1).mean())
         self._parts.append(torch.stack([term.detach().float() for term in terms]))
-        shown = dict(on_step=True, on_epoch=False, prog_bar=True, batch_size=len(images))
+        shown = dict(on_step=True, on_epoch=False, batch_size=len(images))
         self.log_dict({"reconstruction": terms[1], "kl": terms[2]}, **shown)
         return loss
 

@@ -8,6 +8,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -20,7 +21,9 @@ from fastpunet.data import Records
 from fastpunet.data.lazy import intensity_of
 from fastpunet.files import write_text
 from fastpunet.models import METHODS, Method, checkpoint
+from fastpunet.training.bar import StepBar
 from fastpunet.training.config import TrainingConfig
+from fastpunet.training.config_file import read_config
 from fastpunet.training.curve import Curve
 from fastpunet.training.datasets import Cropped, read_data, validation_convention
 from fastpunet.training.last import Interrupted, LastCheckpoint, handlers_restored
@@ -29,6 +32,7 @@ from fastpunet.training.start import set_output_bias
 from fastpunet.training.validation import Validation
 from fastpunet_kernels import environment
 
+_MAY_CHANGE = ("steps", "data", "workers", "checkpoint_every")  # in a run that is resumed
 _OF_A_RUN = ("last.ckpt", "best.safetensors", "model.safetensors")
 
 
@@ -133,8 +137,20 @@ def _check_folder(folder: Path, config: TrainingConfig, resume: bool) -> None:
         return  # also where a run ended before its first checkpoint
     if not resume:
         raise ValueError(f"output: {folder} holds a run already; pass --resume to go on with it, or another --output")
-    if settings.read_text(encoding="utf-8") != config.to_yaml():
-        raise ValueError(f"output: {folder} holds a run of another config; take that one, {settings}, to resume it")
+    before = read_config(settings)
+    if replace(config, **{key: getattr(before, key) for key in _MAY_CHANGE}) != before:
+        raise ValueError(
+            f"output: {folder} holds a run of another config; take that one, {settings}, to resume it; only "
+            f"{', '.join(_MAY_CHANGE)} may differ"
+        )
+    weights = folder / "model.safetensors"
+    if config.steps > before.steps and weights.exists():  # a finished run is prolonged
+        if not (folder / "last.ckpt").exists():
+            raise ValueError(f"output: {folder} has no last.ckpt, without which its {before.steps} steps cannot go on")
+        if json.loads((folder / "run.json").read_text(encoding="utf-8")).get("best_step"):
+            os.replace(weights, folder / "best.safetensors")
+        else:
+            weights.unlink()  # those of the last step, which last.ckpt has too
 
 
 def _trainer(
@@ -156,10 +172,11 @@ def _trainer(
         strategy="ddp" if processes > 1 else "auto",
         precision=config.precision,  # type: ignore[arg-type]
         max_steps=config.steps,
-        max_epochs=1,
+        max_epochs=-1,  # so that a finished run, whose epoch is over, can be prolonged
         accumulate_grad_batches=config.accumulate,
         gradient_clip_val=config.gradient_clip,
         callbacks=[
+            StepBar(),
             *([] if validation is None else [validation]),
             Curve(folder / "curve.csv", log_every, validation),
             checkpoints,
@@ -167,6 +184,7 @@ def _trainer(
         logger=TensorBoardLogger(folder, name="tensorboard", version=""),
         log_every_n_steps=log_every,
         enable_checkpointing=False,  # LastCheckpoint does it
+        enable_progress_bar=False,  # StepBar is one, also of a resumed run
         enable_model_summary=False,
         use_distributed_sampler=False,
     )

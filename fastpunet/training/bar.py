@@ -1,0 +1,37 @@
+"""How far a run is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning
+
+from fastpunet.scoring.progress import Progress
+from fastpunet.training.steps import StepCallback
+
+
+class StepBar(StepCallback):
+    """Steps done, their rate and the time left: a bar on a terminal, a plain line now and then in a log.
+
+    Of a resumed run it counts the steps that are still to be done.
+    """
+
+    _progress: Progress | None = None
+
+    def on_train_start(self, trainer: lightning.Trainer, module: object) -> None:
+        super().on_train_start(trainer, module)
+        if trainer.is_global_zero:
+            start, end = trainer.global_step, trainer.max_steps
+            label = "training" if start == 0 else f"training from step {start} to {end}"
+            self._progress = Progress(end - start, label, "step")
+
+    def after_step(self, trainer: lightning.Trainer, module: Any, step: int) -> None:  # noqa: ARG002
+        if self._progress is not None:
+            self._progress.update(1)
+
+    def on_train_end(self, *_: object) -> None:
+        if self._progress is not None:
+            self._progress.__exit__(None, None, None)
+
+    def on_exception(self, *_: object) -> None:
+        self.on_train_end()
