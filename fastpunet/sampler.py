@@ -257,8 +257,8 @@ class Sampler:
             seconds = {name: seconds.get(name, 0.0) + value for name, value in took.items()}
         return seconds
 
-    def _encode(self, images: Tensor) -> Encoding:
-        encoding = self._passes.encode(evaluation_twin(self.method), images, self.precision)
+    def _encode(self, images: Tensor, twin: Method | None = None) -> Encoding:
+        encoding = self._passes.encode(evaluation_twin(self.method) if twin is None else twin, images, self.precision)
         check_finite(encoding)
         return encoding
 
@@ -277,10 +277,18 @@ class Sampler:
         if self.device.type == "cuda" and chunk is None:
             flat = self._replays.draw(self.method, self._passes, images, noise, output, self.precision)
             return iter([(0, shaped(flat, output, tuple(images.shape[2:])))])
-        return self._drawn(self._encode(images), noise, output, chunk, whole=whole)
+        twin = evaluation_twin(self.method)
+        return self._drawn(self._encode(images, twin), noise, output, chunk, whole=whole, twin=twin)
 
     def _drawn(
-        self, encoding: Encoding, noise: Noise, output: str, chunk: int | None, *, whole: bool
+        self,
+        encoding: Encoding,
+        noise: Noise,
+        output: str,
+        chunk: int | None,
+        *,
+        whole: bool,
+        twin: Method | None = None,
     ) -> Iterator[tuple[int, Any]]:
         """Hypotheses a chunk at a time, each part with the place of its first."""
         if chunk is None:
@@ -291,12 +299,13 @@ class Sampler:
                 part.first,
                 shaped(twin.draw(encoding, part, output=output, **how), output, encoding.size),
             ),
+            twin,
         )
 
     @torch.no_grad()
-    def _each(self, parts: Iterable[Any], compute: Callable[..., Any]) -> Iterator[Any]:
-        """compute(method, part, precision, backend) for every part, by the method in evaluation mode."""
-        twin, precision = evaluation_twin(self.method), self.precision
+    def _each(self, parts: Iterable[Any], compute: Callable[..., Any], twin: Method | None = None) -> Iterator[Any]:
+        """compute(method, part, precision, backend) for every part, by a twin of the method in evaluation mode."""
+        twin, precision = evaluation_twin(self.method) if twin is None else twin, self.precision
         for part in parts:
             yield compute(twin, part, precision=precision, backend=self.backend)
 

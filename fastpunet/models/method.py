@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
@@ -159,7 +160,7 @@ class Method(nn.Module, ABC):
 
     @property
     def _any_tensor(self) -> Tensor:
-        floats = (tensor for tensor in (*self.parameters(), *self.buffers()) if tensor.is_floating_point())
+        floats = (tensor for tensor in chain(self.parameters(), self.buffers()) if tensor.is_floating_point())
         return next(floats, torch.empty(0))
 
     def _logits(self, encoding: Encoding, noise: Noise, precision: str) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 import torch
@@ -77,16 +78,23 @@ class PrivateRandomness(TorchDispatchMode):
         return bool(self._generators)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        drawing = _with_generator(func)
+        if drawing is None:
+            return func(*args, **(kwargs or {}))
         kwargs = dict(kwargs or {})
-        if not any(argument.name == "generator" for argument in func._schema.arguments):
-            with_generator = "generator" if func._overloadname == "default" else f"{func._overloadname}_generator"
-            if with_generator not in func.overloadpacket.overloads():
-                return func(*args, **kwargs)
-            func = getattr(func.overloadpacket, with_generator)
         if kwargs.get("generator") is None:
             first = next((value for value in args if isinstance(value, Tensor)), None)
             device = torch.device(kwargs.get("device") or "cpu") if first is None else first.device
             if device not in self._generators:
                 self._generators[device] = torch.Generator(device).manual_seed(self._seed)
             kwargs["generator"] = self._generators[device]
-        return func(*args, **kwargs)
+        return drawing(*args, **kwargs)
+
+
+@cache
+def _with_generator(func: Any) -> Any:
+    """The form of an operator that takes a generator; None if the operator draws no random numbers."""
+    if any(argument.name == "generator" for argument in func._schema.arguments):
+        return func
+    name = "generator" if func._overloadname == "default" else f"{func._overloadname}_generator"
+    return getattr(func.overloadpacket, name) if name in func.overloadpacket.overloads() else None

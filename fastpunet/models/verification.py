@@ -66,25 +66,36 @@ def verify(combiner: nn.Module, features: Tensor, latent_dim: int) -> Verified |
     crop, z = _probe(features, latent_dim)
     own = _in_float32(combiner)
     with torch.no_grad(), fixed_precision("ieee", features.device):
-        outputs = [output for _, output in _calls_that_run(own, crop, z)]
-        for name, values in (("the U-Net's features", [crop]), ("what its combiner gives", outputs)):
-            if not all(bool(torch.isfinite(value).all()) for value in values):
-                raise ValueError(f"model: NaN or infinity in {name}; look for broken weights")
-        for latents_first in (False, True):
-            try:
-                split = flatten_combiner(combiner, latent_dim, latents_first=latents_first)
-            except ValueError as error:
-                if "cannot be read" not in str(error):
-                    raise
-                return None
-            if split.feature_weight.shape[1] != crop.shape[1]:
-                return None
-            logits = decode_samples(split.base(crop), split.decoder, z[:, None], output="logits", backend="reference")
-            logits = logits[:, 0].unflatten(-1, crop.shape[2:])
-            for activation, applied in ACTIVATIONS.items():
-                if any(_agree(output, applied(logits)) for output in outputs):
-                    return Verified(split, latents_first, activation)
+        _check_finite("the U-Net's features", crop)
+        for _, output in _calls_that_run(own, crop, z):
+            _check_finite("what its combiner gives", output)
+            for verified, ours in _readings(combiner, crop, z):
+                if _agree(output, ours):
+                    return verified
+        next(_readings(combiner, crop, z), None)  # for its errors, if no call has run
     return None
+
+
+def _readings(combiner: nn.Module, crop: Tensor, z: Tensor) -> Iterator[tuple[Verified, Tensor]]:
+    """Each order of concatenation and each last activation, with what the combiner then gives for crop and z."""
+    for latents_first in (False, True):
+        try:
+            split = flatten_combiner(combiner, z.shape[1], latents_first=latents_first)
+        except ValueError as error:
+            if "cannot be read" not in str(error):
+                raise
+            return
+        if split.feature_weight.shape[1] != crop.shape[1]:
+            return
+        logits = decode_samples(split.base(crop), split.decoder, z[:, None], output="logits", backend="reference")
+        logits = logits[:, 0].unflatten(-1, crop.shape[2:])
+        for name, applied in ACTIVATIONS.items():
+            yield Verified(split, latents_first, name), applied(logits)
+
+
+def _check_finite(name: str, values: Tensor) -> None:
+    if not torch.isfinite(values).all():
+        raise ValueError(f"model: NaN or infinity in {name}; look for broken weights")
 
 
 @not_compiled
