@@ -31,6 +31,20 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def why_not_writable(folder: Path) -> str | None:
+    """Why no file can be written into a folder, which need not exist yet; None if one can. Nothing is left there.
+
+    >>> why_not_writable(Path(__file__) / "run").endswith("files.py: Not a directory")
+    True
+    """
+    place = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            return None
+    except OSError as error:
+        return f"{place}: {error.strerror}"
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write `text` to `path` in UTF-8, whole or not at all."""
     with replacing(path) as temporary:

@@ -85,7 +85,7 @@ def test_files_that_are_no_config_are_named(tmp_path):
         ("[", "is not a YAML file of keys and values: line 1: "),
         ("- 1", "holds list, expected keys and values"),
         ("", "holds NoneType, expected keys and values"),
-        ("steps: 3", "missing --kind"),
+        ("steps: 3", "kind: missing, expected one of lesions, "),
         ("a: " + 5000 * "[", "nested more than 20 levels deep"),
         ("a: &a [1]\nb: [*a, *a]", r"the alias \*a; write out what it stands for"),
         ("kind: !!python/name:os.system", "could not determine a constructor"),

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
+
+from fastpunet.files import why_not_writable
 
 
 def check_writable(name: str, file: Path) -> None:
     """Raise ValueError, naming the argument, unless `file` can be written. Its folder need not exist yet."""
     if file.is_dir():
         raise ValueError(f"{name}: got {str(file)!r}, which is a folder; expected a file, such as {file / 'report'}")
-    folder = next(parent for parent in file.absolute().parents if parent.exists())
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ValueError(
-            f"{name}: got {str(file)!r}, and nothing can be written in {str(folder)!r} ({error.strerror}); "
-            "name another folder"
-        ) from None
+    reason = why_not_writable(file.parent)
+    if reason:
+        raise ValueError(f"{name}: got {str(file)!r}, and nothing can be written in {reason}; name another folder")
 
 
 def check_stem(stem: str | os.PathLike[str]) -> Path:

@@ -35,10 +35,11 @@ ModelArgument = bool | int | float | str | None | list[int] | list[float]
 class TrainingConfig:
     """Everything that decides the weights of a run. Unknown keys and impossible values are errors."""
 
-    kind: str
-    """Kind of data set: lesions (synthetic), lidc, camvid, cityscapes or folder."""
+    kind: str = ""
+    """Kind of data set: lesions (synthetic), lidc, camvid, cityscapes or folder. In a config file or on the command
+    line it may be left out, and is then recognised by what the data hold."""
     data: str = ""
-    """Folder that holds the data. Not needed for lesions."""
+    """Folder that holds the data, or the data set itself, where no file is named. Not needed for lesions."""
     file: str = ""
     """What to train on: a file or folder, relative to the folder given as data."""
     validation: str = ""
@@ -106,6 +107,8 @@ class TrainingConfig:
     """Validations without a better energy distance after which the run ends early. With 0 it never does."""
 
     def __post_init__(self) -> None:
+        if not self.kind:
+            raise ValueError(f"kind: missing, expected one of {', '.join(KINDS)}; or name the data, with --data")
         check_choice("kind", self.kind, KINDS)
         check_choice("method", self.method, tuple(METHODS))
         check_choice("precision", self.precision, get_args(Precision))
@@ -159,7 +162,7 @@ class TrainingConfig:
             raise ValueError(f"learning_rates: got {rates!r} beside schedule {self.schedule!r}, expected constant")
 
     def _check_data(self) -> None:
-        if self.kind in ("lidc", "camvid") and not self.file:
+        if self.kind in ("lidc", "camvid") and not self.file and not self.data:
             raise ValueError(f"file: missing; with kind: {self.kind} it names what to train on")
         if self.class_flips:
             find_streets(self.kind)

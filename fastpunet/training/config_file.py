@@ -8,8 +8,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from fastpunet.data.sources import recognise
 from fastpunet.parsing import ConfigFile, Namespace, Parser, read_yaml
 from fastpunet.training.config import TrainingConfig
+from fastpunet.training.datasets import training_data
 
 
 def recipes() -> dict[str, Path]:
@@ -41,8 +43,13 @@ def add_config_keys(parser: Parser) -> None:
 
 
 def to_config(options: Namespace) -> TrainingConfig:
-    """The config of a parser's options. Raises ValueError or TypeError for values out of range."""
+    """The config of a parser's options; without a kind, that of the data.
+
+    Raises ValueError or TypeError for values out of range, and as `recognise` for data that are of no kind.
+    """
     values = options.as_dict()
+    if not values["kind"] and values["data"]:
+        values["kind"] = recognise(training_data(values["data"], values["file"]))
     return TrainingConfig(**{entry.name: values[entry.name] for entry in fields(TrainingConfig)})
 
 

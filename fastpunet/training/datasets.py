@@ -65,6 +65,12 @@ def validation_convention(config: TrainingConfig, num_classes: int) -> Conventio
     return default_convention(num_classes)
 
 
+def training_data(data: str, file: str) -> Path:
+    """Where the images to train on are: ROOT/train of Cityscapes, unless `file` says otherwise."""
+    place = Path(data)
+    return place / (file or ("train" if (place / "leftImg8bit" / "train").is_dir() else ""))
+
+
 class Cropped(WrappedRecords):
     """The central (H, W) of every record."""
 
@@ -90,12 +96,10 @@ def _one_grader(records: Records, config: TrainingConfig) -> Records:
 
 
 def _read(config: TrainingConfig, name: str, intensity: Intensity | None) -> Records:
-    if config.kind == "cityscapes":
-        name = name or "train"
     num_classes = config.model.get("num_classes", 1)
     found = read(
         config.kind,
-        Path(config.data) / name,
+        training_data(config.data, name),
         binary=num_classes in (1, 2),
         resize=config.resize,
         intensity=intensity,
