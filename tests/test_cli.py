@@ -63,3 +63,13 @@ def test_a_runs_checkpoint_is_no_model(tmp_path, capsys, command):
     assert main([*command, str(tmp_path / "last.ckpt")]) == 2
     error = capsys.readouterr().err
     assert "is what a training run goes on from (fastpunet train --resume), not a model; load its folder" in error
+
+
+def test_a_run_goes_on_by_its_own_config(pictures, tmp_path, capsys):
+    run = str(tmp_path / "run")
+    assert main(["train", "--data", str(pictures), "--output", run, "steps=1", *SMALL, "schedule=constant"]) == 0
+    before = (tmp_path / "run" / "config.yaml").read_text()
+    assert main(["train", "--resume", f"output={run}", "--steps", "2"]) == 0
+    assert (tmp_path / "run" / "config.yaml").read_text() == before.replace("steps: 1\n", "steps: 2\n", 1)
+    assert main(["train", "--resume", "--output", run, "steps=2", "seed=1"]) == 2
+    assert "holds a run of another config" in capsys.readouterr().err

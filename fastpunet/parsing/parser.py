@@ -34,7 +34,7 @@ class Parser(ArgumentParser):
     def parse(self, arguments: Sequence[str]) -> Namespace:
         """The options of a command line. Raises ValueError, of one line, that names the option and what it expects."""
         try:
-            return self.parse_args(self._as_declared(arguments))
+            return self.parse_args(self.as_declared(arguments))
         except (ArgumentError, TypeError, ValueError, RecursionError) as error:
             raise ValueError(self._explained(error)) from None
 
@@ -45,7 +45,7 @@ class Parser(ArgumentParser):
         except (ArgumentError, TypeError, ValueError, RecursionError) as error:
             raise ValueError(self._explained(error)) from None
 
-    def _as_declared(self, arguments: Sequence[str]) -> list[str]:
+    def as_declared(self, arguments: Sequence[str]) -> list[str]:
         """Each option by the name under which it was declared, and `key=value` as `--key=value`."""
         declared: list[str] = []
         for argument in arguments:
