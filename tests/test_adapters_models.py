@@ -99,6 +99,32 @@ def test_what_the_kernels_cannot_decode_the_models_own_combiner_does(variant):
         _assert_equal_to_its_own(_model(UNFUSED[variant]), torch.rand(2, 1, 16, 24), OwnEncoding)
 
 
+@pytest.mark.parametrize(
+    "combine",
+    [
+        lambda own, f, z: own(f.roll(1, 1), z),
+        lambda own, f, z: own(f.square(), z),
+        lambda own, f, z: own(f, z).clamp(-1, 1),
+        lambda own, f, z: own(f.clamp(max=6), z),
+    ],
+    ids=["features in another order", "square", "bounded logits", "bounded features"],
+)
+def test_a_first_image_that_shows_nothing_of_the_combiner_proves_nothing(combine):
+    class Odd(Combiner):
+        def forward(self, features, z):
+            return combine(super().forward, features, z)
+
+    torch.manual_seed(0)
+    unet = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1, bias=False), nn.ReLU())
+    model = Peer(unet=unet, combiner=Odd()).eval()
+    images = torch.stack([torch.zeros(1, 8, 8), 50 * torch.rand(1, 8, 8)])  # features 0, then large ones
+    sampler, z = fastpunet.Sampler(model, precision="ieee"), torch.randn(2, 1, L)
+    with pytest.warns(UserWarning, match="decodes by its own forward pass"):
+        decoded = sampler.decode(sampler.encode(images), z, output="logits")[:, 0]
+    with torch.no_grad():
+        torch.testing.assert_close(decoded, model.combined(images, z[:, 0]))
+
+
 def test_arguments_in_the_other_order_are_found():
     model = _model(lambda: Peer(combiner=Swapped()))
     model.combined = lambda x, z: (Peer.forward(model, x), model.fcomb(z, model.unet_features))[1]

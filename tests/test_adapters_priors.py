@@ -138,6 +138,18 @@ def test_a_subclass_that_draws_in_its_own_way_draws_for_itself():
     assert z.abs().max() <= 0.1
 
 
+def test_a_distribution_whose_sample_has_been_replaced_draws_for_itself():
+    def make(mu, log_sigma):
+        normal = D.Independent(D.Normal(mu, log_sigma.exp()), 1)
+        normal.base_dist.rsample = lambda shape=(): mu.new_full((*shape, *mu.shape), 7.0)
+        normal.sample = normal.rsample
+        return normal
+
+    sampler = fastpunet.Sampler(Peer(prior=Prior(make)))
+    z = sampler.encode(torch.rand(1, 1, 8, 8)).prior.latents(Noise(1, torch.tensor([0]), 0, 2))
+    assert torch.equal(z, torch.full_like(z, 7.0))
+
+
 def test_every_operator_that_draws_is_private():
     draws = (
         lambda: torch.rand(3),

@@ -20,6 +20,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _TOLERANCE = 1e-4  # relative, in float32
+_OF_IMAGE = 3  # rows of a probe that hold an image's own features; those behind it are random
 ACTIVATIONS: dict[str | None, Callable[[Tensor], Tensor]] = {
     None: lambda logits: logits,
     "sigmoid": torch.sigmoid,
@@ -59,16 +60,17 @@ def not_compiled(function: Callable[P, R]) -> Callable[P, R]:
 def verify(combiner: nn.Module, features: Tensor, latent_dim: int) -> Verified | None:
     """The combiner in the kernels' form, if that agrees with the combiner's own forward pass; else None.
 
-    Both see the first image's features float32 (B, C, *size) at 3 positions of each axis, corners included, and three
-    latents, one of them far out. Both orders of arguments and of concatenation are tried. Nothing is left on the
-    combiner. Raises ValueError for more classes than labels can hold, and for NaN or infinity.
+    Both see the first image's features float32 (B, C, *size) at 3 positions of each axis, corners included, with three
+    latents, one of them far out, and random features, once as large as the image's and once 100 times as large. Both
+    orders of arguments and of concatenation are tried. Nothing is left on the combiner. Raises ValueError for more
+    classes than labels can hold, and for NaN or infinity.
     """
     crop, z = _probe(features, latent_dim)
     own = _in_float32(combiner)
     with torch.no_grad(), fixed_precision("ieee", features.device):
         _check_finite("the U-Net's features", crop)
         for _, output in _calls_that_run(own, crop, z):
-            _check_finite("what its combiner gives", output)
+            _check_finite("what its combiner gives", output[:_OF_IMAGE])
             for verified, ours in _readings(combiner, crop, z):
                 if _agree(output, ours):
                     return verified
@@ -119,13 +121,22 @@ def find_call(combiner: nn.Module, features: Tensor, latent_dim: int, classes: i
 
 
 def _probe(features: Tensor, latent_dim: int) -> tuple[Tensor, Tensor]:
+    """Features float32 (5, C, *at most 3 positions) and latents float32 (5, latent_dim) for comparisons.
+
+    An image alone proves little: the features of a black one may be 0, which hides what a combiner does to them.
+    """
     crop = features[:1].detach().float()
     for axis, length in enumerate(features.shape[2:], start=2):
         places = sorted({0, length // 2, length - 1})
         crop = crop.index_select(axis, torch.tensor(places, device=crop.device))
-    z = torch.randn(3, latent_dim, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
-    z = z * torch.tensor([[1.0], [1.0], [8.0]], dtype=torch.float32)
-    return crop.expand(3, *crop.shape[1:]).contiguous(), z.to(crop.device)
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(_OF_IMAGE + 2, latent_dim, generator=generator, dtype=torch.float32)
+    z = z * torch.tensor([[1.0], [1.0], [8.0], [1.0], [100.0]], dtype=torch.float32)
+    noise = torch.randn(crop.shape, generator=generator, dtype=torch.float32).to(crop.device)
+    if (crop >= 0).all():  # as behind a ReLU
+        noise = noise.abs()
+    noise = noise * crop.abs().mean().clamp(min=1)
+    return torch.cat((crop.expand(_OF_IMAGE, *crop.shape[1:]), noise, 100 * noise)), z.to(crop.device)
 
 
 def _in_float32(combiner: nn.Module) -> nn.Module:
@@ -172,7 +183,8 @@ def _agree(own: Tensor, ours: Tensor) -> bool:
     if own.shape != ours.shape:
         return False
     difference, size = (own.float() - ours).flatten(1), own.float().flatten(1)
-    return bool((difference.norm(dim=1) <= _TOLERANCE * size.norm(dim=1)).all())
+    allowed = _TOLERANCE * size.norm(dim=1) + torch.finfo(torch.float32).tiny  # saturated probabilities round away
+    return bool((difference.norm(dim=1) <= allowed).all())
 
 
 def _check_logits(combiner: nn.Module, call: Call, features: Tensor, z: Tensor) -> None:

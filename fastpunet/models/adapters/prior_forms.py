@@ -56,9 +56,12 @@ def is_distribution(value: Any) -> bool:
 def closed_form(distribution: Any, images: int) -> OfNormals | None:
     """The distribution over (B, latent_dim) as a function of standard normals; None if it is of another family.
 
-    Only the very classes of torch.distributions are read, since a subclass may draw in another way.
+    Only the very classes of torch.distributions are read, since a subclass, or an object whose `sample` has been
+    replaced, may draw in another way.
     """
     kind = type(distribution)
+    if {"sample", "rsample"} & vars(distribution).keys():
+        return None
     if kind is Independent:
         inner = distribution.base_dist
         return closed_form(inner, images) if type(inner) is Normal else None
