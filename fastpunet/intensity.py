@@ -87,6 +87,14 @@ class Intensity:
             ) from None
         return make(first, second)
 
+    def __str__(self) -> str:
+        """The rule as `parse` reads it.
+
+        >>> str(Intensity.range(0, 4095))
+        'range:0.0:4095.0'
+        """
+        return f"{self.rule}:{self.low!r}:{self.high!r}"
+
     @classmethod
     def from_dict(cls, values: object) -> Intensity:
         """The rule of `to_dict`, or {"rule": "window", "centre": c, "width": w}. Raises ValueError."""

@@ -1,9 +1,18 @@
 """The command line and what it prints."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
+import yaml
 
+from fastpunet import ProbabilisticUNet, save
 from fastpunet.cli import main
+from fastpunet.data.lesions import SyntheticLesions
+from fastpunet.training.config import TrainingConfig
+from fastpunet.training.run import new_model
+from fastpunet.training.starting_config import write_starting_config
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -73,3 +82,55 @@ def test_a_run_goes_on_by_its_own_config(pictures, tmp_path, capsys):
     assert (tmp_path / "run" / "config.yaml").read_text() == before.replace("steps: 1\n", "steps: 2\n", 1)
     assert main(["train", "--resume", "--output", run, "steps=2", "seed=1"]) == 2
     assert "holds a run of another config" in capsys.readouterr().err
+
+
+def test_a_config_to_start_from_is_read_off_the_data(pictures, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert (
+        main(["train", "--init", str(pictures), "--output", str(run), "steps=2", "model.latent_dim=3", "seed=5"]) == 0
+    )
+    assert f"fastpunet train --config {run}/config.yaml --output {run}" in capsys.readouterr().out
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["model"] == {"in_channels": 1, "num_classes": 1, "channels": [32, 64, 128], "latent_dim": 3}
+    found = {key: config[key] for key in ("kind", "data", "validation_share", "intensity", "graders_per_image")}
+    assert found == {
+        "kind": "folder",
+        "data": str(pictures),
+        "validation_share": 0.2,
+        "intensity": "range:0.0:255.0",
+        "graders_per_image": 2,
+    }
+    assert (config["steps"], config["seed"], "crop" in config) == (2, 5, False)
+    assert main(["train", "--init", str(pictures), "--output", str(run)]) == 2
+    assert "config.yaml exists already" in capsys.readouterr().err
+
+
+def test_classes_and_sizes_are_read_off_the_data(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    for number, size in enumerate(((20, 30), (24, 12))):
+        Image.fromarray(np.full((*size, 3), 9, np.uint8)).save(tmp_path / "images" / f"{number}.png")
+        Image.fromarray(np.full(size, (0, 4)[number], np.uint8)).save(tmp_path / "masks" / f"{number}.png")
+    config = yaml.safe_load(write_starting_config(tmp_path, tmp_path / "config.yaml").read_text())
+    assert config["model"] == {"in_channels": 3, "num_classes": 5, "channels": [32, 64]}
+    assert config["crop"] == [20, 12]
+    assert "validation_share" not in config
+
+
+def test_training_starts_from_given_weights(tmp_path):
+    architecture = dict(channels=[3, 4], latent_dim=2, convs_per_block=1)
+    torch.manual_seed(7)
+    start = ProbabilisticUNet(**architecture)
+    save(start, tmp_path / "start.safetensors")
+    config = TrainingConfig(
+        kind="lesions", size=16, count=4, model=architecture, init_from=str(tmp_path / "start.safetensors")
+    )
+    records = SyntheticLesions(4, 0, 16)
+    for name, value in new_model(config, records).state_dict().items():
+        assert torch.equal(value, start.state_dict()[name])
+    for change, message in (
+        ({"model": {**architecture, "latent_dim": 3}}, r"has {'latent_dim': 2}, expected {'latent_dim': 3}"),
+        ({"method": "MHeads", "model": {}}, "is a ProbabilisticUNet, expected a MHeads"),
+    ):
+        with pytest.raises(ValueError, match=f"^init_from: .*start.safetensors {message}"):
+            new_model(replace(config, **change), records)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fastpunet.parsing import SUPPRESS, Namespace, Parser
-from fastpunet.training.config_file import RecipeFile, add_config_keys, recipes, to_config
+from fastpunet.training.config_file import RecipeFile, add_config_keys, changed_keys, recipes, to_config
 
 SUMMARY = "train a Probabilistic U-Net or one of the methods that it is compared with"
 
@@ -35,7 +35,8 @@ def parser() -> Parser:
         "checkpoint every 250 steps (checkpoint_every), from which --resume goes on as if nothing had happened. "
         "Any key of the config may be given as --key value or key=value, and keys of keys as model.latent_dim=6. "
         "Under torchrun the processes share each batch.",
-        usage="fastpunet train --config NAME|YAML --output DIR [key=value ...]\n"
+        usage="fastpunet train --init DATA --output DIR [key=value ...]\n"
+        "       fastpunet train --config NAME|YAML --output DIR [key=value ...]\n"
         "       fastpunet train --resume --output DIR [key=value ...]",
     )
     options.add_argument(
@@ -48,11 +49,29 @@ def parser() -> Parser:
         default=SUPPRESS,
         help="go on with the run in OUTPUT, by its own config unless one is given, or start it if there is none",
     )
+    options.add_argument(
+        "--init",
+        metavar="DATA",
+        default=SUPPRESS,
+        help="do not train, but write OUTPUT/config.yaml for this data set, to be looked at and trained with",
+    )
     add_config_keys(options)
     return options
 
 
 def run(options: Namespace) -> None:
+    if options.get("init") is not None:
+        _write_config(options)
+        return
     from fastpunet.training.run import train
 
     print(train(to_config(options), options.output, resume=options.get("resume", False)))
+
+
+def _write_config(options: Namespace) -> None:
+    from fastpunet.training.starting_config import write_starting_config
+
+    if options.get("resume"):
+        raise ValueError("--init: got --resume as well, expected one of them")
+    path = write_starting_config(options.init, Path(options.output) / "config.yaml", changed_keys(options))
+    print(f"{path} is written; look at it, then: fastpunet train --config {path} --output {options.output}")

@@ -71,6 +71,9 @@ class TrainingConfig:
     """Which model to train: ProbabilisticUNet, DropoutUNet, UNetEnsemble, MHeads or Image2ImageVAE."""
     model: dict[str, ModelArgument] = field(default_factory=dict)
     """Arguments of the method, such as in_channels, num_classes, channels and latent_dim."""
+    init_from: str = ""
+    """Weights to start from, of the same method and architecture: a checkpoint, the folder of a finished run, or the
+    name of shipped weights. Without it, training starts from random weights."""
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     """What training minimises; without any key, the negative evidence lower bound."""
     graders_per_image: int = 1
@@ -132,7 +135,7 @@ class TrainingConfig:
             raise ValueError(f"intensity: got {_plain(self.intensity)!r}, expected text such as range:0:4095")
         if self.intensity:
             Intensity.parse(self.intensity)
-        for name in ("data", "file", "validation"):
+        for name in ("data", "file", "validation", "init_from"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"{name}: got {getattr(self, name)!r}, expected the name of a file or folder")
         object.__setattr__(self, "augmentation", _nested("augmentation", self.augmentation, AugmentationConfig))

@@ -28,7 +28,7 @@ from fastpunet.training.curve import Curve
 from fastpunet.training.datasets import Cropped, read_data, validation_convention
 from fastpunet.training.last import Interrupted, LastCheckpoint, handlers_restored
 from fastpunet.training.module import DataModule, TrainingModule
-from fastpunet.training.start import set_output_bias
+from fastpunet.training.start import set_output_bias, set_weights_of
 from fastpunet.training.validation import Validation
 from fastpunet_kernels import environment
 
@@ -61,7 +61,8 @@ def train(
         say(f"{weights} is finished; nothing to do")
         return weights
     data_sets = read_data(config)
-    model = new_model(config, data_sets.training)
+    start = replace(config, init_from="") if last.exists() else config  # the checkpoint has the weights then
+    model = new_model(start, data_sets.training)
     if rank_zero_only.rank == 0:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "config.yaml", config.to_yaml())
@@ -107,7 +108,7 @@ def train(
 
 
 def new_model(config: TrainingConfig, records: Records) -> Method:
-    """The model that a run starts from: a function of the config's seed and the frequency of the classes."""
+    """The model that a run starts from: config.init_from's weights, or a function of seed and class frequencies."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = METHODS[config.method](**config.model)
@@ -120,7 +121,10 @@ def new_model(config: TrainingConfig, records: Records) -> Method:
             f"objective.class_weights: got {len(weights)}, expected {max(2, model.num_classes)}, one a class"
         )
     model.intensity = intensity_of(records)
-    set_output_bias(model, records if config.crop is None else Cropped(records, config.crop))
+    if config.init_from:
+        set_weights_of(model, config.init_from)
+    else:
+        set_output_bias(model, records if config.crop is None else Cropped(records, config.crop))
     return model
 
 

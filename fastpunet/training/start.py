@@ -1,4 +1,4 @@
-"""Where training starts."""
+"""Where training starts: with weights at random, or those of a checkpoint."""
 
 from __future__ import annotations
 
@@ -6,9 +6,26 @@ import numpy as np
 import torch
 
 from fastpunet.data import Records
-from fastpunet.models import Method
+from fastpunet.models import Method, checkpoint
 
 _LOOKED_AT = 256
+
+
+def set_weights_of(model: Method, source: str) -> None:
+    """Take the weights of a checkpoint, or of shipped weights by their name.
+
+    Raises ValueError if it is of another method or architecture, and as `fastpunet.load` does.
+    """
+    other = checkpoint.load(source)
+    if type(other) is not type(model):
+        raise ValueError(
+            f"init_from: {source} is a {type(other).__name__}, expected a {type(model).__name__} as method says"
+        )
+    odd = {key: value for key, value in other.config.items() if value != model.config[key]}
+    if odd:
+        wanted = {key: model.config[key] for key in odd}
+        raise ValueError(f"init_from: {source} has {odd}, expected {wanted}; set the keys of model to the former")
+    model.load_state_dict(other.state_dict())
 
 
 @torch.no_grad()
