@@ -2,7 +2,9 @@
 
 import copy
 import threading
+from dataclasses import dataclass
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -138,6 +140,40 @@ def test_functions_and_containers_without_modules_keep_their_identity_or_are_cop
     assert settings == {"a": [1, 2]}
     assert twin.function() is twin.settings
     assert twin.sizes is net.sizes
+
+
+class _Runner:
+    def __init__(self, net, settings):
+        self.nets, self.settings = {"all": [net]}, settings
+
+    def __call__(self, x):
+        return self.nets["all"][0](x)
+
+
+@dataclass(frozen=True)
+class _Frozen:
+    net: nn.Module
+
+
+@pytest.mark.parametrize("kind", ["a namespace", "a frozen data class", "an object that is called", "a bound method"])
+def test_objects_that_hold_modules_refer_to_twins(kind):
+    torch.manual_seed(0)
+    net = nn.Module()
+    net.norm = nn.Sequential(nn.BatchNorm2d(2), nn.Dropout(0.5))
+    runner = _Runner(net.norm, settings := object())
+    net.parts, net.forward = {
+        "a namespace": (parts := SimpleNamespace(net=net.norm), lambda x: parts.net(x)),
+        "a frozen data class": (frozen := _Frozen(net.norm), lambda x: frozen.net(x)),
+        "an object that is called": (runner, runner),
+        "a bound method": (runner, runner.__call__),
+    }[kind]
+    x, before = 3 + torch.rand(4, 2, 5, 5), copy.deepcopy(net.norm.state_dict())
+    twin = evaluation_twin(net.train())
+    torch.testing.assert_close(twin.forward(x), x / (1 + 1e-5) ** 0.5)  # running mean 0, running variance 1
+    assert all(torch.equal(value, before[name]) for name, value in net.norm.state_dict().items())
+    if twin.parts.__class__ is _Runner:
+        assert twin.parts is not runner
+        assert twin.parts.settings is settings
 
 
 def test_a_scripted_module_is_used_as_it_is_or_refused():

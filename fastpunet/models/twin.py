@@ -58,13 +58,14 @@ def evaluation_twin(model: AnyModule) -> AnyModule:
     """A module that computes what `model.eval()` would compute now, and shares no state with it but its weights.
 
     Every module inside is a new object in evaluation mode with the model's own parameters, copies of its buffers, and
-    copies of its containers. Bound methods, partial functions, hooks and functions that refer to the model's modules
-    refer to their twins instead, and modules wrapped by torch.compile are taken out of their wrappers. A pass of the
-    twin therefore leaves nothing on the model (neither attributes, nor running means, nor a mode), and may run while
-    other threads train or use the model. Building a twin takes about as long as a few layers take to start.
+    copies of its containers. Bound methods, partial functions, hooks, functions, and objects of any class that have
+    modules among their attributes refer to their twins instead, and modules wrapped by torch.compile are taken out of
+    their wrappers. A pass of the twin therefore leaves nothing on the model (neither attributes, nor running means,
+    nor a mode), and may run while other threads train or use the model. Building a twin takes about as long as a few
+    layers take to start.
 
-    Objects of other classes are shared, also if they hold modules. Raises ValueError for a TorchScript module in
-    training mode, which cannot be copied without its weights.
+    Objects without modules among their attributes, and in containers there, are shared. Raises ValueError for a
+    TorchScript module in training mode, which cannot be copied without its weights.
 
     >>> model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.Dropout(0.5)).train()
     >>> twin = evaluation_twin(model)
@@ -100,7 +101,7 @@ class _Twins:
             return type(value)(self.of(value.func), *map(self.of, value.args), **self._items(value.keywords))
         if isinstance(value, FunctionType):
             return self._function(value)
-        return value
+        return self._object(value)
 
     def _module(self, module: nn.Module) -> nn.Module:
         if "_orig_mod" in module._modules:  # torch.compile's wrapper
@@ -170,12 +171,31 @@ class _Twins:
         changed |= twin.__defaults__ is not function.__defaults__ or bool(twin.__kwdefaults__)
         return twin if changed else self._keep(function, function)
 
+    def _object(self, value: Any) -> Any:
+        """The object itself unless it has modules among its attributes, or in containers there."""
+        if isinstance(value, type) or not type(value).__dictoffset__:  # 0: no attributes, or a weak proxy's
+            return value
+        attributes = vars(value)
+        if not any(map(_holds_modules, attributes.values())):
+            return value
+        twin = self._keep(value, copy(value))
+        vars(twin).update(self._items(attributes))
+        return twin
+
     def _items(self, named: dict[str, Any]) -> dict[str, Any]:
         return {name: self.of(value) for name, value in named.items()}
 
     def _keep(self, value: Any, twin: Any) -> Any:
         self._made[id(value)] = twin
         return twin
+
+
+def _holds_modules(value: Any, depth: int = 3) -> bool:
+    if isinstance(value, MethodType):
+        value = value.__self__
+    if isinstance(value, (dict, list, tuple, set, deque)) and depth:
+        return any(_holds_modules(item, depth - 1) for item in (value.values() if isinstance(value, dict) else value))
+    return isinstance(value, nn.Module)
 
 
 def _global_names(code: CodeType) -> Iterator[str]:
