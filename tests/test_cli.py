@@ -42,6 +42,11 @@ def test_training_recognises_its_data(pictures, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["--output", "{tmp}/run"], "kind: missing, expected one of lesions, lidc, camvid, cityscapes, folder"),
+        (
+            ["--kind", "lesions", "--output", "{tmp}/run", "--device", "gpu"],
+            """device: got 'gpu', expected "auto", "cpu", "cuda" or "cuda:0", "cuda:1", ...""",
+        ),
+        (["--kind", "lesions", "--output", "{tmp}/run", "--threads", "0"], "threads: got 0"),
         (["--data", "{tmp}", "--output", "{tmp}/run"], "is no data set that fastpunet knows"),
         (
             ["--data", "{data}", "--kind", "cityscapes", "--output", "{tmp}/run"],

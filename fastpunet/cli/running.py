@@ -5,12 +5,18 @@ from __future__ import annotations
 from fastpunet.parsing import Namespace, Parser
 
 
-def add_device(parser: Parser) -> None:
-    """--device and --threads: where a model runs."""
+def add_device(parser: Parser, default: str = "auto") -> None:
+    """--device and --threads: where a model runs. With SUPPRESS as default, --print_config leaves them out."""
     parser.add_argument(
-        "--device", default="auto", help='"cpu", "cuda", "cuda:1", ...; auto takes a GPU if there is one, else the CPU'
+        "--device", default=default, help='"cpu", "cuda", "cuda:1", ...; auto takes a GPU if there is one, else the CPU'
     )
-    parser.add_argument("--threads", type=int, metavar="T", help="threads on the CPU; without it, PyTorch's choice")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        metavar="T",
+        default=None if default == "auto" else default,
+        help="threads on the CPU; without it, PyTorch's choice",
+    )
 
 
 def add_speed(parser: Parser) -> None:

@@ -6,6 +6,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
+from fastpunet.cli.running import add_device
 from fastpunet.parsing import SUPPRESS, Namespace, Parser
 from fastpunet.training.config_file import RecipeFile, add_config_keys, changed_keys, recipes, to_config
 
@@ -55,6 +56,7 @@ def parser() -> Parser:
         default=SUPPRESS,
         help="do not train, but write OUTPUT/config.yaml for this data set, to be looked at and trained with",
     )
+    add_device(options, default=SUPPRESS)
     add_config_keys(options)
     return options
 
@@ -65,7 +67,8 @@ def run(options: Namespace) -> None:
         return
     from fastpunet.training.run import train
 
-    print(train(to_config(options), options.output, resume=options.get("resume", False)))
+    config, device = to_config(options), options.get("device", "auto")
+    print(train(config, options.output, resume=options.get("resume", False), device=device))
 
 
 def _write_config(options: Namespace) -> None:

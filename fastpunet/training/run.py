@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import lightning
 import torch
@@ -21,6 +22,7 @@ from fastpunet.data import Records
 from fastpunet.data.lazy import intensity_of
 from fastpunet.files import why_not_writable, write_text
 from fastpunet.models import METHODS, Method, checkpoint
+from fastpunet.scoring.devices import find_device
 from fastpunet.training.bar import StepBar
 from fastpunet.training.config import TrainingConfig
 from fastpunet.training.config_file import read_config
@@ -41,6 +43,7 @@ def train(
     output: str | os.PathLike[str],
     *,
     resume: bool = False,
+    device: str = "auto",
     say: Callable[[str], None] = print,
 ) -> Path:
     """Train a model and return the path of its weights, OUTPUT/model.safetensors.
@@ -49,11 +52,12 @@ def train(
     a TensorBoard log. With validation data the weights are those of the lowest energy distance there, else the last.
     On Ctrl-C or SIGTERM a run writes its checkpoint after the step that it is in. Killed at any moment, it repeats at
     most the steps since its last checkpoint; either way, resumed, it ends with the curve and the weights of an
-    uninterrupted one. Under torchrun every process takes its share of each batch.
+    uninterrupted one. device: "cpu", "cuda", "cuda:1", ...; "auto" takes a GPU if there is one. Under torchrun every
+    process takes its share of each batch.
     Raises ValueError if OUTPUT holds a run already and `resume` is not given, or holds one of another config, and
     KeyboardInterrupt, with the step that `resume` goes on from, when it is interrupted.
     """
-    folder = Path(output)
+    folder, chosen = Path(output), _devices(device)
     weights, best, last = (folder / name for name in ("model.safetensors", "best.safetensors", "last.ckpt"))
     if rank_zero_only.rank == 0:
         _check_folder(folder, config, resume)
@@ -71,7 +75,7 @@ def train(
         convention = validation_convention(config, model.num_classes)
         validation = Validation(data_sets.validation, convention, config, best)
     checkpoints = LastCheckpoint(last, config.checkpoint_every)
-    trainer = _trainer(config, folder, validation, checkpoints)
+    trainer = _trainer(config, folder, validation, checkpoints, chosen)
     started = time.monotonic()
     try:
         with handlers_restored():
@@ -160,8 +164,26 @@ def _check_folder(folder: Path, config: TrainingConfig, resume: bool) -> None:
             weights.unlink()  # those of the last step, which last.ckpt has too
 
 
+def _devices(name: str) -> dict[str, Any]:
+    """Where Lightning trains. Raises ValueError for a device that is not there."""
+    device = find_device(name)
+    processes, here = environment.processes()
+    if device.index is not None and processes > 1:
+        raise ValueError(f"device: got {name!r} for {processes} processes, expected {device.type!r}, one for each")
+    return {
+        "accelerator": "gpu" if device.type == "cuda" else "cpu",
+        "devices": here if device.index is None else [device.index],
+        "num_nodes": processes // here,
+        "strategy": "ddp" if processes > 1 else "auto",
+    }
+
+
 def _trainer(
-    config: TrainingConfig, folder: Path, validation: Validation | None, checkpoints: LastCheckpoint
+    config: TrainingConfig,
+    folder: Path,
+    validation: Validation | None,
+    checkpoints: LastCheckpoint,
+    devices: dict[str, Any],
 ) -> lightning.Trainer:
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -170,13 +192,9 @@ def _trainer(
     warnings.filterwarnings("ignore", ".*your dataloader is not resumable.*")  # it is: Batches starts at the step
     warnings.filterwarnings("ignore", ".*has `__len__` defined.*")  # Batches deals its batches out to the workers
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")  # Lightning and torch among themselves
-    processes, here = environment.processes()
     log_every = min(50, config.steps)
     return lightning.Trainer(
-        accelerator="auto",
-        devices=here,
-        num_nodes=processes // here,
-        strategy="ddp" if processes > 1 else "auto",
+        **devices,
         precision=config.precision,  # type: ignore[arg-type]
         max_steps=config.steps,
         max_epochs=-1,  # so that a finished run, whose epoch is over, can be prolonged
