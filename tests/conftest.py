@@ -14,7 +14,35 @@ if not HAS_GPU:
 DEVICE = torch.device("cuda" if HAS_GPU else "cpu")
 
 
+QUICK = {  # the files behind `pytest -m quick`: what most changes break first, in under a minute on two cores
+    "test_acceleration",
+    "test_adapters_combiner",
+    "test_adapters_priors",
+    "test_adapters_registry",
+    "test_checkpoint",
+    "test_data",
+    "test_data_folder",
+    "test_data_images",
+    "test_data_nifti",
+    "test_graphs",
+    "test_kernels_reference",
+    "test_masks",
+    "test_metrics_golden",
+    "test_metrics_iou",
+    "test_metrics_matching",
+    "test_models",
+    "test_sampling_errors",
+    "test_scoring_drawing",
+    "test_seam",
+    "test_streams",
+    "test_training_objective",
+}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.stem in QUICK and "slow" not in item.keywords:
+            item.add_marker(pytest.mark.quick)
     if HAS_GPU:
         return
     for item in items:
