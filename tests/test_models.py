@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch.distributions import Independent, Normal, kl_divergence
 
 from benchmarks.port import PortModel
-from fastpunet import ProbabilisticUNet
+from fastpunet import ProbabilisticUNet, sample
 from fastpunet.models.gaussian import AxisAlignedGaussian
+from fastpunet.models.unet import conv_block
 
 SMALL = dict(channels=(8, 12, 16), latent_dim=3)
 
@@ -141,3 +142,18 @@ def test_labels_out_of_range_are_refused(classes, label):
 def test_impossible_architectures_are_refused(arguments, name):
     with pytest.raises(ValueError, match=f"^{name}: got"):
         ProbabilisticUNet(**arguments)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_volume_of_one_slice_is_pooled_like_an_image(dtype):
+    image = torch.rand(2, 1, 5, 6, generator=torch.Generator().manual_seed(0)).to(dtype)
+    of_images, of_volumes = (conv_block(1, 1, 1, dims, pool=True)[0] for dims in (2, 3))
+    pooled = of_volumes(image[:, :, None])
+    assert pooled.dtype == dtype
+    torch.testing.assert_close(pooled[:, :, 0], of_images(image.float()).to(dtype))
+
+
+def test_volumes_may_be_thinner_than_the_u_net_is_deep():
+    torch.manual_seed(0)
+    model = ProbabilisticUNet(1, 1, channels=(4, 6, 8), latent_dim=3, convs_per_block=1, dims=3)
+    assert torch.isfinite(sample(model, torch.rand(1, 1, 2, 1, 9), n=2, seed=0, output="logits")).all()

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 Conv: TypeAlias = nn.Conv2d | nn.Conv3d
 CONV: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
-_POOL: dict[int, type[nn.AvgPool2d] | type[nn.AvgPool3d]] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
 _LINEAR_INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 
 
@@ -31,6 +30,18 @@ def init_conv(conv: Conv) -> None:
 def init_bias(conv: Conv) -> None:
     if conv.bias is not None:
         nn.init.trunc_normal_(conv.bias, std=0.001, a=-0.002, b=0.002)
+
+
+class _AvgPool3d(nn.AvgPool3d):
+    """As nn.AvgPool2d does it: an axis of one voxel stays as it is, and half precision works on a CPU too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        sides = [min(2, length) for length in x.shape[2:]]
+        exact = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        return F.avg_pool3d(exact, sides, sides, ceil_mode=True).to(x.dtype)
+
+
+_POOL: dict[int, type[nn.AvgPool2d] | type[nn.AvgPool3d]] = {2: nn.AvgPool2d, 3: _AvgPool3d}
 
 
 def conv_block(in_channels: int, out_channels: int, convs: int, dims: int, *, pool: bool) -> list[nn.Module]:
