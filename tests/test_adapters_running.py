@@ -126,6 +126,31 @@ def test_hooks_of_the_model_itself_run():
     torch.testing.assert_close(sampler.decode(sampler.encode(images), z, output="logits")[:, 0], own)
 
 
+def test_hooks_that_change_what_the_parts_are_given_run_once():
+    model = _model(Peer).eval()
+    model.fcomb.register_forward_pre_hook(lambda _, inputs: (2 * inputs[0], inputs[1] - 1))
+    model.prior.register_forward_pre_hook(lambda _, inputs: (3 * inputs[0],))
+    images, z = torch.rand(2, 1, 10, 7), torch.randn(2, 1, L)  # to be padded
+    sampler = fastpunet.Sampler(model, precision="ieee")
+    with pytest.warns(UserWarning, match="decodes by its own forward pass"):
+        encoding = sampler.encode(images)
+    decoded = sampler.decode(encoding, z, output="logits")[:, 0]
+    with torch.no_grad():
+        torch.testing.assert_close(encoding.prior.mu, model.prior(images).mean)
+        padded = nn.functional.pad(images, (0, 1, 0, 2), mode="replicate")
+        torch.testing.assert_close(decoded, model.combined(padded, z[:, 0])[..., :10, :7])
+
+
+class _Keyword(Peer):
+    def forward(self, x, segm=None, training=False):  # noqa: ARG002
+        self.unet_features, self.prior_latent_space = self.unet(x), self.prior(x=x)
+
+
+def test_a_prior_that_is_called_by_keyword_sees_no_padding():
+    model, images = _model(_Keyword), torch.rand(2, 1, 10, 7)
+    torch.testing.assert_close(fastpunet.Sampler(model).encode(images).prior.mu, model.prior(images).mean)
+
+
 def test_features_are_what_the_models_own_sample_hands_to_its_combiner():
     model, images, z = _model(Finishing), torch.rand(2, 1, 8, 8), torch.randn(2, 1, L)
     sampler = fastpunet.Sampler(model)

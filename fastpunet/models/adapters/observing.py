@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -42,7 +42,8 @@ class Pass:
 
     unet: Any = None  # the U-Net's output
     prior: Any = None  # the prior net's
-    prior_inputs: tuple[Any, ...] = ()  # what the prior net was called with
+    prior_inputs: tuple[Any, ...] = ()  # what the prior net was called with, before hooks of its own
+    prior_options: dict[str, Any] = field(default_factory=dict)  # and by keyword
     combined: tuple[Any, ...] = ()  # what the combiner was called with, by the model's forward or else by its `sample`
     drawn_by_sample: bool = False  # whether that was `sample`, in a context PrivateRandomness(0) of its own
 
@@ -62,7 +63,8 @@ def observe(network: Network, memory: Memory, forward: Callable[[], Any]) -> Pas
     with ExitStack() as contexts:
         for name in ("unet", "prior"):
             contexts.enter_context(getattr(network, name).register_forward_hook(_noting(seen, name)))
-        contexts.enter_context(network.prior.register_forward_pre_hook(partial(_note_inputs, seen)))
+        note_inputs = partial(_note_inputs, seen)
+        contexts.enter_context(network.prior.register_forward_pre_hook(note_inputs, prepend=True, with_kwargs=True))
         contexts.enter_context(_recording(network.combiner, seen, stop=False))
         private = contexts.enter_context(PrivateRandomness(0)) if memory.draws else None
         forward()
@@ -90,19 +92,32 @@ def _run_sample(network: Network, seen: Pass) -> None:
 
 @contextmanager
 def _recording(combiner: nn.Module, seen: Pass, *, stop: bool) -> Iterator[None]:
-    """Notes the arguments of calls of the combiner, also of those of `combiner.forward` itself."""
+    """Notes the arguments of calls of the combiner, before its own hooks, or else of `combiner.forward` itself."""
     before = vars(combiner).get("forward")
     own = combiner.forward
+    called = False
 
-    def forward(*args: Any, **options: Any) -> Any:
+    def note(args: tuple[Any, ...], options: dict[str, Any]) -> None:
         seen.combined = (*args, *options.values())
         if stop:
             raise _ReachedError
+
+    def note_call(module: Any, args: tuple[Any, ...], options: dict[str, Any]) -> None:  # noqa: ARG001
+        nonlocal called
+        called = True
+        note(args, options)
+
+    def forward(*args: Any, **options: Any) -> Any:
+        nonlocal called
+        if not called:
+            note(args, options)
+        called = False
         return own(*args, **options)
 
     vars(combiner)["forward"] = forward
     try:
-        yield
+        with combiner.register_forward_pre_hook(note_call, prepend=True, with_kwargs=True):
+            yield
     finally:
         del vars(combiner)["forward"]
         if before is not None:
@@ -116,8 +131,8 @@ def _noting(seen: Pass, name: str) -> Callable[[Any, Any, Any], None]:
     return note
 
 
-def _note_inputs(seen: Pass, module: Any, inputs: tuple[Any, ...]) -> None:  # noqa: ARG001
-    seen.prior_inputs = inputs
+def _note_inputs(seen: Pass, module: Any, inputs: tuple[Any, ...], options: dict[str, Any]) -> None:  # noqa: ARG001
+    seen.prior_inputs, seen.prior_options = inputs, options
 
 
 def latents_among(values: tuple[Any, ...], ndim: int) -> Tensor | None:

@@ -70,9 +70,13 @@ def _run(run: Callable[[Tensor], Pass], network: Network, memory: Memory, images
 def _prior_without_padding(done: Pass, network: Network, used: Tensor, images: Tensor) -> Any:
     """What the prior net returns for what it was given without the padding, or with it if it needs that."""
     inner = (slice(None), slice(None), *(slice(0, length) for length in images.shape[2:]))
-    inputs = [v[inner] if isinstance(v, Tensor) and v.shape[2:] == used.shape[2:] else v for v in done.prior_inputs]
+
+    def cropped(value: Any) -> Any:
+        return value[inner] if isinstance(value, Tensor) and value.shape[2:] == used.shape[2:] else value
+
+    inputs, options = map(cropped, done.prior_inputs), {k: cropped(v) for k, v in done.prior_options.items()}
     with suppress(*REFUSALS):
-        return network.prior(*inputs) if inputs else done.prior
+        return network.prior(*inputs, **options) if done.prior_inputs or options else done.prior
     return done.prior
 
 
