@@ -139,3 +139,10 @@ def test_training_starts_from_given_weights(tmp_path):
     ):
         with pytest.raises(ValueError, match=f"^init_from: .*start.safetensors {message}"):
             new_model(replace(config, **change), records)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "latent"])
+def test_a_rule_for_grey_values_is_checked(pictures, tmp_path, capsys, command):
+    output = ["--output", str(tmp_path / "x.png")] if command == "latent" else []
+    assert main([command, "lesions", "--data", str(pictures), "--intensity", "range:5", *output]) == 2
+    assert "intensity: got 'range:5', expected range:LOW:HIGH" in capsys.readouterr().err

@@ -246,3 +246,6 @@ def test_each_model_gets_the_data_as_its_training_read_it(bundle):
     assert data.records_for(classes) is not records
     np.testing.assert_allclose(data.records_for(dark)[0].image, records[0].image / 2, atol=1e-6)
     assert records[0].image.max() > 0.5
+    told = data_records.DataSet(bundle, intensity="range:0:1020")
+    for model in (plain, dark):
+        np.testing.assert_allclose(told.records_for(model)[0].image, records[0].image / 4, atol=1e-6)

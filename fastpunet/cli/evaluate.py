@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastpunet.cli.running import add_device, add_speed
+from fastpunet.cli.running import add_device, add_intensity, add_speed
 from fastpunet.parsing import Namespace, Parser
 
 SUMMARY = "score models on a data set, side by side"
@@ -27,6 +27,7 @@ def parser() -> Parser:
         "--kind",
         help="lidc (bundle, pickle or lidc_crops), camvid, cityscapes (ROOT/val) or folder; without it, recognised",
     )
+    add_intensity(options)
     options.add_argument(
         "--training-data",
         metavar="PATH",
@@ -82,6 +83,7 @@ def _compare(options: Namespace) -> None:
         precision=options.precision,
         training=options.training_data,
         unmarked=options.unmarked,
+        intensity=options.intensity,
     )
     print(tables(comparison))
     for path in write(comparison, options.output) if options.output else []:
@@ -101,6 +103,7 @@ def _score_flips(options: Namespace) -> None:
         device=options.device,
         batch_size=options.batch_size,
         precision=options.precision,
+        intensity=options.intensity,
     )
     print(flips.tables())
     for path in write_flips(flips, options.output) if options.output else []:

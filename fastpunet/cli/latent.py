@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastpunet.cli.running import add_device
+from fastpunet.cli.running import add_device, add_intensity
 from fastpunet.parsing import Namespace, Parser
 
 SUMMARY = "draw an image's latent space: segmentations, prior and graders in it"
@@ -18,6 +18,7 @@ def parser() -> Parser:
     options.add_argument("--output", required=True, metavar="FILE", help="picture to write: .png, .pdf or .svg")
     options.add_argument("--data", metavar="PATH", help="data set; without it, synthetic lesions")
     options.add_argument("--kind", help="lidc, camvid, cityscapes or folder; without it, recognised")
+    add_intensity(options)
     options.add_argument(
         "--class-flips", action="store_true", help="of camvid or cityscapes: five classes flipped at random"
     )
@@ -52,5 +53,6 @@ def run(options: Namespace) -> None:
             span=options.span,
             seed=options.seed,
             device=options.device,
+            intensity=options.intensity,
         )
     )

@@ -27,6 +27,17 @@ def add_speed(parser: Parser) -> None:
     )
 
 
+def add_intensity(parser: Parser) -> None:
+    """--intensity: how grey values are read."""
+    parser.add_argument(
+        "--intensity",
+        metavar="RULE",
+        help="which grey values of the data become 0 and 1: range:LOW:HIGH, window:CENTRE:WIDTH or "
+        "percentiles:LOW:HIGH; without it, as in the model's training, or, if its checkpoint does not say, as the "
+        "files' format suggests",
+    )
+
+
 def set_threads(options: Namespace) -> None:
     """Take as many threads as --threads says. The process belongs to the command, so its global setting may change."""
     if options.get("threads") is None:

@@ -77,6 +77,7 @@ def compare(
     batch_size: int | None = None,
     training: str | os.PathLike[str] | None = None,
     unmarked: bool = False,
+    intensity: str | None = None,
 ) -> Comparison:
     """Score models on a data set, beside yardsticks that need no model.
 
@@ -90,12 +91,14 @@ def compare(
         training: the data that the models were trained on, of the same kind, whose masks become a yardstick. Without
             it masks of other images of `data` take their place.
         unmarked: slices of volumes in which nobody marked anything are scored too, so that false alarms are counted.
+        intensity: which grey values of the data become 0 and 1, such as "range:0:4095"; without it, as each model's
+            training had it.
 
     Raises ValueError, naming the argument, for anything that does not fit.
     """
     chosen = find_device(device)
     found = find_checkpoints(models)
-    data_set = DataSet(data, kind, unmarked=unmarked)
+    data_set = DataSet(data, kind, unmarked=unmarked, intensity=intensity)
 
     def load(source: str) -> Method:
         return checkpoint.load(source).to(chosen)
@@ -124,7 +127,7 @@ def compare(
             data_set.records_for(first),
             first.num_classes,
             counts,
-            training=None if training is None else DataSet(training, kind).records_for(first),
+            training=None if training is None else DataSet(training, kind, intensity=intensity).records_for(first),
             seed=seed,
             convention=rule,
             batch_size=batch_size,

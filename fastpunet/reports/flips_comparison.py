@@ -38,14 +38,15 @@ def compare_flips(
     precision: str = "auto",
     device: str = "auto",
     batch_size: int | None = None,
+    intensity: str | None = None,
 ) -> FlipsComparison:
     """How n hypotheses of every image flip five classes of CamVid or Cityscapes, beside the exact distribution.
 
-    models, data, kind, seed, precision, device, batch_size: as of `fastpunet.reports.comparison.compare`. Raises
-    ValueError, naming the argument, for other data sets and for models of other classes.
+    models, data, kind, seed, precision, device, batch_size, intensity: as of `fastpunet.reports.comparison.compare`.
+    Raises ValueError, naming the argument, for other data sets and for models of other classes.
     """
     chosen = find_device(device)
-    data_set = DataSet(data, kind)
+    data_set = DataSet(data, kind, intensity=intensity)
     streets = find_streets(data_set.kind)
     results = {}
     for parts in find_checkpoints(models).values():

@@ -37,6 +37,7 @@ def draw_latent_space(
     span: float = 3.0,
     seed: int = 0,
     device: str = "auto",
+    intensity: str | None = None,
 ) -> Path:
     """Write the picture of one image's latent space to `output` (PNG, PDF or SVG).
 
@@ -48,6 +49,8 @@ def draw_latent_space(
             its likeliest modes take the graders' place, and where nobody annotated the image there are none.
         axes, size, span, seed: as of `hypotheses.decode_grid`.
         device: "cpu", "cuda", "cuda:1", ...; "auto" takes a GPU if there is one.
+        intensity: which grey values of the data become 0 and 1, such as "range:0:4095"; without it, as the model's
+            training had it.
 
     Raises ValueError, naming the argument, for what does not fit; the output is checked before any work starts.
     """
@@ -57,7 +60,7 @@ def draw_latent_space(
     if class_flips:
         find_streets(chosen)
     model = checkpoint.load(source).to(find_device(device))
-    records = _records(model, data, chosen, class_flips)
+    records = _records(model, data, chosen, class_flips, intensity)
     if not 0 <= image < len(records):
         raise ValueError(f"image: got {image}, expected 0 .. {len(records) - 1}, a place in the data")
     noun = "grader" if records[image].weights is None else "mode"
@@ -74,15 +77,17 @@ def draw_latent_space(
     return path
 
 
-def _records(model: Method, data: str | None, kind: str, class_flips: bool) -> Records:
+def _records(model: Method, data: str | None, kind: str, class_flips: bool, intensity: str | None) -> Records:
     if data is None:
+        if intensity is not None:
+            raise ValueError(f"intensity: got {intensity!r} without data, expected none for synthetic lesions")
         if (model.in_channels, model.num_classes) != (1, 1):
             raise ValueError(
                 f"data: got none, and the model takes {model.in_channels} channels and {model.num_classes} classes, "
                 "which the synthetic lesions do not have; name a data set"
             )
         return SyntheticLesions(IMAGES, HELD_OUT_SEED)
-    records = DataSet(data, kind).records_for(model)
+    records = DataSet(data, kind, intensity=intensity).records_for(model)
     return find_streets(kind).flipped(records) if class_flips else records
 
 
