@@ -9,6 +9,7 @@ import yaml
 
 from fastpunet import ProbabilisticUNet, save
 from fastpunet.cli import main
+from fastpunet.data import lidc
 from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.training.config import TrainingConfig
 from fastpunet.training.run import new_model
@@ -146,3 +147,25 @@ def test_a_rule_for_grey_values_is_checked(pictures, tmp_path, capsys, command):
     output = ["--output", str(tmp_path / "x.png")] if command == "latent" else []
     assert main([command, "lesions", "--data", str(pictures), "--intensity", "range:5", *output]) == 2
     assert "intensity: got 'range:5', expected range:LOW:HIGH" in capsys.readouterr().err
+
+
+def test_small_bundles_are_made_of_large_ones(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    images, masks = rng.integers(0, 256, (3, 72, 80), np.uint8), rng.integers(0, 2, (3, 2, 72, 80), np.uint8)
+    patients = np.array(["a", "b", "c"])
+    np.savez(tmp_path / "lidc_val_72.npz", images=images, masks_packed=np.packbits(masks, axis=-1), patient=patients)
+    given = ["prepare", "lidc-tiny", "--bundles", str(tmp_path), "--size", "72"]
+    assert main([*given, "--output", str(tmp_path / "small")]) == 0
+    path = tmp_path / "small" / "lidc_tiny_val_64.npz"
+    assert capsys.readouterr().out == f"{path}\n"
+    for record, image, outlines in zip(lidc.read_npz(path), images, masks, strict=True):
+        np.testing.assert_array_equal(record.image[0] * 255, image[4:68, 8:72])
+        np.testing.assert_array_equal(record.masks, outlines[:, 4:68, 8:72])
+    for arguments, message in (
+        ([*given, "--output", str(tmp_path / "small")], "holds lidc_tiny_val_64.npz already"),
+        ([*given[:-1], "90"], "bundles: none of lidc_train_90.npz, lidc_val_90.npz, lidc_test_90.npz in"),
+        ([*given, "--dicom", "x"], "--dicom: is of another source than lidc-tiny"),
+        (["prepare", "lidc", "--dicom", "x"], "missing --database, --output; see fastpunet prepare --help"),
+    ):
+        assert main(arguments) == 2
+        assert message in capsys.readouterr().err

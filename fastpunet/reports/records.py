@@ -17,7 +17,7 @@ class DataSet:
 
     data, kind: as of `fastpunet.data.sources.read`; without a kind it is recognised by what is there. unmarked: slices
     that nobody marked anything in are records too. intensity: a rule for these data, as `Intensity.parse` reads it, to
-    take in place of the models' own. Raises ValueError or FileNotFoundError for data that is missing, broken or unknown.
+    take in place of the models' own. Raises ValueError or FileNotFoundError for missing, broken or unknown data.
     """
 
     def __init__(

@@ -19,6 +19,27 @@ def tiny_name(part: str) -> str:
     return f"lidc_tiny_{part}_{TINY}.npz"
 
 
+def write_all_tiny(
+    folder: str | os.PathLike[str], output: str | os.PathLike[str] | None = None, *, size: int = 128
+) -> list[Path]:
+    """The small bundle of every lidc_<part>_<size>.npz in a folder, as `write_tiny` makes it; returns their paths.
+
+    They go into the folder `output`, or beside the large ones. Raises FileNotFoundError if there is no such bundle, and
+    ValueError if one of the small ones is there already.
+    """
+    bundles = {part: Path(folder) / f"lidc_{part}_{size}.npz" for part in SLICES}
+    present = [part for part, bundle in bundles.items() if bundle.is_file()]
+    if not present:
+        names = ", ".join(bundle.name for bundle in bundles.values())
+        raise FileNotFoundError(f"bundles: none of {names} in {str(folder)!r}, expected at least one")
+    target = Path(folder if output is None else output)
+    there = [tiny_name(part) for part in present if (target / tiny_name(part)).exists()]
+    if there:
+        raise ValueError(f"output: {target} holds {', '.join(there)} already; delete it, or choose another --output")
+    target.mkdir(parents=True, exist_ok=True)
+    return [write_tiny(bundles[part], part, target) for part in present]
+
+
 def write_tiny(bundle: str | os.PathLike[str], part: str, output: str | os.PathLike[str] | None = None) -> Path:
     """Write lidc_tiny_<part>_64.npz beside a bundle, or into the folder `output`; returns its path.
 
