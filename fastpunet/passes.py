@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.benchmark import Timer
 
 from fastpunet.models.method import Encoding, Method, arithmetic
+from fastpunet.models.unet import CHANNELS_LAST
 
 
 class Passes:
@@ -70,9 +71,10 @@ def _encode(method: Method, images: Tensor) -> Encoding:
 
     That is 1.2 times as fast in float32, 1.7 times in bfloat16, and changes results by rounding only.
     """
-    if images.device.type == "cpu":
-        last = torch.channels_last if images.ndim == 4 else torch.channels_last_3d
-        images = images.to(memory_format=last)  # unlike contiguous(), also of a single channel
+    if images.device.type == "cpu":  # unlike contiguous(), this also changes images of a single channel
+        images = images.to(
+            memory_format=CHANNELS_LAST[images.ndim - 2]
+        )  # unlike contiguous(), also of a single channel
     return method.encode(images)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 Conv: TypeAlias = nn.Conv2d | nn.Conv3d
 CONV: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
+CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}  # the layout that CPU convolutions are fastest in
 _LINEAR_INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 
 

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from fastpunet.data import Records
 from fastpunet.models import Method
+from fastpunet.models.unet import CHANNELS_LAST
 from fastpunet.training.batches import Batch, Batches
 from fastpunet.training.config import TrainingConfig
 from fastpunet.training.objective import Objective
@@ -24,7 +25,7 @@ class TrainingModule(lightning.LightningModule):
 
     def __init__(self, model: Method, config: TrainingConfig) -> None:
         super().__init__()
-        self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = model.to(memory_format=CHANNELS_LAST[model.dims])  # type: ignore[call-overload]
         self.objective = Objective(config.objective)
         self.config = config
         weights = config.objective.class_weights
@@ -35,7 +36,7 @@ class TrainingModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         config = self.config
-        images = batch.images.to(memory_format=torch.channels_last)
+        images = batch.images.to(memory_format=CHANNELS_LAST[self.model.dims])
         elbo = self.model.loss_terms(
             images,
             batch.labels,
