@@ -1,4 +1,4 @@
-"""The reference's own loop, `model(patch, None, training=False)` then `model.sample()` again and again, made fast."""
+"""Makes a model's own sampling loop fast: `model(patch, None, training=False)`, then `model.sample()` many times."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _RANDOM_OR_MOVING = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._Dropou
 
 
 def accelerate(model: AnyModel) -> AnyModel:
-    """Make the model's own `sample` fast: its combiner computes on this engine from now on. Returns the model.
+    """Make the model's own `sample` fast: the kernels compute its combiner from now on. Returns the model.
 
-    Of a model with a U-Net, a prior net and a combiner (`fcomb` in the PyTorch port), `combiner.forward` is replaced;
-    everything else keeps its meaning, such as what `sample` draws, takes and returns, and which random numbers it
-    uses. The first call, and the first one after a change of the combiner's structure, compares both at a few pixels.
-    The combiner's own forward pass goes on to run where gradients are recorded, where BatchNorm or dropout inside it
-    is in training mode, and where the two differ. `del model.fcomb.forward` undoes it.
+    The model has a U-Net, a prior net and a combiner (`fcomb` in the PyTorch port). Only `combiner.forward` is
+    replaced, so `sample` keeps its arguments, its result and its random numbers. The first call, and the first one
+    after a change of the combiner's structure, compares the kernels with the combiner's own forward pass at a few
+    pixels. The combiner's own forward pass still runs if gradients are recorded, if BatchNorm or dropout inside it is
+    in training mode, or if the two differ. `del model.fcomb.forward` undoes the replacement.
 
     Raises TypeError for a model without these parts, and ValueError for a combiner that cannot be read.
     """
@@ -46,14 +46,14 @@ def accelerate(model: AnyModel) -> AnyModel:
 
 
 class _Verdict:
-    """What the last comparison of a combiner's two forms said."""
+    """The result of the last comparison of a combiner's forward pass with the kernels."""
 
     structure: object = None
     verified: Verified | None = None
 
 
 def _forward(combiner: nn.Module, verdict: _Verdict, *args: Any, **options: Any) -> Any:
-    """The combiner's output for one latent an image, as its own forward pass gives it."""
+    """The combiner's output for one latent per image, in the form of its own forward pass."""
     own = partial(type(combiner).forward, combiner, *args, **options)
     if torch.is_grad_enabled() or options or len(args) != 2 or not all(isinstance(value, Tensor) for value in args):
         return own()
@@ -79,7 +79,7 @@ def _forward(combiner: nn.Module, verdict: _Verdict, *args: Any, **options: Any)
 
 
 def _structure(combiner: nn.Module, latent_dim: int) -> object:
-    """What a comparison holds for; None where the combiner is random, or changes as it runs."""
+    """A key of the structure that a comparison is valid for; None if the combiner is random or changes as it runs."""
     if any(module.training and isinstance(module, _RANDOM_OR_MOVING) for module in combiner.modules()):
         return None
     hooks = [

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 LABEL_DTYPES = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
-_SUM_TOLERANCE = 1e-5  # of probabilities, which may come in float32
+_SUM_TOLERANCE = 1e-5  # for a sum of probabilities, which may be float32
 
 
 def check_count(name: str, value: object, *, least: int = 1, limit: int | None = None, advice: str = "") -> int:
-    """A whole number, least <= value <= limit, as an int.
+    """Return a whole number, least <= value <= limit, as an int, or raise TypeError or ValueError.
 
-    advice: what to do instead, at the end of the error message.
+    advice: the end of the error message, which says what to do instead.
     """
     advice = f"; {advice}" if advice else ""
     if not is_whole_number(value):
@@ -30,12 +30,12 @@ def check_count(name: str, value: object, *, least: int = 1, limit: int | None =
 
 
 def is_whole_number(value: object) -> TypeGuard[SupportsIndex]:
-    """NumPy's integers and those of tensors without axes count as whole numbers, bools do not."""
+    """Whether the value is a whole number: NumPy integers and integer tensors without axes are, bools are not."""
     return not isinstance(value, bool) and isinstance(value, SupportsIndex) and getattr(value, "ndim", 0) == 0
 
 
 def check_counts(**values: object) -> None:
-    """Whole numbers of at least 1."""
+    """Raise TypeError or ValueError unless all values are whole numbers of at least 1."""
     for name, value in values.items():
         check_count(name, value)
 
@@ -61,7 +61,7 @@ def check_switch(name: str, value: object) -> None:
 
 
 def check_range(name: str, value: object) -> None:
-    """[low, high] of positive numbers."""
+    """Raise ValueError unless the value is [low, high] with 0 < low <= high."""
     if not isinstance(value, list | tuple) or len(value) != 2 or not all(map(is_number, value)):
         raise ValueError(f"{name}: got {value!r}, expected [low, high]")
     if not 0 < value[0] <= value[1]:
@@ -87,7 +87,7 @@ def check_dims(dims: int) -> None:
 
 
 def check_channels(channels: Sequence[int]) -> None:
-    """The widths of a U-Net's scales."""
+    """Raise ValueError unless these can be the widths of a U-Net's scales."""
     if not isinstance(channels, Sequence) or not channels or any(type(c) is not int or c < 1 for c in channels):
         raise ValueError(f"channels: got {channels!r}, expected one positive width a scale, such as (32, 64, 128)")
 
@@ -98,13 +98,13 @@ def check_log_sigma_bound(bound: float | None) -> None:
 
 
 def check_labels(labels: Tensor, num_classes: int, ignore_index: int | None) -> None:
-    """Labels 0 .. num_classes - 1 (0 and 1 if binary) wherever they count."""
+    """Raise ValueError unless all labels but ignore_index are 0 .. num_classes - 1 (0 and 1 if binary)."""
     counted = labels if ignore_index is None else labels[labels != ignore_index]
     check_label_range("labels", counted, max(2, num_classes), "name a label to leave out as ignore_index")
 
 
 def check_label_range(name: str, labels: Tensor, num_classes: int, advice: str) -> None:
-    """Labels 0 .. num_classes - 1, or ValueError that ends with the advice."""
+    """Raise ValueError, whose message ends with the advice, unless all labels are 0 .. num_classes - 1."""
     if labels.is_meta:
         raise ValueError(f"{name}: got a tensor of the meta device, which holds no labels; give their values")
     if labels.dtype == torch.bool or not labels.numel():
@@ -118,7 +118,7 @@ def check_label_range(name: str, labels: Tensor, num_classes: int, advice: str) 
 
 
 def check_label_tensor(name: str, labels: object, axes: str) -> Tensor:
-    """A tensor of bool or integer labels whose number of axes is among `axes`, such as "(B, H, W) or (B, D, H, W)"."""
+    """Return a tensor of bool or integer labels with one of these `axes`, such as "(B, H, W) or (B, D, H, W)"."""
     if not isinstance(labels, Tensor):
         raise TypeError(f"{name}: got {type(labels).__name__}, expected a tensor of labels {axes}; convert it first")
     if labels.layout != torch.strided:
@@ -134,7 +134,7 @@ def check_label_tensor(name: str, labels: object, axes: str) -> Tensor:
 
 
 def check_probabilities(name: str, probabilities: object) -> Tensor:
-    """Floats of at least 0 that sum to 1 along the last axis, to rounding."""
+    """Return floats of at least 0 whose sum along the last axis is 1 up to rounding, or raise an error."""
     if not isinstance(probabilities, Tensor) or not probabilities.is_floating_point():
         got = f"dtype {probabilities.dtype}" if isinstance(probabilities, Tensor) else type(probabilities).__name__
         raise TypeError(
@@ -161,7 +161,10 @@ def check_same_device(name: str, device: torch.device, like_name: str, like_devi
 
 
 def check_images(images: object, channels: int | None, dims: int, device: torch.device) -> Tensor:
-    """Finite floats (B, C, *size) of `dims` dimensions, not empty, with the model's C (None: any), on its device."""
+    """Return images if they are finite floats (B, C, *size), not empty, and fit the model; else raise an error.
+
+    size has `dims` dimensions. channels: the model's C, or None for any. device: the model's.
+    """
     axes = "(B, C, H, W)" if dims == 2 else "(B, C, D, H, W)"
     if not isinstance(images, Tensor):
         raise TypeError(f"images: got {type(images).__name__}, expected a torch.Tensor; see torch.from_numpy")

@@ -58,7 +58,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def _flush_to_disk(path: Path) -> None:
-    """Of a file or a folder, so that neither a crash nor a power cut leaves an empty file under the final name."""
+    """Flush a file or a folder, so that neither a crash nor a power cut leaves an empty file under the final name."""
     with suppress(OSError):  # some file systems cannot flush a folder
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -68,7 +68,7 @@ def _flush_to_disk(path: Path) -> None:
 
 
 def _umask() -> int:
-    """The permissions that new files do not get; a temporary file has fewer than an ordinary one."""
+    """The permissions that new files do not get. A temporary file has fewer permissions than an ordinary new one."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -1,4 +1,4 @@
-"""Functions as CUDA graphs: captured at the second call for a key, from then on replayed with new inputs."""
+"""Functions as CUDA graphs: the second call for a key captures a graph, and later calls replay it with new inputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WARM_UPS = 2  # calls on the capturing stream, in which kernels are compiled an
 
 
 class _Order(Protocol):
-    """What of torch.cuda.Event is used here."""
+    """The part of torch.cuda.Event that is used here."""
 
     def record(self) -> None: ...
     def wait(self) -> None: ...
@@ -29,11 +29,11 @@ class Captured:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     replay: Callable[[], None]
-    done: _Order  # recorded when the outputs have been copied, for whichever stream comes next
+    done: _Order  # recorded when the outputs have been copied; the next replay, on any stream, waits for it
 
 
 def capture(function: Callable[..., tuple[Tensor, ...]], inputs: Sequence[Tensor]) -> Captured:
-    """Record what `function(*inputs)` launches. RuntimeError if it does anything that a graph cannot hold."""
+    """Record the kernels that `function(*inputs)` launches. RuntimeError if a graph cannot hold what it does."""
     with torch.inference_mode(False), torch.no_grad():  # tensors made in inference mode could not be copied to later
         own = tuple(tensor.clone() for tensor in inputs)
         side, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
@@ -48,10 +48,10 @@ def capture(function: Callable[..., tuple[Tensor, ...]], inputs: Sequence[Tensor
 
 
 class GraphCache:
-    """Calls functions, and replays their CUDA graphs where it has seen the same key before.
+    """Calls functions, and replays the CUDA graph of a key that it has seen before.
 
-    A graph reads the tensors that the function read when it was captured. Those that may change between calls are
-    named: changes in place are seen, and for a tensor that has been replaced the graph is captured anew. The `limit`
+    A graph reads the tensors that the function read when it was captured. The caller names those that may change
+    between calls. Changes in place take effect; if a tensor has been replaced, the graph is captured anew. The `limit`
     graphs used last are kept, each with the memory of its inputs, outputs and temporaries.
     """
 
@@ -62,7 +62,7 @@ class GraphCache:
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type[GraphCache], tuple[int]]:
-        """A copy has graphs of its own."""
+        """Copy and pickle as an empty cache, because graphs belong to one process and model."""
         return GraphCache, (self._limit,)
 
     def call(
@@ -72,7 +72,7 @@ class GraphCache:
         inputs: Sequence[Tensor],
         reads: Iterable[Tensor],
     ) -> tuple[Tensor, ...]:
-        """function(*inputs), in memory of the caller's own; `key` must tell calls apart that launch something else."""
+        """Return function(*inputs) in fresh memory. Calls that launch different kernels must have different keys."""
         where = tuple((tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()) for tensor in reads)
         shapes = tuple((tensor.shape, tensor.stride(), tensor.dtype) for tensor in inputs)
         known = (key, shapes, where)

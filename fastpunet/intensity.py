@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fastpunet.arguments import check_choice, is_number
 
 RULES = ("range", "percentiles")
-_SPREAD = 1 / 12  # of the range: grey values that use less of it were most likely stored in other units
+_SPREAD = 1 / 12  # share of the range: grey values that use less of it were most likely stored in other units
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Intensity:
 
     A display window is a range: see `Intensity.window`. Readers of data sets take `intensity=` and apply the rule to
     the values that a file stores. A checkpoint stores the rule that a model was trained with, `model.intensity`, as the
-    JSON of `to_dict`; whoever reads images for that model passes it to the reader. None in either place means that
-    nothing is known: readers then take their format's own rule, `EIGHT_BIT` for 8-bit pictures and bundles, and
+    JSON of `to_dict`; code that reads images for that model passes it to the reader. None in either place means that
+    no rule is known. Readers then use the default of their format: `EIGHT_BIT` for 8-bit pictures and bundles, and
     `PERCENTILES` for formats whose numbers have no fixed range (16-bit pictures, NIfTI).
 
     >>> Intensity.window(centre=50, width=100).apply(np.array([-20, 0, 25, 300])).tolist()
@@ -59,14 +59,14 @@ class Intensity:
 
     @classmethod
     def window(cls, centre: float, width: float) -> Intensity:
-        """As radiologists say it: `width` stored values around `centre` become 0 .. 1. Raises ValueError."""
+        """A radiologist's display window: `width` stored values around `centre` become 0 .. 1. Raises ValueError."""
         if not is_number(centre) or not is_number(width) or width <= 0:
             raise ValueError(f"intensity: got centre {centre!r} and width {width!r}, expected numbers and width > 0")
         return cls("range", centre - width / 2, centre + width / 2)
 
     @classmethod
     def percentiles(cls, low: float = 0.5, high: float = 99.5) -> Intensity:
-        """Percentiles of each image become 0 and 1; where they are equal, its minimum and maximum."""
+        """Percentiles of each image become 0 and 1; if the two are equal, its minimum and maximum do."""
         return cls("percentiles", low, high)
 
     @classmethod
@@ -97,7 +97,7 @@ class Intensity:
 
     @classmethod
     def from_dict(cls, values: object) -> Intensity:
-        """The rule of `to_dict`, or {"rule": "window", "centre": c, "width": w}. Raises ValueError."""
+        """Read the result of `to_dict`, or {"rule": "window", "centre": c, "width": w}. Raises ValueError."""
         if isinstance(values, Mapping):
             rest = {key: value for key, value in values.items() if key != "rule"}
             if values.get("rule") == "window" and set(rest) == {"centre", "width"}:
@@ -110,13 +110,13 @@ class Intensity:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The rule as JSON can hold it: {"rule": ..., "low": ..., "high": ...}."""
+        """The rule as a dict for JSON: {"rule": ..., "low": ..., "high": ...}."""
         return {"rule": self.rule, "low": self.low, "high": self.high}
 
     def resolve(self, values: NDArray[Any]) -> Intensity:
-        """The fixed range that this rule means for an image or volume: percentiles are taken of all its values.
+        """The fixed range that this rule gives for an image or volume; percentiles are taken over all its values.
 
-        Of a constant image the range starts at its value, so that it becomes 0 everywhere.
+        For a constant image the range starts at its value, so that it becomes 0 everywhere.
         """
         if self.rule == "range":
             return self
@@ -136,17 +136,17 @@ class Intensity:
         return _scale(values, fixed.low, fixed.high)
 
     def outside(self, values: NDArray[Any], name: str) -> str | None:
-        """What to warn of if stored values cannot have been meant for this range; None if they can.
+        """The text of a warning if the stored values of the image `name` do not fit this range; else None.
 
-        `name` is the image's. They cannot if some lie further outside the range than it is wide, or all within a
-        twelfth of it. A rule of percentiles fits all images, and nothing is said of a constant one.
+        They do not fit if some lie further outside the range than it is wide, or if all of them lie within a twelfth
+        of it. A rule of percentiles fits every image, and there is no warning for a constant image.
         """
         if self.rule != "range" or not values.size:
             return None
         return _outside(float(values.min()), float(values.max()), self.low, self.high, name)
 
     def warn_if_outside(self, values: NDArray[Any], name: str) -> None:
-        """Warn (UserWarning) of what `outside` finds."""
+        """Issue the warning of `outside` as a UserWarning, if there is one."""
         message = self.outside(values, name)
         if message:
             warnings.warn(message, stacklevel=2)

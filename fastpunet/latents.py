@@ -17,7 +17,7 @@ HYPOTHESIS_LIMIT = 2**32
 
 @dataclass(frozen=True, eq=False)
 class Noise:
-    """All that is random in hypotheses first .. first + n - 1 of some images.
+    """A recipe for all random numbers in hypotheses first .. first + n - 1 of some images.
 
     seed   0 <= seed < 2**63
     ids    int64 (B,), one per image, on the device of the images
@@ -35,16 +35,16 @@ class Noise:
         return (replace(self, first=k, n=min(chunk, end - k)) for k in range(self.first, end, chunk))
 
     def normals(self, dim: int, layer: int = 0) -> Tensor:
-        """Standard normals float32 (B, n, dim). Each `layer` has numbers of its own, 0 <= layer < 2**15."""
+        """Standard normals float32 (B, n, dim). Every `layer`, 0 <= layer < 2**15, has independent numbers."""
         return philox_normal(self.seed ^ (layer << 48), self.ids, self.first, self.n, dim, backend=self.backend)
 
     def choose(self, count: int) -> list[int]:
-        """Which of `count` fixed hypotheses these are: the seed alone decides their order, for all images alike."""
+        """Choose among `count` fixed hypotheses: the seed alone decides their order, which all images share."""
         order = torch.randperm(count, generator=torch.Generator().manual_seed(self.seed))
         return order[self.first : self.first + self.n].tolist()
 
     def gaussian(self, mu: Tensor, sigma: Tensor) -> Tensor | Gaussian:
-        """Latents mu + sigma * normals for mu, sigma float32 (B, latent_dim), which a kernel may compute on its own."""
+        """Latents mu + sigma * normals for mu, sigma float32 (B, latent_dim), or their recipe for a kernel."""
         return Gaussian(mu, sigma, self.ids, self.seed, self.first, self.n)
 
 

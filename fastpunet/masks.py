@@ -50,7 +50,7 @@ class PackedMasks:
                 f"for {' x '.join(map(str, self.size))} pixels"
             )
         used = self.pixels % WORD_BITS
-        # On a GPU the host would have to wait for the answer.
+        # Not checked on a GPU, where the host would have to wait for the result.
         if used and self.words.device.type == "cpu" and bool((self.words[..., -1] >> used).any()):
             raise ValueError(
                 f"words: got bits beyond the last of {self.pixels} pixels, expected 0 there; see PackedMasks.pack"
@@ -64,7 +64,7 @@ class PackedMasks:
         num_classes   None or 1: binary masks of labels 0 and 1, one plane for the foreground;
                       K of 2 .. 256: one plane for each class
         ignore_index  a label besides these, such as 255, of pixels that belong to no class: no bit is set for them.
-                      Of binary masks they become background, so give the scores their `ignore` as well
+                      In binary masks they become background, so pass `ignore` to the scores as well
 
         Raises TypeError for labels of another dtype and ValueError for labels out of range, naming the argument.
 
@@ -100,7 +100,7 @@ class PackedMasks:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(B, n, *size), as of the unpacked labels."""
+        """(B, n, *size), the shape of the unpacked labels."""
         return (self.words.shape[0], self.words.shape[1], *self.size)
 
     @property
@@ -121,7 +121,7 @@ class PackedMasks:
         return replace(self, words=self.words.to(device))
 
     def unpack(self) -> Tensor:
-        """Labels uint8 (B, n, *size); 255 where no class is set (of masks with a plane for each class)."""
+        """Labels uint8 (B, n, *size). In masks with a plane for each class, pixels of no class become 255."""
         return unpack_labels(self.words, self.pixels).unflatten(-1, self.size)
 
     def area(self) -> Tensor:

@@ -1,6 +1,6 @@
-"""How many images and hypotheses are computed at a time, and how their parts are put together.
+"""How many images and hypotheses are computed at a time, and how the parts become one result.
 
-One budget bounds what is held beside the result: images are encoded, and hypotheses decoded, as many at a time as fit.
+One budget bounds the temporary memory: as many images are encoded, and as many hypotheses decoded, at a time as fit.
 """
 
 from __future__ import annotations
@@ -16,13 +16,18 @@ from torch import Tensor
 from fastpunet.masks import PackedMasks
 from fastpunet.models.method import Encoding, Method
 
-# Enough that the cost of starting a computation does not show. On a CPU more than that only falls out of its caches.
+# Large enough that the cost of starting a computation is negligible. On a CPU a larger budget would exceed the caches.
 _BUDGET_BYTES = {"cpu": 1 << 26, "cuda": 1 << 30}
-_OUTPUT_BITS = {"labels": 8, "logits": 32, "probs": 32, "bits": 1}  # for each pixel, and but for labels each class
+_OUTPUT_BITS = {
+    "labels": 8,
+    "logits": 32,
+    "probs": 32,
+    "bits": 1,
+}  # for each pixel, and for each class except in labels
 
 
 def how_many(bytes_each: int, device: torch.device) -> int:
-    """Things of that size that fit in the budget of the device; at least one."""
+    """The number of items of that size that fit in the budget of the device; at least one."""
     budget = _BUDGET_BYTES.get(device.type, _BUDGET_BYTES["cpu"])
     if device.type == "cuda":
         budget = min(budget, torch.cuda.mem_get_info(device)[0] // 8)
@@ -32,8 +37,8 @@ def how_many(bytes_each: int, device: torch.device) -> int:
 def chunk_size(method: Method, encoding: Encoding, n: int, output: str, *, whole: bool) -> int:
     """How many hypotheses of these images are computed at a time.
 
-    What is computed at a time fits in the budget together with its temporaries. Only if it may be handed on as the
-    `whole` result, it need not: all n then go through at once, if their temporaries fit.
+    A chunk fits in the budget together with its temporaries. With `whole`, a chunk of all n hypotheses may itself be
+    the result; then only the temporaries have to fit for all n to be computed at once.
     """
     scratch = method.scratch_bytes(encoding)
     if whole and how_many(scratch, encoding.device) >= n:
@@ -43,13 +48,13 @@ def chunk_size(method: Method, encoding: Encoding, n: int, output: str, *, whole
 
 
 def output_bytes(output: str, pixels: int, classes: int) -> int:
-    """Memory that one hypothesis of one image takes in this form."""
+    """Bytes of one hypothesis of one image in this output form."""
     per_pixel = _OUTPUT_BITS[output] * (1 if output == "labels" else classes)
     return -(-pixels * per_pixel // 8)
 
 
 def check_memory(output: str, images: int, n: int, pixels: int, classes: int, device: torch.device) -> None:
-    """Raise ValueError, before any work starts, if the hypotheses cannot fit in the memory that is free now."""
+    """Raise ValueError, before any work starts, if the hypotheses need more memory than is free now."""
     needed, free = images * n * output_bytes(output, pixels, classes), free_memory(device)
     if needed > free:
         bits = images * n * output_bytes("bits", pixels, classes)
@@ -61,7 +66,7 @@ def check_memory(output: str, images: int, n: int, pixels: int, classes: int, de
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can be had without swapping, on a GPU or in main memory; sys.maxsize where nothing tells."""
+    """Bytes that can be allocated without swapping, on a GPU or in main memory; sys.maxsize if that is unknown."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     try:
@@ -76,14 +81,14 @@ def free_memory(device: torch.device) -> int:
 
 
 def shaped(flat: Tensor, output: str, size: tuple[int, ...]) -> Any:
-    """Hypotheses whose pixels are in a row, as `Method.draw` returns them, with the images' own size."""
+    """Give hypotheses with flattened pixels, as `Method.draw` returns them, the images' own size."""
     return PackedMasks(flat, size) if output == "bits" else flat.unflatten(-1, size)
 
 
 def assemble(parts: Iterable[tuple[int, int, Any]], images: int, n: int) -> Any:
-    """One result (images, n, ...) of parts (first image, first hypothesis, tensor or PackedMasks) that cover it.
+    """Assemble one result (images, n, ...) from parts (first image, first hypothesis, tensor or PackedMasks).
 
-    A part that is everything is handed on as it is.
+    The parts cover the result. A part that is the whole result is returned without a copy.
     """
     whole: Any = None
     for image, hypothesis, part in parts:

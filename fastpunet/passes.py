@@ -1,4 +1,4 @@
-"""One pass of a method's networks over a batch of images, as PyTorch runs it or compiled."""
+"""One pass of a method's networks over a batch of images, eager or compiled."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from fastpunet.models.unet import CHANNELS_LAST
 
 
 class Passes:
-    """Encodes images, and remembers for which shapes and precisions the compiled networks have proved faster."""
+    """Encodes images, and remembers for which shapes and precisions the compiled networks are faster."""
 
     def __init__(self) -> None:
         self._compiled: set[tuple[torch.Size, str]] = set()
 
     def compiles(self, images: Tensor, precision: str) -> bool:
-        """Whether images of this shape go through the compiled networks."""
+        """Whether the compiled networks encode images of this shape."""
         return (images.shape, precision) in self._compiled
 
     def encode(self, method: Method, images: Tensor, precision: str) -> Encoding:
@@ -29,9 +29,9 @@ class Passes:
         return _run(_compiled() if self.compiles(images, precision) else _encode, method, images, precision)
 
     def tune(self, method: Method, images: Tensor, precision: str) -> dict[str, float]:
-        """Compile the networks for this shape, and use that from now on if it proves faster.
+        """Compile the networks for this shape, and use them from now on if they are faster.
 
-        Returns seconds: "compilation", then "eager" and "compiled" a pass. Raises RuntimeError where PyTorch cannot
+        Returns seconds: "compilation", and "eager" and "compiled" for one pass. Raises RuntimeError if PyTorch cannot
         compile them.
         """
         start = time.perf_counter()
@@ -52,14 +52,14 @@ class Passes:
 
 
 def all_finite(encoding: Encoding) -> Tensor:
-    """Whether no part of the encoding is NaN or infinite, as a bool tensor () that nobody has waited for."""
+    """Whether all parts of the encoding are finite: a bool tensor () on its device, so that the host need not wait."""
     return torch.stack([torch.isfinite(part).all() for part in encoding.parts().values()]).all()
 
 
 def check_finite(encoding: Encoding) -> None:
-    """Raise ValueError, naming the part, where the encoding is NaN or infinite."""
+    """Raise ValueError, naming the part, if the encoding holds NaN or infinity."""
     for name, part in encoding.parts().items():
-        if not torch.isfinite(part.sum()) and not torch.isfinite(part).all():  # the sum is the cheaper question
+        if not torch.isfinite(part.sum()) and not torch.isfinite(part).all():  # the sum is cheaper
             raise ValueError(
                 f"model: NaN or infinity in {name}; look for broken weights, or for images of another scale than in "
                 "training; of a float16 model try float32"
@@ -67,9 +67,9 @@ def check_finite(encoding: Encoding) -> None:
 
 
 def _encode(method: Method, images: Tensor) -> Encoding:
-    """On a CPU with the images' channels last in memory, the layout that oneDNN's convolutions want.
+    """Encode the images; on a CPU with the channels last in memory, the layout that oneDNN's convolutions prefer.
 
-    That is 1.2 times as fast in float32, 1.7 times in bfloat16, and changes results by rounding only.
+    That layout makes float32 1.2 times and bfloat16 1.7 times as fast, and changes results by rounding only.
     """
     if images.device.type == "cpu":  # unlike contiguous(), this also changes images of a single channel
         images = images.to(

@@ -1,4 +1,4 @@
-"""Encoding and drawing as one CUDA graph that later calls replay with their own images and noise."""
+"""Captures encoding and drawing as one CUDA graph, which later calls replay with their own images and noise."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Request = tuple[int, int]  # the arguments (dim, layer) of `Noise.normals`
 
 
 class Replays:
-    """Draws hypotheses, and replays a CUDA graph where it has seen the shape, output and precision before.
+    """Draws hypotheses, and replays a CUDA graph for a shape, output and precision that it has seen before.
 
-    Noise is drawn outside the graph, which could not take another seed. The first call notes which numbers the method
-    asks for. A method that reads the seed or the ids themselves is not captured.
+    Noise is drawn outside the graph, because a captured graph would repeat the same seed. The first call records which
+    random numbers the method asks for. A method that reads the seed or the ids themselves is not captured.
     """
 
     def __init__(self) -> None:
@@ -31,9 +31,9 @@ class Replays:
 
     @torch.no_grad()
     def draw(self, method: Method, passes: Passes, images: Tensor, noise: Noise, output: str, precision: str) -> Tensor:
-        """What `method.draw` returns for the encoding of images (B, C, *size), all that `noise` names at once.
+        """Encode images (B, C, *size) and return what `method.draw` gives for all of `noise` at once.
 
-        Raises ValueError, naming the part, where the encoding is NaN or infinite.
+        Raises ValueError, naming the part, if the encoding holds NaN or infinity.
         """
         backend = noise.backend
 
@@ -64,7 +64,7 @@ class Replays:
 
 
 class _Noting:
-    """Noise that notes what is asked of it."""
+    """Noise that records which random numbers a method asks for."""
 
     def __init__(self, noise: Noise) -> None:
         self._noise = noise
@@ -86,7 +86,7 @@ class _Noting:
 
 
 class _Given:
-    """Noise whose normals have been drawn already; it has neither seed nor ids."""
+    """Noise that gives normals which have been drawn already; it has neither seed nor ids."""
 
     def __init__(self, requests: Sequence[Request], normals: Sequence[Tensor], n: int) -> None:
         self._normals = dict(zip(requests, normals, strict=True))

@@ -45,16 +45,18 @@ def sample(
         n: hypotheses of each image.
         seed: 0 <= seed < 2**63. The noise of hypothesis k of the image with id i is a function of (seed, i, k) alone.
             None takes a fresh seed from torch's global generator.
-        ids: int64 (B,), default 0 .. B-1. Sampling a data set in batches, pass each image's own id.
-        output: "labels" uint8 (B, n, *size), class index (binary: logit > 0); "logits" or "probs" float32
-            (B, n, K, *size), probs by sigmoid (K = 1) or softmax; "bits" PackedMasks, one bit a pixel and class.
-        precision: "ieee" float32-accurate, "tf32" (GPU), "bf16", "auto" what PyTorch itself would use here.
-        backend: "auto", "triton" (GPU), "native" (CPU) or "reference" (PyTorch). Methods whose hypotheses take a pass
-            of a network each are computed by PyTorch, and take "auto" and "reference" only.
+        ids: int64 (B,), by default 0 .. B-1. To sample a data set in batches, pass each image's own id.
+        output: "labels" gives class indices uint8 (B, n, *size), in a binary model 1 where logit > 0; "logits" and
+            "probs" give float32 (B, n, K, *size), probabilities by sigmoid (K = 1) or softmax; "bits" gives
+            PackedMasks, one bit for each pixel and class.
+        precision: "ieee" is as accurate as float32; "tf32" needs a GPU; "bf16"; "auto" is what PyTorch itself would
+            use here.
+        backend: "auto", "triton" (GPU), "native" (CPU) or "reference" (PyTorch). If every hypothesis of a method needs
+            its own pass of a network, PyTorch computes it, and only "auto" and "reference" are possible.
         chunk: hypotheses computed at a time, which bounds temporary memory; by default as many as fit a fixed budget.
 
-    Hypotheses do not depend on n, on chunk or on which images are in the batch, except that a network's rounding may
-    differ with the shape of the batch: about one pixel in a million lies so close to the threshold that it shows.
+    Hypotheses do not depend on n, on chunk or on the other images of the batch. There is one exception: a network may
+    round differently in batches of another shape, which changes about one pixel in a million, close to the threshold.
 
     Raises ValueError or TypeError, naming the argument, for input that does not fit, and RuntimeError for a backend
     that cannot run here.
@@ -69,9 +71,10 @@ def sample(
 
 
 class Sampler:
-    """A model, a precision and a backend, to be used over and over. The weights are those of the moment of encoding.
+    """Draws hypotheses from one model for batch after batch, in one precision and on one backend.
 
-    Arguments as in `sample`. Several threads may use one, as long as nobody changes the model meanwhile.
+    The arguments are those of `sample`. Each call uses the weights that the model has when it encodes the images.
+    Several threads may share one Sampler, as long as nobody changes the model meanwhile.
     """
 
     def __init__(self, model: nn.Module, *, precision: str = "auto", backend: str = "auto") -> None:
@@ -90,12 +93,12 @@ class Sampler:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is now, and images must be."""
+        """The device that the model is on now. Images must be on it too."""
         return self.method.device
 
     @property
     def precision(self) -> str:
-        """The precision in force; "auto" is looked up at each call."""
+        """The precision that a call would use now; "auto" is resolved at each call."""
         return automatic_precision(self.device) if self._precision == "auto" else self._precision
 
     @property
@@ -105,7 +108,7 @@ class Sampler:
 
     @property
     def max_hypotheses(self) -> int | None:
-        """How many hypotheses of an image there are at most; None: any number."""
+        """The largest number of hypotheses of one image, or None if there is no limit."""
         return self.method.max_hypotheses
 
     def sample(
@@ -118,11 +121,11 @@ class Sampler:
         output: str = "labels",
         chunk: int | None = None,
     ) -> Any:
-        """`encode` and `draw` in one; arguments and result as of `fastpunet.sample`.
+        """`encode` and `draw` in one call. Arguments and result are those of `fastpunet.sample`.
 
-        On a GPU the second call for a shape, n, output and precision captures all of it as one CUDA graph, unless
-        `chunk` is given. Later calls replay it with their own images and seed, and the weights of the moment; the 8
-        graphs used last are kept. A UserWarning says why where that is impossible.
+        On a GPU the second call with the same shape, n, output and precision captures the computation as one CUDA
+        graph, unless `chunk` is given. Later calls replay the graph with their own images and seed and with the
+        model's current weights. The 8 graphs used last are kept. If a graph is impossible, a UserWarning says why.
         """
         n, chunk = self._check_request(n, output, chunk)
         self._check_images(images)
@@ -140,12 +143,12 @@ class Sampler:
     def sample_batches(
         self, batches: Iterable[Any], n: int = 1000, *, seed: int | None = None, output: str = "labels"
     ) -> Iterator[Any]:
-        """`sample` of batch after batch in main memory, such as a DataLoader's; results are in main memory too.
+        """Yield the hypotheses of every batch. Batches, such as a DataLoader's, and results are in main memory.
 
-        A batch is images (B, C, *size), or a pair (images, ids). Ids of batches that have none count on from batch to
-        batch, so that how images are batched changes nothing; where several loaders or processes share a data set,
-        pass ids, or they draw the same noise. On a GPU the copies of one batch run beside the computation of the next.
-        A batch that does not fit is an error as of `sample`, when its turn comes.
+        A batch is images (B, C, *size), or a pair (images, ids). Batches without ids are numbered consecutively, so
+        that results do not depend on how images are batched. If several loaders or processes share a data set, pass
+        ids; otherwise they draw the same noise. On a GPU the copies of one batch run while the next one is computed.
+        A batch that does not fit the model raises the errors of `sample` when it is reached.
         """
         self._check_request(n, output, None)
         seed = check_seed(seed)
@@ -156,15 +159,15 @@ class Sampler:
         return overlapped(self.device, batches, call)
 
     def encode(self, images: Tensor) -> Encoding:
-        """images float (B, C, *size) to what all their hypotheses share: one pass of the networks.
+        """Run the networks once over images float (B, C, *size); the result is all that their hypotheses share.
 
-        Raises ValueError, naming the part, where that is NaN or infinite.
+        Raises ValueError, naming the part, if the result holds NaN or infinity.
         """
         self._check_images(images)
         return self._encode(images)
 
     def encode_groups(self, images: Tensor, ids: Tensor | None = None) -> Iterator[tuple[Encoding, Tensor]]:
-        """Encodings of as many images together as fit in memory, in order, each with the ids of its images."""
+        """Encode the images in order, as many together as fit in memory; yield each encoding with its images' ids."""
         self._check_images(images)
         return ((self._encode(group), its) for _, group, its in self._groups(images, ids))
 
@@ -178,7 +181,7 @@ class Sampler:
         output: str = "labels",
         chunk: int | None = None,
     ) -> Any:
-        """n hypotheses of every encoded image; arguments and result as in `fastpunet.sample`."""
+        """Draw n hypotheses of every encoded image. Arguments and result are those of `fastpunet.sample`."""
         n, chunk = self._check_request(n, output, chunk)
         noise = self._noise(encoding, n, seed, ids)
         check_memory(output, encoding.images, n, encoding.pixels, self.num_classes, self.device)
@@ -195,7 +198,7 @@ class Sampler:
         output: str = "labels",
         chunk: int | None = None,
     ) -> Iterator[Any]:
-        """The same hypotheses in order, at most `chunk` at a time; by default as many as fit in 64 MiB (GPU: 1 GiB)."""
+        """Yield the hypotheses of `draw` in order, at most `chunk` at a time (default: as fit in 64 MiB, GPU 1 GiB)."""
         n, chunk = self._check_request(n, output, chunk)
         parts = self._drawn(encoding, self._noise(encoding, n, seed, ids), output, chunk, whole=False)
         return (part for _, part in parts)
@@ -209,7 +212,7 @@ class Sampler:
         ids: Tensor | None = None,
         chunk: int | None = None,
     ) -> Iterator[Sums]:
-        """Sums over the same hypotheses, `chunk` at a time; none of them is kept (see `fastpunet.summarize`)."""
+        """Yield sums over the hypotheses of `draw`, `chunk` at a time, and keep no hypothesis (see `summarize`)."""
         n, chunk = self._check_request(n, "logits", chunk)
         noise = self._noise(encoding, n, seed, ids)
         if chunk is None:
@@ -217,7 +220,7 @@ class Sampler:
         return self._each(noise.parts(chunk), lambda twin, part, **how: twin.sums(encoding, part, **how))
 
     def decode(self, encoding: Encoding, z: Tensor, *, output: str = "labels", chunk: int | None = None) -> Any:
-        """Decode given latents z float (B, n, latent_dim); result as in `sample`. TypeError without a latent."""
+        """Decode given latents z float (B, n, latent_dim) as `sample` does. TypeError if the model has no latent."""
         self._check_encoding(encoding)
         latent_dim = self.method.latent_dim_of(encoding)
         if not latent_dim:
@@ -235,14 +238,14 @@ class Sampler:
         return assemble(parts, encoding.images, n)
 
     def tune(self, images: Tensor, n: int = 1000, output: str = "labels") -> dict[str, float]:
-        """Compile the networks for images of this shape, and use that from now on if it proves faster. Optional.
+        """Compile the networks for images of this shape, and use them from now on if they are faster. Optional.
 
-        A batch with more pixels than go through the networks together is tuned as it will be divided. Returns seconds:
-        "compilation" (0 to 30, and a C++ compiler is needed), then "eager" and "compiled" a pass. On a GPU also
-        "decoding" of n hypotheses to `output`, and "decoding, tuned": divided among the GPU's processors as proves
-        fastest, which is remembered for GPUs of that name in $XDG_CACHE_HOME/fastpunet (half a minute).
-        Results change by rounding, within the sampler's precision; weights are still those of each call.
-        Raises RuntimeError where PyTorch cannot compile the model.
+        If a batch is too large to be encoded at once, the networks are tuned for the parts that it will be divided
+        into. Returns seconds: "compilation" (0 to 30; it needs a C++ compiler), and "eager" and "compiled" for one
+        pass. On a GPU it takes half a minute more to find the fastest tiling for decoding n hypotheses to `output`;
+        "decoding" is the time before, "decoding, tuned" the time after. The tiling is remembered for GPUs of that name
+        in $XDG_CACHE_HOME/fastpunet. Results change by rounding, within the sampler's precision. Each call still uses
+        the model's current weights. Raises RuntimeError if PyTorch cannot compile the model.
         """
         n, _ = self._check_request(n, output, None)
         self._check_images(images)
@@ -263,7 +266,7 @@ class Sampler:
         return encoding
 
     def _groups(self, images: Tensor, ids: Tensor | None) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """As many images together as fit in memory: the place of the first one, the images, their ids."""
+        """Groups of as many images as fit in memory: the index of the first image, the images, their ids."""
         ids = check_ids(ids, len(images), self.device)
         group = how_many(PIXEL_BYTES * images[0, 0].numel(), self.device)
         return (
@@ -273,7 +276,7 @@ class Sampler:
     def _sampled(
         self, images: Tensor, noise: Noise, output: str, chunk: int | None, *, whole: bool
     ) -> Iterator[tuple[int, Any]]:
-        """Hypotheses of images that go through the networks together, each part with the place of its first."""
+        """Hypotheses of images that are encoded together, each part with the index of its first hypothesis."""
         if self.device.type == "cuda" and chunk is None:
             flat = self._replays.draw(self.method, self._passes, images, noise, output, self.precision)
             return iter([(0, shaped(flat, output, tuple(images.shape[2:])))])
@@ -290,7 +293,7 @@ class Sampler:
         whole: bool,
         twin: Method | None = None,
     ) -> Iterator[tuple[int, Any]]:
-        """Hypotheses a chunk at a time, each part with the place of its first."""
+        """Hypotheses in chunks, each with the index of its first hypothesis."""
         if chunk is None:
             chunk = chunk_size(self.method, encoding, noise.n, output, whole=whole)
         return self._each(
@@ -314,7 +317,7 @@ class Sampler:
         return Noise(check_seed(seed), check_ids(ids, encoding.images, self.device), 0, n, self.backend)
 
     def _check_request(self, n: object, output: str, chunk: object, *, limited: bool = True) -> tuple[int, int | None]:
-        """n and chunk as ints."""
+        """Check n, output and chunk, and return n and chunk as ints."""
         check_choice("output", output, OUTPUTS)
         n = check_count("n", n, limit=HYPOTHESIS_LIMIT)
         if limited and self.max_hypotheses is not None and n > self.max_hypotheses:

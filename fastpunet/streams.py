@@ -1,4 +1,4 @@
-"""Batch after batch from main memory through a device and back."""
+"""Moves batches from main memory to a device, computes there, and moves the results back."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Call = Callable[[Tensor, Tensor], Any]  # images (B, C, *size) and ids (B,), on 
 
 
 def overlapped(device: torch.device, batches: Iterable[Any], call: Call) -> Iterator[Any]:
-    """call(images, ids) for every batch, in order; results are tensors or PackedMasks in main memory.
+    """Yield call(images, ids) for every batch, in order. Results are tensors or PackedMasks in main memory.
 
-    A batch is images, or a pair (images, ids); ids of the others count on. On a GPU both copies are asynchronous, from
-    and to pinned memory, on streams of their own, one batch ahead.
+    A batch is images, or a pair (images, ids); batches without ids are numbered consecutively. On a GPU both copies
+    are asynchronous: they use pinned memory and their own CUDA streams, and the next batch is copied ahead of time.
     """
     numbered = _numbered(batches)
     results = _beside_each_other(device, numbered, call) if device.type == "cuda" else _in_turns(device, numbered, call)
@@ -27,7 +27,7 @@ def overlapped(device: torch.device, batches: Iterable[Any], call: Call) -> Iter
 
 
 def _numbered(batches: Iterable[Any]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images and ids of every batch."""
+    """Yield the images and ids of every batch."""
     first = 0
     for batch in batches:
         images, ids = _parts(batch)

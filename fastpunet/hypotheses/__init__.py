@@ -1,4 +1,4 @@
-"""What to do with a thousand hypotheses."""
+"""Analyses of hypotheses: summaries over many of them, and grids over the latent space."""
 
 from fastpunet.hypotheses.latent_grid import LatentGrid, decode_grid
 from fastpunet.hypotheses.latent_plane import LatentPlane

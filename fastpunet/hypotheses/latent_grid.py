@@ -1,4 +1,4 @@
-"""Segmentations over a grid of latent positions, and where the graders' own lie (Kohl et al. 2018, latent space)."""
+"""Segmentations over a grid of latents, and the graders' positions among them (Kohl et al. 2018, latent space)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LatentGrid:
     """One image's hypotheses over a plane of its latent space. Positions are in standard deviations of the prior.
 
     plane               the plane, with the prior's mean and standard deviation
-    shares              float32 (2,), how much of the maps' change with the latent lies along either axis, of 1
+    shares              float32 (2,), the share of the maps' change with the latent that lies along each axis
     steps               float32 (size,), positions of the grid along either axis, -span to span
     z                   float32 (size, size, latent_dim), [i, j] at position (steps[i], steps[j])
     hypotheses          uint8 (size, size, H, W), or (size, size, D, H, W) of a volume, the label maps decoded from z
@@ -58,15 +58,15 @@ def decode_grid(
     Args:
         model: a ProbabilisticUNet; without labels, any Probabilistic U-Net that `fastpunet.sample` takes.
         image: float (C, H, W), or (C, D, H, W) for a model of volumes, scaled as in training, on the model's device.
-        labels: int (M, H, W) or (M, D, H, W), the graders' segmentations, beside the image; None for none.
+        labels: int (M, H, W) or (M, D, H, W), the graders' segmentations, on the image's device; or None.
         axes: two latent dimensions, counted from 0, or "principal": the two orthogonal directions along which the
             probability maps change most (see `latent_plane.sensitivity`), the stronger first.
         size: positions along either axis; with an odd number the prior's mean is one of them.
         span: the grid's ends, in standard deviations of the prior. Other dimensions stay at the prior's mean.
-        seed: of the draws from the prior that the sensitivity is taken at.
+        seed: seed of the draws from the prior at which the sensitivity is computed.
         ignore_index: label of pixels that nobody annotated.
 
-    Other latents, such as those of hypotheses, are placed in the grid by `LatentGrid.plane.positions`.
+    `LatentGrid.plane.positions` gives the positions of other latents, such as those of hypotheses.
     Raises ValueError or TypeError, naming the argument, for input that does not fit.
 
     >>> import fastpunet
@@ -108,7 +108,7 @@ def decode_grid(
 
 
 def check_grid(axes: object, size: object, span: object) -> None:
-    """Raise ValueError, naming the argument, unless these fit `decode_grid`, whatever the model."""
+    """Raise ValueError, naming the argument, unless `decode_grid` can take these for some model."""
     named = isinstance(axes, Sequence) and len(axes) == 2 and all(type(axis) is int for axis in axes)
     if axes != "principal" and not (named and axes[0] != axes[1] and min(axes) >= 0):  # type: ignore[index, call-overload]
         raise ValueError(f'axes: got {axes!r}, expected "principal" or two different latent dimensions, such as (0, 1)')

@@ -12,7 +12,7 @@ from fastpunet.models.latent_method import LatentEncoding
 from fastpunet.models.priors import AxisAligned
 from fastpunet.sampler import Sampler
 
-_DRAWS = 64  # the axes of shipped and trained models turn by a few degrees if the draws are others
+_DRAWS = 64  # with other draws, the axes of the shipped and other trained models rotate by a few degrees only
 _STEP = 0.02  # standard deviations of the prior: small beside the kinks of f_comb, large beside rounding
 
 
@@ -30,7 +30,7 @@ class LatentPlane:
     axes: Tensor
 
     def latents(self, positions: Tensor) -> Tensor:
-        """z (..., latent_dim) at positions (..., 2) of the plane; what is not in the plane is at the prior's mean."""
+        """z (..., latent_dim) at positions (..., 2) in the plane; other directions stay at the prior's mean."""
         return self.mu + self.sigma * (positions @ self.axes)
 
     def positions(self, z: Tensor) -> Tensor:
@@ -53,13 +53,13 @@ def principal_axes(sensitivity: Tensor) -> Tensor:
 def sensitivity(sampler: Sampler, encoding: LatentEncoding, prior: AxisAligned, seed: int) -> Tensor:
     """How much one image's probability maps change with its latent: E[J^T J], float64 (latent_dim, latent_dim).
 
-    J is the Jacobian of all probabilities of a hypothesis with respect to (z - mu) / sigma, the mean one over the
-    prior; so u^T E[J^T J] u is the mean squared change along a direction u. Its leading eigenvectors span the active
+    J is the Jacobian of all probabilities of a hypothesis with respect to (z - mu) / sigma, and E is the mean over the
+    prior; so u^T E[J^T J] u is the mean squared change along a direction u. The leading eigenvectors span the active
     subspace (Constantine, Dow and Wang 2014, SIAM J. Sci. Comput. 36, A1500, section 2): no other plane holds as much
-    of the change. Unlike a principal component analysis of hypotheses or of graders' posteriors this needs no linear
-    relation, tells unused dimensions exactly, however few the draws, and works where all graders agree.
+    of the change. Unlike a principal component analysis of hypotheses or of graders' posteriors, this needs no linear
+    relation, recognises unused dimensions exactly from any number of draws, and works where all graders agree.
 
-    J is taken by central differences at draws from the prior, which are a function of the seed.
+    J is computed by central differences at draws from the prior, which are a function of the seed.
     """
     draws = draw_latents(prior.mu, prior.sigma, _DRAWS, seed=seed, backend=sampler.backend)[0]
     steps = _STEP * torch.diag(prior.sigma[0])

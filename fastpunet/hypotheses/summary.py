@@ -1,4 +1,4 @@
-"""A thousand hypotheses, or a million, as a handful of maps and numbers."""
+"""Summarises any number of hypotheses in a few maps and numbers per image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastpunet.sampler import Sampler
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """Per image, over its n hypotheses. K' is 1 for a binary model (the foreground) and the number of classes else."""
+    """A summary of each image's n hypotheses. K' is 1 (the foreground) for a binary model, else the classes' number."""
 
     mean: Tensor  # float32 (B, K', *size), mean probability
     entropy: Tensor  # float32 (B, *size), nats: entropy of the mean probability (total uncertainty)
@@ -35,10 +35,10 @@ def summarize(
     backend: str = "auto",
     chunk: int | None = None,
 ) -> Summary:
-    """Summarise n hypotheses of every image without holding them: memory is independent of n, but for `volume`.
+    """Summarise n hypotheses of every image without holding them: apart from `volume`, memory does not grow with n.
 
-    Arguments and errors as in `fastpunet.sample`, of which these are the same hypotheses; any method will do. Entropy
-    and mutual information: Gal 2016, section 3.3; Depeweg et al. 2018, equation 2.
+    Arguments and errors are those of `fastpunet.sample`, and the hypotheses are the same, for every method. Entropy and
+    mutual information are defined in Gal 2016, section 3.3, and Depeweg et al. 2018, equation 2.
 
     >>> import fastpunet, torch
     >>> summary = fastpunet.summarize(fastpunet.load("lesions"), torch.zeros(1, 1, 64, 64), n=100, seed=0)
@@ -75,6 +75,6 @@ def _summarize(sampler: Sampler, encoding: Encoding, n: int, seed: int, ids: Ten
 
 
 def _entropy(probs: Tensor) -> Tensor:
-    """Entropy in nats over the classes of (B, K, *size); one class stands for itself and its complement."""
+    """Entropy in nats over the classes of (B, K, *size); K = 1 is the probability of the foreground alone."""
     entropy = torch.special.entr(probs).sum(1)
     return entropy + torch.special.entr(1 - probs)[:, 0] if probs.shape[1] == 1 else entropy
