@@ -1,4 +1,4 @@
-"""The models. Each method is one module; what they share is a module of its own."""
+"""The models. Each method is one module, and the parts that methods share are modules beside them."""
 
 from fastpunet.models.dropout_unet import DropoutUNet
 from fastpunet.models.ensemble import UNetEnsemble

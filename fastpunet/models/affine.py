@@ -1,4 +1,4 @@
-"""Modules that act on each pixel alone, read as affine maps with (leaky) ReLUs between them."""
+"""Reads modules that act on each pixel separately as affine maps with (leaky) ReLUs between them."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Affine:
     slope: float | Tensor = 1.0
 
     def then(self, following: Affine) -> Affine:
-        """Both maps in one, computed in float64. Only for a map without an activation of its own."""
+        """This map followed by another, as one map, computed in float64. This one must have no activation."""
         outer, inner = following.weight.double(), self.weight.double()
         return Affine(outer @ inner, outer @ self.bias.double() + following.bias.double(), following.slope)
 
 
 def leaves(module: nn.Module) -> Iterator[nn.Module]:
-    """The modules inside, in the order of their registration, down to those that this file knows as a whole."""
+    """The modules inside in the order of their registration; those that this file can read are not divided further."""
     children = list(module.children())
     if isinstance(module, _WHOLE) or (not children and not isinstance(module, (nn.Sequential, nn.ModuleList))):
         yield module
@@ -43,13 +43,13 @@ def leaves(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def read_layers(modules: Iterable[nn.Module]) -> tuple[list[Affine], str | None]:
-    """Modules that run one after another as affine maps, and the sigmoid, softmax or log-softmax at the end, if any.
+    """Read modules that run one after another as affine maps; also name the last sigmoid or (log-)softmax, if any.
 
-    Every map but the last has an activation. BatchNorm counts as in evaluation mode and is folded into a neighbour.
+    Every map but the last has an activation. BatchNorm is read as in evaluation mode and folded into a neighbour.
     Raises ValueError, with the reason, for modules that cannot be read this way.
     """
     layers: list[Affine] = []
-    pending: Affine | None = None  # what has been met since the last activation
+    pending: Affine | None = None  # the layers since the last activation, as one map
     last: str | None = None
     for module in modules:
         if isinstance(module, (nn.Identity, _DropoutNd)):  # dropout does nothing in evaluation mode
@@ -77,7 +77,7 @@ def _check_width(before: list[Affine], after: Affine) -> None:
 
 
 def _identity_after(layers: list[Affine]) -> Affine:
-    """The map that changes nothing, of the width that the layers so far give."""
+    """The identity map as wide as the output of these layers."""
     if not layers:
         raise ValueError("no layer of weights before its first activation")
     bias = layers[-1].bias

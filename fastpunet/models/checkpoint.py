@@ -22,7 +22,7 @@ from fastpunet.models.checkpoint_files import HEADER_KEY, one_line, read_file, s
 from fastpunet.models.port_state import infer_config, without_prefixes
 from fastpunet.models.prob_unet import POSTERIOR_INPUTS
 
-WEIGHTS_FILE = "model.safetensors"  # what a run folder's model is called
+WEIGHTS_FILE = "model.safetensors"  # the name of the model in the folder of a training run
 
 
 def shipped() -> dict[str, Path]:
@@ -34,8 +34,8 @@ def shipped() -> dict[str, Path]:
 def save(model: Method, path: str | os.PathLike[str]) -> None:
     """Write the model's weights, architecture and intensity rule to `path`, as safetensors, whole or not at all.
 
-    `load` gives them back, with weights in float32. Raises TypeError for anything but a fastpunet model (of others,
-    save the state dict), and OSError.
+    `load` reads the file, with weights in float32. Raises OSError, and TypeError for anything but a fastpunet model; of
+    other models, save the state dict.
     """
     model = getattr(model, "_orig_mod", model)  # out of torch.compile's wrapper
     if type(model).__name__ not in METHODS or not isinstance(model, Method):
@@ -51,19 +51,21 @@ def save(model: Method, path: str | os.PathLike[str]) -> None:
 
 
 def load(source: str | os.PathLike[str] | Mapping[str, Tensor], *, posterior_input: str | None = None) -> Method:
-    """A model from shipped weights, a file, a run folder or a state dict; on the CPU, in evaluation mode, float32.
+    """Load a model from shipped weights, a file, a run's folder or a state dict: on the CPU, for evaluation, float32.
 
-    source           the name of shipped weights; a file, told by its content; a folder that `fastpunet train` wrote,
-                     which means its model.safetensors; or a state dict
-    posterior_input  of a state dict with the PyTorch port's names, what its posterior net sees of a segmentation:
-                     "one-hot" (minus 0.5, as in the authors' release), "plain-one-hot" or "mask" (the label map as one
-                     channel, as in the port). By default "mask" if it has one channel for it; if it has one for each
-                     class "one-hot", and a UserWarning says so. Hypotheses do not depend on it.
+    source           the name of shipped weights; a file, whose kind is recognised by its content; a folder that
+                     `fastpunet train` wrote, for its model.safetensors; or a state dict
+    posterior_input  only for a state dict with the PyTorch port's names: the form in which its posterior net sees a
+                     segmentation. "one-hot" is one-hot minus 0.5, as in the authors' release; "plain-one-hot" subtracts
+                     nothing; "mask" is the label map as one channel, as in the port. The default is "mask" if the net
+                     has one channel for the segmentation. If it has one for each class, the default is "one-hot", and
+                     a UserWarning says so. Hypotheses do not depend on it.
 
-    Files are safetensors, those of `save` with the architecture in their header, or of torch.save, which are opened
-    with weights_only=True. Without our header they hold a state dict with the PyTorch port's names, whose architecture
-    is read off its shapes: alone, under a key such as "state_dict" or "model", and with any common prefix, such as
-    those of torch.compile, DataParallel, AveragedModel, or a LightningModule's attribute.
+    Files are safetensors, or files of torch.save, which are opened with weights_only=True. Files of `save` have the
+    architecture in their header. Other files hold a state dict with the PyTorch port's names, and the architecture is
+    inferred from its shapes. The state dict may be the whole file or lie under a key such as "state_dict" or "model",
+    and its names may have a common prefix, such as those of torch.compile, DataParallel, AveragedModel, or a
+    LightningModule's attribute.
     Raises FileNotFoundError, and ValueError for a truncated, foreign or non-finite checkpoint.
 
     >>> load("lesions").num_classes
@@ -115,7 +117,7 @@ def _find(source: str | os.PathLike[str]) -> Path:
 
 
 def _of_state(held: object, where: str, posterior_input: str | None) -> Method:
-    """A Probabilistic U-Net of a state dict with the port's names, or of an entry that is one."""
+    """Build a Probabilistic U-Net from a state dict with the port's names, or from the entry that is such a dict."""
     states = state_dicts(held)
     if not states:
         raise ValueError(
@@ -131,8 +133,9 @@ def _of_state(held: object, where: str, posterior_input: str | None) -> Method:
         config["posterior_input"] = posterior_input
     elif config["posterior_input"] == "one-hot":
         warnings.warn(
-            f'{where} does not say what its posterior net sees of a segmentation; took "one-hot", which is minus 0.5. '
-            'If its training subtracted nothing, load it with posterior_input="plain-one-hot"; hypotheses are the same',
+            f'{where} does not say in which form its posterior net sees a segmentation; took "one-hot", which '
+            'subtracts 0.5. If its training subtracted nothing, load it with posterior_input="plain-one-hot"; '
+            "hypotheses are the same",
             stacklevel=3,
         )
     return _build("ProbabilisticUNet", config, without_prefixes(state), where)
@@ -163,7 +166,7 @@ def _is_plain(tensor: Tensor) -> bool:
 
 
 def _check_counts(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
-    """Raise ValueError for an architecture of more layers than there are tensors, before any layer is built."""
+    """Raise ValueError, before any layer is built, if the architecture has more layers than the file has tensors."""
     scales = config.get("channels", ())
     layers = len(scales) if isinstance(scales, list) else 1
     for name in ("convs_per_block", "fcomb_layers", "members"):

@@ -1,4 +1,4 @@
-"""What weight files hold, told by their content: safetensors, or what torch.save writes. Nothing is executed."""
+"""Reads weight files, whose kind is recognised by their content: safetensors or torch.save. Nothing is executed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ZIP, _PICKLE = b"PK", b"\x80"  # how files of torch.save begin, new and old
 
 
 def read_file(path: Path) -> tuple[dict[str, Any] | None, Any]:
-    """The header that `fastpunet.save` wrote, if there is one, and what else the file holds.
+    """Return the header that `fastpunet.save` wrote, or None, and the file's other content.
 
     Raises ValueError, in one line, for a file of another kind, a damaged one, and one that holds more than tensors.
     """
@@ -56,7 +56,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Any] | None, Any]:
 def _read_torch(path: Path) -> Any:
     try:
         _check_archive(path)
-        with path.open("rb") as file:  # of a path torch.load would believe the suffix
+        with path.open("rb") as file:  # given a path, torch.load would choose the format by the suffix
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle may fail in any way
         raise ValueError(
@@ -66,7 +66,7 @@ def _read_torch(path: Path) -> Any:
 
 
 def _check_archive(path: Path) -> None:
-    """torch.save does not compress: a record that is larger than the file would fill the memory as it is unpacked."""
+    """Raise ValueError for a compressed record: torch.save writes none, and unpacking one could fill the memory."""
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:
@@ -76,14 +76,14 @@ def _check_archive(path: Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """The first sentence; what PyTorch says further is advice to open the file without protection."""
+    """The error's first sentence; PyTorch's others advise to open the file without protection."""
     text = one_line(error, 1000)
     start = text.find("WeightsUnpickler error:")
     return one_line(text[start:] if start >= 0 else text, 160)
 
 
 def state_dicts(held: Any, depth: int = 3) -> list[Mapping[str, torch.Tensor]]:
-    """The mappings of names to tensors in what a file holds: itself, or entries such as "state_dict" or "model"."""
+    """Find the mappings of names to tensors: the content itself, or entries such as "state_dict" or "model"."""
     if not isinstance(held, Mapping) or not depth:
         return []
     tensors = {name: value for name, value in held.items() if not str(name).endswith("_extra_state")}

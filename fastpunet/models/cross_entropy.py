@@ -1,4 +1,4 @@
-"""The pixels' cross-entropy, summed over an image: a mean would let the KL win."""
+"""The pixels' cross-entropy, summed over an image. With a mean instead, the KL term would dominate the loss."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from fastpunet.arguments import check_labels
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, ignore_index: int | None, weights: Tensor | None) -> Tensor:
-    """Cross-entropy (N,) in nats of logits (N, K, *size) and labels int (N, *size), ignored pixels left out.
+    """Cross-entropy (N,) in nats of logits (N, K, *size) and labels int (N, *size), without the ignored pixels.
 
-    K = 1 is binary; weights float (K,), or (2,) if binary, of the classes.
+    K = 1 means binary. weights: float (K,), or (2,) if binary, one for each class.
     """
     logits, labels = logits.float(), labels.long()
     if logits.shape[1] > 1:

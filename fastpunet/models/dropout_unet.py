@@ -29,13 +29,13 @@ class SharedLayers(Encoding):
 
 
 class DropoutUNet(Method):
-    """Dropout on the input of the three innermost encoder and decoder blocks, in training and in sampling alike
-    (Kohl et al. 2018, section 4, "Dropout U-Net"); the image itself is never dropped.
+    """A U-Net with dropout on the input of the three innermost encoder and decoder blocks, in training and in sampling
+    (Kohl et al. 2018, section 4, "Dropout U-Net"). No pixel of the image itself is dropped.
 
     The layers before the first dropout run once for all hypotheses. Which units hypothesis k of the image with id i
     drops under seed s is a function of (s, i, k) alone.
 
-    Args as of `ProbabilisticUNet`, and dropout: the probability with which a unit is dropped, 0 < dropout < 1.
+    Args: those of `ProbabilisticUNet`, and dropout: the probability with which a unit is dropped, 0 < dropout < 1.
     """
 
     encoding_kind = SharedLayers
@@ -86,7 +86,7 @@ class DropoutUNet(Method):
         ignore_index: int | None = None,
         class_weights: Tensor | None = None,
     ) -> LossTerms:
-        """The cross-entropy; one pass an image, whose dropped units its graders share."""
+        """The cross-entropy. Each image has one pass, so that its graders share the dropped units."""
         logits = self.logits(self.encode(images), Noise(seed, ids, 0, 1))
         reconstruction = cross_entropy_of_each(logits, labels, ignore_index, class_weights)[:, 0]
         return LossTerms(reconstruction, reconstruction.new_zeros(*reconstruction.shape, 0))
@@ -98,7 +98,7 @@ class DropoutUNet(Method):
         return SharedLayers(len(images), tuple(images.shape[2:]), skips[1:])
 
     def logits(self, encoding: SharedLayers, noise: Noise) -> Tensor:
-        """The layers from the first dropout on."""
+        """Run the layers from the first dropout on."""
         drop = _Dropout(self.dropout, noise)
         skips = [skip.repeat_interleave(noise.n, 0) for skip in encoding.skips]
         for down in self.unet.contracting_path[self._first :]:
@@ -110,14 +110,14 @@ class DropoutUNet(Method):
 
 
 class _Dropout:
-    """Drops units of one layer after another, each layer with noise of its own."""
+    """Drops units of one layer after another, each with independent noise."""
 
     def __init__(self, probability: float, noise: Noise) -> None:
         self._keep, self._threshold = 1 - probability, torch.special.ndtri(torch.tensor(probability)).item()
         self._noise, self._layer = noise, 0
 
     def __call__(self, x: Tensor) -> Tensor:
-        """x (B * n, C, *size), of which a unit is kept where a standard normal exceeds the dropout's quantile."""
+        """Drop units of x (B * n, C, *size): one is kept if its standard normal exceeds the probability's quantile."""
         normals = self._noise.normals(x[0].numel(), self._layer)
         self._layer += 1
         return x * (normals.view(x.shape) > self._threshold) / self._keep

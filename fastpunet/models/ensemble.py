@@ -16,13 +16,13 @@ from fastpunet.models.unet import CONV, Conv, UNet, init_conv
 
 
 class UNetEnsemble(Method):
-    """Each member is one hypothesis: m members answer an image with at most m (Kohl et al. 2018, section 4).
+    """Each member gives one hypothesis, so m members give at most m for an image (Kohl et al. 2018, section 4).
 
-    In training the member `id modulo members` sees an example, and no other: members share neither weights nor
-    examples, so a batch of b images trains each on b / members. In sampling the seed decides the members' order, the
-    same for all images; n of them are distinct.
+    In training only the member `id modulo members` sees an example. Members share neither weights nor examples, so a
+    batch of b images trains each member on b / members of them. In sampling the seed decides the members' order, which
+    is the same for all images, and n hypotheses come from n different members.
 
-    Args as of `ProbabilisticUNet`, and members: how many U-Nets there are.
+    Args: those of `ProbabilisticUNet`, and members: the number of U-Nets.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class UNetEnsemble(Method):
         return LossTerms(reconstruction, reconstruction.new_zeros(*reconstruction.shape, 0))
 
     def encode(self, images: Tensor) -> ImageEncoding:
-        """The images as they are: members share nothing."""
+        """Return the images as they are, because members share no computation."""
         return ImageEncoding.of(images)
 
     def logits(self, encoding: ImageEncoding, noise: Noise) -> Tensor:

@@ -1,4 +1,4 @@
-"""f_comb: 1x1 convolutions over [features; z]; as published, and split so that z is never tiled."""
+"""f_comb, 1x1 convolutions over [features; z]: in its published form, and split so that z need not be tiled."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class FComb(nn.Module):
                 init_bias(module)
 
     def forward(self, features: Tensor, z: Tensor) -> Tensor:
-        """features (B, C, *size) and one latent an image, z (B, latent_dim), to logits (B, K, *size)."""
+        """Logits (B, K, *size) of features (B, C, *size) and one latent per image, z (B, latent_dim)."""
         tiled = broadcast_latents(z, features)
         return self.last_layer(self.layers(torch.cat((features, tiled), dim=1)))
 
@@ -45,7 +45,7 @@ def broadcast_latents(z: Tensor, like: Tensor) -> Tensor:
 
 
 class SplitFComb(NamedTuple):
-    """A combiner cut at W1 [f; z] + b1 = (Wf f + b1) + Wz z: the share of the features, and all that follows."""
+    """A combiner whose first layer is split, W1 [f; z] + b1 = (Wf f + b1) + Wz z: the part of f, and all the rest."""
 
     feature_weight: Tensor  # float32 (h, C)
     feature_bias: Tensor  # float32 (h,)
@@ -58,17 +58,17 @@ class SplitFComb(NamedTuple):
 
 
 def flatten_combiner(combiner: nn.Module, latent_dim: int, *, latents_first: bool = False) -> SplitFComb:
-    """Read a combiner of any module structure as what the kernels compute: affine maps with ReLUs between them.
+    """Read a combiner of any module structure in the form of the kernels: affine maps with ReLUs between them.
 
     The combiner's modules are taken in the order of their registration. They may be 1x1 convolutions, linear layers,
     BatchNorm (as in evaluation mode), ReLU, LeakyReLU, PReLU, identities and dropout (which does nothing in evaluation
     mode), with a sigmoid of one class or a softmax at the end. A leaky ReLU becomes a ReLU of twice the width,
     max(x, 0) - a max(-x, 0).
 
-    The last `latent_dim` inputs of the first layer are those of z, or the first ones if `latents_first`. Weights are
-    those of the moment, as forward pre-hooks such as weight_norm's make them, in copies of their own. Whether the
-    combiner's forward pass does nothing else is for the caller to verify. Raises ValueError, with the reason, for a
-    combiner that cannot be read this way.
+    The last `latent_dim` inputs of the first layer are those of z, or the first ones if `latents_first`. The result
+    holds copies of the current weights, after forward pre-hooks such as weight_norm's. The caller must verify that the
+    combiner's forward pass does nothing else. Raises ValueError, with the reason, for a combiner that cannot be read
+    this way.
 
     >>> split = flatten_combiner(nn.Sequential(nn.Conv2d(5, 4, 1), nn.LeakyReLU(0.1), nn.Conv2d(4, 1, 1)), latent_dim=2)
     >>> split.feature_weight.shape, split.decoder.z_weight.shape
@@ -87,7 +87,7 @@ def flatten_combiner(combiner: nn.Module, latent_dim: int, *, latents_first: boo
 
 
 def combiner_inputs(combiner: nn.Module) -> int:
-    """Channels that a combiner takes, those of features and z together. ValueError where it cannot be read."""
+    """Input channels of a combiner, those of features and z together. ValueError if it cannot be read."""
     return _read(combiner, latent_dim=0)[0][0].weight.shape[1]
 
 
@@ -105,10 +105,10 @@ def _read(combiner: nn.Module, latent_dim: int) -> tuple[list[Affine], str | Non
 
 
 def _with_hooks_run(module: nn.Module) -> nn.Module:
-    """The module, or a shallow copy whose weight is the one that its forward pre-hooks make now, as in its own pass."""
+    """The module; or, if it has forward pre-hooks, a shallow copy with the weight that they compute now."""
     if not module._forward_pre_hooks or not isinstance(module, (_ConvNd, nn.Linear)):
         return module
-    copied = copy(module)  # what hooks set on it does not reach the module itself
+    copied = copy(module)  # the hooks set attributes on the copy, not on the module itself
     copied.training = False
     size = (module.in_features,) if isinstance(module, nn.Linear) else (module.in_channels, *module.kernel_size)
     with torch.no_grad():
@@ -127,7 +127,7 @@ def _check_ends(layers: list[Affine], last_activation: str | None, latent_dim: i
 
 
 def _with_relus(layers: list[Affine]) -> tuple[list[Tensor], list[Tensor]]:
-    """Weights and biases of the same function with plain ReLUs, as float32 copies."""
+    """The same function with plain ReLUs only: its weights and biases, as float32 copies."""
     weights: list[Tensor] = []
     biases: list[Tensor] = []
     slope_before: float | Tensor = 0.0

@@ -1,4 +1,4 @@
-"""The prior and posterior nets: an image (and a segmentation) to a Gaussian over the latent space."""
+"""The prior and posterior nets, which map an image (and a segmentation) to a Gaussian over the latent space."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from fastpunet.models.unet import CONV, Encoder, init_conv
 
 
 class AxisAlignedGaussian(nn.Module):
-    """Encoder, mean over space, 1x1 convolution to [mu, log sigma] (Kohl et al. 2018, section 2).
+    """An encoder, a mean over space and a 1x1 convolution to [mu, log sigma] (Kohl et al. 2018, section 2).
 
-    log_sigma_bound b: log sigma = raw / (1 + |raw| / b), which lies in (-b, b), so that neither sigma nor the KL can
-    overflow, and whose gradient vanishes so slowly that training finds back from either end (a clamp's and a tanh's
-    do not). None: log sigma = raw, as published.
+    With log_sigma_bound b, log sigma = raw / (1 + |raw| / b), which lies in (-b, b), so that neither sigma nor the KL
+    can overflow. Its gradient vanishes slowly, so that training can return from either end, unlike with a clamp or a
+    tanh. With None, log sigma = raw, as published.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class AxisAlignedGaussian(nn.Module):
         init_conv(self.conv_layer)
 
     def forward(self, x: Tensor) -> Independent:
-        """x (B, in_channels, *size) to a distribution over (B, latent_dim), in float32 also under autocast."""
+        """The distribution over (B, latent_dim) for x (B, in_channels, *size), in float32 also under autocast."""
         encoding = self.encoder(x)
         with torch.autocast(x.device.type, enabled=False):
             head = self.conv_layer
@@ -51,10 +51,11 @@ class AxisAlignedGaussian(nn.Module):
 
 
 def segmentation_planes(labels: Tensor, num_classes: int, form: str, ignore_index: int | None) -> Tensor:
-    """What a posterior net sees of labels int (B, *size), float32; ignored pixels belong to no class.
+    """The form in which a posterior net sees labels int (B, *size), as float32; ignored pixels belong to no class.
 
-    "one-hot": the classes' planes (B, K, *size) minus 0.5, one plane if binary (authors' release); "plain-one-hot": the
-    planes as they are; "mask": the label map as one channel (PyTorch port). ValueError for labels out of range.
+    "one-hot": the classes' planes (B, K, *size) minus 0.5, one plane if binary (authors' release). "plain-one-hot": the
+    same without subtracting 0.5. "mask": the label map as one channel (PyTorch port). ValueError for labels out of
+    range.
     """
     check_labels(labels, num_classes, ignore_index)
     ignored = torch.zeros_like(labels, dtype=torch.bool) if ignore_index is None else labels == ignore_index

@@ -19,12 +19,13 @@ from fastpunet.models.unet import CONV, Conv, UNet, init_conv
 
 
 class Image2ImageVAE(Method):
-    """z ~ N(0, I), whatever the image, is broadcast over all pixels and concatenated to the image, which the U-Net then
-    turns into one hypothesis; the posterior net sees image and segmentation (Kohl et al. 2018, section 4).
+    """The latent z ~ N(0, I) does not depend on the image. It is broadcast over all pixels and concatenated to the
+    image, and the U-Net maps both to one hypothesis. The posterior net sees image and segmentation (Kohl et al. 2018,
+    section 4).
 
     Every hypothesis takes a pass of the whole U-Net. Its latent is a function of (seed, id, hypothesis) alone.
 
-    Args as of `ProbabilisticUNet`.
+    Args: those of `ProbabilisticUNet`.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Image2ImageVAE(Method):
         ignore_index: int | None = None,
         class_weights: Tensor | None = None,
     ) -> LossTerms:
-        """The evidence lower bound under the fixed prior; a pass of the U-Net for each grader."""
+        """The terms of the evidence lower bound under the fixed prior, with one pass of the U-Net for each grader."""
         graders = labels.shape[1]
         images, flat = images.repeat_interleave(graders, 0), labels.flatten(0, 1)
         q, p = self.posterior_of(images, flat, ignore_index).base_dist, self.prior(images).base_dist
@@ -94,12 +95,12 @@ class Image2ImageVAE(Method):
         return LossTerms(reconstruction.unflatten(0, labels.shape[:2]), kl.unflatten(0, labels.shape[:2]))
 
     def _decode(self, images: Tensor, z: Tensor) -> Tensor:
-        """One hypothesis an image: images (N, C, *size) and z (N, latent_dim) to logits (N, K, *size)."""
+        """Logits (N, K, *size) of one hypothesis for each of images (N, C, *size) and latents z (N, latent_dim)."""
         tiled = broadcast_latents(z, images).to(images.dtype)
         return self.last_layer(self.unet(torch.cat((images, tiled), dim=1)))
 
     def encode(self, images: Tensor) -> ImageEncoding:
-        """The images as they are: the latent enters the U-Net's first layer."""
+        """Return the images as they are, because the latent enters the U-Net's first layer."""
         return ImageEncoding.of(images)
 
     def logits(self, encoding: ImageEncoding, noise: Noise) -> Tensor:

@@ -1,4 +1,4 @@
-"""Methods whose hypotheses come out of a combiner of features and latents: Probabilistic U-Nets of all makes."""
+"""Methods in which a combiner makes hypotheses of features and latents: Probabilistic U-Nets of all makes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from fastpunet_kernels import BACKENDS, Decoder, Gaussian, Sums, decode_samples,
 
 @dataclass(frozen=True, eq=False)
 class LatentEncoding(Encoding):
-    """What one pass of U-Net and prior net leaves of a batch: all that hypotheses depend on, besides their noise.
+    """The result of one pass of U-Net and prior net: all that hypotheses depend on, besides their noise.
 
     features  float32 (B, C, *size), the U-Net's last activations
     prior     the distribution of z for each image
     base      float32 (B, P, h), the first layer of the combiner applied to the features alone
-    decoder   the rest of the combiner, in the weights of the moment of encoding
+    decoder   the rest of the combiner, with the weights that it had when the images were encoded
     """
 
     features: Tensor
@@ -40,7 +40,7 @@ class LatentEncoding(Encoding):
 
 
 class LatentMethod(Method):
-    """Encodes an image once, and decodes any number of latents by the kernels (Kohl et al. 2018, section 2)."""
+    """Encodes an image once, and decodes any number of latents with the kernels (Kohl et al. 2018, section 2)."""
 
     backends = BACKENDS
     encoding_kind = LatentEncoding
@@ -52,7 +52,7 @@ class LatentMethod(Method):
 
     @abstractmethod
     def features_and_prior(self, images: Tensor) -> tuple[Tensor, Prior]:
-        """images (B, in_channels, *size) to features (B, C, *size) and the prior over (B, latent_dim)."""
+        """Features (B, C, *size) and the prior over (B, latent_dim) of images (B, in_channels, *size)."""
 
     def encode(self, images: Tensor) -> LatentEncoding:
         features, prior = self.features_and_prior(images)
@@ -72,7 +72,7 @@ class LatentMethod(Method):
         return encoding.prior.latent_dim
 
     def scratch_bytes(self, encoding: LatentEncoding) -> int:  # type: ignore[override]
-        """Three vectors of the latent and one of the first layer's width."""
+        """Memory of three vectors as long as the latent, and of one as long as the first layer is wide."""
         return 4 * encoding.images * (3 * encoding.prior.latent_dim + encoding.base.shape[2])
 
     def logits(self, encoding: LatentEncoding, noise: Noise) -> Tensor:
@@ -98,7 +98,7 @@ class LatentMethod(Method):
 
 
 def _is_as_published(combiner: nn.Module) -> bool:
-    """Whether a combiner is our own f_comb, with nothing changed that its modules do not show."""
+    """Whether a combiner is our own FComb whose forward pass nobody has changed by hooks or replacement."""
     untouched = not any(module._forward_hooks or "forward" in vars(module) for module in combiner.modules())
     return type(combiner) is FComb and untouched
 

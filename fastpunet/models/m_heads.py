@@ -26,13 +26,15 @@ class Heads(Encoding):
 
 
 class MHeads(Method):
-    """M heads branch off the U-Net's last layer, each a 1x1 convolution, one hypothesis (Kohl et al. 2018, section 4).
+    """M heads follow the U-Net's last layer. Each is a 1x1 convolution and gives one hypothesis (Kohl et al. 2018,
+    section 4).
 
-    In sampling the seed decides the heads' order, the same for all images; n of them are distinct, at most M.
+    In sampling the seed decides the heads' order, which is the same for all images, and n <= M hypotheses come from n
+    different heads.
 
-    Args as of `ProbabilisticUNet`, and
+    Args: those of `ProbabilisticUNet`, and
         heads: M, at least 2.
-        epsilon: share of the loss that the heads other than the best get, 0 <= epsilon < 1.
+        epsilon: the share of the loss that the heads other than the best one get, 0 <= epsilon < 1.
     """
 
     encoding_kind = Heads
@@ -85,8 +87,8 @@ class MHeads(Method):
         ignore_index: int | None = None,
         class_weights: Tensor | None = None,
     ) -> LossTerms:
-        """(1 - epsilon) times the cross-entropy of the best head, epsilon times the mean of the others' (Rupprecht et
-        al. 2017, the relaxed meta loss); which head is best is found for each segmentation anew."""
+        """(1 - epsilon) times the cross-entropy of the best head, plus epsilon times the mean of the others' (Rupprecht
+        et al. 2017, the relaxed meta loss). The best head is chosen for each segmentation."""
         entropies = cross_entropy_of_each(self.encode(images).logits, labels, ignore_index, class_weights)
         best = entropies.amin(1)
         others = (entropies.sum(1) - best) / (entropies.shape[1] - 1)

@@ -1,4 +1,4 @@
-"""What every method answers: an image with an encoding, an encoding and noise with hypotheses."""
+"""The interface of every method: it encodes images, and draws hypotheses from an encoding and noise."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from fastpunet.latents import Noise
 from fastpunet.models.unet import Conv
 from fastpunet_kernels import Sums, finish, fixed_precision, sums_of_logits
 
-PIXEL_BYTES = 256  # what a pass of a U-Net holds at a time for each pixel of an image: about 64 float32
+PIXEL_BYTES = 256  # memory that a pass of a U-Net takes for each pixel of an image: about 64 float32
 
 
 class LossTerms(NamedTuple):
-    """What training minimises for each segmentation, in nats: reconstruction + kl.sum(-1).
+    """The terms that training minimises for each segmentation, in nats: reconstruction + kl.sum(-1).
 
-    With a latent that is the negative evidence lower bound. Methods without a latent have no KL.
+    For a method with a latent the sum is the negative evidence lower bound. Methods without a latent have no KL.
     """
 
     reconstruction: Tensor  # (B, G), cross-entropy summed over the pixels of an image
@@ -33,7 +33,7 @@ class LossTerms(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Encoding:
-    """All that the hypotheses of a batch of images share. Each method has its own kind.
+    """All that the hypotheses of a batch of images share. Each method has its own class of encoding.
 
     images  B, the number of images
     size    the images' own, (H, W) or (D, H, W)
@@ -71,25 +71,28 @@ class ImageEncoding(Encoding):
 
 
 class Method(nn.Module, ABC):
-    """A method that answers an image with hypotheses.
+    """A method that draws segmentation hypotheses of an image.
 
-    Nothing is kept between calls. A hypothesis is a function of the weights, the image and (seed, id, k): to rounding,
-    it does not depend on which images and hypotheses are computed beside it.
+    Nothing is kept between calls. A hypothesis is a function of the weights, the image and (seed, id, k). Except for
+    rounding, it does not depend on the other images and hypotheses that are computed with it.
     """
 
     config: dict[str, Any]  # the constructor's arguments
-    intensity: Intensity | None = None  # how its training scaled stored grey values, where that is known
+    intensity: Intensity | None = None  # how its training scaled stored grey values; None if that is unknown
     in_channels: int
     num_classes: int  # 1: binary, one logit
     dims: int = 2  # of an image: 2 for (H, W), 3 for (D, H, W)
     latent_dim: int = 0  # 0: there is no latent, hence no prior and no posterior
-    max_hypotheses: int | None = None  # how many there are of an image at most; None: any number
-    backends: tuple[str, ...] = ("auto", "reference")  # what may compute the hypotheses; here PyTorch does
+    max_hypotheses: int | None = None  # the largest number of hypotheses of one image; None: no limit
+    backends: tuple[str, ...] = (
+        "auto",
+        "reference",
+    )  # backends that can compute the hypotheses; by default PyTorch alone
     encoding_kind: type[Encoding] = ImageEncoding
 
     @abstractmethod
     def encode(self, images: Tensor) -> Encoding:
-        """images float (B, in_channels, *size), in the weights' dtype, to what their hypotheses share."""
+        """Compute what the hypotheses of images share; images float (B, in_channels, *size), in the weights' dtype."""
 
     @abstractmethod
     def logits(self, encoding: Any, noise: Noise) -> Tensor:
@@ -106,10 +109,11 @@ class Method(nn.Module, ABC):
         ignore_index: int | None = None,
         class_weights: Tensor | None = None,
     ) -> LossTerms:
-        """What training minimises. images float (B, C, *size); labels int (B, G, *size), G graders an image.
+        """The terms that training minimises.
 
-        ids int64 (B,): with the seed they decide all that is random. class_weights float (K,), of the classes'
-        cross-entropies; pixels labelled ignore_index do not count.
+        images float (B, C, *size); labels int (B, G, *size), from G graders for each image. ids int64 (B,) and the seed
+        determine all random numbers. class_weights float (K,) weigh the cross-entropy of each class. Pixels labelled
+        ignore_index do not count.
         """
 
     @abstractmethod
@@ -121,14 +125,15 @@ class Method(nn.Module, ABC):
         return PIXEL_BYTES * encoding.images * encoding.pixels
 
     def draw(self, encoding: Any, noise: Noise, *, output: str, precision: str, backend: str) -> Tensor:
-        """The hypotheses that `noise` names, pixels in a row: what `fastpunet_kernels.decode_samples` returns.
+        """The hypotheses noise.first .. noise.first + noise.n - 1 of every image, with their P pixels flattened.
 
-        "labels" uint8 (B, n, P), "logits" or "probs" float32 (B, n, K, P), or "bits" int32 (B, n, K, ceil(P / 32)).
+        The forms are those of `fastpunet_kernels.decode_samples`: "labels" uint8 (B, n, P), "logits" or "probs" float32
+        (B, n, K, P), or "bits" int32 (B, n, K, ceil(P / 32)).
         """
         return finished(self._logits(encoding, noise, precision), output)
 
     def sums(self, encoding: Any, noise: Noise, *, precision: str, backend: str) -> Sums:
-        """Sums over the same hypotheses, none of which is kept."""
+        """Sums over the hypotheses that `draw` would return, without keeping them."""
         return sums_of_logits(self._logits(encoding, noise, precision).float().flatten(3))
 
     def latent_dim_of(self, encoding: Any) -> int:
@@ -140,12 +145,12 @@ class Method(nn.Module, ABC):
         raise TypeError(f"model: {self.name} has no latent that could be decoded; take draw")
 
     def tune(self, encoding: Any, noise: Noise, *, output: str, precision: str) -> dict[str, float]:
-        """Find how a GPU best computes such hypotheses, and do so from now on. Seconds that each way takes."""
+        """Find the fastest way to compute such hypotheses on a GPU, and use it from now on. Returns seconds."""
         return {}
 
     @property
     def name(self) -> str:
-        """What messages call the model."""
+        """The model's name in messages."""
         return type(self).__name__
 
     @property
@@ -155,7 +160,7 @@ class Method(nn.Module, ABC):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the networks want their images in."""
+        """The dtype of the weights, in which the networks take images."""
         return self._any_tensor.dtype
 
     @property
@@ -176,13 +181,13 @@ class Method(nn.Module, ABC):
 
 @contextmanager
 def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
-    """Networks compute in this precision inside: "ieee", "tf32", or "bf16" by autocast."""
+    """A context in which networks compute in "ieee", "tf32" or, by autocast, "bf16"."""
     bf16 = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16", cache_enabled=False)
     with fixed_precision(precision, device), bf16:
         yield
 
 
 def finished(logits: Tensor, output: str) -> Tensor:
-    """Logits (B, n, K, *size) to the named output of `Method.draw`."""
+    """Convert logits (B, n, K, *size) to the named output of `Method.draw`."""
     flat = logits.float().flatten(3)
     return finish(flat.movedim(2, -1).flatten(0, 1), output).unflatten(0, flat.shape[:2])

@@ -1,4 +1,4 @@
-"""State dicts with the PyTorch port's names, under whatever prefixes wrappers gave them: weights and architecture."""
+"""Weights and architecture of state dicts with the PyTorch port's names, under any prefix that wrappers gave them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _WRAPPERS = ("_orig_mod", "module")  # of torch.compile; of DataParallel, Distri
 
 
 def without_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The network's own names: without wrappers' parts, and without a common prefix such as "net." or "model.".
+    """Remove from the names the parts that wrappers added, and a common prefix such as "net." or "model.".
 
-    What is not part of the network, such as AveragedModel's `n_averaged` or a loss, is left out. A state dict without
-    the port's names is handed back as it is. Raises ValueError where two networks are in it.
+    Entries that do not belong to the network, such as AveragedModel's `n_averaged` or a loss, are left out. A state
+    dict without the port's names is returned unchanged. Raises ValueError if it holds two networks.
     """
     plain = {".".join(part for part in name.split(".") if part not in _WRAPPERS): t for name, t in state.items()}
     prefixes = [name.removesuffix(_LAST) for name in plain if name == _LAST or name.endswith(f".{_LAST}")]
@@ -31,7 +31,7 @@ def without_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def infer_config(state: Mapping[str, Tensor]) -> dict[str, object]:
-    """The architecture of a state dict with the PyTorch port's names. Raises ValueError if it is another model's."""
+    """The architecture of a state dict with the PyTorch port's names. Raises ValueError for any other model's."""
     state = without_prefixes(state)
     try:
         first = _layers(state, "unet.contracting_path.0.layers.")

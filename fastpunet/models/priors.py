@@ -1,4 +1,4 @@
-"""Distributions over the latent space, one for each image, drawn as a function of the noise alone."""
+"""Distributions over the latent space, one for each image, whose draws are a function of the noise alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Prior(ABC):
 
     @abstractmethod
     def latents(self, noise: Noise) -> Tensor | Gaussian:
-        """The latents float32 (B, n, latent_dim) of the hypotheses that `noise` names, or the recipe of a kernel."""
+        """Latents float32 (B, n, latent_dim) for this noise, or a `Gaussian`, from which a kernel draws them."""
 
     @abstractmethod
     def parts(self) -> dict[str, Tensor]:
@@ -27,15 +27,15 @@ class Prior(ABC):
 
 
 class OfNormals(Prior):
-    """A prior whose latents are a function of some standard normals each."""
+    """A prior in which each latent is a function of some standard normals."""
 
-    normals: int  # how many
+    normals: int  # the number of standard normals for one latent
 
     @abstractmethod
     def of_normals(self, normals: Tensor) -> Tensor:
-        """Standard normals float32 (B, n, normals) to latents float32 (B, n, latent_dim).
+        """Latents float32 (B, n, latent_dim) of standard normals float32 (B, n, normals).
 
-        Sums are taken in one order whatever the shapes are, so that a latent depends on its own normals alone.
+        Sums have the same order for all shapes, so that a latent depends on its own normals alone.
         """
 
     def latents(self, noise: Noise) -> Tensor | Gaussian:
@@ -100,7 +100,7 @@ class LowRank(OfNormals):
 
 @dataclass(frozen=True, eq=False)
 class Mixture(OfNormals):
-    """Component c with probability weights[:, c]; weights float32 (B, components), one prior a component."""
+    """Draws from component c with probability weights[:, c]; weights float32 (B, components)."""
 
     weights: Tensor
     components: tuple[OfNormals, ...]
@@ -114,7 +114,7 @@ class Mixture(OfNormals):
         return 1 + max(component.normals for component in self.components)
 
     def of_normals(self, normals: Tensor) -> Tensor:
-        """The first normal, which lies below its own quantile u with probability u, chooses the component."""
+        """The normal distribution function maps the first normal to a uniform number, which chooses the component."""
         chance = torch.special.ndtr(normals[..., :1].double())
         upper = self.weights.double().cumsum(1) / self.weights.double().sum(1, keepdim=True)
         chosen = (chance > upper[:, None, :-1]).sum(-1, keepdim=True)

@@ -34,14 +34,14 @@ class ProbabilisticUNet(LatentMethod):
     Args:
         in_channels: image channels.
         num_classes: 1 for a binary mask (one logit, threshold at 0), otherwise the number of classes (2 .. 256).
-        channels: width of each scale; their number is the number of scales. f_comb is channels[0] wide.
-        latent_dim: size of z.
-        convs_per_block: 3x3 convolutions a scale (3 as published).
-        fcomb_layers: 1x1 convolutions in f_comb (4 as published).
-        posterior_input: "one-hot" concatenates the one-hot segmentation minus 0.5 to the image (authors' release;
-            one channel if binary); "plain-one-hot" subtracts nothing; "mask" the raw label map as one channel
-            (PyTorch port).
-        log_sigma_bound: smooth bound on |log sigma|; None is the published, unbounded form.
+        channels: width of each scale; there are as many scales as widths. f_comb is channels[0] wide.
+        latent_dim: number of dimensions of z.
+        convs_per_block: number of 3x3 convolutions in each scale (3 as published).
+        fcomb_layers: number of 1x1 convolutions in f_comb (4 as published).
+        posterior_input: the form in which the posterior net sees a segmentation beside the image. "one-hot" is one-hot
+            minus 0.5 (authors' release; one channel if binary); "plain-one-hot" subtracts nothing; "mask" is the
+            label map as one channel (PyTorch port).
+        log_sigma_bound: a smooth bound on |log sigma|; None is the published, unbounded form.
         dims: 2 for images (B, C, H, W), 3 for volumes (B, C, D, H, W).
     """
 
@@ -136,10 +136,10 @@ class ProbabilisticUNet(LatentMethod):
     ) -> LossTerms:
         """Evidence lower bound of segmentations given their image (Kohl et al. 2018, equation 4).
 
-        labels int (B, *size), one grader an image, or (B, G, *size): the U-Net and the prior, which see the image
-        alone, then run once for G graders. noise: standard normals (B, G, latent_dim) for the posterior's samples, (B,
-        latent_dim) for one grader; drawn from the global generator if None. class_weights float (K,), of the classes'
-        cross-entropies.
+        labels: int (B, *size) for one grader per image, or (B, G, *size) for G graders, who share one pass of the U-Net
+        and of the prior net. noise: standard normals (B, G, latent_dim), or (B, latent_dim) for one grader, for the
+        posterior's samples; None draws them from the global generator. class_weights: float (K,), the weights of the
+        classes' cross-entropies.
         """
         labels = labels[:, None] if labels.ndim == self.dims + 1 else labels
         graders = labels.shape[1]
@@ -155,11 +155,12 @@ class ProbabilisticUNet(LatentMethod):
 
 
 def _in_units(mean: Tensor, scale: Tensor) -> Tensor:
-    """The mean as it is, its gradient times the standard deviation, as if the mean were counted in such units.
+    """The unchanged mean, whose gradient is multiplied by the standard deviation, as if that were the mean's unit.
 
-    The KL's gradient with respect to the prior's mean goes with 1 / scale. A dimension in which segmentations lie far
-    apart, such as "a lesion or none", has a wide prior, and its gradient drowns in those of narrow dimensions, with
-    which it shares an encoder: the prior then hardly follows the image. The loss and where it is least stay the same.
+    The KL's gradient with respect to the prior's mean is proportional to 1 / scale. A dimension in which segmentations
+    lie far apart, such as "a lesion or none", has a wide prior and therefore a small gradient. The gradients of narrow
+    dimensions, which share its encoder, would hide it, and the prior would hardly follow the image. The loss and its
+    minimum stay the same.
     """
     unmoved = mean.detach()
     return unmoved + (mean - unmoved) * scale.detach()

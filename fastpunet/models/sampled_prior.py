@@ -1,4 +1,4 @@
-"""Priors that can only draw for themselves, made to draw each latent from numbers of its own."""
+"""Priors that are known only by their `sample` method: each latent is drawn with random numbers of its own."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from fastpunet.models.priors import Prior
 
 
 class Drawable(Protocol):
-    """What of a torch.distributions.Distribution is used here."""
+    """The part of torch.distributions.Distribution that is used here."""
 
     def sample(self) -> Tensor: ...
 
 
 @dataclass(frozen=True, eq=False)
 class Sampled(Prior):
-    """A distribution of any family for each image, on its own, so that its draws depend on no other image.
+    """One distribution of any family for each image, so that an image's draws do not depend on other images.
 
-    Every latent is drawn by a call of `sample` with a generator seeded by (seed, id, k): right, but slower than priors
-    that are a function of normals, about 0.1 ms a latent.
+    Each latent is drawn by its own call of `sample`, with a generator seeded by (seed, id, k). That takes about 0.1 ms
+    per latent, longer than priors that are a function of normals.
     """
 
     distributions: Sequence[Drawable]
@@ -63,7 +63,7 @@ def draw_once(distribution: Drawable, *key: int) -> Tensor:
 class PrivateRandomness(TorchDispatchMode):
     """A context in which PyTorch's random numbers, in this thread, are a function of `key` alone.
 
-    Every operator that would draw from a global generator draws from one of this context's own.
+    Every operator that would draw from a global generator draws from a generator of this context instead.
     """
 
     def __init__(self, *key: int) -> None:

@@ -1,4 +1,4 @@
-"""A model's twin: the same weights in other objects, so that a pass can neither see nor leave anything on the model."""
+"""Copies of a model that share its weights and nothing else, so that running a copy leaves nothing on the model."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _FORWARD_HOOKS = (
     "_forward_pre_hooks",
     "_forward_pre_hooks_with_kwargs",
 )
-_LEFT_ALONE = frozenset(  # what a pass does not call, and what is copied in another place
+_LEFT_ALONE = frozenset(  # attributes that a pass does not call, or that are copied elsewhere in this file
     (
         *_FORWARD_HOOKS,
         "_parameters",
@@ -55,7 +55,7 @@ _LEFT_ALONE = frozenset(  # what a pass does not call, and what is copied in ano
 
 
 def evaluation_twin(model: AnyModule) -> AnyModule:
-    """A module that computes what `model.eval()` would compute now, and shares no state with it but its weights.
+    """Return a module that computes what `model.eval()` would compute now, and shares only its weights with it.
 
     Every module inside is a new object in evaluation mode with the model's own parameters, copies of its buffers, and
     copies of its containers. Bound methods, partial functions, hooks, functions, and objects of any class that have
@@ -64,8 +64,8 @@ def evaluation_twin(model: AnyModule) -> AnyModule:
     nor a mode), and may run while other threads train or use the model. Building a twin takes about as long as a few
     layers take to start.
 
-    Objects without modules among their attributes, and in containers there, are shared. Raises ValueError for a
-    TorchScript module in training mode, which cannot be copied without its weights.
+    The twin shares objects that hold no modules, neither as attributes nor in containers there, with the model.
+    Raises ValueError for a TorchScript module in training mode, which cannot be copied without its weights.
 
     >>> model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.Dropout(0.5)).train()
     >>> twin = evaluation_twin(model)
@@ -77,13 +77,13 @@ def evaluation_twin(model: AnyModule) -> AnyModule:
 
 
 class _Twins:
-    """Twins made so far, so that what refers to one object twice has one twin twice, and circles end."""
+    """Remembers the twins made so far, so that every object has one twin, also in circular references."""
 
     def __init__(self) -> None:
         self._made: dict[int, Any] = {}
 
     def of(self, value: Any) -> Any:
-        """The twin of a module or of anything that may refer to modules; other values as they are."""
+        """The twin of a module, or of a value that may refer to modules; other values unchanged."""
         if type(value) in _AS_IT_IS:
             return value
         known = self._made.get(id(value))
@@ -145,7 +145,7 @@ class _Twins:
         return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
 
     def _function(self, function: FunctionType) -> FunctionType:
-        """The function itself unless its closure, its defaults or its global names refer to something with a twin."""
+        """The function itself, or its twin if its closure, defaults or global names refer to something with a twin."""
         modules = {
             name: function.__globals__[name]
             for name in _global_names(function.__code__)

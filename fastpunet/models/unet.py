@@ -23,7 +23,7 @@ _LINEAR_INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 def init_conv(conv: Conv) -> None:
     """He-normal weights cut off at two standard deviations, truncated-normal biases of sd 0.001 (authors' release)."""
     fan_in = conv.in_channels * math.prod(conv.kernel_size)
-    std = math.sqrt(2 / fan_in) / 0.8796  # what truncation at 2 sd takes away, given back
+    std = math.sqrt(2 / fan_in) / 0.8796  # truncation at 2 sd reduces the standard deviation to 0.8796 of it
     nn.init.trunc_normal_(conv.weight, std=std, a=-2 * std, b=2 * std)
     init_bias(conv)
 
@@ -46,7 +46,7 @@ _POOL: dict[int, type[nn.AvgPool2d] | type[nn.AvgPool3d]] = {2: nn.AvgPool2d, 3:
 
 
 def conv_block(in_channels: int, out_channels: int, convs: int, dims: int, *, pool: bool) -> list[nn.Module]:
-    """Average pooling by 2 if `pool`, then `convs` times a convolution of 3 pixels a side and a ReLU.
+    """Average pooling by 2 if `pool`, then `convs` convolutions with kernels of side 3, each followed by a ReLU.
 
     Odd sizes pool to ceil(size / 2).
     """
@@ -59,7 +59,7 @@ def conv_block(in_channels: int, out_channels: int, convs: int, dims: int, *, po
 
 
 class Encoder(nn.Module):
-    """The contracting path alone: (B, in_channels, *size) to (B, channels[-1], *ceil(size / 2^(scales - 1)))."""
+    """The contracting path: maps (B, in_channels, *size) to (B, channels[-1], *ceil(size / 2^(scales - 1)))."""
 
     def __init__(self, in_channels: int, channels: Sequence[int], convs_per_block: int, dims: int = 2) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class Up(nn.Module):
 class UNet(nn.Module):
     """U-Net without normalisation and without a final 1x1 layer (Kohl et al. 2018, appendix).
 
-    images (B, in_channels, *size), any size of at least 1, to the decoder's last activations (B, channels[0], *size).
+    It maps images (B, in_channels, *size), of any size of at least 1, to features (B, channels[0], *size).
     """
 
     def __init__(self, in_channels: int, channels: Sequence[int], convs_per_block: int, dims: int = 2) -> None:

@@ -1,4 +1,4 @@
-"""A combiner by evidence: what was read off its modules, against its own forward pass at a few pixels."""
+"""Verifies the kernels' form of a combiner: compares it with the combiner's own forward pass at a few pixels."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ Call = Callable[[nn.Module, Tensor, Tensor], Tensor]  # combiner, features (m, C
 
 
 class Verified(NamedTuple):
-    """A combiner whose flattened form computes what its own forward pass does."""
+    """A combiner whose flattened form agrees with its own forward pass."""
 
     split: SplitFComb
     latents_first: bool  # whether it concatenates z before the features
-    last_activation: str | None  # what its forward pass does to the logits
+    last_activation: str | None  # the activation that its forward pass applies to the logits
 
 
 class FasterForward(partial[Any]):
-    """The forward pass of a combiner that `fastpunet.accelerate` has replaced, and that proves nothing."""
+    """A forward pass that `fastpunet.accelerate` put in place of a combiner's own; it cannot verify the kernels."""
 
 
 def not_compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """As torch.compiler.disable, which would load the compiler for everybody: the function runs as it is written."""
+    """Keep torch.compile out of a function, like torch.compiler.disable, whose import would load the compiler."""
 
     @wraps(function)
     def call(*args: P.args, **options: P.kwargs) -> R:
@@ -60,10 +60,10 @@ def not_compiled(function: Callable[P, R]) -> Callable[P, R]:
 def verify(combiner: nn.Module, features: Tensor, latent_dim: int) -> Verified | None:
     """The combiner in the kernels' form, if that agrees with the combiner's own forward pass; else None.
 
-    Both see the first image's features float32 (B, C, *size) at 3 positions of each axis, corners included, with three
-    latents, one of them far out, and random features, once as large as the image's and once 100 times as large. Both
-    orders of arguments and of concatenation are tried. Nothing is left on the combiner. Raises ValueError for more
-    classes than labels can hold, and for NaN or infinity.
+    Both compute the logits of the first image of features float32 (B, C, *size) at 3 positions of each axis, with the
+    corners, and of random features, once as large as the image's and once 100 times as large; each time for three
+    latents, one of them far from the others. Both orders of arguments and of concatenation are tried. Nothing is left
+    on the combiner. Raises ValueError for more classes than labels can hold, and for NaN or infinity.
     """
     crop, z = _probe(features, latent_dim)
     own = _in_float32(combiner)
@@ -79,7 +79,7 @@ def verify(combiner: nn.Module, features: Tensor, latent_dim: int) -> Verified |
 
 
 def _readings(combiner: nn.Module, crop: Tensor, z: Tensor) -> Iterator[tuple[Verified, Tensor]]:
-    """Each order of concatenation and each last activation, with what the combiner then gives for crop and z."""
+    """For each order of concatenation and each last activation, the flattened form and its output for crop and z."""
     for latents_first in (False, True):
         try:
             split = flatten_combiner(combiner, z.shape[1], latents_first=latents_first)
@@ -102,9 +102,9 @@ def _check_finite(name: str, values: Tensor) -> None:
 
 @not_compiled
 def find_call(combiner: nn.Module, features: Tensor, latent_dim: int, classes: int) -> Call:
-    """How to call a combiner that cannot be flattened: the first way in which it gives (B, classes, *size).
+    """Find how to call a combiner that cannot be flattened: the first way in which it returns (B, classes, *size).
 
-    Raises ValueError where there is none, or where its output is not made of logits.
+    Raises ValueError if there is none, or if the combiner returns probabilities or random numbers.
     """
     crop, z = _probe(features, latent_dim)
     own = _in_float32(combiner)
@@ -140,7 +140,7 @@ def _probe(features: Tensor, latent_dim: int) -> tuple[Tensor, Tensor]:
 
 
 def _in_float32(combiner: nn.Module) -> nn.Module:
-    """Its twin with float32 weights, so that rounding in half precision hides no difference."""
+    """The combiner's twin with float32 weights, so that rounding in half precision cannot hide a difference."""
     own = evaluation_twin(combiner)
     if isinstance(vars(own).get("forward"), FasterForward):
         del own.forward
@@ -160,7 +160,7 @@ def _widened(values: Mapping[str, Tensor | None]) -> list[tuple[str, Tensor]]:
 
 
 def _calls_that_run(combiner: nn.Module, features: Tensor, z: Tensor) -> Iterator[tuple[Call, Tensor]]:
-    """Each way to call a combiner that gives a tensor, with what it gives."""
+    """Each way to call a combiner that returns a tensor, with that tensor."""
     for features_first in (True, False):
         for with_axes in (False, True):
             call = partial(_call, features_first, with_axes)
@@ -188,7 +188,7 @@ def _agree(own: Tensor, ours: Tensor) -> bool:
 
 
 def _check_logits(combiner: nn.Module, call: Call, features: Tensor, z: Tensor) -> None:
-    """Raise ValueError for a combiner whose outputs are probabilities, or are random."""
+    """Raise ValueError for a combiner that returns probabilities or random numbers."""
     advice = "and pass that to fastpunet.adapt(model, encode=..., combiner=...)"
     with PrivateRandomness(0) as private, _Operators() as operators:
         both = torch.cat((call(combiner, features, z), call(combiner, 100 * features, 100 * z)))
@@ -199,7 +199,7 @@ def _check_logits(combiner: nn.Module, call: Call, features: Tensor, z: Tensor) 
 
 
 class _Operators(TorchDispatchMode):
-    """Notes the names of the operators that run inside."""
+    """A context that records the names of the operators that run inside it."""
 
     def __init__(self) -> None:
         super().__init__()

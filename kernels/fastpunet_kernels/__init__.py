@@ -1,4 +1,4 @@
-"""The ops of fastpunet: decoding hypotheses from latents, packing masks and counting overlaps, counter-based noise."""
+"""The ops of fastpunet: decode hypotheses from latents, pack masks, count overlaps, and draw counter-based noise."""
 
 from fastpunet_kernels.backends import BACKENDS, select_backend, why_unavailable
 from fastpunet_kernels.dispatch import (

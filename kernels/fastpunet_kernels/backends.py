@@ -1,4 +1,4 @@
-"""Which implementation of an op runs where, and why another cannot."""
+"""Chooses the backend that runs an op, and explains why another one cannot run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from fastpunet_kernels.environment import triton_is_interpreted
 from fastpunet_kernels.native import launch
 
-# Where the ops of each backend are: functions of the same names and arguments.
+# The module of each backend. Its ops are functions with the same names and arguments as in reference.py.
 _MODULES = {
     "triton": "fastpunet_kernels.triton.launch",
     "native": "fastpunet_kernels.native.launch",

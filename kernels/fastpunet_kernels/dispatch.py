@@ -22,10 +22,10 @@ from fastpunet_kernels.problem import (
 
 
 def _op(fake: Callable[..., Any]) -> Any:
-    """Declares an op of PyTorch, `fastpunet::NAME`, by a function NAME whose last argument is the backend.
+    """Register a PyTorch op `fastpunet::NAME` from a function NAME whose last argument is the backend.
 
-    The function's signature is the op's, and its body the op's fake: it makes outputs of the right shape and dtype.
-    The op itself is the function NAME of the backend's module, called with all arguments but the last.
+    The function gives the op's signature. Its body is the op's fake implementation, which returns outputs of the right
+    shape and dtype. The op itself calls the function NAME of the backend's module with all arguments but the last.
     """
     name = fake.__name__.removeprefix("_")
 
@@ -122,7 +122,7 @@ def _distance_sums(a: Tensor, b: Tensor, weights_a: Tensor, weights_b: Tensor, e
 def philox_normal(seed: int, ids: Tensor, first: int, n: int, dim: int, *, backend: str = "auto") -> Tensor:
     """Standard normals float32 (B, n, dim); entry (b, k, d) is a function of (seed, ids[b], first + k, d) alone.
 
-    Philox4x32-10 (Salmon et al., SC 2011) and Box-Muller. `ids` int64 (B,) says where the result lives.
+    Philox4x32-10 (Salmon et al., SC 2011) and Box-Muller. The result is on the device of `ids` int64 (B,).
     """
     return _philox_normal(seed, ids, first, n, dim, select_backend(backend, ids.device))
 
@@ -138,16 +138,17 @@ def decode_samples(
 ) -> Tensor:
     """Decode n latents per image through f_comb (Kohl et al. 2018, section 2): 1x1 convolutions of [features; z].
 
-    base float32 (B, P, h) is the first layer's share that all hypotheses have in common, Wf f + b1 per pixel.
-    latents: z float32 (B, n, latent_dim), or a `Gaussian` to draw them from inside the op.
+    base float32 (B, P, h) is the part of the first layer that all hypotheses share, Wf f + b1 for each pixel.
+    latents: z float32 (B, n, latent_dim), or a `Gaussian` from which the op draws them.
     Returns "labels" uint8 (B, n, P), "logits" or "probs" float32 (B, n, K, P), or "bits" int32 (B, n, K, ceil(P/32)).
     precision: "ieee", "tf32" (GPU only) or "bf16" (operands of the matrix products; sums stay float32).
 
-    A hypothesis has the same bits whatever n, `first` and the batch. Float outputs differ from exact arithmetic by at
-    most about twice as much as plain PyTorch's in the same precision.
+    A hypothesis has the same bits whatever n, `first` and the batch are. The error of float outputs against exact
+    arithmetic is at most about twice that of plain PyTorch in the same precision.
 
     Raises ValueError, naming the argument, for shapes that do not fit, and on a CPU for NaN, infinity or numbers so
-    large that float32 would overflow on the way. A GPU is not waited for: there NaN stays NaN, as in PyTorch.
+    large that float32 would overflow in f_comb. On a GPU values are not checked, because the host would have to wait
+    for the result; NaN stays NaN there, as in PyTorch.
     """
     if output not in OUTPUTS:
         raise ValueError(f"output: got {output!r}, expected one of {', '.join(OUTPUTS)}")
@@ -162,9 +163,9 @@ def decode_samples(
 def tune_decode(
     base: Tensor, decoder: Decoder, latents: Tensor | Gaussian, *, output: str, precision: str
 ) -> dict[str, float]:
-    """Find how a GPU best divides `decode_samples` of such a problem, and do so from now on, in later processes too.
+    """Find the fastest tiling of `decode_samples` for such a problem on a GPU, and use it from now on.
 
-    Returns the seconds that the rule's division takes, and the fastest one.
+    Later processes use it too. Returns the seconds that the default tiling takes, and the fastest one.
     """
     from fastpunet_kernels.triton import decode
 
@@ -177,7 +178,7 @@ def tune_decode(
 def decode_sums(
     base: Tensor, decoder: Decoder, latents: Tensor | Gaussian, *, precision: str = "ieee", backend: str = "auto"
 ) -> Sums:
-    """Sums over the same hypotheses as `decode_samples`, in memory that does not grow with n but for the volumes."""
+    """Sums over the hypotheses of `decode_samples`. Apart from the volumes, the memory does not grow with n."""
     _check_precision(precision)
     check_problem(base, decoder, latents)
     chosen = select_backend(backend, base.device)
@@ -188,33 +189,36 @@ def decode_sums(
 
 
 def pack_labels(labels: Tensor, classes: Sequence[int], *, backend: str = "auto") -> Tensor:
-    """Bool or integer labels (..., P) to int32 (..., K, ceil(P / 32)): plane k has a bit where label == classes[k]."""
+    """Pack bool or integer labels (..., P) to int32 (..., K, ceil(P / 32)); plane k marks label == classes[k]."""
     if not classes:
         raise ValueError("classes: got none, expected at least one label to pack")
     return _pack_labels(labels, list(classes), select_backend(backend, labels.device))
 
 
 def unpack_labels(words: Tensor, pixels: int, *, backend: str = "auto") -> Tensor:
-    """int32 (..., K, words) to labels uint8 (..., pixels): the first class whose bit is set, 255 if none is.
+    """Unpack int32 (..., K, words) to labels uint8 (..., pixels): the first class whose bit is set, 255 if none is.
 
-    Of a single plane, K = 1, the bit itself.
+    With a single plane, K = 1, the label is the bit itself.
     """
     return _unpack_labels(words, pixels, select_backend(backend, words.device))
 
 
 def pairwise_intersection(a: Tensor, b: Tensor, *, backend: str = "auto") -> Tensor:
-    """Pixels that masks share: packed int32 a (B, Na, K, words), b (B, Nb, K, words) -> int32 (B, Na, Nb, K), exact."""
+    """Shared pixels of packed int32 masks a (B, Na, K, words) and b (B, Nb, K, words): int32 (B, Na, Nb, K), exact."""
     _check_pair(a, b)
     return _pairwise_intersection(a, b, select_backend(backend, a.device))
 
 
 def area(words: Tensor, *, backend: str = "auto") -> Tensor:
-    """Pixels of every mask and class: packed int32 (B, N, K, words) -> int32 (B, N, K)."""
+    """Count the pixels of every mask and class: packed int32 (B, N, K, words) -> int32 (B, N, K)."""
     return reference.area(words, lambda a, b: pairwise_intersection(a, b, backend=backend))
 
 
 def mask_iou(a: Tensor, b: Tensor, empty: float, *, backend: str = "auto") -> Tensor:
-    """IoU of packed int32 a (B, Na, K, words) and b (B, Nb, K, words): float32 (B, Na, Nb, K); `empty` if both are."""
+    """IoU of packed int32 a (B, Na, K, words) and b (B, Nb, K, words): float32 (B, Na, Nb, K).
+
+    `empty` is the IoU of two empty masks.
+    """
     _check_pair(a, b)
     return _mask_iou(a, b, empty, select_backend(backend, a.device))
 

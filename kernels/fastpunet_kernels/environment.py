@@ -1,4 +1,4 @@
-"""The environment variables that fastpunet reads, each checked when it is read; CONTRIBUTING.md has them all."""
+"""Reads and checks the environment variables of fastpunet. CONTRIBUTING.md lists all of them."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ CPU_CAPABILITY = "FASTPUNET_CPU_CAPABILITY"
 
 
 def cpu_capability(available: Sequence[str]) -> str:
-    """FASTPUNET_CPU_CAPABILITY: the instruction set of the native kernels, one of those available, the best one last.
+    """FASTPUNET_CPU_CAPABILITY: the instruction set of the native kernels, one of `available`.
 
-    Raises ValueError for any other; the best one if the variable is not set.
+    If the variable is not set, it is the last of these, which is the best one. Raises ValueError for any other value.
     """
     return _one_of(CPU_CAPABILITY, available, available[-1])
 
 
 def triton_is_interpreted() -> bool:
-    """TRITON_INTERPRET, which is Triton's own: whether its kernels run in its interpreter, on any device."""
+    """TRITON_INTERPRET, a variable of Triton: whether its kernels run in its interpreter, on any device."""
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
 def cache_folder() -> Path:
-    """XDG_CACHE_HOME: where the fastest tilings are remembered, by default ~/.cache; a folder `fastpunet` in there.
+    """The folder `fastpunet` in XDG_CACHE_HOME (by default ~/.cache), in which the fastest tilings are remembered.
 
     As the XDG Base Directory Specification demands, a relative path is ignored.
     """
@@ -32,7 +32,7 @@ def cache_folder() -> Path:
 
 
 def processes() -> tuple[int, int]:
-    """WORLD_SIZE and LOCAL_WORLD_SIZE, which torchrun sets: processes in all and on this machine, by default 1."""
+    """WORLD_SIZE and LOCAL_WORLD_SIZE, set by torchrun: the processes in all and on this machine, by default 1."""
     return _count("WORLD_SIZE"), _count("LOCAL_WORLD_SIZE")
 
 

@@ -1,7 +1,7 @@
-"""Refuses numbers that float32 cannot hold on their way through f_comb.
+"""Raises an error for numbers that would overflow float32 inside f_comb.
 
-NaN, infinity and overflow would end as a label like any other. Where all sums of absolute values stay below `LARGEST`,
-none of them can occur, in whatever order a backend sums. native/limits.cpp does the same.
+NaN, infinity and overflow would otherwise become an ordinary label. If all sums of absolute values stay below
+`LARGEST`, none of them can occur, whatever the order in which a backend sums. native/limits.cpp does the same.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-LARGEST = 1e38  # float32 ends at 3.4e38; the rest is room for rounding
+LARGEST = 1e38  # float32 overflows at 3.4e38; the margin allows for rounding
 
 
 def check_limits(
     base: Tensor, z_weight: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], offset: Tensor
 ) -> None:
-    """ValueError, naming the part, unless f_comb of base (B, P, h) plus offset (B, n, h) stays within float32."""
+    """Raise ValueError, naming the part, unless f_comb of base (B, P, h) plus offset (B, n, h) stays within float32."""
     allowed = _largest_input(z_weight, weights, biases)
     for name, part, advice in (
         ("latents", offset, "check z, or mu and sigma of the prior"),
@@ -33,9 +33,9 @@ def check_limits(
 
 
 def _largest_input(z_weight: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> float:
-    """How large, at most, the first layer's output may be so that no later layer exceeds LARGEST.
+    """The largest output of the first layer for which no later layer exceeds LARGEST.
 
-    If that output is at most m, then a layer's is at most gain * m + shift.
+    If that output is at most m, then a later layer's output is at most gain * m + shift.
     """
     _check_finite("z_weight", z_weight)
     gain, shift, allowed = 1.0, 0.0, LARGEST

@@ -1,9 +1,9 @@
-"""What float32 convolutions and matrix products of PyTorch may round to, and who changes that for how long.
+"""Controls the precision to which PyTorch may round float32 convolutions and matrix products.
 
-PyTorch keeps this choice in switches that belong to the whole process: one for each kind of operation ("conv",
-"matmul", "rnn") of each backend ("cuda", and "mkldnn" on the CPU), which follow the backend's "all" unless they have a
-value of their own; "all" follows ("generic", "all") in the same way. The value "none" means "follow", and "ieee" at
-the top. See https://docs.pytorch.org/docs/stable/notes/cuda.html#tensorfloat-32-tf32-on-ampere-and-later-devices.
+PyTorch keeps this choice in switches of the whole process: one for each kind of operation ("conv", "matmul", "rnn") of
+each backend ("cuda", and "mkldnn" on the CPU). A switch without a value of its own follows the backend's "all", and
+"all" follows ("generic", "all") in the same way. The value "none" means "follow"; in ("generic", "all") it is "ieee".
+See https://docs.pytorch.org/docs/stable/notes/cuda.html#tensorfloat-32-tf32-on-ampere-and-later-devices.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _OPERATIONS = ("conv", "matmul")
 
 
 def automatic_precision(device: torch.device) -> str:
-    """What PyTorch itself would compute float32 convolutions in now: bf16 under bf16 autocast, else tf32 or ieee."""
+    """The precision in which PyTorch would now compute float32 convolutions: bf16 under its autocast, or tf32, ieee."""
     if torch.is_autocast_enabled(device.type) and torch.get_autocast_dtype(device.type) == torch.bfloat16:
         return "bf16"
     return _SWITCHES["cuda"].value_outside("conv") if device.type == "cuda" else "ieee"
@@ -31,12 +31,12 @@ def automatic_precision(device: torch.device) -> str:
 def fixed_precision(precision: str, device: torch.device) -> Iterator[None]:
     """Within this context, float32 convolutions and matrix products on `device` run as "ieee" or as "tf32".
 
-    Autocast is off inside. "bf16" is spelled out by casts where it is meant, so float32 is "ieee" under it. PyTorch's
-    switches are touched only if they mean something else, and are afterwards as they were, followers included. Threads
-    that want the same share the context; a thread that wants the other waits until the last of them has left. Do not
-    suspend a generator inside.
+    Autocast is off inside. "bf16" is computed by explicit casts, so float32 operations run as "ieee" under it. The
+    switches change only if they have another meaning, and are restored afterwards; those that followed another switch
+    follow it again. Threads that want the same precision share the context. A thread that wants the other precision
+    waits until the last of them has left. Do not suspend a generator inside.
 
-    Raises RuntimeError if this thread already is inside such a context of the other precision, for it would have to
+    Raises RuntimeError if this thread already is inside such a context of the other precision, because it would have to
     wait for itself.
     """
     wanted = "tf32" if precision == "tf32" else "ieee"
@@ -87,7 +87,7 @@ class _Switch:
                     self._free_or_shared.notify_all()
 
     def value_outside(self, operation: str) -> str:
-        """The value that is in force where nobody holds the switch: "ieee", "tf32" or "bf16"."""
+        """The value outside all contexts that hold the switch: "ieee", "tf32" or "bf16"."""
         with self._free_or_shared:
             return self._found[operation] if self._holders else _meaning(self._backend, operation)
 
@@ -97,7 +97,7 @@ _SWITCHES = {backend: _Switch(backend) for backend in ("cuda", "mkldnn")}
 
 def _read(backend: str, operation: str) -> str:
     """The value of a switch, or the one that it follows."""
-    value: str = torch._C._get_fp32_precision_getter(backend, operation)  # torch.backends shows not all of them
+    value: str = torch._C._get_fp32_precision_getter(backend, operation)  # torch.backends does not expose all of them
     return value
 
 
@@ -111,11 +111,11 @@ def _meaning(backend: str, operation: str) -> str:
 
 
 def _set_all(backend: str, wanted: str) -> list[tuple[str, str]]:
-    """Make convolutions and matrix products of a backend run as `wanted`; returns what to write back, last one first.
+    """Make convolutions and matrix products of a backend run as `wanted`; return what to write back, last one first.
 
-    Writes the backend's "all" first, because a switch that follows it cannot be told from outside, and (cuDNN's, from
-    PyTorch 2.12 on) cannot be made to follow again once it has been written. Those that did not follow are written one
-    by one.
+    The backend's "all" is written first, because a switch that follows it cannot be recognised as such, and (cuDNN's,
+    from PyTorch 2.12 on) cannot be made to follow again after it has been written. The switches that do not follow are
+    written one by one.
     """
     if all(_meaning(backend, operation) == wanted for operation in _OPERATIONS):
         return []
@@ -134,7 +134,7 @@ def _own_value_of_all(backend: str) -> str:
     if value == "none" or value != generic:
         return value
     other = "ieee" if generic != "ieee" else "tf32"
-    _write("generic", "all", other)  # equal values: whether one follows the other shows when the other moves
+    _write("generic", "all", other)  # the values are equal: change one to see whether the other follows
     follows = _read(backend, "all") == other
     _write("generic", "all", generic)
     return "none" if follows else value

@@ -1,4 +1,4 @@
-"""What the ops take and give, whichever backend runs them."""
+"""The arguments and results of the ops, which are the same for every backend."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Decoder(NamedTuple):
 
 
 class Gaussian(NamedTuple):
-    """Latents as a recipe: hypothesis first + k of image ids[b] is mu[b] + sigma[b] * philox_normal(...)[b, k]."""
+    """A recipe for latents: that of hypothesis first + k of image b is mu[b] + sigma[b] * philox_normal(...)[b, k]."""
 
     mu: Tensor  # (B, latent_dim) float32
     sigma: Tensor  # (B, latent_dim) float32
@@ -32,15 +32,15 @@ class Gaussian(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """What n hypotheses of every image leave behind when none of them is kept. K classes, 1 for binary models."""
+    """Sums over n hypotheses of every image, which are not kept themselves. K classes, 1 for binary models."""
 
     probability: Tensor  # float64 (B, K, P), sum over hypotheses
     entropy: Tensor  # float64 (B, P), sum over hypotheses, in nats
-    volume: Tensor  # int64 (B, n, K), pixels decided for each class
+    volume: Tensor  # int64 (B, n, K), number of pixels labelled with each class
 
 
 def empty_output(base: Tensor, n: int, classes: int, output: str) -> Tensor:
-    """Memory for n decoded hypotheses of every image of base (B, P, h), in the shape and dtype of the named output."""
+    """An empty tensor for n hypotheses of every image of base (B, P, h), in the shape and dtype of the named output."""
     images, pixels = base.shape[0], base.shape[1]
     if output == "labels":
         return base.new_empty((images, n, pixels), dtype=torch.uint8)
@@ -58,7 +58,7 @@ def reparameterised(mu: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
 
 
 def check_problem(base: Tensor, decoder: Decoder, latents: Tensor | Gaussian) -> None:
-    """ValueError, naming the argument, unless shapes and dtypes are those that `decode_samples` describes."""
+    """Raise ValueError, naming the argument, unless shapes and dtypes are those that `decode_samples` describes."""
     z_weight, weights, biases = decoder
     if base.ndim != 3 or base.dtype != torch.float32:
         raise ValueError(f"base: got {_described(base)}, expected float32 of shape (B, P, h)")

@@ -1,4 +1,4 @@
-"""What every op means, in plain PyTorch. The fast kernels are compared with this file.
+"""Defines every op in plain PyTorch. The fast kernels are compared with this file.
 
 The functions `philox_normal` to `distance_sums` that dispatch.py names are the backend "reference".
 """
@@ -22,7 +22,7 @@ _PHILOX_KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
 _UINT32 = 0xFFFFFFFF
 _GATHER_BITS = sum(1 << (56 - 7 * pixel) for pixel in range(8))
 
-# Pixels decoded together: few enough that their activations stay in a CPU's caches.
+# The number of pixels decoded together is small enough that their activations stay in a CPU's caches.
 _CPU_TILE = 24576
 _GPU_TILE = 1 << 20
 _UNPACKED_FLOATS = 1 << 25  # 128 MiB of unpacked masks at a time
@@ -33,7 +33,7 @@ _Intersection = Callable[[Tensor, Tensor], Tensor]
 
 
 def philox_4x32(counter: Sequence[Tensor], key: tuple[int, int], rounds: int = 10) -> tuple[Tensor, ...]:
-    """Philox4x32 (Salmon et al., SC 2011): four uint32 counters, held in int64 tensors, to four random uint32."""
+    """Philox4x32 (Salmon et al., SC 2011): maps four uint32 counters, held in int64 tensors, to four random uint32."""
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(rounds):
@@ -51,7 +51,7 @@ def philox_normal(seed: int, ids: Tensor, first: int, n: int, dim: int) -> Tenso
     """Standard normals (B, n, dim): entry (b, k, d) depends on (seed, ids[b], first + k, d) alone.
 
     Counter words: hypothesis, d // 4, low and high half of the image id. Key: the two halves of the seed.
-    Each call yields four uniforms, and Box-Muller turns them into normals d = 4j .. 4j + 3.
+    Each call yields four uniforms, which Box-Muller converts to the normals d = 4j .. 4j + 3.
     """
     blocks = -(-dim // 4)
     shape = (ids.numel(), n, blocks)
@@ -68,7 +68,7 @@ def philox_normal(seed: int, ids: Tensor, first: int, n: int, dim: int) -> Tenso
 
 
 def pack_bits(mask: Tensor) -> Tensor:
-    """Boolean (..., P) to int32 (..., ceil(P / 32)): pixel p is bit p % 32 of word p // 32; spare bits are 0."""
+    """Pack bool (..., P) to int32 (..., ceil(P / 32)): pixel p is bit p % 32 of word p // 32, and spare bits are 0."""
     padded = F.pad(mask, (0, -mask.shape[-1] % WORD_BITS)).contiguous()
     eights = padded.view(torch.uint8).view(torch.int64)  # eight pixels, each 0 or 1 in a byte of its own
     packed = (eights * _GATHER_BITS) >> 56  # the top byte has them side by side
@@ -82,7 +82,7 @@ def unpack_bits(words: Tensor, pixels: int) -> Tensor:
 
 
 def pack_labels(labels: Tensor, classes: Sequence[int]) -> Tensor:
-    """Labels (..., P) to int32 (..., K, words): plane k has a bit wherever the label is classes[k]."""
+    """Pack labels (..., P) to int32 (..., K, words): plane k has a bit wherever the label is classes[k]."""
     wanted = torch.tensor(classes, device=labels.device)[:, None]
     flat = labels.reshape(-1, 1, labels.shape[-1])
     at_once = max(1, _COMPARED // (len(classes) * flat.shape[-1]))
@@ -91,7 +91,7 @@ def pack_labels(labels: Tensor, classes: Sequence[int]) -> Tensor:
 
 
 def unpack_labels(words: Tensor, pixels: int) -> Tensor:
-    """int32 (..., K, words) to labels uint8 (..., pixels): the first class set or 255; for K = 1 the bit itself."""
+    """Unpack int32 (..., K, words) to labels uint8 (..., pixels): the first class set, or 255; for K = 1 the bit."""
     planes = unpack_bits(words, pixels)
     if words.shape[-2] == 1:
         return planes.squeeze(-2).to(torch.uint8)
@@ -100,10 +100,10 @@ def unpack_labels(words: Tensor, pixels: int) -> Tensor:
 
 
 def first_layer_offsets(z: Tensor, z_weight: Tensor) -> Tensor:
-    """Wz z, float32: z (..., latent_dim) and z_weight (h, latent_dim) to (..., h).
+    """Wz z, float32 (..., h), for z (..., latent_dim) and z_weight (h, latent_dim).
 
-    Summed in order and rounded after each operation. A product of matrices would sum in an order that follows their
-    sizes, and a hypothesis would not have the same bits alone and among others.
+    It is summed in order and rounded after each operation. A matrix product would sum in an order that depends on the
+    sizes of the matrices, and a hypothesis would have other bits alone than among others.
     """
     offset = z[..., :1] * z_weight[:, 0]
     for d in range(1, z.shape[-1]):
@@ -117,7 +117,7 @@ def fcomb_logits(
     """f_comb after its split first layer, W1 [f; z] + b1 = (Wf f + b1) + Wz z, for one hypothesis.
 
     base (P, h) is Wf f + b1 per pixel, offset (h,) is Wz z; weights are (out, in). Returns logits float32 (P, K).
-    scratch holds the input of each layer, (at least P, in): memory that is not returned to the system in between.
+    scratch holds a buffer for the input of each layer, (at least P, in), so that memory is allocated only once.
     """
     pixels = base.shape[0]
     hidden = torch.add(base, offset, out=scratch[0][:pixels]).relu_()
@@ -128,7 +128,7 @@ def fcomb_logits(
 
 
 def finish(logits: Tensor, output: str) -> Tensor:
-    """Logits (n, P, K) to the named output: the decision rule is logit > 0 for K = 1 and argmax otherwise.
+    """Convert logits (n, P, K) to the named output. The decision rule is logit > 0 for K = 1 and argmax otherwise.
 
     labels uint8 (n, P); logits and probs float32 (n, K, P); bits int32 (n, K, ceil(P / 32)).
     """
@@ -155,12 +155,13 @@ def decode_latents(
 ) -> Tensor:
     """`finish(fcomb_logits(...))` of every latent: base (B, P, h) and z (B, n, latent_dim) to the output (B, n, ...).
 
-    One hypothesis at a time: products of matrices round by their sizes, which then are those of the image alone.
+    Hypotheses are decoded one at a time. The rounding of a matrix product depends on its sizes, which then are those of
+    the image alone.
     """
     images, pixels, _ = base.shape
     out = empty_output(base, z.shape[1], weights[-1].shape[0], output)
     offset = first_layer_offsets(z, z_weight)
-    if base.device.type == "cpu":  # a GPU would have to be waited for
+    if base.device.type == "cpu":  # on a GPU the host would have to wait for the result
         check_limits(base, z_weight, weights, biases, offset)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     weights, biases = [w.to(dtype) for w in weights], [b.to(dtype) for b in biases]
@@ -198,7 +199,7 @@ def decode_gaussian(
 def decode_sums(
     base: Tensor, z_weight: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], z: Tensor, precision: str
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Sums over the hypotheses of z (B, n, latent_dim), of which some are decoded at a time.
+    """Sums over the hypotheses of z (B, n, latent_dim), which are decoded a few at a time.
 
     Probability float64 (B, K, P), entropy float64 (B, P) in nats, and the volumes int64 (B, n, K).
     """
@@ -215,17 +216,17 @@ def decode_sums(
 
 
 def sums_of_logits(logits: Tensor) -> Sums:
-    """What hypotheses leave behind whose logits (B, n, K, P) are at hand."""
+    """The `Sums` of hypotheses that are given by their logits (B, n, K, P)."""
     binary = logits.shape[2] == 1
     probs = logits.sigmoid() if binary else logits.softmax(2)
     entropies = torch.special.entr(probs).sum(2)
     if binary:
-        entropies += torch.special.entr((-logits).sigmoid())[:, :, 0]  # 1 - probs has lost the small ones
+        entropies += torch.special.entr((-logits).sigmoid())[:, :, 0]  # 1 - probs would round small values to 0
     return Sums(probs.sum(1, dtype=torch.float64), entropies.sum(1, dtype=torch.float64), _volumes(logits))
 
 
 def _volumes(logits: Tensor) -> Tensor:
-    """Pixels decided for each class: logits (B, n, K, P) to int64 (B, n, K)."""
+    """The number of pixels labelled with each class: logits (B, n, K, P) to int64 (B, n, K)."""
     if logits.shape[2] == 1:
         return (logits > 0).sum(3)
     labels = logits.argmax(2)
@@ -234,9 +235,9 @@ def _volumes(logits: Tensor) -> Tensor:
 
 
 def pairwise_intersection(a: Tensor, b: Tensor) -> Tensor:
-    """|a_i and b_j| for packed a (B, Na, K, words) and b (B, Nb, K, words): int32 (B, Na, Nb, K), exact.
+    """Shared pixels |a_i and b_j| of packed a (B, Na, K, words) and b (B, Nb, K, words): int32 (B, Na, Nb, K), exact.
 
-    A product of 0/1 matrices in float32, over runs of pixels short enough to count exactly and to bound memory.
+    It is a float32 product of 0/1 matrices, over runs of pixels that are short enough for exact counts and for memory.
     """
     images, classes, masks = a.shape[0], a.shape[2], a.shape[1] + b.shape[1]
     run = max(1, min(_UNPACKED_FLOATS // (images * classes * masks * WORD_BITS + 1), (1 << 23) // WORD_BITS))
@@ -250,12 +251,12 @@ def pairwise_intersection(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _planes(words: Tensor) -> Tensor:
-    """Packed (B, N, K, words) to float32 0/1 (B, K, N, pixels)."""
+    """Unpack (B, N, K, words) to float32 0/1 (B, K, N, pixels)."""
     return unpack_bits(words, words.shape[-1] * WORD_BITS).float().transpose(1, 2)
 
 
 def area(words: Tensor, intersection: _Intersection = pairwise_intersection) -> Tensor:
-    """Pixels per mask and class, int32 (B, N, K): what each mask shares with a mask of all pixels."""
+    """Pixels per mask and class, int32 (B, N, K): the pixels that each mask shares with a mask of all pixels."""
     every_pixel = words.new_full((words.shape[0], 1, *words.shape[2:]), -1)
     return intersection(words.contiguous(), every_pixel)[:, :, 0]
 

@@ -1,4 +1,4 @@
-"""A Probabilistic U-Net written elsewhere as a method: encoded as it is, drawn by the kernels where they agree."""
+"""A Probabilistic U-Net written elsewhere as a method: its own code encodes, and kernels that agree with it decode."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ Encode = Callable[[Tensor], tuple[Tensor, Any]]  # images (B, C, *size) to featu
 
 @dataclass(frozen=True, eq=False)
 class VerifiedEncoding(LatentEncoding):
-    """What one pass leaves of a batch whose latents the kernels decode.
+    """The encoding of a batch whose latents the kernels decode.
 
-    last_activation  "sigmoid", "softmax" or "log-softmax": what the model's combiner does to its logits, if anything
+    last_activation  the "sigmoid", "softmax" or "log-softmax" that the model's combiner ends in; None without one
     """
 
     last_activation: str | None
@@ -40,7 +40,7 @@ class VerifiedEncoding(LatentEncoding):
 
 @dataclass(frozen=True, eq=False)
 class OwnEncoding(Encoding):
-    """What one pass leaves of a batch whose latents the model's own combiner decodes.
+    """The encoding of a batch whose latents the model's own combiner decodes.
 
     features  float32 (B, C, *size)
     prior     the distribution of z for each image
@@ -56,17 +56,17 @@ class OwnEncoding(Encoding):
 
 
 class AdaptedModel(LatentMethod):
-    """A live model of another make. Its weights, and its structure, are those of each call.
+    """A live model of another make. Each call uses the weights and the structure that the model has at that time.
 
-    Its combiner is read as the kernels want it, and the result compared with the combiner's own forward pass at a few
-    pixels each time that images are encoded. Where the two differ the combiner's own forward pass decodes, which is
-    right but slower, and a UserWarning says so once.
+    Each time that images are encoded, the combiner is read in the form of the kernels, and that form is compared with
+    the combiner's own forward pass at a few pixels. If the two differ, the combiner's own forward pass decodes, which
+    is right but slower, and a UserWarning says so once.
     """
 
     encoding_kind = Encoding  # type: ignore[assignment]
     backends = BACKENDS
     in_channels: int | None = None  # type: ignore[assignment]  # the U-Net itself decides
-    config: dict[str, Any] = {}  # noqa: RUF012  nothing is known of how it was made
+    config: dict[str, Any] = {}  # noqa: RUF012  its constructor's arguments are unknown
 
     def __init__(self, model: nn.Module, encode: Encode, combiner: Callable[[], nn.Module]) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class AdaptedModel(LatentMethod):
 
     @classmethod
     def of_parts(cls, model: nn.Module, parts: Parts) -> AdaptedModel:
-        """A model that has its U-Net, prior net and combiner as attributes."""
+        """Adapt a model that has its U-Net, prior net and combiner as attributes."""
         memory = Memory()
         adapted = cls(model, partial(run_model, model, parts, memory), partial(_combiner, model, parts))
         adapted._memory = memory
@@ -93,7 +93,7 @@ class AdaptedModel(LatentMethod):
 
     @property
     def num_classes(self) -> int:  # type: ignore[override]
-        """Outputs of the combiner's last layer."""
+        """The number of outputs of the combiner's last layer."""
         for module in reversed(list(leaves(self.combiner))):
             width = getattr(module, "out_channels", None) or getattr(module, "out_features", None)
             if isinstance(width, int):
@@ -102,7 +102,7 @@ class AdaptedModel(LatentMethod):
 
     @property
     def dims(self) -> int:  # type: ignore[override]
-        """3 for a model with three-dimensional convolutions."""
+        """3 for a model with three-dimensional convolutions, else 2."""
         return 3 if any(isinstance(module, nn.Conv3d) for module in self.model.modules()) else 2
 
     def features_and_prior(self, images: Tensor) -> tuple[Tensor, Prior]:

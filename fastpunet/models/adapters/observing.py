@@ -1,4 +1,4 @@
-"""What the parts of a foreign model are given and give while its own code runs."""
+"""Observes the inputs and outputs of a foreign model's parts while its own code runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fastpunet.models.sampled_prior import PrivateRandomness
 
-ATTRIBUTES = ("unet_features", "prior_latent_space")  # what the PyTorch port's forward leaves on the model
+ATTRIBUTES = ("unet_features", "prior_latent_space")  # the attributes that the PyTorch port's forward sets on the model
 
 
 class Network(NamedTuple):
@@ -27,35 +27,35 @@ class Network(NamedTuple):
 
 @dataclass
 class Memory:
-    """What one pass of a model tells for the next ones. Twins of the model share it."""
+    """What is remembered of a model from one pass to the next. All twins of the model share it."""
 
     draws: bool = True  # its forward draws random numbers, which must not come from global generators
-    asks_sample: bool = True  # its `sample` may hand other features to its combiner than its U-Net gives
+    asks_sample: bool = True  # its `sample` may hand other features to its combiner than its U-Net returns
     told_own: bool = False  # the user has been warned that the model's own combiner decodes
-    told_latents: bool = False  # and that its `sample` changes latents
-    verified: tuple[bool, str | None] | None = None  # of its combiner: whether z comes first, and what ends it
+    told_latents: bool = False  # the user has been warned that its `sample` changes latents
+    verified: tuple[bool, str | None] | None = None  # for its combiner: whether z comes first, and the last activation
 
 
 @dataclass
 class Pass:
-    """What one pass showed."""
+    """What was observed in one pass."""
 
     unet: Any = None  # the U-Net's output
-    prior: Any = None  # the prior net's
-    prior_inputs: tuple[Any, ...] = ()  # what the prior net was called with, before hooks of its own
-    prior_options: dict[str, Any] = field(default_factory=dict)  # and by keyword
-    combined: tuple[Any, ...] = ()  # what the combiner was called with, by the model's forward or else by its `sample`
-    drawn_by_sample: bool = False  # whether that was `sample`, in a context PrivateRandomness(0) of its own
+    prior: Any = None  # the prior net's output
+    prior_inputs: tuple[Any, ...] = ()  # the positional arguments of the prior net, before its own hooks change them
+    prior_options: dict[str, Any] = field(default_factory=dict)  # its keyword arguments
+    combined: tuple[Any, ...] = ()  # the combiner's arguments, from the model's forward or else from its `sample`
+    drawn_by_sample: bool = False  # whether they are from `sample`, which runs in its own context PrivateRandomness(0)
 
 
 class _ReachedError(Exception):
-    """The combiner has been called, and nothing else is wanted."""
+    """Ends a pass as soon as the combiner has been called, because nothing later is needed."""
 
 
 def observe(network: Network, memory: Memory, forward: Callable[[], Any]) -> Pass:
-    """Run `forward`, then the model's `sample` as far as the combiner if that has not been called yet.
+    """Run `forward`; if it has not called the combiner, run the model's `sample` until it does.
 
-    Raises AttributeError if U-Net or prior net are not used, and do not leave their outputs on the model as the port's.
+    Raises AttributeError if `forward` uses no U-Net or no prior net, and sets no attributes as the port's forward does.
     """
     seen = Pass()
     for name in ATTRIBUTES:
@@ -92,7 +92,7 @@ def _run_sample(network: Network, seen: Pass) -> None:
 
 @contextmanager
 def _recording(combiner: nn.Module, seen: Pass, *, stop: bool) -> Iterator[None]:
-    """Notes the arguments of calls of the combiner, before its own hooks, or else of `combiner.forward` itself."""
+    """Record the arguments of each call of the combiner, before its own hooks, or of `combiner.forward` itself."""
     before = vars(combiner).get("forward")
     own = combiner.forward
     called = False
@@ -136,7 +136,7 @@ def _note_inputs(seen: Pass, module: Any, inputs: tuple[Any, ...], options: dict
 
 
 def latents_among(values: tuple[Any, ...], ndim: int) -> Tensor | None:
-    """Of what a combiner was called with, the one tensor that is no map (B, C, *size) of more than one pixel."""
+    """The latents among a combiner's arguments: the one tensor that is no map (B, C, *size) of several pixels."""
     found = [v for v in values if isinstance(v, Tensor) and (v.ndim != ndim or v.shape[2:].numel() == 1)]
     return found[0] if len(found) == 1 else None
 

@@ -1,4 +1,4 @@
-"""The parts of a Probabilistic U-Net, under the names that they have in the wild, inside whatever wraps the model."""
+"""Finds the parts of a Probabilistic U-Net by the names that published code uses, also inside wrappers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COMBINER_NAMES = ("fcomb", "_fcomb", "f_comb", "_f_comb", "output_net")
 
 
 class Parts(NamedTuple):
-    """Names of a model's attributes: where the network is inside a module around it, and of the network's parts."""
+    """Names of attributes: of the network inside the modules that wrap it, and of the network's parts."""
 
     inner: str
     unet: str
@@ -29,16 +29,16 @@ def find_parts(model: object) -> Parts | None:
 
 
 def missing_parts(model: object) -> list[str]:
-    """What `find_parts` looked for in vain."""
+    """The parts that `find_parts` did not find."""
     wanted = {"unet": UNET_NAMES, "prior": PRIOR_NAMES, "fcomb": COMBINER_NAMES}
     return [name for name, choices in wanted.items() if _first(model, choices) is None]
 
 
 def inside(model: object) -> Iterator[tuple[nn.Module, str]]:
-    """The model, and what modules around it hold, outermost first, each with its path inside the model.
+    """The model and the modules that it wraps, outermost first, each with its path inside the model.
 
-    Taken off are torch.compile's wrapper, DataParallel, DistributedDataParallel, AveragedModel, and any module that
-    holds just one network, such as a LightningModule. Of a module with several networks none is taken.
+    Wrappers are those of torch.compile, DataParallel, DistributedDataParallel and AveragedModel, and any module that
+    holds exactly one network, such as a LightningModule. A module that holds several networks is no wrapper.
     """
     seen: set[int] = set()
     path: list[str] = []
@@ -51,7 +51,7 @@ def inside(model: object) -> Iterator[tuple[nn.Module, str]]:
 
 
 def attribute(model: nn.Module, path: str) -> nn.Module:
-    """The module at a path of attributes; torch.compile's wrappers, which twins do not have, count as nothing."""
+    """The module at a path of attributes. The path skips torch.compile's wrappers, because twins have none."""
     for name in path.split(".") if path else ():
         if name != "_orig_mod":
             model = getattr(getattr(model, "_orig_mod", model), name)

@@ -1,4 +1,4 @@
-"""What prior nets return, in all the forms that are seen in the wild, as the priors that are drawn here."""
+"""Converts what prior nets return, in all the forms that published code uses, to the priors of `models.priors`."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _SCALES = {
 
 
 def find_distribution(returned: Any) -> Any:
-    """The one distribution in what a prior net returned: itself, or among the entries of a tuple, list or dict.
+    """Find the distribution in what a prior net returned: itself, or the only one in a tuple, list or dict.
 
-    Named statistics, such as {"mu": ..., "log_var": ...} or a namedtuple, become a Normal. Raises TypeError where it
-    cannot be told what is meant.
+    Named statistics, such as {"mu": ..., "log_var": ...} or a namedtuple, become a Normal. Raises TypeError if there
+    is no distribution, or more than one.
     """
     if is_distribution(returned):
         return returned
@@ -56,7 +56,7 @@ def is_distribution(value: Any) -> bool:
 def closed_form(distribution: Any, images: int) -> OfNormals | None:
     """The distribution over (B, latent_dim) as a function of standard normals; None if it is of another family.
 
-    Only the very classes of torch.distributions are read, since a subclass, or an object whose `sample` has been
+    Only the classes of torch.distributions themselves are read. A subclass, or an object whose `sample` has been
     replaced, may draw in another way.
     """
     kind = type(distribution)
@@ -78,7 +78,7 @@ def closed_form(distribution: Any, images: int) -> OfNormals | None:
 
 
 def describe(value: Any) -> str:
-    """A value in a few words, for error messages."""
+    """A short description of a value, for error messages."""
     if isinstance(value, Tensor):
         return f"a tensor {tuple(value.shape)}"
     if isinstance(value, Mapping):
@@ -101,7 +101,7 @@ def _of_statistics(named: Mapping[Any, Any]) -> Normal:
 
 
 def _rows(parameter: Tensor, images: int) -> Tensor:
-    """(B, latent_dim) of (B, latent_dim), (B, latent_dim, 1, 1), or (latent_dim,), which all images share."""
+    """Bring (B, latent_dim), (B, latent_dim, 1, 1), or (latent_dim,) for all images alike, to (B, latent_dim)."""
     rows = parameter[None] if parameter.ndim == 1 else parameter
     if any(size != 1 for size in rows.shape[2:]) or rows.shape[0] not in (1, images) or rows.ndim < 2:
         raise TypeError(

@@ -1,4 +1,4 @@
-"""The door: any model that is known, as a method."""
+"""Turns any model that is recognised into a method."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ _registered: list[tuple[Recognise, Wrap]] = []
 
 
 def register(recognise: Recognise, wrap: Wrap) -> None:
-    """Teach `sample`, `Sampler` and all that stands on them another kind of model.
+    """Register another kind of model, so that `sample`, `Sampler` and everything built on them take it as it is.
 
-    recognise(model) tells whether a torch.nn.Module is of this kind; wrap(model) makes it a `fastpunet.models.Method`,
-    for example by `adapt(model, encode=..., combiner=...)`. What was registered last is asked first.
+    recognise(model) says whether a torch.nn.Module is of this kind. wrap(model) turns it into a
+    `fastpunet.models.Method`, for example by `adapt(model, encode=..., combiner=...)`. The kind registered last is
+    tried first.
 
     >>> import fastpunet
     >>> fastpunet.register(lambda model: type(model).__name__ == "MyModel", lambda model: fastpunet.adapt(model.net))
@@ -35,11 +36,11 @@ def register(recognise: Recognise, wrap: Wrap) -> None:
 
 
 def adapt(model: object, encode: Encode | None = None, combiner: nn.Module | None = None) -> Method:
-    """A model as a method of this package, for `sample` and `Sampler`, which call this for every model themselves.
+    """Turn a model into a method of this package. `sample` and `Sampler` do this for every model themselves.
 
-    Methods of this package are handed back as they are. Wrappers are taken off: torch.compile, DataParallel,
-    DistributedDataParallel, AveragedModel, a LightningModule around a network. Of other models a U-Net, a prior net
-    and a combiner are looked for under the names that are in use, such as `unet`, `prior` and `fcomb`.
+    Methods of this package are returned unchanged. Wrappers are removed: those of torch.compile, DataParallel,
+    DistributedDataParallel and AveragedModel, and a LightningModule around a network. In other models `adapt` looks for
+    a U-Net, a prior net and a combiner by the names that published code uses, such as `unet`, `prior` and `fcomb`.
 
     For a model that is not recognised, say what it does:
 
@@ -54,7 +55,7 @@ def adapt(model: object, encode: Encode | None = None, combiner: nn.Module | Non
         raise TypeError("encode, combiner: got one of them, expected both or neither")
     if encode is not None and combiner is not None:
         return _adapt_by_hand(model, encode, combiner)
-    around: nn.Module | None = None  # the outermost module that may do something to images of its own
+    around: nn.Module | None = None  # the outermost module whose own forward pass may change the images
     start = ""
     for module, path in inside(model):
         if isinstance(module, Method):
@@ -92,7 +93,7 @@ def _itself(module: nn.Module) -> nn.Module:
 
 
 def _stated(encode: Encode, combiner: nn.Module, images: Tensor) -> tuple[Tensor, Any]:
-    """What `encode` returns, with a prior that is None or a pair (mu, sigma) as a distribution."""
+    """The features and the prior that `encode` returns; a prior of None or (mu, sigma) becomes a distribution."""
     returned = encode(images)
     if not isinstance(returned, tuple) or len(returned) != 2:
         raise TypeError(f"encode: got {describe(returned)}, expected a pair of features and a prior")

@@ -21,12 +21,12 @@ _NOT_FOR_IMAGES_ALONE = (TypeError, ValueError, NotImplementedError, AttributeEr
 
 
 def run_model(model: nn.Module, parts: Parts, memory: Memory, images: Tensor) -> tuple[Tensor, Any]:
-    """Features (B, F, *size) and what the prior net returned for images (B, C, *size).
+    """Return the features (B, F, *size) and the prior net's result for images (B, C, *size).
 
-    `model` is a twin, on which hooks and attributes may be left. Its own forward pass runs if that takes images alone,
-    so that whatever it does to them is done; only otherwise are U-Net and prior net called one by one. Features are
-    what the model's own code hands to its combiner, if it gets so far, and the U-Net's output otherwise.
-    Raises ValueError where no size of the images is taken, and TypeError where the features cannot be told.
+    `model` is a twin, so hooks and attributes may remain on it. If its own forward pass takes images alone, that runs,
+    with all that it does to the images; otherwise U-Net and prior net are called one by one. The features are those
+    that the model's own code hands to its combiner, or the U-Net's output if its code does not reach the combiner.
+    Raises ValueError if the model takes no size of these images, and TypeError if the features are ambiguous.
     """
     inner = attribute(model, parts.inner)
     network = Network(inner, *(attribute(inner, name) for name in parts[1:]))
@@ -42,7 +42,7 @@ def run_model(model: nn.Module, parts: Parts, memory: Memory, images: Tensor) ->
 
 
 def _forwards(module: nn.Module, network: Network, memory: Memory) -> Iterator[Callable[[Tensor], Pass]]:
-    """The forward pass of the model, or of a module around it, if it looks as if it took images alone."""
+    """The forward passes of the model and of the modules around it whose signature allows images alone."""
     needed = required(module.forward)
     if _is_ports(module.forward):
         arguments = {"training": False} if "training" in inspect.signature(module.forward).parameters else {}
@@ -53,7 +53,7 @@ def _forwards(module: nn.Module, network: Network, memory: Memory) -> Iterator[C
 
 
 def _by_parts(network: Network, images: Tensor) -> Pass:
-    """Further arguments that the U-Net requires, such as the port's `val`, are False."""
+    """Call U-Net and prior net one by one. Other required arguments of the U-Net, like the port's `val`, are False."""
     others = [False] * (len(required(network.unet.forward)) - 1)
     return Pass(network.unet(images, *others), network.prior(images), (images,))
 
@@ -68,7 +68,7 @@ def _run(run: Callable[[Tensor], Pass], network: Network, memory: Memory, images
 
 
 def _prior_without_padding(done: Pass, network: Network, used: Tensor, images: Tensor) -> Any:
-    """What the prior net returns for what it was given without the padding, or with it if it needs that."""
+    """The prior net's result for its input without the padding; with the padding only if it fails without."""
     inner = (slice(None), slice(None), *(slice(0, length) for length in images.shape[2:]))
 
     def cropped(value: Any) -> Any:
@@ -81,7 +81,7 @@ def _prior_without_padding(done: Pass, network: Network, used: Tensor, images: T
 
 
 def _features(done: Pass, images: Tensor) -> Tensor:
-    """The one map (B, F, *size) that reaches the combiner, or else the largest one in the U-Net's output."""
+    """The only map (B, F, *size) among the combiner's arguments, or else the largest one in the U-Net's output."""
     handed = [value for value in done.combined if isinstance(value, Tensor) and value.shape[2:] == images.shape[2:]]
     if len(done.combined) > 1 and len(handed) == 1:
         return handed[0]
@@ -100,7 +100,7 @@ def _features(done: Pass, images: Tensor) -> Tensor:
 
 
 def _compare_latents(done: Pass, memory: Memory, ndim: int) -> None:
-    """Warn, once, if the model's `sample` hands other latents to its combiner than a draw or the mean of its prior."""
+    """Warn, once, if the latents that `sample` hands to the combiner are neither a draw nor the mean of the prior."""
     z, prior = latents_among(done.combined, ndim), find_distribution(done.prior)
     if z is None or memory.told_latents:
         return
@@ -119,7 +119,7 @@ def _compare_latents(done: Pass, memory: Memory, ndim: int) -> None:
 
 
 def _is_ports(forward: Callable[..., Any]) -> bool:
-    """Whether a forward pass has the PyTorch port's `training`, or leaves its attributes on the model."""
+    """Whether a forward pass has the PyTorch port's argument `training`, or sets the port's attributes on the model."""
     code = getattr(inspect.unwrap(forward), "__code__", None)
     sets_attributes = code is not None and set(ATTRIBUTES) <= set(code.co_names)
     return sets_attributes or "training" in inspect.signature(forward).parameters

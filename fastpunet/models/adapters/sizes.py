@@ -1,4 +1,4 @@
-"""Images of any size through networks that may take only multiples of some power of two."""
+"""Runs networks that may take only multiples of a power of two on images of any size."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ REFUSALS = (
     ValueError,
     AssertionError,
     IndexError,
-)  # with which networks meet a size that they do not take
+)  # the errors that networks raise for a size that they do not take
 
 
 def with_size_that_fits(
     run: Callable[[Tensor], Any], features_of: Callable[[Any, Tensor], Tensor], images: Tensor
 ) -> tuple[Any, Tensor, Tensor]:
-    """What `run` returns for images (B, C, *size), its features (B, F, *size), and the images that it was run for.
+    """Return the result of `run` for images (B, C, *size), with features (B, F, *size), and the images it was run on.
 
-    The images are tried as they are. Only where that fails, or gives features of another size, are they padded at the
-    far ends by repeating the edge, to multiples of 2, 4, 8 and so on, and the features are cropped.
-    Raises ValueError, with the networks' own first reason, where no size is taken.
+    The images are first tried as they are. If that fails, or gives features of another size, they are padded at the
+    far ends by repeating the edge, to multiples of 2, 4, 8 and so on, and the features are cropped. Raises ValueError,
+    with the first error of the networks, if no size works.
     """
     reason: Exception | None = None
     for padded in _sizes(images):
@@ -50,7 +50,7 @@ def with_size_that_fits(
 
 
 def _sizes(images: Tensor) -> Iterator[Tensor]:
-    """The images as they are, contiguous, since foreign code may use `view`, and padded more and more."""
+    """The images as they are, then padded more and more; all contiguous, because foreign code may use `view`."""
     yield images
     images = images.clone(memory_format=torch.contiguous_format)
     yield images
