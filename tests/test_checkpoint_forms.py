@@ -123,7 +123,7 @@ def test_what_the_posterior_sees_can_be_said_and_changes_no_hypothesis():
     model = ProbabilisticUNet(1, 3, channels=(4, 6), latent_dim=2, log_sigma_bound=None).eval()
     state, image = model.state_dict(), torch.rand(1, 1, 8, 8)
     labels = torch.randint(0, 3, (1, 8, 8))
-    with pytest.warns(UserWarning, match='what its posterior net sees .* took "one-hot", which is minus 0.5'):
+    with pytest.warns(UserWarning, match='form its posterior net sees .* took "one-hot", which subtracts 0.5'):
         shifted = load(state)
     plain = load(state, posterior_input="plain-one-hot")
     assert torch.equal(sample(shifted, image, 4, seed=0), sample(plain, image, 4, seed=0))
