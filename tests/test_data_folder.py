@@ -67,6 +67,17 @@ def test_binary_masks(root):
             folder.read(root, binary=True)[0]
 
 
+def test_raters_with_two_conventions_for_two_values_are_said(root):
+    _picture(root / "images" / "x.png", [9])
+    _picture(root / "masks" / "anna" / "x.png", [0, 255])
+    _picture(root / "masks" / "ben" / "x.png", [0, 1])
+    with pytest.warns(UserWarning, match="some masks of an image hold 0 and 255, others 0 and 1"):
+        masks = folder.read(root)[0].masks
+    assert [set(mask.ravel().tolist()) for mask in masks] == [{0, IGNORE}, {0, 1}]
+    masks = folder.read(root, binary=True)[0].masks
+    assert np.array_equal(masks[0], masks[1])
+
+
 def test_palette_masks_give_indices_and_colours_are_refused(root):
     (root / "masks" / "ben").rmdir()
     Image.fromarray(np.full((4, 3), 9, np.uint16)).save(root / "images" / "x.tif")

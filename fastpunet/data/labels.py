@@ -39,11 +39,18 @@ def is_binary(masks: Sequence[NDArray[np.uint8]], binary: bool | None, path: Pat
     """Whether all the masks of one image are of two values; a caller who knows says so with `binary`.
 
     None: they are if 255 is all there is besides 0, which is said in a warning (`path` is a mask's); any others hold
-    class indices.
+    class indices. Another warning says where some masks hold 0 and 255, and others 0 and 1.
     """
     if binary is not None:
         return binary
-    if {value for mask in masks for value in values_above_zero(mask)} != {IGNORE}:
+    found = [set(values_above_zero(mask)) for mask in masks]
+    if {1} in found and {IGNORE} in found and all(values <= {1} or values == {IGNORE} for values in found):
+        warn_once(
+            f"{path.parent}: some masks of an image hold 0 and 255, others 0 and 1, and 255 is taken as not annotated; "
+            "pass binary=True if both mean background and foreground, or binary=False to say so",
+            (path.parent, "1 and 255"),
+        )
+    if set().union(*found) != {IGNORE}:
         return False
     warn_once(
         f"{path.parent}: masks that hold only 0 and 255 are taken as background and foreground; pass binary=True to "
