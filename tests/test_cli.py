@@ -36,7 +36,9 @@ def test_training_recognises_its_data(pictures, tmp_path, capsys):
     run = tmp_path / "run"
     assert main(["train", "--data", str(pictures), "--output", str(run), "steps=1", *SMALL]) == 0
     assert "kind: folder\n" in (run / "config.yaml").read_text()
-    assert capsys.readouterr().out.endswith("run/model.safetensors\n")
+    said = capsys.readouterr()
+    assert said.out == f"{run}/model.safetensors\n"
+    assert said.err.endswith("finished at step 1, with the weights of that step\n")
 
 
 @pytest.mark.parametrize(
@@ -78,6 +80,12 @@ def test_a_runs_checkpoint_is_no_model(tmp_path, capsys, command):
     assert main([*command, str(tmp_path / "last.ckpt")]) == 2
     error = capsys.readouterr().err
     assert "is what a training run goes on from (fastpunet train --resume), not a model; load its folder" in error
+    assert main([*command, str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert f"training run is not finished; finish it with fastpunet train --resume --output {tmp_path}\n" in error
+    save(ProbabilisticUNet(channels=(3,)), tmp_path / "best.safetensors")
+    assert main([*command, str(tmp_path)]) == 2
+    assert f", or load {tmp_path}/best.safetensors, the best so far" in capsys.readouterr().err
 
 
 def test_a_run_goes_on_by_its_own_config(pictures, tmp_path, capsys):
@@ -135,10 +143,14 @@ def test_training_starts_from_given_weights(tmp_path):
     for name, value in new_model(config, records).state_dict().items():
         assert torch.equal(value, start.state_dict()[name])
     for change, message in (
-        ({"model": {**architecture, "latent_dim": 3}}, r"has {'latent_dim': 2}, expected {'latent_dim': 3}"),
-        ({"method": "MHeads", "model": {}}, "is a ProbabilisticUNet, expected a MHeads"),
+        (
+            {"model": {**architecture, "latent_dim": 3}},
+            r".*start.safetensors has {'latent_dim': 2}, expected {'latent_dim': 3}",
+        ),
+        ({"init_from": "nowhere"}, "source: no file 'nowhere'"),
+        ({"method": "MHeads", "model": {}}, "start.safetensors is a ProbabilisticUNet, expected a MHeads"),
     ):
-        with pytest.raises(ValueError, match=f"^init_from: .*start.safetensors {message}"):
+        with pytest.raises(ValueError, match=f"^init_from: .*{message}"):
             new_model(replace(config, **change), records)
 
 

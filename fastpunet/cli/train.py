@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from fastpunet.cli.running import add_device
@@ -68,7 +70,8 @@ def run(options: Namespace) -> None:
     from fastpunet.training.run import train
 
     config, device = to_config(options), options.get("device", "auto")
-    print(train(config, options.output, resume=options.get("resume", False), device=device))
+    say = partial(print, file=sys.stderr)
+    print(train(config, options.output, resume=options.get("resume", False), device=device, say=say))
 
 
 def _write_config(options: Namespace) -> None:

@@ -23,6 +23,8 @@ from fastpunet.models.port_state import infer_config, without_prefixes
 from fastpunet.models.prob_unet import POSTERIOR_INPUTS
 
 WEIGHTS_FILE = "model.safetensors"  # the name of the model in the folder of a training run
+BEST_FILE = "best.safetensors"  # the best model so far of a run that is not finished
+RESUME_FILE = "last.ckpt"  # what a run goes on from
 
 
 def shipped() -> dict[str, Path]:
@@ -98,6 +100,11 @@ def _find(source: str | os.PathLike[str]) -> Path:
     path = shipped().get(str(source), Path(source))
     if path.is_dir():
         if not (path / WEIGHTS_FILE).is_file():
+            if (path / RESUME_FILE).is_file():
+                raise FileNotFoundError(
+                    f"source: no {WEIGHTS_FILE} in {str(source)!r}, whose training run is not finished; finish it with "
+                    f"fastpunet train --resume --output {path}{_best_so_far(path)}"
+                )
             found = ", ".join(sorted(file.name for file in path.glob("*.safetensors"))) or "no .safetensors file"
             raise FileNotFoundError(
                 f"source: no {WEIGHTS_FILE} in the folder {str(source)!r}, expected a finished run's; found {found}"
@@ -111,9 +118,16 @@ def _find(source: str | os.PathLike[str]) -> Path:
     if path.suffix == ".ckpt" and (path.parent / "config.yaml").is_file():
         raise ValueError(
             f"checkpoint: {path} is what a training run goes on from (fastpunet train --resume), not a model; load its "
-            f"folder {str(path.parent)!r}, that is {WEIGHTS_FILE}, or best.safetensors in it"
+            f"folder {str(path.parent)!r}"
+            + ("" if (path.parent / WEIGHTS_FILE).is_file() else f" once it is finished{_best_so_far(path.parent)}")
         )
     return path
+
+
+def _best_so_far(folder: Path) -> str:
+    """Say which other file of an unfinished run can be loaded."""
+    best = folder / BEST_FILE
+    return f", or load {best}, the best so far" if best.is_file() else ""
 
 
 def _of_state(held: object, where: str, posterior_input: str | None) -> Method:

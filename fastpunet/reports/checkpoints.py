@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from fastpunet.models.checkpoint import WEIGHTS_FILE, shipped
+from fastpunet.models.checkpoint import RESUME_FILE, WEIGHTS_FILE, shipped
 
 _SEEDED = re.compile(r"(?P<name>.+)-seed(?P<seed>\d+)")
 
@@ -14,7 +14,8 @@ _SEEDED = re.compile(r"(?P<name>.+)-seed(?P<seed>\d+)")
 def find_checkpoints(models: Iterable[str]) -> dict[str, dict[str, str]]:
     """Checkpoints by method, then by name.
 
-    A folder with model.safetensors, as `fastpunet train` writes it, is that checkpoint, and goes by the folder's name.
+    The folder of a training run means its model.safetensors, for whose absence `fastpunet.load` has words, and goes by
+    the folder's name.
     In other folders NAME-seed0.safetensors, NAME-seed1.safetensors, ... are one method. Anything else is a checkpoint,
     which goes by its file's name, or shipped weights. Of two with one name the second goes by its path. Raises
     ValueError for a folder without any checkpoint.
@@ -22,13 +23,17 @@ def find_checkpoints(models: Iterable[str]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for source in models:
         path = Path(source)
-        if source not in shipped() and path.is_dir() and not (path / WEIGHTS_FILE).is_file():
+        if source not in shipped() and path.is_dir() and not _is_of_a_run(path):
             _add_folder(found, path)
             continue
         short = _short_name(path)
         name = source if short in found else short
         found[name] = {name: source}
     return found
+
+
+def _is_of_a_run(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in (WEIGHTS_FILE, RESUME_FILE))
 
 
 def _short_name(path: Path) -> str:

@@ -7,7 +7,7 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from pickle import UnpicklingError
@@ -35,7 +35,7 @@ from fastpunet.training.validation import Validation
 from fastpunet_kernels import environment
 
 _MAY_CHANGE = ("steps", "data", "workers", "checkpoint_every")  # in a run that is resumed
-_OF_A_RUN = ("last.ckpt", "best.safetensors", "model.safetensors")
+_OF_A_RUN = (checkpoint.WEIGHTS_FILE, checkpoint.BEST_FILE, checkpoint.RESUME_FILE)
 
 
 def train(
@@ -58,7 +58,7 @@ def train(
     KeyboardInterrupt, with the step that `resume` goes on from, when it is interrupted.
     """
     folder, chosen = Path(output), _devices(device)
-    weights, best, last = (folder / name for name in ("model.safetensors", "best.safetensors", "last.ckpt"))
+    weights, best, last = (folder / name for name in _OF_A_RUN)
     if rank_zero_only.rank == 0:
         _check_folder(folder, config, resume)
     if weights.exists():
@@ -108,7 +108,19 @@ def train(
         os.replace(best, weights)
     else:  # no validation, or none with a defined score
         checkpoint.save(model, weights)
+    say(_ending(trainer.global_step, {} if validation is None else validation.summary()))
     return weights
+
+
+def _ending(steps: int, summary: Mapping[str, float]) -> str:
+    """What to tell of a finished run."""
+    if not summary.get("best_step"):
+        return f"finished at step {steps}, with the weights of that step"
+    distance = summary["best_validation_energy_distance"]
+    return (
+        f"finished at step {steps}, with the weights of step {summary['best_step']}, whose energy distance on the "
+        f"validation data is {distance}"
+    )
 
 
 def new_model(config: TrainingConfig, records: Records) -> Method:

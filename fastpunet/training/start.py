@@ -14,9 +14,12 @@ _LOOKED_AT = 256
 def set_weights_of(model: Method, source: str) -> None:
     """Take the weights of a checkpoint, or of shipped weights by their name.
 
-    Raises ValueError if it is of another method or architecture, and as `fastpunet.load` does.
+    Raises ValueError if there is none, or it is of another method or architecture.
     """
-    other = checkpoint.load(source)
+    try:
+        other = checkpoint.load(source)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"init_from: {error}") from None
     if type(other) is not type(model):
         raise ValueError(
             f"init_from: {source} is a {type(other).__name__}, expected a {type(model).__name__} as method says"
