@@ -144,16 +144,15 @@ def _environment():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_a_killed_run_resumes_to_the_same_curve_and_weights(tmp_path, accumulate):
+def test_a_killed_run_resumes_to_the_same_curve_and_weights(tmp_path):
     config = tmp_path / "config.yaml"
     geco = {"geco_target": 60.0}
-    settings = {**TINY, "steps": 300, "checkpoint_every": 30, "accumulate": accumulate, "objective": geco}
+    settings = {**TINY, "steps": 200, "checkpoint_every": 20, "accumulate": 2, "objective": geco}
     config.write_text(yaml.safe_dump({**settings, "augmentation": {"flip": True}}))
     whole = train(read_config(config), tmp_path / "whole", say=_quiet)
     folder = tmp_path / "killed"
-    moments = random.Random(accumulate)
-    for kills in range(3):
+    moments = random.Random(0)
+    for kills in range(2):
         process = subprocess.Popen(_command(config, folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         written = (folder / "last.ckpt").stat().st_mtime if kills else 0.0
         while process.poll() is None and not _newer(folder / "last.ckpt", written):
