@@ -45,6 +45,13 @@ def why_not_writable(folder: Path) -> str | None:
         return f"{place}: {error.strerror}"
 
 
+def check_folder(name: str, folder: Path) -> None:
+    """Raise ValueError, naming the argument, unless files can be written into a folder, which need not exist yet."""
+    reason = why_not_writable(folder)
+    if reason:
+        raise ValueError(f"{name}: got {str(folder)!r}, and nothing can be written in {reason}; name another folder")
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write `text` to `path` in UTF-8, whole or not at all."""
     with replacing(path) as temporary:

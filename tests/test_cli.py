@@ -46,6 +46,10 @@ def test_training_recognises_its_data(pictures, tmp_path, capsys):
     [
         (["--output", "{tmp}/run"], "kind: missing, expected one of lesions, lidc, camvid, cityscapes, folder"),
         (
+            ["--init", "{data}", "--output", "{tmp}/file"],
+            "output: got '{tmp}/file', and nothing can be written in {tmp}/file: Not a directory; name another folder",
+        ),
+        (
             ["--kind", "lesions", "--output", "{tmp}/run", "--device", "gpu"],
             """device: got 'gpu', expected "auto", "cpu", "cuda" or "cuda:0", "cuda:1", ...""",
         ),

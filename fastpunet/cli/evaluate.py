@@ -19,8 +19,8 @@ def parser() -> Parser:
         "models",
         nargs="+",
         metavar="MODEL",
-        help="shipped weights (lesions, lidc-tiny), a checkpoint, or a folder of checkpoints, in which NAME-seed0, "
-        "NAME-seed1, ... are one method and README.md introduces the report",
+        help="shipped weights (lesions, lidc-tiny), a checkpoint, the folder of a training run, or a folder of "
+        "checkpoints, in which NAME-seed0, NAME-seed1, ... are one method and README.md introduces the report",
     )
     options.add_argument("--data", required=True, metavar="PATH", help="bundle (.npz) or folder of the data set")
     options.add_argument(

@@ -14,7 +14,11 @@ def parser() -> Parser:
         "Decode segmentations over a grid of two latent axes, and draw the contours of the prior at 1, 2 and 3 sigma, "
         "and the posterior of each grader's segmentation on it. How to read the picture: docs/latent.md.",
     )
-    options.add_argument("model", metavar="MODEL", help="shipped weights (lesions, lidc-tiny) or a checkpoint")
+    options.add_argument(
+        "model",
+        metavar="MODEL",
+        help="shipped weights (lesions, lidc-tiny), a checkpoint or the folder of a training run",
+    )
     options.add_argument("--output", required=True, metavar="FILE", help="picture to write: .png, .pdf or .svg")
     options.add_argument("--data", metavar="PATH", help="data set; without it, synthetic lesions")
     options.add_argument("--kind", help="lidc, camvid, cityscapes or folder; without it, recognised")

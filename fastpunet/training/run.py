@@ -20,7 +20,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from fastpunet.data import Records
 from fastpunet.data.lazy import intensity_of
-from fastpunet.files import why_not_writable, write_text
+from fastpunet.files import check_folder, write_text
 from fastpunet.models import METHODS, Method, checkpoint
 from fastpunet.scoring.devices import find_device
 from fastpunet.training.bar import StepBar
@@ -152,9 +152,7 @@ def _interruption(step: int, steps: int, saved_step: int) -> str:
 
 
 def _check_folder(folder: Path, config: TrainingConfig, resume: bool) -> None:
-    reason = why_not_writable(folder)
-    if reason:
-        raise ValueError(f"output: got {str(folder)!r}, and nothing can be written in {reason}; name another folder")
+    check_folder("output", folder)
     settings = folder / "config.yaml"
     if not settings.exists() or not any((folder / name).exists() for name in _OF_A_RUN):
         return  # also where a run ended before its first checkpoint

@@ -15,7 +15,7 @@ from fastpunet.data.lazy import header_of, intensity_of, patients_of
 from fastpunet.data.record import IGNORE
 from fastpunet.data.sources import read, recognise
 from fastpunet.data.splits import graded
-from fastpunet.files import write_text
+from fastpunet.files import check_folder, write_text
 from fastpunet.training.config import TrainingConfig
 from fastpunet.training.datasets import training_data
 
@@ -34,11 +34,12 @@ def write_starting_config(
     The kind, the channels, the classes, the sizes, the intensity rule and the number of graders are those of the data;
     of a data set with parts train and val the one is for training and the other for validation. given: keys and values
     that are wanted otherwise. Raises ValueError and FileNotFoundError for data of no use and values out of range, and
-    ValueError if there is a file already.
+    ValueError if there is a file already or none can be written.
     """
     file = Path(path)
     if file.exists():
         raise ValueError(f"output: {file} exists already; name another folder, or delete it")
+    check_folder("output", file.parent)
     wanted = dict(given or {})
     start = _of_data(os.fspath(data), wanted)
     model = {**start.pop("model"), **wanted.pop("model", {})}
