@@ -93,8 +93,8 @@ def check_channels(channels: Sequence[int]) -> None:
 
 
 def check_log_sigma_bound(bound: float | None) -> None:
-    if bound is not None and not bound > 0:
-        raise ValueError(f"log_sigma_bound: got {bound}, expected a positive number or None")
+    if bound is not None and not (isinstance(bound, (int, float)) and bound > 0):
+        raise ValueError(f"log_sigma_bound: got {bound!r}, expected a positive number or None")
 
 
 def check_labels(labels: Tensor, num_classes: int, ignore_index: int | None) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import warnings
 import zipfile
 
 import pytest
@@ -121,7 +122,7 @@ def test_a_loaded_model_shares_no_memory_with_its_state_dict():
 def test_what_the_posterior_sees_can_be_said_and_changes_no_hypothesis():
     torch.manual_seed(0)
     model = ProbabilisticUNet(1, 3, channels=(4, 6), latent_dim=2, log_sigma_bound=None).eval()
-    state, image = model.state_dict(), torch.rand(1, 1, 8, 8)
+    state, image = dict(model.state_dict()), torch.rand(1, 1, 8, 8)  # without metadata, as the port's
     labels = torch.randint(0, 3, (1, 8, 8))
     with pytest.warns(UserWarning, match='form its posterior net sees .* took "one-hot", which subtracts 0.5'):
         shifted = load(state)
@@ -213,3 +214,37 @@ def test_odd_tensors_are_refused(tmp_path):
         torch.save({**state, name: odd}, tmp_path / "m.pt")
         with pytest.raises(ValueError, match="^checkpoint: "):
             load(tmp_path / "m.pt")
+
+
+def _in_a_lightning_file(model):
+    around = torch.nn.Module()
+    around.net, around.loss = torch.nn.DataParallel(model), torch.nn.Conv2d(1, 1, 1)
+    return {"epoch": 3, "state_dict": around.state_dict()}
+
+
+@pytest.mark.parametrize("form", [torch.nn.Module.state_dict, _in_a_lightning_file])
+@pytest.mark.parametrize("bound", [5.0, 0.3, None])
+def test_our_own_state_dicts_say_what_shapes_do_not_tell(tmp_path, form, bound):
+    torch.manual_seed(0)
+    choices = {"posterior_input": "plain-one-hot", "log_sigma_bound": bound}
+    model = ProbabilisticUNet(1, 3, channels=(4, 5), latent_dim=2, **choices).eval()
+    torch.save(form(model), tmp_path / "m.pt")
+    images = torch.rand(1, 1, 8, 8)
+    with warnings.catch_warnings(action="error"):
+        loaded = [load(form(model)), load(tmp_path / "m.pt")]
+    for other in loaded:
+        assert other.config == model.config
+        assert torch.equal(sample(other, images, 2, seed=0), sample(model, images, 2, seed=0))
+    assert load(form(model), posterior_input="one-hot").config["posterior_input"] == "one-hot"
+
+
+def test_metadata_of_any_kind_is_read_or_refused(model):
+    for said in (3, {"prior": 3}, {"": {"fastpunet": 3}}, {"": {"fastpunet": {"dims": 3}}}):
+        state = model.state_dict()
+        state._metadata = said
+        assert load(state).config["log_sigma_bound"] is None
+    for wrong in ("x", -1.0, [3]):
+        state = model.state_dict()
+        state._metadata[""]["fastpunet"]["log_sigma_bound"] = wrong
+        with pytest.raises(ValueError, match="^checkpoint: .*log_sigma_bound"):
+            load(state)

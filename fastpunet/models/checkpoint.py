@@ -19,7 +19,7 @@ from fastpunet.files import write_bytes
 from fastpunet.intensity import Intensity
 from fastpunet.models import METHODS, Method
 from fastpunet.models.checkpoint_files import HEADER_KEY, one_line, read_file, state_dicts
-from fastpunet.models.port_state import infer_config, without_prefixes
+from fastpunet.models.port_state import infer_config, untold, without_prefixes
 from fastpunet.models.prob_unet import POSTERIOR_INPUTS
 
 WEIGHTS_FILE = "model.safetensors"  # the name of the model in the folder of a training run
@@ -142,10 +142,11 @@ def _of_state(held: object, where: str, posterior_input: str | None) -> Method:
     if len(ours) > 1:
         raise ValueError(f"checkpoint: {where} holds {len(ours)} networks; load the state dict of one of them")
     state = (ours or states)[0]
-    config = infer_config(state)
+    said = untold(state)
+    config = {**infer_config(state), **said}
     if posterior_input is not None:
         config["posterior_input"] = posterior_input
-    elif config["posterior_input"] == "one-hot":
+    elif config["posterior_input"] == "one-hot" and not said:
         warnings.warn(
             f'{where} does not say in which form its posterior net sees a segmentation; took "one-hot", which '
             'subtracts 0.5. If its training subtracted nothing, load it with posterior_input="plain-one-hot"; '

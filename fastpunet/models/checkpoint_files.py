@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,8 @@ def state_dicts(held: Any, depth: int = 3) -> list[Mapping[str, torch.Tensor]]:
     """Find the mappings of names to tensors: the content itself, or entries such as "state_dict" or "model"."""
     if not isinstance(held, Mapping) or not depth:
         return []
-    tensors = {name: value for name, value in held.items() if not str(name).endswith("_extra_state")}
+    tensors = OrderedDict((name, value) for name, value in held.items() if not str(name).endswith("_extra_state"))
+    vars(tensors)["_metadata"] = getattr(held, "_metadata", {})  # of a module's own state dict
     if tensors and all(isinstance(n, str) and isinstance(t, torch.Tensor) for n, t in tensors.items()):
         return [tensors]
     return [state for value in held.values() for state in state_dicts(value, depth - 1)]

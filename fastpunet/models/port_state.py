@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
 _LAST = "fcomb.last_layer.weight"  # a name that every such state dict has
 _WRAPPERS = ("_orig_mod", "module")  # of torch.compile; of DataParallel, DistributedDataParallel and AveragedModel
+UNTOLD = ("posterior_input", "log_sigma_bound")  # of an architecture, what the weights' shapes do not tell
+UNTOLD_KEY = "fastpunet"  # where our models' state dicts hold it, in the metadata of the network's module
+
+
+def untold(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What a state dict of a ProbabilisticUNet says of its architecture beside the weights; {} of other models."""
+    metadata = getattr(state, "_metadata", None)
+    entries = metadata.values() if isinstance(metadata, Mapping) else ()
+    said = (entry.get(UNTOLD_KEY) for entry in entries if isinstance(entry, Mapping))
+    found = next((entry for entry in said if isinstance(entry, Mapping)), {})
+    return {name: found[name] for name in UNTOLD if name in found}
 
 
 def without_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

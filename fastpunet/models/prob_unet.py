@@ -22,6 +22,7 @@ from fastpunet.models.fcomb import FComb
 from fastpunet.models.gaussian import AxisAlignedGaussian, segmentation_planes
 from fastpunet.models.latent_method import LatentMethod
 from fastpunet.models.method import LossTerms
+from fastpunet.models.port_state import UNTOLD, UNTOLD_KEY
 from fastpunet.models.priors import AxisAligned, Prior
 from fastpunet.models.unet import Conv, UNet
 
@@ -88,6 +89,12 @@ class ProbabilisticUNet(LatentMethod):
         self.prior = AxisAlignedGaussian(in_channels, *gaussian)
         self.posterior = AxisAlignedGaussian(in_channels + mask_channels, *gaussian)
         self.fcomb = FComb(channels[0], latent_dim, num_classes, fcomb_layers, dims)
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        """Adds to the state dict's metadata, which torch.save keeps, what the weights' shapes do not tell."""
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if hasattr(destination, "_metadata"):
+            destination._metadata[prefix[:-1]][UNTOLD_KEY] = {name: self.config[name] for name in UNTOLD}
 
     @property
     def combiner(self) -> FComb:
