@@ -135,6 +135,16 @@ def test_classes_and_sizes_are_read_off_the_data(tmp_path):
     assert "validation_share" not in config
 
 
+def test_classes_are_not_guessed_from_empty_masks(tmp_path):
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / name / "a.png")
+    with pytest.raises(ValueError, match=r"^data: the masks of 1 images mark nothing, .* model\.num_classes=1"):
+        write_starting_config(tmp_path, tmp_path / "config.yaml")
+    written = write_starting_config(tmp_path, tmp_path / "config.yaml", {"model": {"num_classes": 4}})
+    assert yaml.safe_load(written.read_text())["model"]["num_classes"] == 4
+
+
 def test_training_starts_from_given_weights(tmp_path):
     architecture = dict(channels=[3, 4], latent_dim=2, convs_per_block=1)
     torch.manual_seed(7)

@@ -75,7 +75,7 @@ def _of_data(data: str, given: Mapping[str, Any]) -> dict[str, Any]:
         **({} if rule is None else {"intensity": str(rule)}),
         "model": {
             "in_channels": headers[0].shape[0],
-            "num_classes": _classes(records),
+            "num_classes": given.get("model", {}).get("num_classes") or _classes(records),
             "channels": list(_WIDTHS[: max(1, scales)]),
         },
         "graders_per_image": min(4, max(header.masks for header in headers)),
@@ -94,8 +94,16 @@ def _parts(root: Path) -> dict[str, str]:
 
 
 def _classes(records: Records) -> int:
-    """1 for background and foreground, else the number of classes, by the labels of 64 records."""
+    """1 for background and foreground, else the number of classes, by the labels of 64 records.
+
+    Raises ValueError where these mark nothing.
+    """
     places = np.unique(np.linspace(0, len(records) - 1, min(len(records), _LOOKED_AT)).astype(int))
-    labels = {int(label) for place in places for label in np.unique(records[int(place)].masks)} - {IGNORE}
-    highest = max(labels, default=0)
+    labels = {int(label) for place in places for label in np.unique(records[int(place)].masks)}
+    if labels <= {0}:
+        raise ValueError(
+            f"data: the masks of {len(places)} images mark nothing, so the number of classes is unknown; check the "
+            "masks, or give it as model.num_classes=1"
+        )
+    highest = max(labels - {IGNORE}, default=0)
     return 1 if highest <= 1 else highest + 1
