@@ -1,4 +1,4 @@
-"""Data sets, all as sequences of `Record`."""
+"""Readers of data sets. Every data set is a sequence of `Record`."""
 
 from fastpunet.data import camvid, cityscapes, flips, folder, graders, lesions, lidc, sources, splits, streets, writing
 from fastpunet.data.record import IGNORE, Record, Records

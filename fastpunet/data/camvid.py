@@ -1,4 +1,4 @@
-"""CamVid: street scenes with one label map each, for the stochastic class flips where Cityscapes is not at hand."""
+"""CamVid: street scenes with one label map each, for stochastic class flips when Cityscapes is not available."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ class CamVidRecords(LazyRecords):
 def read_npz(path: str | os.PathLike[str], *, intensity: Intensity | None = None) -> CamVidRecords:
     """Read a bundle with `images` uint8 (N, H, W, 3), `labels` uint8 (N, H, W), `names` (N,) and `ignore_index`.
 
-    Images come as float32 (3, H, W) in [0, 1], by default divided by 255; one mask (1, H, W) of class indices into
-    `CLASSES`, pixels of the bundle's ignore_index as IGNORE. The frames are video, so the sequence (the name up to the
-    first "_") takes the place of the patient. Ids count from 0. Raises FileNotFoundError, and ValueError for a file
+    Images are float32 (3, H, W) in [0, 1], by default divided by 255. Each has one mask (1, H, W) of class indices into
+    `CLASSES`, in which the bundle's ignore_index becomes IGNORE. The frames are from videos, so the sequence (the name
+    up to the first "_") is used as the patient. Ids count from 0. Raises FileNotFoundError, and ValueError for a file
     that is truncated, is no npz, lacks a member, is empty, holds other labels or whose members do not fit together.
     """
     images, labels, names, ignore = read_members(path, ("images", "labels", "names", "ignore_index"))

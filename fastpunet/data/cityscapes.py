@@ -86,13 +86,13 @@ def read(
     """List one split of Cityscapes (Cordts et al. 2016, arXiv 1604.01685); pixels are read on access.
 
     The layout is leftImg8bit/<split>/<city>/*_leftImg8bit.png and gtFine/<split>/<city>/*_gtFine_labelIds.png. Images
-    come as float32 (3, H, W) in [0, 1], 8-bit values by default divided by 255; one mask uint8 (1, H, W) of the 19
-    train ids, all other labels as IGNORE; the city takes the place of the patient; ids count the images sorted by city
-    and name. size: (H, W) to resize to, images bilinear and antialiased, labels by nearest neighbour; Kohl et al. 2018
-    take (256, 512).
+    are float32 (3, H, W) in [0, 1], by default 8-bit values divided by 255. Each has one mask uint8 (1, H, W) of the 19
+    train ids, in which all other labels become IGNORE. The city is used as the patient. Ids count the images sorted by
+    city and name. size: (H, W) to resize to, images bilinearly with antialiasing, labels by nearest neighbour; Kohl et
+    al. 2018 use (256, 512).
 
-    Raises FileNotFoundError for a missing folder, no images or an image without labels; on access ValueError for a
-    truncated file, labels of another size than the image's or above 33.
+    Raises FileNotFoundError for a missing folder, no images or an image without labels. Access to a record raises
+    ValueError for a truncated file, and for labels above 33 or of another size than the image.
     """
     if size is not None and not (len(size) == 2 and min(size) >= 1):
         raise ValueError(f"size: got {size}, expected (height, width) of at least 1; or leave it out")

@@ -40,10 +40,11 @@ def modes(probabilities: Mapping[int, float]) -> tuple[NDArray[np.bool_], NDArra
 def distinct_modes(
     weights: NDArray[np.floating], present: NDArray[np.bool_]
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """The modes that differ in an image that has only some of the classes: their places and probabilities, (2^k',).
+    """The modes that differ in an image that has only some of the classes: their indices and probabilities, (2^k',).
 
-    weights (2^k,) and the order of modes as of `modes`; present bool (k,), k' of them true. Modes that differ in absent
-    classes alone are equal: the one that flips none of these stands for all, with the sum of their probabilities.
+    weights (2^k,) and the order of the modes are those of `modes`; present is bool (k,), with k' of them true. Modes
+    that differ only in absent classes are equal. Of these the one that flips no absent class is kept, with the sum of
+    their probabilities.
 
     >>> places, weights = distinct_modes(np.array([0.375, 0.125, 0.375, 0.125]), present=np.array([True, False]))
     >>> places.tolist(), weights.tolist()
@@ -55,15 +56,15 @@ def distinct_modes(
 
 
 class ClassFlips(WrappedRecords):
-    """Each record's one label map as the distribution over label maps whose classes are flipped at random.
+    """Replaces each record's single label map by the distribution over label maps with randomly flipped classes.
 
-    probabilities: class -> probability with which all its pixels become class first_new + i, i being the class's place
-    in the mapping; independent of the other classes. A record's masks are the 2^k modes (2^k, H, W) in the order of
-    `modes`, its weights their probabilities, float32. Pixels labelled IGNORE stay so. Where an image lacks a class, two
-    modes are equal: both are kept (see `distinct_modes`).
+    probabilities: maps a class to the probability with which all its pixels become class first_new + i, where i is the
+    position of the class in the mapping. Classes flip independently. A record's masks are the 2^k modes (2^k, H, W) in
+    the order of `modes`, and its weights are their probabilities, float32. Pixels labelled IGNORE keep that label. If
+    an image lacks a class, several modes are equal; all of them are kept (see `distinct_modes`).
 
-    Raises ValueError as `modes`, and for classes and new labels that overlap or leave 0 .. 254; on access for a record
-    with several masks, or with a label that a flip would make.
+    Raises the errors of `modes`, and ValueError for classes and new labels that overlap or lie outside 0 .. 254. Access
+    raises ValueError for a record with several masks, or with a label that flips make.
     """
 
     def __init__(self, records: Records, probabilities: Mapping[int, float], first_new: int) -> None:

@@ -1,4 +1,4 @@
-"""One grader per image, as most data sets have."""
+"""Reduces records to one grader per image, which is all that most data sets have."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from fastpunet.data.record import Record, Records
 
 
 class OneGrader(WrappedRecords):
-    """Each record with one of its masks, for training on uni-modal ground truth.
+    """Keeps one mask of each record, for training on uni-modal ground truth.
 
-    Which one is a function of seed and the record's id: drawn uniformly, or by the record's weights. seed >= 0.
+    The mask is drawn uniformly or, if the record has weights, by these. The draw is a function of the seed (at least
+    0) and the record's id.
     """
 
     def __init__(self, records: Records, seed: int) -> None:

@@ -1,4 +1,4 @@
-"""Images that are pictures: PNG, JPEG and TIFF."""
+"""Reads images from PNG, JPEG and TIFF files."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from fastpunet.data.picture_files import open_picture, stored_bits, turned, turn
 from fastpunet.data.reading import Unreadable, reading, warn_once
 from fastpunet.intensity import EIGHT_BIT, PERCENTILES, Intensity
 
-_FORMATS = ("PNG", "JPEG", "TIFF")  # of Pillow's other decoders none is needed, and one runs a program
+_FORMATS = ("PNG", "JPEG", "TIFF")  # no other decoder of Pillow is needed, and one of them runs a program
 _CHANNELS = {"1": 1, "L": 1, "RGB": 3, "I;16": 1, "I;16L": 1, "I;16B": 1, "I;16N": 1, "I": 1, "F": 1}
 _BYTES = ("1", "L", "RGB")  # modes of at most 8 bits a value
 
 
 class PictureHeader(NamedTuple):
-    """What a picture's file says before its pixels are read."""
+    """The properties of a picture that are known before its pixels are read."""
 
     channels: int
-    size: tuple[int, int]  # (H, W), turned as the orientation says
-    wide: bool  # more than 8 bits a value
+    size: tuple[int, int]  # (H, W), after rotation by the EXIF orientation
+    wide: bool  # whether values have more than 8 bits
 
     @property
     def intensity(self) -> Intensity:
-        """The rule for pictures of which nothing else is known: more than 8 bits are rarely used up to the last."""
+        """The default rule: percentiles for more than 8 bits, because their full range is rarely used."""
         return PERCENTILES if self.wide else EIGHT_BIT
 
 
 def read_image(
     path: Path, size: tuple[int, int] | None = None, intensity: Intensity | None = None
 ) -> NDArray[np.float32]:
-    """A grey or RGB picture as float32 (1 or 3, H, W) in [0, 1].
+    """Read a grey or RGB picture as float32 (1 or 3, H, W) in [0, 1].
 
-    intensity: how stored values become these floats. Without it, values of at most 8 bits are divided by 255 (those of
-    1, 2 and 4 bits count as 0 .. 255), and those of more bits are scaled by their percentiles, with a warning.
-    size: (H, W) to resize to, bilinear and antialiased. Raises FileNotFoundError, and ValueError for a file that is
-    truncated, no image, too large or of another kind.
+    intensity: the rule that converts stored values to these floats. Without it, values of at most 8 bits are divided by
+    255 (values of 1, 2 and 4 bits are first stretched to 0 .. 255), and values of more bits are scaled by their
+    percentiles, with a warning. size: (H, W) to resize to, bilinearly with antialiasing. Raises FileNotFoundError, and
+    ValueError for a file that is truncated, no image, too large or of another kind.
     """
     with reading(path, "a single image"), open_picture(path, _FORMATS) as picture:
         header = _header(picture, path)
@@ -66,7 +66,7 @@ def read_image(
 
 
 def read_header(path: Path) -> PictureHeader:
-    """Channels and size without the pixels. Raises as `read_image`."""
+    """Read channels and size without the pixels. Raises the errors of `read_image`."""
     with reading(path, "a single image"), open_picture(path, _FORMATS) as picture:
         return _header(picture, path)
 

@@ -1,4 +1,4 @@
-"""Class indices from the values that mask files hold."""
+"""Converts the values that mask files hold to class indices."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from fastpunet.data.reading import warn_once
 from fastpunet.data.record import IGNORE
 
-_PART = 1 << 20  # pixels counted at a time: NumPy counts on a copy of 8 bytes a pixel
+_PART = 1 << 20  # pixels counted at a time, because NumPy's count makes a copy with 8 bytes per pixel
 
 
 def class_indices(values: NDArray[np.uint8], white: int, binary: bool, path: Path) -> NDArray[np.uint8]:
-    """Class indices of one mask, of any shape.
+    """Class indices of one mask of any shape.
 
-    binary: two values are background and foreground, 0 and 1, or 0 and `white`, the largest value that the file can
-    hold (255 of 8 bits). Otherwise the values are class indices, and 255 is IGNORE, not annotated. Raises ValueError if
-    `binary` is true and there are other values.
+    With `binary`, the values mean background and foreground: 0 and 1, or 0 and `white`, the largest value that the file
+    can hold (255 for 8 bits). Otherwise the values are class indices, and 255 is IGNORE, not annotated. Raises
+    ValueError if `binary` is true and there are other values.
 
     >>> class_indices(np.array([[0, 255]], np.uint8), 255, binary=True, path=Path("mask.png")).tolist()
     [[0, 1]]
@@ -36,10 +36,10 @@ def class_indices(values: NDArray[np.uint8], white: int, binary: bool, path: Pat
 
 
 def is_binary(masks: Sequence[NDArray[np.uint8]], binary: bool | None, path: Path) -> bool:
-    """Whether all the masks of one image are of two values; a caller who knows says so with `binary`.
+    """Whether all masks of one image hold only background and foreground. A caller who knows passes it as `binary`.
 
-    None: they are if 255 is all there is besides 0, which is said in a warning (`path` is a mask's); any others hold
-    class indices. Another warning says where some masks hold 0 and 255, and others 0 and 1.
+    With None, they do if 255 is the only value besides 0, and a warning says so (`path` is that of a mask). Otherwise
+    they hold class indices. Another warning says if some masks hold 0 and 255, and others 0 and 1.
     """
     if binary is not None:
         return binary
@@ -61,7 +61,7 @@ def is_binary(masks: Sequence[NDArray[np.uint8]], binary: bool | None, path: Pat
 
 
 def values_above_zero(values: NDArray[np.uint8]) -> list[int]:
-    """Which values 1 .. 255 there are, ascending."""
+    """The values of 1 .. 255 that occur, ascending."""
     flat = values.ravel()
     counts = sum(np.bincount(flat[start : start + _PART], minlength=256) for start in range(0, flat.size, _PART))
     return [int(value) for value in np.flatnonzero(counts) if value]

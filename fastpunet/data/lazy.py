@@ -1,4 +1,4 @@
-"""Records that are made when they are asked for."""
+"""Sequences of records that are read only when they are accessed."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from fastpunet.intensity import Intensity
 
 @dataclass(frozen=True)
 class Header:
-    """What is known of a record without reading its pixels."""
+    """The properties of a record that are known without reading its pixels."""
 
     name: str  # of its file or series
     shape: tuple[int, ...]  # of its image, (C, *size)
-    masks: int  # how many it has; 0 where nobody graded the image
+    masks: int  # number of masks; 0 if nobody graded the image
 
 
 class LazyRecords(Sequence[Record], ABC):
-    """The records at `places` of some source. A slice is such a sequence too, and its records keep their ids."""
+    """The records at the indices `places` of a source. A slice is such a sequence too; its records keep their ids."""
 
     def __init__(self, places: Sequence[int]) -> None:
         self._places = places
@@ -40,7 +40,7 @@ class LazyRecords(Sequence[Record], ABC):
         return _header(self._record(place))
 
     def header(self, index: int) -> Header:
-        """What is known of a record without reading its pixels. Raises as reading it does."""
+        """The properties of a record that are known without its pixels. Raises the errors of reading the record."""
         return self._header(self._places[self._checked(index)])
 
     @property
@@ -75,7 +75,7 @@ class LazyRecords(Sequence[Record], ABC):
 
 
 class WrappedRecords(LazyRecords):
-    """Base of wrappers: the places are those of other records."""
+    """The base class of wrappers, whose places are indices of other records."""
 
     def __init__(self, records: Records, places: Sequence[int] | None = None) -> None:
         super().__init__(range(len(records)) if places is None else places)
@@ -93,18 +93,18 @@ class WrappedRecords(LazyRecords):
 
 
 def patients_of(records: Records) -> list[str]:
-    """Every record's patient; read from the records themselves only where the sequence has no `patients`."""
+    """The patient of every record. The records themselves are read only if the sequence has no `patients`."""
     known = getattr(records, "patients", None)
     return [record.patient for record in records] if known is None else list(known)
 
 
 def header_of(records: Records, index: int) -> Header:
-    """A record's header; from the record itself where the sequence has none."""
+    """The header of a record, taken from the record itself if the sequence has no headers."""
     return records.header(index) if isinstance(records, LazyRecords) else _header(records[index])
 
 
 def intensity_of(records: Records) -> Intensity | None:
-    """The rule by which stored grey values became these images; None if nothing says so."""
+    """The rule by which stored grey values became these images; None if it is unknown."""
     rule: Intensity | None = getattr(records, "intensity", None)
     return rule
 

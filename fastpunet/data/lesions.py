@@ -1,8 +1,8 @@
 """Synthetic ambiguous lesions whose distribution over segmentations is known exactly.
 
-A lesion is a blob with a core and a halo around it, on a textured background. Whether an annotator outlines it
-depends on the contrast of the core; where the border is drawn (tight: the core; medium; wide: all of the halo) on the
-contrast of the halo. Both are visible, so a model can learn the exact probabilities from the image alone.
+A lesion is a blob with a core and a halo around it, on a textured background. The contrast of the core determines how
+likely an annotator is to outline the lesion. The contrast of the halo determines how likely each border is (tight: the
+core; medium; wide: the whole halo). Both are visible, so a model can learn the exact probabilities from the image.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _BORDERS = (0.62, 0.82, 1.0)  # radii of tight, medium and wide, as shares of th
 def mode_probabilities(core: float, halo: float) -> NDArray[np.float32]:
     """P(absent, tight, medium, wide) for core and halo contrast in [0, 1].
 
-    Present with probability 0.15 + 0.8 core; given that, tight, medium and wide as
-    (1 - halo)^2, 2 halo (1 - halo) and halo^2, halo drawn towards the middle so that no border is ever certain.
+    The lesion is present with probability 0.15 + 0.8 core. If it is, tight, medium and wide have the probabilities
+    (1 - halo)^2, 2 halo (1 - halo) and halo^2, where halo is first moved towards 1/2, so that no border is certain.
 
     >>> [round(float(probability), 4) for probability in mode_probabilities(core=1, halo=0.5)]
     [0.05, 0.2375, 0.475, 0.2375]

@@ -1,6 +1,6 @@
-"""NIfTI files as arrays on their image's grid, with errors that name the file.
+"""Reads NIfTI files as arrays on the grid of their image, with errors that name the file.
 
-Whatever a file holds, (H, W), (H, W, Z) or either with axes of length 1 behind, is here a volume (H, W, Z).
+Every file, whether it holds (H, W), (H, W, Z) or either with further axes of length 1, is read as a volume (H, W, Z).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fastpunet.data.optional import require
 from fastpunet.data.reading import Unreadable, check_unpacked, reading
 
 SUFFIXES = (".nii", ".nii.gz")
-_GZIP_RATIO = 1032  # deflate cannot shrink anything further
+_GZIP_RATIO = 1032  # the largest compression ratio of deflate
 _MILLIMETRES = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
 
 Axes = tuple[tuple[int, int], ...]  # for each axis of the image: that of the file, and 1, or -1 for the other direction
@@ -27,18 +27,18 @@ AS_STORED: Axes = ((0, 1), (1, 1), (2, 1))
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """What a NIfTI file says before its voxels are read."""
+    """The properties of a NIfTI file that are known before its voxels are read."""
 
     path: Path
     shape: tuple[int, int, int]  # (H, W, Z)
-    flat: bool  # stored with two axes alone
+    flat: bool  # whether the file has two axes only
     affine: NDArray[np.float64] | None  # (4, 4), voxel indices to `unit`; None if the file does not say
     spacing: tuple[float, float, float] | None  # mm along each axis; None if the file does not say
     unit: str  # of the affine: mm, meter, micron or unknown
 
 
 def read_header(path: Path) -> Volume:
-    """Shape and grid of a file whose header claims no more than the file can hold.
+    """Read shape and grid of a file, and check that its header claims no more voxels than the file can hold.
 
     Raises FileNotFoundError, and ValueError for a file that is truncated, no NIfTI file, too large, not 2-D or 3-D, or
     not of real numbers.
@@ -61,7 +61,7 @@ def read_header(path: Path) -> Volume:
 
 
 def read(volume: Volume, slice_: int | None = None, axes: Axes = AS_STORED) -> NDArray[Any]:
-    """The voxels (H, W, Z), or the slice (H, W) at `slice_` of the last axis, after `axes`; scaled as the file says.
+    """Read the voxels (H, W, Z), or the slice (H, W) at `slice_` of the last axis, on `axes`, scaled as the file says.
 
     Raises FileNotFoundError, and ValueError for a file that is truncated or has NaN or infinite voxels.
     """
@@ -86,7 +86,7 @@ def read(volume: Volume, slice_: int | None = None, axes: Axes = AS_STORED) -> N
 
 
 def read_labels(volume: Volume, slice_: int | None = None, axes: Axes = AS_STORED) -> NDArray[np.uint8]:
-    """As `read`, for class indices: uint8. Raises ValueError also for values that are not whole numbers in 0 .. 255."""
+    """Like `read`, for class indices uint8. Raises ValueError also for values other than whole numbers 0 .. 255."""
     voxels = read(volume, slice_, axes)
     labels = voxels.astype(np.uint8) if voxels.min() >= 0 and voxels.max() <= 255 else None
     if labels is None or not np.array_equal(labels, voxels):
@@ -98,7 +98,7 @@ def read_labels(volume: Volume, slice_: int | None = None, axes: Axes = AS_STORE
 
 
 def _header(path: Path) -> Any:
-    """The header, of version 1 or 2, from its bytes alone: what follows may be made to fill the memory."""
+    """The header, of version 1 or 2, read from its own bytes alone, because a hostile rest could fill the memory."""
     nibabel = require("nibabel", "reading NIfTI files")
     with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
         content = file.read(540)

@@ -1,4 +1,4 @@
-"""Whether two NIfTI files lie on one grid, and how the axes of one are those of the other."""
+"""Compares the grids of two NIfTI files, and finds how the axes of one correspond to those of the other."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from fastpunet.data.nifti import AS_STORED, Axes, Volume
 from fastpunet.data.optional import require
 
-_TOLERANCE = 0.1  # of a voxel: grids that differ by less differ by rounding
+_TOLERANCE = 0.1  # in voxels: smaller differences between grids are due to rounding
 _FAR = 1e9  # mm
 
 
 def axes_onto(image: Volume, mask: Volume) -> Axes:
-    """How the mask's axes must be swapped and turned to be those of the image.
+    """How the mask's axes must be permuted and flipped to become those of the image.
 
-    Raises ValueError if its voxels then do not lie where the image's do (to a tenth of a voxel), or if only one of the
-    files says where they lie.
+    Raises ValueError if the mask's voxels then do not lie where the image's do (to a tenth of a voxel), or if only one
+    of the files has an affine.
     """
     if (image.affine is None) != (mask.affine is None):
         silent = mask if mask.affine is None else image

@@ -1,4 +1,4 @@
-"""Members of npz bundles."""
+"""Reads the members of npz bundles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fastpunet.data.reading import Unreadable, check_unpacked, reading
 
 _PLAIN = "biufUS"  # kinds of dtype: numbers and text
-_LONGEST_HEADER = 10_000  # bytes, as NumPy has it
+_LONGEST_HEADER = 10_000  # bytes, NumPy's own limit
 _HEADERS = {  # version of the npy format -> bytes that give the header's length, and its reader
     (1, 0): (2, np.lib.format.read_array_header_1_0),
     (2, 0): (4, np.lib.format.read_array_header_2_0),
@@ -23,10 +23,10 @@ _HEADERS = {  # version of the npy format -> bytes that give the header's length
 
 
 def read_members(path: str | os.PathLike[str], names: tuple[str, ...]) -> list[NDArray[Any]]:
-    """The members of those names, in that order; nothing in them is unpickled.
+    """Read the members of those names, in that order; nothing in them is unpickled.
 
-    Raises FileNotFoundError, and ValueError for a file that is truncated, is no npz, lacks a member, holds something
-    else than numbers and text or unpacks to too much, see `reading.check_unpacked`.
+    Raises FileNotFoundError, and ValueError for a file that is truncated, is no npz, lacks a member, holds anything but
+    numbers and text, or is too large when unpacked (see `reading.check_unpacked`).
     """
     found = read_optional(path, names)
     for name in names:
@@ -38,7 +38,7 @@ def read_members(path: str | os.PathLike[str], names: tuple[str, ...]) -> list[N
 
 
 def read_optional(path: str | os.PathLike[str], names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-    """Those of the members that are there, by name and in the order of `names`. Raises as `read_members`."""
+    """Read those of the members that exist, by name, in the order of `names`. Raises the errors of `read_members`."""
     file = Path(path)
     with reading(file, "an npz bundle", "path"), zipfile.ZipFile(file) as bundle:
         present = member_names(bundle)
@@ -48,7 +48,7 @@ def read_optional(path: str | os.PathLike[str], names: tuple[str, ...]) -> dict[
 
 
 def member_names(bundle: zipfile.ZipFile) -> list[str]:
-    """The names of the arrays in a bundle, as NumPy has them."""
+    """The names of the arrays in a bundle, without the suffix, as in NumPy."""
     return [name.removesuffix(".npy") for name in bundle.namelist() if name.endswith(".npy")]
 
 
@@ -58,7 +58,7 @@ def as_text(names: NDArray[Any]) -> list[str]:
 
 
 def _array(bundle: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    """A member whose header claims no more than the file holds."""
+    """Read a member, and check that its header claims no more than the file holds."""
     info = bundle.getinfo(f"{name}.npy")
     with bundle.open(info) as file:
         version = np.lib.format.read_magic(file)

@@ -1,7 +1,7 @@
-"""PNG, JPEG and TIFF files as Pillow opens them.
+"""Opens PNG, JPEG and TIFF files with Pillow.
 
-Every picture is turned as its EXIF orientation says, images and masks alike, because that is how viewers show them and
-how people outlined them.
+Images and masks are rotated as their EXIF orientation says, because viewers show them in that way, and people outlined
+them in that way.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _TURNS = {  # EXIF orientation -> the name of Pillow's transposition that undoes
 
 @contextmanager
 def open_picture(path: Path, formats: tuple[str, ...]) -> Iterator[Any]:
-    """A file of one picture, its pixels not yet loaded; to be used inside `reading`. formats: Pillow's names."""
+    """Open a file with one picture, without loading its pixels. Use it inside `reading`. formats: Pillow's names."""
     module = require("PIL.Image", "reading images")
-    with path.open("rb") as file:  # of a file by name Pillow maps TIFF pixels into memory, and turns them wrongly
+    with path.open("rb") as file:  # given a name, Pillow maps TIFF pixels into memory and rotates them wrongly
         try:
             picture = module.open(file, formats=formats)
         except module.DecompressionBombError as error:
@@ -45,7 +45,7 @@ def open_picture(path: Path, formats: tuple[str, ...]) -> Iterator[Any]:
 
 
 def stored_bits(picture: Any, path: Path) -> int:
-    """Bits a value as stored; Pillow's mode does not tell 2 and 4 from 8, nor 16-bit colours."""
+    """Stored bits per value. Pillow's mode does not distinguish 2 and 4 bits from 8, nor 16-bit colours."""
     if picture.format == "TIFF":
         stored = picture.tag_v2.get(_BITS, 1)
         return int(max(stored) if isinstance(stored, tuple) else stored)
@@ -56,7 +56,7 @@ def stored_bits(picture: Any, path: Path) -> int:
 
 
 def turned_size(picture: Any, path: Path) -> tuple[int, int]:
-    """(H, W) after turning, before the pixels are loaded."""
+    """The size (H, W) after rotation, found without loading the pixels."""
     if picture.format == "TIFF":
         width, height = picture.tag_v2[_WIDTH], picture.tag_v2[_HEIGHT]
     else:
@@ -65,10 +65,10 @@ def turned_size(picture: Any, path: Path) -> tuple[int, int]:
 
 
 def turned(picture: Any, path: Path) -> Any:
-    """The picture with its pixels loaded and turned."""
+    """The picture with its pixels loaded and rotated."""
     if picture.format == "TIFF":
-        with _quiet():  # libtiff writes to standard error what Pillow then raises
-            picture.load()  # which turns it
+        with _quiet():  # libtiff also prints the errors that Pillow raises
+            picture.load()  # which may rotate it
         return picture
     picture.load()
     turn = _TURNS.get(_orientation(picture, path))
@@ -90,7 +90,7 @@ def _orientation(picture: Any, path: Path) -> int:
 
 
 def _says_more_behind_pixels(path: Path) -> bool:
-    """Whether a PNG has chunks that can hold an orientation behind its pixels, where Pillow sees them too late."""
+    """Whether a PNG has chunks that can hold an orientation after its pixels, where Pillow reads them too late."""
     pixels = False
     with path.open("rb") as file:
         file.seek(8)
@@ -106,7 +106,7 @@ def _says_more_behind_pixels(path: Path) -> bool:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Nothing that is written to the process's standard error meanwhile is shown, not even by C code."""
+    """A context in which the process's standard error is discarded, also that of C code."""
     try:
         shown = os.dup(2)
     except OSError:  # there is none

@@ -1,4 +1,4 @@
-"""Masks that are pictures: PNG and TIFF."""
+"""Reads masks from PNG and TIFF files."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Labels(NamedTuple):
 
 
 def read_labels(path: Path, size: tuple[int, int] | None = None) -> Labels:
-    """The stored values of a PNG or TIFF mask: of grey its values, whatever its bits, of palette images the indices.
+    """Read the stored values of a PNG or TIFF mask: grey values of any number of bits, or indices of a palette.
 
-    A 16-bit mask may hold 0 .. 255, or 0 and 65535, which then become 0 and 255. size: (H, W) to resize to, nearest
-    neighbour. Raises as `read_image`, and for colours, which are no indices.
+    A 16-bit mask may hold 0 .. 255, or 0 and 65535, which become 0 and 255. size: (H, W) to resize to, by nearest
+    neighbour. Raises the errors of `read_image`, and ValueError for colours, which are no class indices.
     """
     with reading(path, "a single image"), open_picture(path, _FORMATS) as picture:
         bits = _bits(picture, path)
@@ -44,7 +44,7 @@ def read_labels(path: Path, size: tuple[int, int] | None = None) -> Labels:
 
 
 def mask_size(path: Path) -> tuple[int, int]:
-    """(H, W) of a mask without its pixels. Raises as `read_labels`."""
+    """The size (H, W) of a mask, without reading its pixels. Raises the errors of `read_labels`."""
     with reading(path, "a single image"), open_picture(path, _FORMATS) as picture:
         return turned_size(picture, path)
 
@@ -74,7 +74,7 @@ def _bits(picture: Any, path: Path) -> int:
 
 
 def _narrow(values: NDArray[Any], path: Path) -> NDArray[np.uint8]:
-    """16-bit labels as uint8."""
+    """Convert 16-bit labels to uint8."""
     if np.isin(values, (0, 65535)).all():
         return (values != 0).astype(np.uint8) * np.uint8(255)
     if values.min() < 0 or values.max() > 255:

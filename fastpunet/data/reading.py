@@ -1,4 +1,4 @@
-"""Files that may be damaged or hostile: errors of one line that name the file, and a limit to what it may unpack to."""
+"""Guards the reading of damaged or hostile files: one-line errors that name the file, and limits to unpacked sizes."""
 
 from __future__ import annotations
 
@@ -10,43 +10,45 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-UNPACKED_BYTES = {  # what a file may unpack to; of a picture as float32
+UNPACKED_BYTES = {  # the largest size that a file may unpack to; a picture counts as float32
     "picture": 2**28,
     "DICOM slice": 2**28,
     "bundle": 2**28,
     "volume": 2**29,
 }
-UNPACKED_TIMES = 20  # a file may also unpack to this many times its own size, so that honest large files are read
+UNPACKED_TIMES = (
+    20  # a file may always unpack to this many times its own size, so that ordinary large files can be read
+)
 
 _LOGGERS = ("PIL", "pydicom", "nibabel")
-_hooks = threading.RLock()  # Python shows warnings, and logs, by one hook for all threads
+_hooks = threading.RLock()  # all threads share Python's hooks for warnings and logs
 _said: set[Hashable] = set()
 
 
 @contextmanager
 def reading(path: Path, what: str, argument: str = "file") -> Iterator[None]:
-    """Whatever a library raises while it reads `path` becomes a ValueError of one line that names the file.
+    """A context that turns any error of a library reading `path` into a one-line ValueError that names the file.
 
-    what: the kind of file that is expected, with its article: "a NIfTI file". Libraries warn about damage in many
-    words; these warnings are dropped, as the block ends either with an error or with values that are checked.
-    Raises FileNotFoundError for a missing file, and PermissionError.
+    what: the expected kind of file with its article, such as "a NIfTI file". Warnings of libraries about damage are
+    dropped, because the block ends either with an error or with values that are checked. Raises FileNotFoundError for
+    a missing file, and PermissionError.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{argument}: no file {str(path)!r}")
     try:
         with _hooks, _unwarned(), _unlogged():
             yield
-    except (ModuleNotFoundError, PermissionError):  # these say what they mean
+    except (ModuleNotFoundError, PermissionError):  # their messages are clear already
         raise
     except Unreadable as error:
         raise ValueError(f"{argument}: {path} {one_line(error, 400)}") from None
-    except Exception as error:  # a damaged file surfaces as almost any exception
+    except Exception as error:  # a damaged file can cause almost any exception
         raise ValueError(f"{argument}: {path} is truncated or not {what} ({one_line(error)}); copy it again") from None
 
 
 @contextmanager
 def _unwarned() -> Iterator[None]:
-    """Warnings of this thread are not shown. A change of filters would make Python repeat old ones."""
+    """A context that hides the warnings of this thread. Filters would make Python repeat old warnings."""
     shown, thread = warnings.showwarning, threading.get_ident()
 
     def show(*arguments: Any, **named: Any) -> None:
@@ -62,7 +64,7 @@ def _unwarned() -> Iterator[None]:
 
 @contextmanager
 def _unlogged() -> Iterator[None]:
-    """What libraries log goes to the handlers that an application has set up, but not to standard error."""
+    """A context in which log messages go to the handlers that an application has set up, but not to standard error."""
     handler = logging.NullHandler()
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     for logger in loggers:
@@ -75,11 +77,11 @@ def _unlogged() -> Iterator[None]:
 
 
 class Unreadable(ValueError):
-    """Raised inside `reading` with a reason of one's own, which follows the file's name."""
+    """An error to raise inside `reading`. Its message becomes the text after the file's name."""
 
 
 def check_unpacked(path: Path, size: int, kind: str) -> None:
-    """Raise Unreadable if a file claims to hold more than UNPACKED_BYTES[kind] bytes and 20 times its own size."""
+    """Raise Unreadable if a file would unpack to more than UNPACKED_BYTES[kind] bytes and 20 times its own size."""
     allowed = max(UNPACKED_BYTES[kind], UNPACKED_TIMES * path.stat().st_size)
     if size > allowed:
         raise Unreadable(
@@ -89,7 +91,7 @@ def check_unpacked(path: Path, size: int, kind: str) -> None:
 
 
 def warn_once(message: str, key: Hashable) -> None:
-    """Warn (UserWarning), unless the process has been warned of this key: what is true of every file is said of one."""
+    """Issue a UserWarning, unless this process has issued one for this key, so that not every file causes a warning."""
     if key not in _said:
         _said.add(key)
         warnings.warn(message, stacklevel=3)

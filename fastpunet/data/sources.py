@@ -1,4 +1,4 @@
-"""Any data set by its kind and path, for whoever takes both from a config or a command line."""
+"""Reads any data set by its kind and path, as configs and command lines give them."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def read(
     whole: bool = False,
     unmarked: bool = False,
 ) -> Records:
-    """The records of a bundle, pickle or folder.
+    """Read the records of a bundle, pickle or folder.
 
-    kind        what lies at `path`; None: as `recognise` finds
+    kind        the kind of data set at `path`; None: the kind that `recognise` finds
         lidc        a bundle (.npz), the PyTorch port's pickle, or one part of a lidc_crops tree
         camvid      a bundle (.npz)
         cityscapes  ROOT/train or ROOT/val, ROOT with leftImg8bit and gtFine; resize to (H, W)
@@ -38,11 +38,11 @@ def read(
                 otherwise class indices
     intensity   how stored grey values become floats, such as the rule that a model was trained with; None: as each
                 reader does by default
-    whole       folder: a NIfTI volume is one record of three dimensions, not one a slice
+    whole       folder: a NIfTI volume is one record of three dimensions, instead of one record for each slice
     unmarked    folder: slices of NIfTI volumes in which nobody marked anything are records too
 
-    Raises ValueError or FileNotFoundError, from the readers, for files that are missing or broken; where the files are
-    of another kind, the message says which.
+    Raises ValueError or FileNotFoundError, from the readers, for files that are missing or broken. If the files are of
+    another kind, the message says which.
     """
     path = Path(path)
     if kind is not None:
@@ -79,9 +79,9 @@ def _read(
 
 
 def recognise(path: str | os.PathLike[str]) -> str:
-    """The kind of data set that lies at a path, by what it holds. No pixel is read.
+    """Recognise the kind of data set at a path by the files there, without reading a pixel.
 
-    Raises FileNotFoundError for a missing path, and ValueError, with what each kind looks like, if it is none of
+    Raises FileNotFoundError for a missing path, and ValueError, with a description of each kind, if it is none of
     `KINDS` or could be two of them.
     """
     place = Path(path)
@@ -103,7 +103,7 @@ def recognise(path: str | os.PathLike[str]) -> str:
 
 
 def _kinds(path: Path) -> list[str]:
-    """Which kinds of data set may lie at a path."""
+    """The kinds of data set that the path may be."""
     if not path.is_file():
         return _kinds_of_folder(path)
     if path.suffix.lower() in _PICKLES:

@@ -1,4 +1,4 @@
-"""Parts of a data set that share no patient."""
+"""Splits a data set into parts that share no patient."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastpunet.data.record import Record, Records
 
 
 class Subset(WrappedRecords):
-    """The records at `indices`, in that order, with their ids. Raises IndexError for one that is not there."""
+    """The records at `indices`, in that order, with their ids. Raises IndexError for an index out of range."""
 
     def __init__(self, records: Records, indices: Sequence[int] | NDArray[np.int64]) -> None:
         places = [int(index) for index in indices]
@@ -37,14 +37,14 @@ def graded(records: Records) -> Records:
 def split_by_patient(
     records_or_patients: Records | Sequence[str], shares: Mapping[str, float] | Sequence[float], seed: int
 ) -> list[NDArray[np.int64]]:
-    """Indices of the records in each part, ascending: all records of a patient are in one part, all parts are disjoint.
+    """Indices of the records in each part, ascending. Parts are disjoint, and each patient's records are in one part.
 
-    shares: the parts' sizes, as proportions of the number of patients: [0.8, 0.2] as well as [530, 111, 103]; of a
-    mapping the values, in order. Which patient is in which part is a function of seed, shares and the set of patients,
-    whatever the order of the records.
+    shares: the sizes of the parts in proportion to each other, in patients, such as [0.8, 0.2] or [530, 111, 103]; for
+    a mapping, its values in order. The part of a patient is a function of seed, shares and the set of patients, and
+    does not depend on the order of the records.
 
-    Raises ValueError for a record without a patient, for shares that are not positive, and for fewer patients than
-    would leave none of the parts empty.
+    Raises ValueError for a record without a patient, for shares that are not positive, and if there are so few patients
+    that a part would be empty.
 
     >>> train, test = split_by_patient(["ann", "ben", "ann", "cem", "dan"], shares=[3, 1], seed=0)
     >>> train.tolist(), test.tolist()

@@ -1,4 +1,4 @@
-"""Street scenes with five classes flipped at random (Kohl et al. 2018, section 4.2): which classes, and how often."""
+"""The street scenes whose five classes are flipped at random, and how often (Kohl et al. 2018, section 4.2)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from fastpunet.data.record import Records
 
 
 class Streets(NamedTuple):
-    """A data set's classes, and the probability with which each of some is flipped."""
+    """The classes of a data set, and the probabilities of those that are flipped."""
 
     classes: tuple[str, ...]
     flips: dict[int, float]
 
     def flipped(self, records: Records) -> ClassFlips:
-        """Each record's label map as the distribution over its flips; twins are numbered after the classes."""
+        """The records with the distribution over their flips. The new classes are numbered after the existing ones."""
         return ClassFlips(records, self.flips, len(self.classes))
 
 
@@ -27,7 +27,7 @@ STREETS = {
 
 
 def find_streets(kind: str) -> Streets:
-    """The street scenes of that kind, as of `data.sources.read`. Raises ValueError for other data sets."""
+    """The street scenes of a kind (see `data.sources.read`). Raises ValueError for other data sets."""
     if kind not in STREETS:
         raise ValueError(f"class_flips: got data of kind {kind!r}, expected street scenes: {' or '.join(STREETS)}")
     return STREETS[kind]

@@ -1,4 +1,4 @@
-"""Whether all records of a data set fit into batches and to a model, found out before the work starts."""
+"""Checks, before the work starts, that all records of a data set fit into batches and fit a model."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _NAMED = 3
 def check_shapes(records: Records, *, crop: tuple[int, ...] | None = None, channels: int | None = None) -> None:
     """Raise ValueError, with the names of some, if records have other channels or sizes than the rest.
 
-    Reads headers alone, of masks too where they are files of their own. crop: images that are at least of this size are
-    alike, because that part is taken of each. channels: of the model, if there is one already.
+    Only headers are read, also those of masks in files of their own. crop: with it, all images that are at least of
+    this size fit, because a part of that size is taken from each. channels: those of the model, if there is one yet.
     """
     shapes = [header_of(records, place) for place in range(len(records))]
     if not shapes:

@@ -1,4 +1,4 @@
-"""Hypotheses as files that viewers lay over the image they were drawn for."""
+"""Writes hypotheses to files that viewers can show on top of their image."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def write_hypotheses(
 ) -> Path:
     """Write all hypotheses of one image into one file, and return its path.
 
-    path     NIfTI (.nii, .nii.gz): a volume (H, W, Z, n), hypotheses along the last axis; TIFF: a page each;
-             PNG: of a single hypothesis
+    path     NIfTI (.nii, .nii.gz): a volume (H, W, Z, n) with the hypotheses along the last axis; TIFF: a page for
+             each hypothesis; PNG: a single hypothesis
     labels   uint8 (n, H, W) or (n, D, H, W), class indices, as `fastpunet.sample(...)[0]` gives them
-    like     NIfTI: the image's file (`FolderRecords.files`), whose grid the hypotheses are given
-    slice    which slice of `like` the labels (n, H, W) are, as of `Record.slice`
+    like     NIfTI: the image's file (`FolderRecords.files`), whose grid the hypotheses get
+    slice    the slice of `like` that the labels (n, H, W) belong to (see `Record.slice`)
 
     Raises ValueError for labels of another shape or size than `like`, TypeError for another dtype, and OSError.
     """

@@ -1,4 +1,4 @@
-"""Which checkpoints a report is about, and which of them are one method."""
+"""Finds the checkpoints for a report, and groups those that belong to one method."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _SEEDED = re.compile(r"(?P<name>.+)-seed(?P<seed>\d+)")
 
 
 def find_checkpoints(models: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Checkpoints by method, then by name.
+    """Find checkpoints, by method and then by name.
 
-    The folder of a training run means its model.safetensors, for whose absence `fastpunet.load` has words, and goes by
-    the folder's name.
-    In other folders NAME-seed0.safetensors, NAME-seed1.safetensors, ... are one method. Anything else is a checkpoint,
-    which goes by its file's name, or shipped weights. Of two with one name the second goes by its path. Raises
-    ValueError for a folder without any checkpoint.
+    The folder of a training run is one checkpoint with the name of the folder: its model.safetensors. If that file is
+    missing, `fastpunet.load` raises the error later.
+    In other folders NAME-seed0.safetensors, NAME-seed1.safetensors, ... belong to one method. Anything else is a
+    checkpoint with the name of its file, or the name of shipped weights. If two have the same name, the second is named
+    by its path. Raises ValueError for a folder without any checkpoint.
     """
     found: dict[str, dict[str, str]] = {}
     for source in models:
@@ -43,7 +43,7 @@ def _short_name(path: Path) -> str:
 
 
 def introduction(models: Iterable[str]) -> str:
-    """What the folders' README.md say."""
+    """The text of the README.md files of the folders."""
     files = [Path(source) / "README.md" for source in models]
     return "\n".join(file.read_text(encoding="utf-8") for file in files if file.is_file())
 

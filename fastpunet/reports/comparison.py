@@ -1,4 +1,4 @@
-"""Methods side by side on one data set, out of stored checkpoints."""
+"""Compares methods, given as stored checkpoints, on one data set."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fastpunet.scoring.yardsticks import yardsticks
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was scored, how, and the evaluations: by method, then by checkpoint, one for each seed of its training."""
+    """The settings of a comparison and its evaluations, by method and then by checkpoint (one for each seed)."""
 
     data: str
     ns: list[int]
@@ -32,33 +32,33 @@ class Comparison:
     convention: str
     evaluations: dict[str, dict[str, Evaluation]]
     pictures: list[Picture]
-    introduction: str  # of the folder that the checkpoints are in
+    introduction: str  # the README of the folder that holds the checkpoints
     yardsticks: dict[str, Evaluation] = field(default_factory=dict)  # see fastpunet.scoring.yardsticks
 
     @cached_property
     def pooled(self) -> dict[str, Evaluation]:
-        """Every method over all its checkpoints."""
+        """The evaluation of every method over all its checkpoints."""
         return {name: Evaluation.pooled(list(parts.values())) for name, parts in self.evaluations.items()}
 
     @property
     def any_evaluation(self) -> Evaluation:
-        """One of them, for what all have in common: the images, their names and their graders."""
+        """One of the evaluations, for all that they have in common: the images, their names and their graders."""
         return next(iter(next(iter(self.evaluations.values())).values()))
 
     @property
     def shared_n(self) -> int:
-        """The largest number of hypotheses that all methods have."""
+        """The largest number of hypotheses at which all methods are scored."""
         return max(n for n in self.ns if all(n in evaluation.scores for evaluation in self.pooled.values()))
 
     @property
     def perfect(self) -> dict[int, float]:
-        """What a model that draws as graders do scores under V at each n; empty if that is not known."""
+        """The score V of a model that draws from the graders' distribution, at each n; empty if it is unknown."""
         values = {n: self.any_evaluation.perfect(n) for n in self.ns}
         return {n: value for n, value in values.items() if not np.isnan(value)}
 
     @property
     def unannotated(self) -> int:
-        """Images that nobody annotated: hypotheses of them are drawn, and no score needs more than those."""
+        """The number of images that nobody annotated. They have only scores that need no graders."""
         column = next(iter(self.any_evaluation.scores.values()))["reference_diversity"]
         alone = [image.graders == 0 for image in self.any_evaluation.images]
         return int((np.isnan(column) & alone).sum())
@@ -79,18 +79,18 @@ def compare(
     unmarked: bool = False,
     intensity: str | None = None,
 ) -> Comparison:
-    """Score models on a data set, beside yardsticks that need no model.
+    """Score models on a data set, together with yardsticks that need no model.
 
     Args:
         models: names of shipped weights, checkpoints, folders of a training run, or folders of checkpoints. In the
-            last, NAME-seed0.safetensors, NAME-seed1.safetensors, ... are one method, and README.md introduces the
-            report.
-        data, kind: as of `fastpunet.data.sources.read`; without a kind it is recognised by what is there.
-        ns, seed, convention, precision, batch_size: as of `fastpunet.scoring.evaluate.evaluate`.
+            last, NAME-seed0.safetensors, NAME-seed1.safetensors, ... belong to one method, and README.md introduces
+            the report.
+        data, kind: see `fastpunet.data.sources.read`. Without a kind, the data set is recognised by its content.
+        ns, seed, convention, precision, batch_size: see `fastpunet.scoring.evaluate.evaluate`.
         device: "cpu", "cuda", "cuda:1", ...; "auto" takes a GPU if there is one.
-        training: the data that the models were trained on, of the same kind, whose masks become a yardstick. Without
-            it masks of other images of `data` take their place.
-        unmarked: slices of volumes in which nobody marked anything are scored too, so that false alarms are counted.
+        training: the data that the models were trained on, of the same kind. Their masks become a yardstick; without
+            `training`, masks of other images of `data` are used.
+        unmarked: whether slices of volumes in which nobody marked anything are scored too, so that false alarms count.
         intensity: which grey values of the data become 0 and 1, such as "range:0:4095"; without it, as each model's
             training had it.
 

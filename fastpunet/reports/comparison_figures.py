@@ -1,4 +1,4 @@
-"""The figures of a comparison, each readable at one column of a paper."""
+"""The figures of a comparison. Each is as wide as one column of a paper."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from matplotlib.figure import Figure
 from fastpunet.reports.figures import LINE_COLOURS
 from fastpunet.scoring.evaluation import Evaluation
 
-_FEWEST = 20  # predictions without which a bin says nothing
+_FEWEST = 20  # the smallest number of predictions for which a bin is shown
 _WIDTH = 3.5  # inches: one column of a paper
 
 
 def energy_boxes(results: Mapping[str, Evaluation], ns: list[int]) -> Figure:
-    """Distribution of the energy distance (V) over images: a group of boxes for each n, with a box for each method.
+    """The distribution of the energy distance (V) over images: a group of boxes for each n, a box for each method.
 
-    Boxes are quartiles, whiskers the 5th and 95th percentile, the diamond the mean with its interval over patients.
+    Boxes show the quartiles, whiskers the 5th and 95th percentiles, and diamonds the mean with its interval over
+    patients.
     """
     figure, axis = _figure(2.9)
     width = 0.86 / len(results)
@@ -55,7 +56,7 @@ def energy_boxes(results: Mapping[str, Evaluation], ns: list[int]) -> Figure:
 
 
 def energy_curves(results: Mapping[str, Evaluation], perfect: Mapping[int, float]) -> Figure:
-    """Mean energy distance (V) over the number of hypotheses, with intervals, beside a perfect model's."""
+    """The mean energy distance (V) against the number of hypotheses, with intervals, and that of a perfect model."""
     figure, axis = _figure(2.7)
     for (name, result), colour in zip(results.items(), cycle(LINE_COLOURS)):
         ns = sorted(result.scores)
@@ -73,9 +74,9 @@ def energy_curves(results: Mapping[str, Evaluation], perfect: Mapping[int, float
 
 
 def reliability_diagrams(results: Mapping[str, Evaluation], n: int) -> Figure:
-    """Shares of graders over shares of n hypotheses: of pixels with a class, and of images where anything is outlined.
+    """The share of graders against the share of n hypotheses that give a pixel its class, or that outline anything.
 
-    Each bin that holds at least `_FEWEST` predictions has a point, which lies on the diagonal if the share is right.
+    Each bin with at least `_FEWEST` predictions has a point, which lies on the diagonal if the shares agree.
     """
     titles = {"pixel_calibration_error": "a pixel has the class", "presence_calibration_error": "anything is outlined"}
     names = [name for name in titles if all(result.has(n, name) for result in results.values())]

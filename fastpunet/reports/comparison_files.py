@@ -1,4 +1,4 @@
-"""A comparison as Markdown, JSON, CSV and figures, each file whole or not at all."""
+"""Writes a comparison as Markdown, JSON, CSV and figures, each file whole or not at all."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _TRACES = ("name", "slice", "patient", "graders", "raters")
 
 
 def tables(comparison: Comparison) -> str:
-    """Markdown. One method: its scores at every n. Several: all scores at the largest n that all have.
+    """The tables as Markdown: the scores of one method at every n, or of several at the largest n that all have.
 
-    Then the energy distance at every n beside the yardsticks, every checkpoint by itself where a method has several,
-    and how many images have no score because nobody annotated them.
+    After these come the energy distance at every n with the yardsticks, the single checkpoints if a method has several,
+    and the number of images that have no score because nobody annotated them.
     """
     pooled = comparison.pooled
     if len(pooled) == 1:
@@ -115,7 +115,7 @@ def _document(comparison: Comparison, stem: str, figures: list[str]) -> str:
 
 
 def _json(comparison: Comparison) -> str:
-    """Every estimate as [value, low, high]; null where undefined."""
+    """Every estimate as [value, low, high], or null if undefined."""
     content: dict[str, Any] = {
         "data": comparison.data,
         "seed": comparison.seed,
@@ -166,7 +166,7 @@ def _csv(comparison: Comparison) -> str:
 
 
 def _is_column(scores: Mapping[int, Mapping[str, np.ndarray]], name: str) -> bool:
-    """Whether an image's score is one number."""
+    """Whether the score of an image is a single number."""
     return any(name in columns and columns[name].ndim == 1 for columns in scores.values())
 
 

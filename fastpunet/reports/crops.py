@@ -1,4 +1,4 @@
-"""The part of an image that its masks are in."""
+"""Finds the part of an image that contains its masks."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Window = tuple[slice, slice]
 
 
 def window_around(masks: NDArray[np.uint8]) -> Window:
-    """Rows and columns of a square around all of the masks (M, H, W), with a margin; everything if there are none.
+    """Rows and columns of a square around all masks (M, H, W), with a margin; the whole image if all are empty.
 
-    Pixels labelled IGNORE are in no mask.
+    Pixels labelled IGNORE do not count as marked.
     """
     height, width = masks.shape[1:]
     used = ((masks > 0) & (masks != IGNORE)).any(0)

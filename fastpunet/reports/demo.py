@@ -1,4 +1,4 @@
-"""The demonstration: 1000 hypotheses an image, scored against what is known of the truth, in a table and a picture."""
+"""The demonstration: 1000 hypotheses per image, scored against the truth in a table, and shown in a picture."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from fastpunet.scoring.scored_batch import ScoredBatch
 LIDC_FILE = "lidc_tiny_test_64.npz"
 HELD_OUT_SEED = 20260  # no recipe trains on these lesions
 IMAGES, FIGURE_ROWS, PLAIN_LOOP_SAMPLES = 24, 4, 100
-FEW = 16  # hypotheses of which the V-statistic is reported, as in the papers
+FEW = 16  # number of hypotheses for which the V-statistic is reported, as in the papers
 _SAME_MODE = 0.5  # a hypothesis belongs to the mode it overlaps most, if by at least this IoU
 
 
@@ -58,10 +58,10 @@ def demo(
 ) -> Path:
     """Run the demonstration and write its picture to `output` (PNG, PDF or SVG).
 
-    Without `data`: synthetic lesions, whose distribution over masks is known. With `data`: real lung CT from the
-    folder's lidc_tiny_test_64.npz and its four radiologists. The weights come with the package. device, batch_size and
-    precision: as of `fastpunet.reports.comparison.compare`. Raises ValueError, naming the argument, for what does not
-    fit, before any work starts.
+    Without `data` the images are synthetic lesions, whose distribution over masks is known. With `data` they are real
+    lung CT from the folder's lidc_tiny_test_64.npz, with four radiologists. The weights come with the package. device,
+    batch_size, precision: see `fastpunet.reports.comparison.compare`. Raises ValueError, naming the argument, before
+    any work starts if an argument does not fit.
     """
     check_count("n", n, least=FEW)
     path = check_figure_path("output", output)
@@ -106,7 +106,7 @@ def _score(drawn: Drawn) -> Iterator[Shown]:
 
 @torch.no_grad()
 def _say_speed(model: Any, record: Record, ours: float, say: Callable[[str], None]) -> None:
-    """Hypotheses per second, images in and packed masks out, beside the plain loop with cached features."""
+    """Report hypotheses per second, from images to packed masks, and those of the plain loop with cached features."""
     image = _image(model, record)
     started = time.perf_counter()
     features, prior = model.unet(image), model.prior(image)
@@ -128,7 +128,7 @@ def _say_energy(shown: Sequence[Shown], n: int, exact: bool, say: Callable[[str]
 
 
 def mode_frequencies(shown: Shown) -> NDArray[np.float64]:
-    """Share of the hypotheses nearest to each of the record's masks, and, last, of those near to none."""
+    """The share of hypotheses that are nearest to each of the record's masks, and last the share near to none."""
     masks = torch.from_numpy(shown.record.masks)[None]
     best, mode = pairwise_iou(shown.samples, masks)[0].max(-1)
     mode = mode.where(best >= _SAME_MODE, masks.shape[1])
@@ -176,19 +176,19 @@ def _picture(model: Method, shown: Sequence[Shown], n: int, seed: int, exact: bo
 
 
 def _varied(shown: Sequence[Shown]) -> list[Shown]:
-    """Records from the least to the most often outlined, evenly spaced."""
+    """Some of the records, evenly spaced in order of how often the lesion is outlined."""
     by_presence = sorted(shown, key=_presence)
     return [by_presence[int(i)] for i in np.linspace(0, len(shown) - 1, FIGURE_ROWS)]
 
 
 def _weights(record: Record) -> NDArray[np.float32]:
-    """The record's weights, or equal ones."""
+    """The record's weights, or equal weights if it has none."""
     count = len(record.masks)
     return np.full(count, 1 / count, np.float32) if record.weights is None else record.weights
 
 
 def _presence(d: Shown) -> float:
-    """Probability, or share of graders, that the lesion is outlined at all."""
+    """The probability that the lesion is outlined at all, or the share of graders that outline it."""
     return float(_weights(d.record) @ d.record.masks.any((1, 2)))
 
 

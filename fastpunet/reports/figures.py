@@ -16,7 +16,12 @@ from numpy.typing import NDArray
 from fastpunet.files import replacing
 from fastpunet.reports.outputs import check_writable
 
-GRADER_COLOURS = ("#56B4E9", "#E69F00", "#CC79A7", "#F0E442")  # Okabe and Ito: told apart by colour-blind readers
+GRADER_COLOURS = (
+    "#56B4E9",
+    "#E69F00",
+    "#CC79A7",
+    "#F0E442",
+)  # by Okabe and Ito, distinguishable for colour-blind readers
 LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 FIGURE_FORMATS = (".png", ".pdf", ".svg")
 HYPOTHESIS_COLOUR = np.array([0.0, 0.86, 0.66])
@@ -28,7 +33,7 @@ class FigureRow:
     """One image of a hypothesis figure."""
 
     image: NDArray[np.float32]  # (H, W) in [0, 1]
-    graders: NDArray[np.uint8]  # (M, H, W), what is known of the truth; at most four are drawn
+    graders: NDArray[np.uint8]  # (M, H, W), the reference masks; at most four are drawn
     hypotheses: NDArray[np.uint8]  # (n, H, W)
     mean: NDArray[np.float32]  # (H, W), mean probability
     entropy: NDArray[np.float32]  # (H, W), nats
@@ -36,7 +41,7 @@ class FigureRow:
 
 
 def hypothesis_figure(rows: Sequence[FigureRow], title: str, graders_title: str, shown: int = 6) -> Figure:
-    """A row for each image: it, the graders' outlines, `shown` hypotheses, the mean probability and the entropy."""
+    """A row for each image: the image, the graders' outlines, `shown` hypotheses, mean probability and entropy."""
     columns = shown + 4
     figure = Figure(figsize=(1.55 * columns, 1.42 * len(rows) + 0.75), dpi=150, facecolor=_PAPER)
     axes = figure.subplots(len(rows), columns, squeeze=False, gridspec_kw={"wspace": 0.04, "hspace": 0.1})
@@ -51,9 +56,9 @@ def hypothesis_figure(rows: Sequence[FigureRow], title: str, graders_title: str,
 
 
 def check_figure_path(name: str, path: str | os.PathLike[str]) -> Path:
-    """The path, if a figure can be written there. Missing folders are made when it is written.
+    """Return the path if a figure can be written there. Missing folders are made when it is written.
 
-    Raises ValueError, naming the argument, where nothing can be written, and for a format that figures do not have.
+    Raises ValueError, naming the argument, if nothing can be written there or the format is not supported.
     """
     file = Path(path)
     if file.suffix.lower() not in FIGURE_FORMATS:
@@ -63,11 +68,11 @@ def check_figure_path(name: str, path: str | os.PathLike[str]) -> Path:
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write PNG, PDF or SVG, as the path's extension says, whole or not at all. Raises ValueError for any other."""
+    """Write PNG, PDF or SVG, by the path's extension, whole or not at all. Raises ValueError for any other format."""
     target = check_figure_path("path", path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as file, rc_context({"pdf.fonttype": 42}):
-        # TrueType: journals refuse the default, Type 3
+        # TrueType fonts, because journals reject the default, Type 3
         figure.savefig(file, format=file.suffix[1:].lower(), facecolor=figure.get_facecolor())
 
 

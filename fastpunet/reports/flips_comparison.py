@@ -1,4 +1,4 @@
-"""Models side by side on randomly flipped classes, out of stored checkpoints."""
+"""Compares models, given as stored checkpoints, on randomly flipped classes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from fastpunet.scoring.flip_evaluation import FlipsEvaluation
 
 @dataclass(frozen=True)
 class FlipsComparison:
-    """results: by checkpoint. names: of the data set's classes."""
+    """The evaluation of each checkpoint (results), and the names of the data set's classes (names)."""
 
     results: dict[str, FlipsEvaluation]
     names: dict[int, str]
 
     def tables(self) -> str:
-        """Markdown, a section for each checkpoint."""
+        """The tables as Markdown, with a section for each checkpoint."""
         return "\n\n".join(f"## {model}\n\n{flips_table(result, self.names)}" for model, result in self.results.items())
 
 
@@ -40,9 +40,9 @@ def compare_flips(
     batch_size: int | None = None,
     intensity: str | None = None,
 ) -> FlipsComparison:
-    """How n hypotheses of every image flip five classes of CamVid or Cityscapes, beside the exact distribution.
+    """Evaluate how n hypotheses of every image flip five classes of CamVid or Cityscapes.
 
-    models, data, kind, seed, precision, device, batch_size, intensity: as of `fastpunet.reports.comparison.compare`.
+    models, data, kind, seed, precision, device, batch_size, intensity: see `fastpunet.reports.comparison.compare`.
     Raises ValueError, naming the argument, for other data sets and for models of other classes.
     """
     chosen = find_device(device)

@@ -1,4 +1,4 @@
-"""An evaluation of class flips as Markdown, JSON and a figure, each file whole or not at all."""
+"""Writes an evaluation of class flips as Markdown, JSON and a figure, each file whole or not at all."""
 
 from __future__ import annotations
 
@@ -38,10 +38,11 @@ def write_flips(comparison: FlipsComparison, stem: str | os.PathLike[str]) -> li
 
 
 def flips_figure(results: Mapping[str, FlipsEvaluation], names: Mapping[int, str]) -> Figure:
-    """How often each class is flipped, and how often all of them together are in each mode, beside the truth.
+    """Show how often each class is flipped, and how often hypotheses are in each mode, together with the truth.
 
-    Above: a group of bars a class, the truth first, then a bar a model with its interval over images. Below: the 2^k
-    modes from the likeliest down, the truth as a line, a dot a model; over the images that have all classes.
+    The upper panel has a group of bars for each class: the truth, then each model with its interval over images. The
+    lower panel has the 2^k modes from the likeliest to the least likely, over the images that have all classes: the
+    truth as a line, and a dot for each model.
     """
     figure = Figure(figsize=(_WIDTH, 4.0), dpi=300, layout="constrained")
     upper, lower = figure.subplots(2)

@@ -1,4 +1,4 @@
-"""An evaluation of class flips as Markdown and as JSON."""
+"""Formats an evaluation of class flips as Markdown and for JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TITLES = {
 
 
 def flips_table(result: FlipsEvaluation, names: Mapping[int, str] | None = None) -> str:
-    """Markdown: first a row for each class, then a row for each score of all classes together. names: the classes'."""
+    """A Markdown table with a row for each class, and one with a row for each joint score. names: of the classes."""
     heads = ["class", "flipped in truth", "of hypotheses", "95 % interval", "of pixels", "95 % interval"]
     classes = [[*heads, "undecided", "images"]]
     image, pixel = result.image_frequencies(), result.pixel_frequencies()

@@ -1,4 +1,4 @@
-"""What is installed, what will run, and why something is missing."""
+"""Reports what is installed, which backends will run, and why others are missing."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def info() -> str:
 
 
 def _instructions() -> str:
-    """What the native kernels use of this processor, and how to use less of it."""
+    """The instruction set that the native kernels use on this processor, and how to choose another one."""
     if launch.kernels is None:
         return f"{torch.backends.cpu.get_cpu_capability()} (PyTorch)"
     names = launch.kernels.CAPABILITIES

@@ -1,4 +1,4 @@
-"""Latent space analysis of one image, from a checkpoint and a data set to a picture."""
+"""Draws the latent space analysis of one image, given a checkpoint and a data set."""
 
 from __future__ import annotations
 
@@ -42,17 +42,18 @@ def draw_latent_space(
     """Write the picture of one image's latent space to `output` (PNG, PDF or SVG).
 
     Args:
-        source: a checkpoint or the name of shipped weights, as of `fastpunet.load`.
-        data, kind: as of `data.sources.read`; a kind is recognised by what is there. Without data, synthetic lesions.
-        class_flips: five classes of CamVid or Cityscapes flipped at random.
-        image: its place in the data. At most four graders are drawn; where a data set knows the exact distribution,
-            its likeliest modes take the graders' place, and where nobody annotated the image there are none.
-        axes, size, span, seed: as of `hypotheses.decode_grid`.
+        source: a checkpoint or the name of shipped weights, as in `fastpunet.load`.
+        data, kind: see `data.sources.read`. Without a kind, the data set is recognised by its content. Without data,
+            the image is a synthetic lesion.
+        class_flips: whether five classes of CamVid or Cityscapes are flipped at random.
+        image: its index in the data. At most four graders are drawn. If the exact distribution is known, its likeliest
+            modes are drawn instead of graders; if nobody annotated the image, there are none.
+        axes, size, span, seed: see `hypotheses.decode_grid`.
         device: "cpu", "cuda", "cuda:1", ...; "auto" takes a GPU if there is one.
         intensity: which grey values of the data become 0 and 1, such as "range:0:4095"; without it, as the model's
             training had it.
 
-    Raises ValueError, naming the argument, for what does not fit; the output is checked before any work starts.
+    Raises ValueError, naming the argument, for arguments that do not fit. The output is checked before any work starts.
     """
     path = check_figure_path("output", output)
     check_grid(axes, size, span)
@@ -68,7 +69,7 @@ def draw_latent_space(
     pixels, masks = (torch.from_numpy(array).to(model.device) for array in (record.image, record.masks))
     labels = masks if len(masks) else None
     grid = decode_grid(model, pixels, labels, axes=axes, size=size, span=span, seed=seed, ignore_index=IGNORE)
-    place = fullest_slice(record)  # of a volume one slice is drawn
+    place = fullest_slice(record)  # one slice of a volume is drawn
     if place is not None:
         grid = replace(grid, hypotheses=grid.hypotheses[:, :, place])
         record = replace(record, image=sliced(record.image, place), masks=sliced(record.masks, place))
@@ -92,7 +93,7 @@ def _records(model: Method, data: str | None, kind: str, class_flips: bool, inte
 
 
 def _likeliest(record: Record) -> Record:
-    """The record with at most as many segmentations as are drawn: the first, or the likeliest."""
+    """The record with only as many segmentations as are drawn: the first ones, or the likeliest ones."""
     order = np.arange(len(record.masks)) if record.weights is None else np.argsort(-record.weights, kind="stable")
     kept = np.sort(order[:MOST_GRADERS])
     raters = tuple(record.raters[place] for place in kept) if record.raters else ()

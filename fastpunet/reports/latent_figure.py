@@ -1,4 +1,4 @@
-"""Segmentations at their latent positions, under the prior's contours, and where the graders' own lie."""
+"""Shows segmentations at their latent positions, with the prior's contours and the graders' positions."""
 
 from __future__ import annotations
 
@@ -19,9 +19,14 @@ from fastpunet.reports.crops import Window, window_around
 from fastpunet.reports.figures import GRADER_COLOURS, HYPOTHESIS_COLOUR
 
 MOST_GRADERS = len(GRADER_COLOURS)
-_WIDTH, _LEFT, _EDGE, _TITLES = 3.5, 0.42, 0.05, 0.2  # inches: one column of a paper; axis labels; edges; titles
+_WIDTH, _LEFT, _EDGE, _TITLES = (
+    3.5,
+    0.42,
+    0.05,
+    0.2,
+)  # inches: width of one column of a paper; room for axis labels; edges; titles
 _CONTOURS = (1, 2, 3)  # standard deviations of the prior
-_NUMBER_SIZE = 0.05  # diameter of a grader's number, of the grid's width
+_NUMBER_SIZE = 0.05  # diameter of a grader's number, as a share of the grid's width
 _HALO: list[AbstractPathEffect] = [withStroke(linewidth=2, foreground="black")]
 _POSTERIOR: dict[str, Any] = {"linewidth": 0.9, "path_effects": _HALO}
 
@@ -29,13 +34,12 @@ _POSTERIOR: dict[str, Any] = {"linewidth": 0.9, "path_effects": _HALO}
 def latent_figure(
     grid: LatentGrid, record: Record, num_classes: int, axis_names: Sequence[str], noun: str = "grader"
 ) -> Figure:
-    """The graders' segmentations are drawn in a row, and below them the grid's, each at its latent position.
+    """Draw the graders' segmentations in a row, and below them those of the grid, each at its latent position.
 
     Each grader's number is at the mean of the posterior for that grader's segmentation, in an ellipse of one standard
-    deviation. Numbers that would cover each other are moved apart and tied to their place. There are at most four
-    graders. Binary masks are outlined, and the image is cropped around them; of several classes the label maps are
-    painted over the image.
-    noun: what the numbered segmentations are.
+    deviation. Numbers that would cover each other are moved apart, and a line connects each to its position. There are
+    at most four graders. Binary masks are outlined, and the image is cropped around them. Label maps of several classes
+    are painted over the image. noun: the name of the numbered segmentations, such as "grader".
     """
     hypotheses = grid.hypotheses.cpu().numpy()
     binary = num_classes == 1
@@ -65,7 +69,7 @@ def latent_figure(
 
 
 class _Picture:
-    """An image, cropped, on which label maps are drawn."""
+    """A cropped image on which label maps are drawn."""
 
     def __init__(self, image: NDArray[np.float32], window: Window, num_classes: int) -> None:
         grey_or_rgb = image if len(image) == 3 else image[:1].repeat(3, axis=0)
@@ -88,7 +92,7 @@ class _Picture:
         axis.imshow(self.crop * (1 - alpha) + paint[..., :3] * alpha, interpolation="none", **place)
         foreground = labels == 1
         if self.binary and foreground.any() and not foreground.all():
-            origin = "upper" if "extent" in place else None  # as imshow has it
+            origin = "upper" if "extent" in place else None  # imshow's default
             axis.contour(foreground, levels=[0.5], colors=[colour], linewidths=width, origin=origin, **place)
 
 
@@ -136,7 +140,7 @@ def _draw_posteriors(axis: Axes, grid: LatentGrid) -> None:
         colour = GRADER_COLOURS[k]
         variances, directions = np.linalg.eigh(covariance)
         angle = np.degrees(np.arctan2(directions[1, 0], directions[0, 0]))
-        width, height = 2 * np.sqrt(variances.clip(min=0))  # rounding can make one that is almost 0 negative
+        width, height = 2 * np.sqrt(variances.clip(min=0))  # rounding can make a variance of almost 0 negative
         axis.add_patch(Ellipse(tuple(position), width, height, angle=angle, fill=False, edgecolor=colour, **_POSTERIOR))
         axis.plot(*np.stack((position, place)).T, "-", color=colour, linewidth=0.9)
         axis.plot(*position, ".", color=colour, markersize=3)
@@ -150,10 +154,12 @@ def _draw_posteriors(axis: Axes, grid: LatentGrid) -> None:
 
 
 def _apart(positions: NDArray[np.float32], gap: float) -> NDArray[np.float64]:
-    """Places (M, 2) near the positions, any two of them at least about `gap` from each other."""
+    """Points (M, 2) near the positions, any two of them at a distance of at least about `gap`."""
     count = len(positions)
     angles = 2 * np.pi * np.arange(count) / max(1, count)
-    places = positions + 1e-3 * gap * np.stack((np.cos(angles), np.sin(angles)), axis=1)  # equal ones part as well
+    places = positions + 1e-3 * gap * np.stack(
+        (np.cos(angles), np.sin(angles)), axis=1
+    )  # separates equal positions too
     for _ in range(200):
         apart = places[:, None] - places[None]
         distance = np.linalg.norm(apart, axis=-1) + np.diag(np.full(count, np.inf))

@@ -1,4 +1,4 @@
-"""Where reports are written: checked before any work starts."""
+"""Checks, before any work starts, that reports can be written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def check_writable(name: str, file: Path) -> None:
 
 
 def check_stem(stem: str | os.PathLike[str]) -> Path:
-    """The beginning of the written files' names. Raises ValueError where nothing can be written."""
+    """Return the beginning of the names of files to write. Raises ValueError if nothing can be written there."""
     base = Path(stem)
     if not base.name or os.fspath(stem).endswith(os.sep):
         raise ValueError(f"output: got {str(stem)!r}, expected the beginning of file names, such as results/lidc")
@@ -27,7 +27,7 @@ def check_stem(stem: str | os.PathLike[str]) -> Path:
 
 
 def with_ending(base: Path, ending: str) -> Path:
-    """The file whose name is base's with an ending, such as "-energy.png".
+    """Add an ending, such as "-energy.png", to the name of base.
 
     >>> with_ending(Path("results/lidc-0.5"), ".md").name
     'lidc-0.5.md'

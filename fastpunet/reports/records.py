@@ -1,4 +1,4 @@
-"""A data set as a model takes it."""
+"""Reads a data set in the form that a model takes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from fastpunet.models import Method
 
 
 class DataSet:
-    """One data set, read for each model in its way, and only once for all models of one way.
+    """One data set, read in the form that each model takes, and only once for all models that take the same form.
 
-    Binary models get masks of two values, models of volumes get these whole, and every model gets the grey values as
-    its training scaled them, where that is known, unless a rule is given.
+    Binary models get masks of two values. Models of volumes get whole volumes. Grey values are scaled as in the model's
+    training, if that is known, unless a rule is given.
 
-    data, kind: as of `fastpunet.data.sources.read`; without a kind it is recognised by what is there. unmarked: slices
-    that nobody marked anything in are records too. intensity: a rule for these data, as `Intensity.parse` reads it, to
-    take in place of the models' own. Raises ValueError or FileNotFoundError for missing, broken or unknown data.
+    data, kind: see `fastpunet.data.sources.read`. Without a kind, the data set is recognised by its content. unmarked:
+    whether slices in which nobody marked anything are records too. intensity: a rule for these data, in the form of
+    `Intensity.parse`, which replaces the models' own rules. Raises ValueError or FileNotFoundError for missing, broken
+    or unknown data.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class DataSet:
         self._read: dict[object, Records] = {}
 
     def records_for(self, model: Method) -> Records:
-        """The records as the model takes them."""
+        """The records in the form that the model takes."""
         way = {"binary": model.num_classes <= 2, "whole": model.dims == 3, "intensity": self._given or model.intensity}
         key = tuple(way.values())
         if key not in self._read:

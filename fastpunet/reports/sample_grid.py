@@ -1,4 +1,4 @@
-"""Hypotheses of several methods for the same images, a row for each method."""
+"""Shows hypotheses of several methods for the same images, with a row for each method."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from fastpunet.scoring.drawing import draw_records
 from fastpunet.scoring.volume_slices import fullest_slice, sliced
 
 _IMAGES, _SHOWN = 2, 8
-_WIDTH, _NAMES = 3.5, 0.8  # inches: one column of a paper; room for the methods' names
-_NAME_LETTERS = 14  # that fit a line there
+_WIDTH, _NAMES = 3.5, 0.8  # inches: width of one column of a paper; room for the methods' names
+_NAME_LETTERS = 14  # number of letters that fit on one line there
 _HYPOTHESIS_COLOUR = "#56B4E9"
 
 
@@ -39,9 +39,9 @@ def draw_pictures(
     seed: int,
     load: Callable[[str], Method],
 ) -> list[Picture]:
-    """The first hypotheses of every model, by name, for the images that graders disagree on most.
+    """Draw the first hypotheses of every model for the images on which graders disagree most.
 
-    models: by name, what `load` makes a model of. records_for: the data set as a model takes it.
+    models: maps names to sources from which `load` makes a model. records_for: gives the records for a model.
     """
     pictures: list[Picture] = []
     places: list[int] = []
@@ -63,7 +63,7 @@ def draw_pictures(
 
 
 def sample_grid(pictures: Sequence[Picture]) -> Figure:
-    """For each picture a row with the image and its graders, then a row for each method, cropped around the masks."""
+    """For each picture, draw a row with image and graders, then a row for each method, cropped around the masks."""
     rows = [row for picture in pictures for row in _rows(picture)]
     side = (_WIDTH - _NAMES) / _SHOWN
     figure = Figure(figsize=(_WIDTH, side * len(rows)), dpi=300)
@@ -84,7 +84,7 @@ def sample_grid(pictures: Sequence[Picture]) -> Figure:
 
 
 def _rows(picture: Picture) -> Iterator[tuple[str, NDArray[Any], NDArray[Any], list[str]]]:
-    """Name, image, masks and their colours. The image itself is the graders' first, without a mask."""
+    """Name, image, masks and colours of each row. The first cell of the graders' row is the image without a mask."""
     everything = np.concatenate((picture.graders, *picture.hypotheses.values()))
     window = window_around(everything)
     image = picture.image[window]
@@ -100,7 +100,7 @@ def _cut(masks: NDArray[np.uint8], window: tuple[slice, slice]) -> NDArray[np.ui
 
 
 def _disputed(records: Records) -> list[int]:
-    """Places of the images whose graders disagree most: half of them see something, and what they see is largest."""
+    """Indices of the images whose graders disagree most: about half of them outline something, and it is large."""
     shares = []
     for record in records:
         foreground = (record.masks > 0) & (record.masks != IGNORE)

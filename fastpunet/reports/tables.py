@@ -1,4 +1,4 @@
-"""Scores as Markdown tables."""
+"""Formats scores as Markdown tables."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _ARROWS = {-1: " ↓", 0: "", 1: " ↑"}
 
 
 def score_table(columns: Mapping[str, tuple[Evaluation, int]], corner: str, *, rank: bool) -> str:
-    """Markdown: a row for each score with its 95 % interval, a column for an evaluation and a number of hypotheses.
+    """A Markdown table with a row for each score, and a column for each evaluation at a number of hypotheses.
 
-    rank: the best value of each row is bold. Scores that are nowhere defined have no row.
+    rank: whether the best value of each row is bold. Cells have 95 % intervals. Undefined scores have no row.
     """
     rows = [[corner, *columns]]
     for name, score in SCORES.items():
@@ -28,9 +28,9 @@ def score_table(columns: Mapping[str, tuple[Evaluation, int]], corner: str, *, r
 
 
 def energy_table(results: Mapping[str, Evaluation], ns: Sequence[int], perfect: Mapping[int, float]) -> str:
-    """Markdown: the mean energy distance (V), a row for each of the results, a column for each number of hypotheses.
+    """A Markdown table of the mean energy distance (V), with a row for each result and a column for each n.
 
-    perfect: what a model that draws as graders do scores at each n; its row comes last, if anything is known of it.
+    perfect: the score, at each n, of a model that draws from the graders' distribution; it is the last row, if known.
     """
     rows = [["energy distance, V ↓", *(f"n = {n}" for n in ns)]]
     for name, result in results.items():
@@ -41,7 +41,7 @@ def energy_table(results: Mapping[str, Evaluation], ns: Sequence[int], perfect: 
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """A table, whose first row is its head.
+    """A Markdown table, whose header is the first row.
 
     >>> print(markdown([["n", "V"], ["16", "0.26"]]))
     | n | V |
@@ -53,7 +53,7 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 def cell(estimate: Estimate, digits: int = 3) -> str:
-    """An estimate with its interval, or a dash where it is undefined.
+    """An estimate with its interval, or a dash if it is undefined.
 
     >>> cell(Estimate(0.261, 0.24, 0.283))
     '0.261 [0.240, 0.283]'

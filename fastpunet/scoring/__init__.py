@@ -1,1 +1,1 @@
-"""From records to scores: hypotheses of a whole data set, drawn and scored in one way for every caller."""
+"""Draws and scores the hypotheses of a whole data set, in one way for every caller."""

@@ -1,4 +1,4 @@
-"""Records in batches that are drawn and scored together."""
+"""Groups records into batches whose hypotheses are drawn and scored together."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _IMAGES = 32
 
 
 def batches(records: Records, n: int, device_type: str, batch_size: int | None = None) -> Iterator[list[Record]]:
-    """Consecutive records whose arrays have the same shapes, at most `batch_size` (default 32) at a time.
+    """Yield consecutive records whose arrays have the same shapes, at most `batch_size` (default 32) at a time.
 
-    n is the number of hypotheses of each. However large the batch size, hypotheses and masks of a batch take no more
-    than a fixed number of bytes, unless those of a single record do.
+    n is the number of hypotheses of each record. Whatever the batch size, the hypotheses and masks of a batch take no
+    more than a fixed number of bytes, unless those of a single record do.
     """
     batch: list[Record] = []
     for record in records:

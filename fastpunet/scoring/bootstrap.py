@@ -1,4 +1,4 @@
-"""Bootstrap intervals over patients: slices of one patient are alike, so patients are what is drawn anew."""
+"""Bootstrap intervals over patients. Slices of one patient are alike, so patients are resampled, not slices."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Interval = tuple[float, float]
 class PatientBootstrap:
     """As many patients as there are, drawn with replacement, `draws` times (Efron 1979).
 
-    patients: each image's, of any length. The same seed draws the same patients. Of a single patient nothing is known
-    about others: all intervals are NaN.
+    patients: the patient of each image. The same seed draws the same patients. With a single patient all intervals are
+    NaN, because nothing is known about other patients.
     """
 
     def __init__(self, patients: Sequence[str], draws: int = 2000, seed: int = 0) -> None:
@@ -25,28 +25,28 @@ class PatientBootstrap:
 
     @cached_property
     def _drawn(self) -> NDArray[np.float64]:
-        """How often each patient is drawn, (draws, patients)."""
+        """The number of times that each patient is drawn, (draws, patients)."""
         if self._count == 1:
             return np.full((self._draws, 1), np.nan)
         shares = np.full(self._count, 1 / self._count)
         return np.random.default_rng(self._seed).multinomial(self._count, shares, self._draws).astype(float)
 
     def sums(self, column: NDArray[Any]) -> NDArray[np.float64]:
-        """Sum over images (images, ...) in each draw, float64 (draws, ...)."""
+        """Sums of a column (images, ...) over the images in each draw, float64 (draws, ...)."""
         by_patient = np.zeros((self._count, *column.shape[1:]))
         np.add.at(by_patient, self._groups, column.astype(float))
         return np.tensordot(self._drawn, by_patient, 1)
 
     def mean_interval(self, values: NDArray[np.float64], level: float = 0.95) -> Interval:
-        """Interval of the mean of values (images,); images with NaN are left out."""
+        """Interval of the mean of values (images,), without images that have NaN."""
         known = ~np.isnan(values)
         with np.errstate(invalid="ignore"):
             return quantiles(self.sums(np.where(known, values, 0.0)) / self.sums(known), level)
 
     def correlation_interval(self, x: NDArray[np.float64], y: NDArray[np.float64], level: float = 0.95) -> Interval:
-        """Interval of Pearson's correlation of x and y (images,); images with NaN in either are left out.
+        """Interval of Pearson's correlation of x and y (images,), without images that have NaN in either.
 
-        Draws of patients in which one of them is constant have no correlation, and do not count.
+        Draws of patients in which x or y is constant have no correlation, and do not count.
         """
         known = ~np.isnan(x + y)
         x, y = np.where(known, x, 0.0), np.where(known, y, 0.0)
@@ -58,7 +58,7 @@ class PatientBootstrap:
 
 
 def quantiles(values: NDArray[np.float64], level: float) -> Interval:
-    """The ends that leave (1 - level) / 2 of the values outside on either side; NaN if all are."""
+    """The interval that leaves (1 - level) / 2 of the values outside on either side; NaN if all values are NaN."""
     known = values[np.isfinite(values)]
     if not len(known):
         return float("nan"), float("nan")

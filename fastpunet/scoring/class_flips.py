@@ -1,4 +1,4 @@
-"""Score a model on randomly flipped classes, whose exact distribution is known (Kohl et al. 2018, section 4.2)."""
+"""Scores a model on randomly flipped classes, whose exact distribution is known (Kohl et al. 2018, section 4.2)."""
 
 from __future__ import annotations
 
@@ -44,15 +44,16 @@ def evaluate_flips(
     """Draw n hypotheses of every record and score how they flip classes.
 
     Args:
-        model: any that `fastpunet.sample` takes; of one that has fewer hypotheses than n all are drawn.
-        records: with their one, unflipped label map.
-        probabilities, first_new: as of `fastpunet.data.flips.ClassFlips`.
-        seed, precision, batch_size: as of `evaluate`. Each record's id is its image's id, so that the result does not
+        model: any model that `fastpunet.sample` takes. If it has fewer than n hypotheses, all of them are drawn.
+        records: records with their single, unflipped label map.
+        probabilities, first_new: see `fastpunet.data.flips.ClassFlips`.
+        seed, precision, batch_size: see `evaluate`. Each record's id is its image's id, so that the result does not
             depend on the order of records.
 
-    Energy distances are "kohl-cityscapes" of these classes and their twins; pixels labelled IGNORE do not count. Shows
-    progress on standard error. Raises ValueError for no records, for a model of other than first_new +
-    len(probabilities) classes, and whatever ClassFlips and `evaluate` raise.
+    Energy distances follow the convention "kohl-cityscapes" for these classes and their twins, the new classes that
+    they flip to. Pixels labelled IGNORE do not count. Progress is shown on standard error. Raises ValueError for no
+    records, for a model whose number of classes is not first_new + len(probabilities), and the errors of ClassFlips
+    and `evaluate`.
     """
     source = ModelSource(model, seed=seed, precision=precision)
     return evaluate_flips_of(source, records, probabilities, first_new, n, batch_size)
@@ -66,7 +67,7 @@ def evaluate_flips_of(
     n: int,
     batch_size: int | None = None,
 ) -> FlipsEvaluation:
-    """As `evaluate_flips`, of any source of hypotheses."""
+    """Like `evaluate_flips`, for any source of hypotheses."""
     check_count("n", n)
     if not len(records):
         raise ValueError("records: got none, expected at least one image; read another file")
@@ -93,7 +94,7 @@ def evaluate_flips_of(
 def _score(
     drawn: Drawn, place: int, probabilities: Mapping[int, float], twins: Mapping[int, int], rule: Convention
 ) -> dict[str, NDArray[Any]]:
-    """The row of one image in each array. Its masks are the 2^k modes, the unflipped label map first."""
+    """One image's row of each array. Its masks are the 2^k modes, of which the first is the unflipped label map."""
     samples, known = drawn.samples[place : place + 1], drawn.references
     labels = torch.from_numpy(drawn.records[place].masks[:1]).to(samples.words.device)
     assert known.masks is not None

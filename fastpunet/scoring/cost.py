@@ -1,4 +1,4 @@
-"""What scoring many hypotheses costs, said or refused before the work starts."""
+"""Estimates the time and memory of scoring many hypotheses before the work starts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastpunet.memory import free_memory
 from fastpunet.scoring.progress import duration
 from fastpunet_kernels import distance_sums
 
-_TRIAL = 1024  # hypotheses that are compared to learn how long a comparison takes
+_TRIAL = 1024  # number of hypotheses that are compared to measure how long a comparison takes
 _WORTH_SAYING = 20.0  # seconds
 
 
@@ -26,9 +26,9 @@ def check_cost(
     device: torch.device,
     say: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True),
 ) -> None:
-    """Say, before work starts, how long comparing n hypotheses of each image with each other takes, if it takes long.
+    """Tell the user, before work starts, how long the comparison of n hypotheses of each image takes, if it is long.
 
-    Raises ValueError if the hypotheses of one image do not fit in memory. record: one of the data set's images.
+    record: one of the data set's images. Raises ValueError if the hypotheses of one image do not fit in memory.
     """
     pixels = math.prod(record.image.shape[1:])
     words = math.ceil(pixels / 32)
@@ -40,13 +40,13 @@ def check_cost(
         )
     if n > _TRIAL and (each := (n / _TRIAL) ** 2 * _trial(num_classes, words, device)) * images > _WORTH_SAYING:
         say(
-            f"n = {n}: comparing every two of an image's hypotheses takes about {duration(each)}, for {images} images "
+            f"n = {n}: comparing every two hypotheses of an image takes about {duration(each)}, for {images} images "
             f"{duration(each * images)}; the time grows with the square of n"
         )
 
 
 def _trial(num_classes: int, words: int, device: torch.device) -> float:
-    """Seconds that comparing `_TRIAL` hypotheses with each other takes: the best of three."""
+    """Seconds for comparing `_TRIAL` hypotheses with each other, the shortest of three runs."""
     masks = torch.randint(-(2**31), 2**31 - 1, (1, _TRIAL, num_classes, words), dtype=torch.int32, device=device)
     weights = torch.full((1, _TRIAL), 1 / _TRIAL, dtype=torch.float64, device=device)
     return min(_seconds(lambda: distance_sums(masks, masks, weights, weights, 1.0).cpu()) for _ in range(3))

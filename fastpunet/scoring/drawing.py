@@ -1,4 +1,4 @@
-"""The one way to draw hypotheses of a data set: for evaluation, validation while training, pictures and the demo."""
+"""Draws the hypotheses of a data set for evaluation, for validation while training, for pictures and for the demo."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from fastpunet.scoring.sources import ModelSource, Source, available
 class Drawn:
     """A batch of records with their hypotheses.
 
-    records     B records of one frame
+    records     B records whose arrays have the same shapes
     samples     PackedMasks (B, n, *size)
-    references  what is known of their truth, on the same device
+    references  the graders' masks or the exact distribution, on the same device
     seconds     how long the drawing took
     """
 
@@ -42,12 +42,12 @@ def draw_records(
     batch_size: int | None = None,
     fewer: bool = False,
 ) -> Iterator[Drawn]:
-    """n hypotheses of every record, batch after batch, in the records' order.
+    """Draw n hypotheses of every record, in batches and in the records' order.
 
-    model: any that `fastpunet.sample` takes; images are brought to its device. seed, precision: as of that. Each
-    record's id is its image's id, so that the result does not depend on the order or the batches. batch_size: at most
-    as many images at a time; fewer where memory asks for it. fewer: of a model that has fewer than n hypotheses, draw
-    all that it has, in place of an error.
+    model: any model that `fastpunet.sample` takes; images are moved to its device. seed, precision: see there. Each
+    record's id is its image's id, so that the result does not depend on the order or the batches. batch_size: the
+    largest number of images at a time; there are fewer if memory requires it. fewer: if the model has fewer than n
+    hypotheses, draw all that it has instead of raising an error.
 
     Raises ValueError, naming the record, for an image with other channels than the model takes and for masks with a
     class that the model does not have.
@@ -57,7 +57,7 @@ def draw_records(
 
 
 def draw_from(source: Source, records: Records, n: int, batch_size: int | None = None) -> Iterator[Drawn]:
-    """As `draw_records`, of any source."""
+    """Like `draw_records`, for any source of hypotheses."""
     for batch in batches(records, n, source.device.type, batch_size):
         references = References.of(batch, source.num_classes, source.device)
         start = seconds_now(source.device)
@@ -66,7 +66,7 @@ def draw_from(source: Source, records: Records, n: int, batch_size: int | None =
 
 
 def seconds_now(device: torch.device) -> float:
-    """A clock, read after the device has done its work."""
+    """The time in seconds, read after the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()

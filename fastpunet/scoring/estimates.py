@@ -1,4 +1,4 @@
-"""Scores of single images become a score of the data set, with an interval over patients."""
+"""Combines the scores of single images into a score of the data set, with an interval over patients."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LEVEL = 0.95
 
 
 class Estimate(NamedTuple):
-    """A score over a data set and the ends of its 95 % interval; NaN where it is undefined."""
+    """A score over a data set and the ends of its 95 % interval; NaN if undefined."""
 
     value: float
     low: float
@@ -21,13 +21,13 @@ class Estimate(NamedTuple):
 
 
 def mean(values: NDArray[np.float64], patients: PatientBootstrap) -> Estimate:
-    """The mean of values (images,); images for which it is NaN are left out."""
+    """The mean of values (images,), without images that have NaN."""
     known = values[~np.isnan(values)]
     return Estimate(float(known.mean()) if len(known) else float("nan"), *patients.mean_interval(values, LEVEL))
 
 
 def correlation(pairs: NDArray[np.float64], patients: PatientBootstrap) -> Estimate:
-    """Pearson's correlation of the two columns of pairs (images, 2); images with NaN are left out."""
+    """Pearson's correlation of the two columns of pairs (images, 2), without images that have NaN."""
     known = ~np.isnan(pairs).any(1)
     x, y = pairs[known].T
     value = float(np.corrcoef(x, y)[0, 1]) if known.any() and x.std() > 0 < y.std() else float("nan")
@@ -41,7 +41,7 @@ def calibration_error(tables: NDArray[np.float64], patients: PatientBootstrap) -
 
 
 def _error(tables: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of (..., 3, bins), as `Reliability.error`; NaN where there is no prediction."""
+    """The error of tables (..., 3, bins), computed like `Reliability.error`; NaN if there is no prediction."""
     count, predicted, observed = np.moveaxis(tables, -2, 0)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.abs(predicted - observed).sum(-1) / count.sum(-1))

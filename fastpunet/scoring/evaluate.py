@@ -1,4 +1,4 @@
-"""Score hypotheses of a data set, a model's or a yardstick's, by everything in the registry."""
+"""Scores the hypotheses of a data set, drawn by a model or a yardstick, by every score in the registry."""
 
 from __future__ import annotations
 
@@ -38,17 +38,18 @@ def evaluate(
     """Draw max(ns) hypotheses of every record and score the first n of them, for every n, against its masks.
 
     Args:
-        model: any that `fastpunet.sample` takes, on the device to be used. A method with few hypotheses, such as
-            M-Heads, is scored at those n that it has.
-        records: with graders' masks, or with the exact distribution where a record has weights. Pixels that any
-            grader labelled 255 do not count. Records without a mask are drawn, and have no scores that need one.
-        ns: numbers of hypotheses.
-        seed, precision: as of `fastpunet.sample`. Each record's id is its image's id, so that the result does not
+        model: any model that `fastpunet.sample` takes, on the device to be used. A method with few hypotheses, such as
+            M-Heads, is scored only at those n that it can draw.
+        records: records with graders' masks or, if they have weights, with the exact distribution. Pixels that any
+            grader labelled 255 do not count. Hypotheses are also drawn of records without a mask, and those have no
+            scores that need one.
+        ns: the numbers of hypotheses.
+        seed, precision: see `fastpunet.sample`. Each record's id is its image's id, so that the result does not
             depend on the order of records.
-        convention: how distances are taken: a preset's name or a `metrics.Convention` of the model's classes; None for
-            `metrics.default_convention`.
-        batch_size: images at a time at most; fewer where memory asks for it.
-        label: what the progress on standard error is called.
+        convention: how distances are computed: the name of a preset or a `metrics.Convention` of the model's classes;
+            None for `metrics.default_convention`.
+        batch_size: the largest number of images at a time; there are fewer if memory requires it.
+        label: the name that progress on standard error shows.
 
     Raises ValueError, naming the argument, for no records, an n that the model does not have, images with other
     channels than the model takes, masks with classes that it does not have, and hypotheses that memory cannot hold.
@@ -73,7 +74,7 @@ def evaluate_source(
     names: Sequence[str] = tuple(SCORES),
     label: str = "scoring",
 ) -> Evaluation:
-    """As `evaluate`, of any source of hypotheses. names: the scores to compute."""
+    """Like `evaluate`, for any source of hypotheses. names: the scores to compute."""
     counts = _counts(source, ns)
     if batch_size is not None:
         check_count("batch_size", batch_size)
@@ -97,9 +98,9 @@ def evaluate_source(
 
 
 def convention_for(choice: str | Convention | None, num_classes: int) -> Convention:
-    """How distances are taken between masks of a model of `num_classes` (1: binary); None for the default.
+    """The convention by which distances between masks of `num_classes` (1: binary) are computed; None: the default.
 
-    Raises ValueError for a convention that is unknown, or of another number of classes.
+    Raises ValueError for a convention that is unknown or has another number of classes.
 
     >>> convention_for("phiseg", 4).averaged
     (1, 2, 3)
@@ -117,7 +118,7 @@ def convention_for(choice: str | Convention | None, num_classes: int) -> Convent
 
 
 def _counts(source: Source, ns: Sequence[int]) -> list[int]:
-    """The numbers of hypotheses, ascending, that the source has."""
+    """Those of the numbers of hypotheses that the source can draw, ascending."""
     wanted = sorted({check_count("ns", n) for n in ns})
     most = math.inf if source.max_hypotheses is None else source.max_hypotheses
     counts = [n for n in wanted if n <= most]
@@ -132,7 +133,7 @@ def _counts(source: Source, ns: Sequence[int]) -> list[int]:
 def _score(
     drawn: Drawn, n: int, rule: Convention, num_classes: int, names: Sequence[str]
 ) -> dict[str, NDArray[np.float64] | int]:
-    """Each score's values for these images; their number where they lack what it needs."""
+    """The values of each score for these images, or the number of images if these lack what the score needs."""
     batch = ScoredBatch(drawn.samples[:, :n], drawn.references, rule)
     scores = (SCORES[name] for name in names)
     found = {score.name: score.of(batch) for score in scores if score.applies(num_classes, n)}
@@ -140,7 +141,7 @@ def _score(
 
 
 def _columns(parts: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[np.float64]]:
-    """The values of all images in one array a score, NaN where images lack what it needs."""
+    """One array for each score with the values of all images, NaN for images that lack what the score needs."""
     return {name: _filled([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -1,4 +1,4 @@
-"""The scores of one model on one data set: every score at every number of hypotheses, an entry an image."""
+"""The scores of one model on one data set: a value for each score, number of hypotheses and image."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ class Evaluation:
 
     @staticmethod
     def pooled(parts: Sequence[Evaluation]) -> Evaluation:
-        """Several models' as one, such as those of several seeds: means are over all, intervals still over patients."""
+        """Join the evaluations of several models, such as those of several seeds. Means are over all models and images,
+        and intervals are still over patients."""
         scores = {
             n: {name: np.concatenate([part.scores[n][name] for part in parts]) for name in columns}
             for n, columns in parts[0].scores.items()
@@ -45,7 +46,7 @@ class Evaluation:
         return [image.patient for image in self.images]
 
     def has(self, n: int, name: str) -> bool:
-        """Whether there is such a score of n hypotheses."""
+        """Whether the score of this name exists for n hypotheses."""
         return name in self.scores.get(n, {})
 
     def estimate(self, n: int, name: str) -> Estimate:
@@ -53,11 +54,11 @@ class Evaluation:
         return SCORES[name].overall(self.scores[n][name], self._bootstrap)
 
     def perfect(self, n: int) -> float:
-        """The energy distance (V) that a model which draws as graders do scores on average with n hypotheses.
+        """The mean energy distance (V), with n hypotheses, of a model that draws from the graders' distribution.
 
-        V counts each mask's distance of 0 to itself: an image's mean is a (1 / n + 1 / m), a being the distance of two
-        different graders, and m the number of graders; a / n where the exact distribution is known. Images with a
-        single grader say nothing of a, and are left out; NaN if there are no others.
+        V includes the distance of 0 from each mask to itself. Its expected value for an image is a (1 / n + 1 / m),
+        where a is the mean distance of two different graders and m the number of graders, or a / n if the exact
+        distribution is known. Images with a single grader do not determine a, and are left out; NaN without others.
         """
         graders = np.array([image.graders for image in self.images], float)
         spread = next(iter(self.scores.values()))["reference_diversity"]

@@ -1,4 +1,4 @@
-"""How a model flips the classes of a data set, alone and together, beside the exact distribution."""
+"""How often a model flips each class of a data set, and all classes together, beside the exact distribution."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fastpunet.scoring.image_names import ImageNames
 
 
 class Estimates(NamedTuple):
-    """Means of some columns and the ends of their 95 % intervals, float64 (columns,) each; NaN where undefined."""
+    """Means of columns and the ends of their 95 % intervals, float64 (columns,) each; NaN if undefined."""
 
     mean: NDArray[np.float64]
     low: NDArray[np.float64]
@@ -24,7 +24,7 @@ class Estimates(NamedTuple):
 
 
 class Score(NamedTuple):
-    """A mean over images, the ends of its 95 % interval, and what a perfect sampler is expected to have."""
+    """A mean over images, the ends of its 95 % interval, and the expected value for a perfect sampler."""
 
     mean: float
     low: float
@@ -36,20 +36,20 @@ class Score(NamedTuple):
 class FlipsEvaluation:
     """n hypotheses of each image against the exact distribution of its flips. Arrays have a row for each image.
 
-    probabilities      class to the probability with which it is flipped; k classes, in the order of all columns
+    probabilities      maps each class to the probability with which it is flipped; all columns have its order
     present            bool (images, k), whether the image has the class
-    frequencies        float64 (images, k), share of hypotheses that flip the class, of those that decide
-    undecided          float64 (images, k), share of hypotheses that have as many of the class's pixels flipped as not
+    frequencies        float64 (images, k), share of the hypotheses that flip the class, without the undecided ones
+    undecided          float64 (images, k), share of the hypotheses that flip exactly half of the class's pixels
     kept, flipped      int64 (images, k), the class's pixels labelled with it and with its twin, over all hypotheses
     modes              float64 (images, 2^k), share of hypotheses in each mode, in the order of data.flips.modes
     total_variation    float64 (images,), between these shares and the exact probabilities
-    perfect_variation  float64 (images,), the same of n draws from the exact distribution, as expected
-    energy             name to float64 (images,), the fields of fastpunet.metrics.EnergyDistance
+    perfect_variation  float64 (images,), its expected value for n draws from the exact distribution
+    energy             maps the fields of fastpunet.metrics.EnergyDistance to float64 (images,)
     images             where each row comes from
 
-    NaN where undefined, as for a class that the image lacks. See fastpunet.metrics.FlipCounts, flip_mode_frequencies.
-    Intervals come from drawing images with replacement; frames of one video are alike, so they are too narrow for
-    other videos.
+    Undefined values, such as those of a class that the image lacks, are NaN. See fastpunet.metrics.FlipCounts and
+    flip_mode_frequencies. Intervals come from resampling images. Frames of one video are alike, so the intervals are
+    too narrow for other videos.
     """
 
     probabilities: dict[int, float]
@@ -71,20 +71,20 @@ class FlipsEvaluation:
         return np.asarray(self.present.all(1))
 
     def image_frequencies(self) -> Estimates:
-        """How often a class is flipped, (k,): mean of `frequencies`, images alike."""
+        """How often each class is flipped, (k,): the mean of `frequencies`, with equal weights for images."""
         return column_means(self.frequencies)
 
     def pixel_frequencies(self) -> Estimates:
-        """How often a class's pixels are flipped, (k,): the pixels of all hypotheses and images, pixels alike."""
+        """How often the pixels of each class are flipped, (k,): over the pixels of all hypotheses and images."""
         return _ratios(self.flipped.astype(float), (self.kept + self.flipped).astype(float))
 
     def mode_frequencies(self) -> Estimates:
-        """How often hypotheses are in each mode, (2^k,): mean over the complete images."""
+        """The share of hypotheses in each mode, (2^k,): the mean over the complete images."""
         return column_means(np.where(self.complete[:, None], self.modes, np.nan))
 
     def pooled_variation(self) -> tuple[float, float]:
-        """Total variation between `mode_frequencies` and the exact probabilities, and a perfect sampler's, as expected.
-        NaN if no image is complete."""
+        """The total variation between `mode_frequencies` and the exact probabilities, and its expected value for a
+        perfect sampler. NaN if no image is complete."""
         draws = self.n * int(self.complete.sum())
         if not draws:
             return float("nan"), float("nan")
@@ -93,7 +93,7 @@ class FlipsEvaluation:
         return float(found), float(total_variation_of_draws(exact, draws))
 
     def scores(self) -> dict[str, Score]:
-        """total_variation and the fields of EnergyDistance, means over the images for which each is defined."""
+        """The means of total_variation and the fields of EnergyDistance over the images for which each is defined."""
         columns = {"total_variation": self.total_variation, **self.energy}
         found = dict(zip(columns, np.stack(column_means(np.stack([*columns.values()], 1)), 1).tolist(), strict=True))
         spread = found["reference_diversity"][0]
@@ -109,15 +109,15 @@ class FlipsEvaluation:
 
 
 def column_means(values: NDArray[np.float64]) -> Estimates:
-    """Of each column of (images, columns), over the images for which it is known."""
+    """The mean of each column of values (images, columns), over the images for which it is known."""
     known = ~np.isnan(values)
     return _ratios(np.where(known, values, 0.0), known.astype(float))
 
 
 def _ratios(numerators: NDArray[np.float64], denominators: NDArray[np.float64]) -> Estimates:
-    """Of the sums over images of each column, (images, columns) both."""
+    """The ratio of the sums over images, for each column of two arrays (images, columns)."""
     images = PatientBootstrap([str(i) for i in range(len(numerators))])
-    with np.errstate(invalid="ignore"):  # 0 / 0: a column of which nothing is known
+    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN: nothing is known about that column
         drawn = images.sums(numerators) / images.sums(denominators)
         means = numerators.sum(0) / denominators.sum(0)
     low, high = np.array([quantiles(column, 0.95) for column in drawn.T]).T

@@ -14,9 +14,9 @@ class ImageNames:
 
     id       the record's
     patient  the record's, or its id where it has none: bootstrap intervals draw patients
-    graders  how many annotated the image; 0 where nobody did, or where the exact distribution is known
-    name     of the image's file or series, slice its place in that, raters the graders' names, in the masks' order;
-             empty where the data set does not say
+    graders  the number of graders of the image; 0 if there are none, or if the exact distribution is known
+    name     the image's file or series; slice is its index in that, and raters are the graders' names in the order of
+             the masks. They are empty if the data set does not say.
     """
 
     id: int

@@ -1,4 +1,4 @@
-"""Masks of random images as hypotheses: a model that has learned how masks look, and nothing of the image."""
+"""Masks of random images as hypotheses, like those of a model that ignores the image and only knows masks."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _IMAGES, _BYTES = 1000, 1 << 28  # of the pool, packed
 
 
 class MaskPool:
-    """Hypotheses are masks of random images of a pool: each image is as likely as any other, then each of its masks.
+    """Draws masks of random images from a pool: all images are equally likely, and all masks of the image drawn.
 
-    Where the pool has images of the size wanted, only their masks are drawn; else those of all images, brought to that
-    size by nearest neighbours. At most 1000 images are taken into the pool, at random by the seed. apart: whether the
-    pool shares no patient with the images that are scored; else an image gets masks of other patients only, or of other
-    images where patients are unknown. Hypotheses are a function of the seed and the record's id.
+    If the pool has images of the size of the record, only their masks are drawn; otherwise masks of all images are
+    resized to that size by nearest neighbours. The pool has at most 1000 images, chosen at random by the seed. apart:
+    whether the pool shares no patient with the images that are scored. If it does, an image gets only masks of other
+    patients, or of other images if patients are unknown. Hypotheses are a function of the seed and the record's id.
     """
 
     max_hypotheses: int | None = None
@@ -32,7 +32,7 @@ class MaskPool:
         self.name = "random training masks" if apart else "masks of other images"
         self._masks: list[PackedMasks] = []  # (1, M, *size) of each image
         owners: list[str] = []
-        shares: list[float] = []  # with which a mask is drawn once its image is; of all masks of all images
+        shares: list[float] = []  # probability of each mask once its image is drawn, for all masks of all images
         held = 0
         for place in np.random.default_rng(seed).permutation(len(pool))[:_IMAGES]:
             record = pool[int(place)]
@@ -47,13 +47,13 @@ class MaskPool:
             if held > _BYTES:
                 break
         counts = [masks.shape[1] for masks in self._masks]
-        self._image = np.repeat(np.arange(len(counts)), counts)  # whose mask each is
+        self._image = np.repeat(np.arange(len(counts)), counts)  # the image of each mask
         self._place = np.concatenate([np.arange(count) for count in counts]) if counts else np.zeros(0, int)
         self._sizes = [masks.size for masks in self._masks]
         self._owners, self._shares = np.array(owners, dtype=str), np.array(shares)
 
     def has_masks_for(self, record: Record) -> bool:
-        """Whether there is a mask that may be drawn for it."""
+        """Whether the pool has a mask that may be drawn for the record."""
         return bool(self._probabilities(record).sum() > 0)
 
     def draw(self, records: Sequence[Record], n: int) -> PackedMasks:
@@ -80,7 +80,7 @@ class MaskPool:
         return PackedMasks.pack(labels[None, None], None if self.num_classes == 1 else self.num_classes).words[0, 0]
 
     def _probabilities(self, record: Record) -> NDArray[np.float64]:
-        """With which each mask is drawn for the record, up to a common factor."""
+        """The probability of each mask to be drawn for the record, up to a common factor."""
         size = tuple(record.image.shape[1:])
         allowed = np.array([len(other) == len(size) for other in self._sizes], dtype=bool)[self._image]
         if not self._apart:

@@ -1,4 +1,4 @@
-"""Scores of each image that are put together from several metrics."""
+"""Scores of single images that combine several metrics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def hypotheses_presence(batch: ScoredBatch) -> Tensor:
 
 
 def graders_presence(batch: ScoredBatch) -> Tensor:
-    """The probability that a grader outlines anything, float64 (B,); exact where the distribution of masks is known."""
+    """The probability that a grader outlines anything, float64 (B,); exact if the distribution of masks is known."""
     return presence(batch.masks, batch.references.weights, ignore=batch.references.ignore)
 
 
@@ -25,7 +25,7 @@ def presence_pairs(batch: ScoredBatch) -> Tensor:
 
 
 def false_alarms(batch: ScoredBatch) -> Tensor:
-    """The share of hypotheses that outline anything where no grader does, float64 (B,); NaN where a grader does."""
+    """The share of hypotheses that outline anything if no grader does, float64 (B,); NaN if a grader does."""
     return hypotheses_presence(batch).masked_fill(graders_presence(batch) > 0, float("nan"))
 
 

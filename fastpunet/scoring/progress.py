@@ -1,4 +1,4 @@
-"""How far a long computation is: a bar on a terminal, a plain line now and then elsewhere."""
+"""Shows the progress of long computations: a bar on a terminal, an occasional line elsewhere."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _SECONDS_BETWEEN_LINES = 15.0
 class Progress:
     """Progress on standard error, with the total, the rate and the time left.
 
-    A terminal shows a bar, which goes when the work is done. Elsewhere, as in a log file, a line is written at most
-    every 15 seconds; work that takes less leaves no trace.
+    A terminal shows a bar, which disappears when the work is done. Elsewhere, such as in a log file, at most one line
+    is written every 15 seconds, and nothing for work that takes less.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Progress:
             self._bar.close()
 
     def update(self, count: int) -> None:
-        """`count` more are done."""
+        """Note that `count` more units are done."""
         self._done += count
         if self._bar is not None:
             self._bar.update(count)
@@ -65,7 +65,7 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """As people say it: 40 s, 12 min, 3.5 h.
+    """Format a time for people: 40 s, 12 min, 3.5 h.
 
     >>> duration(40), duration(700), duration(12600)
     ('40 s', '12 min', '3.5 h')

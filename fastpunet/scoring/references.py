@@ -1,4 +1,4 @@
-"""What is known of the truth about some images: the graders' masks, packed and checked against a model's classes."""
+"""The references of images, which are graders' masks or all possible ones, packed and checked against the classes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from fastpunet.masks import PackedMasks
 class References:
     """The masks of B images that have the same size and the same number of masks M.
 
-    masks    PackedMasks (B, M, *size), the class `IGNORE` (255) nowhere; None if nobody annotated these images
-    weights  float32 (B, M), the masks' probabilities where they are the exact distribution; None for graders
-    ignore   bool (B, *size), True where anybody left a pixel unannotated; None if there is no such pixel
+    masks    PackedMasks (B, M, *size), in which pixels labelled `IGNORE` (255) have no class; None if nobody annotated
+             these images
+    weights  float32 (B, M), the probabilities of the masks if they are the exact distribution; None for graders
+    ignore   bool (B, *size), True where any grader left the pixel unannotated; None if there is no such pixel
     """
 
     masks: PackedMasks | None
@@ -28,7 +29,7 @@ class References:
 
     @staticmethod
     def of(records: Sequence[Record], num_classes: int, device: torch.device) -> References:
-        """The masks of records of one frame, for a model of `num_classes` (1 or 2 for binary masks).
+        """Pack the masks of records with arrays of the same shapes, for `num_classes` (1 or 2 for binary masks).
 
         Raises ValueError, naming the record, for a mask with a class that the model does not have.
         """
@@ -46,12 +47,12 @@ class References:
 
     @property
     def graders(self) -> int:
-        """How many graders annotated each of these images; 0 if nobody did, or if the exact distribution is known."""
+        """The number of graders of each image; 0 if there are none, or if the exact distribution is known."""
         return 0 if self.masks is None or self.weights is not None else self.masks.shape[1]
 
 
 def title(record: Record) -> str:
-    """What messages call a record: its file and slice where they are known, else its number and patient."""
+    """The name of a record in messages: its file and slice if they are known, else its number and patient."""
     if record.name:
         return record.name if record.slice is None else f"slice {record.slice} of {record.name}"
     return f"record {record.id}" + (f" of patient {record.patient}" if record.patient else "")

@@ -1,4 +1,4 @@
-"""Every score that evaluation knows. To add one, add an entry here: evaluation, tables, JSON and CSV follow."""
+"""The registry of all scores. A new entry here adds a score to evaluation, tables, JSON and CSV."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class Score:
     """One score.
 
     name        its name in `Evaluation.scores`, in JSON and CSV
-    measure     computes it: ScoredBatch to a float Tensor (B, ...), NaN where it is undefined
-    title       its row in tables; empty for a column of the CSV that is no result by itself
-    better      -1 if low is good, 1 if high is good, 0 if neither
+    measure     the function that computes it from a ScoredBatch: a float Tensor (B, ...), NaN where undefined
+    title       the title of its row in tables; empty for a column of the CSV that is no result by itself
+    better      -1 if low values are good, 1 if high values are good, 0 if neither
     digits      decimal places in tables
-    overall     how the images' values become one: a mean, or as the score defines
-    binary      only defined for binary masks
-    graders     only defined for graders' annotations, not where the exact distribution of masks is known
-    references  defined only where somebody annotated the image
-    at_most     hypotheses up to which it is computed; its cost grows with their square or faster
+    overall     the function that combines the values of all images: a mean, unless the score has another rule
+    binary      the score is defined only for binary masks
+    graders     the score is defined only for graders' annotations, not for an exact distribution of masks
+    references  the score is defined only for images that somebody annotated
+    at_most     the largest number of hypotheses for which it is computed, because its cost grows with their square
     """
 
     name: str
@@ -53,11 +53,11 @@ class Score:
     at_most: int | None = None
 
     def applies(self, num_classes: int, n: int) -> bool:
-        """Whether there is such a score of n hypotheses of a model with `num_classes` (1: binary)."""
+        """Whether the score is computed for n hypotheses of a model with `num_classes` (1: binary)."""
         return (num_classes == 1 or not self.binary) and (self.at_most is None or n <= self.at_most)
 
     def of(self, batch: ScoredBatch) -> NDArray[np.float64] | None:
-        """float64 (B, ...); None where these images lack what it needs."""
+        """The score of each image, float64 (B, ...); None if these images lack what it needs."""
         known = batch.references
         lacks = (self.references and known.masks is None) or (self.graders and known.weights is not None)
         return None if lacks else self.measure(batch).double().cpu().numpy()
@@ -136,4 +136,4 @@ _ALL = (
     ),
 )
 SCORES = {score.name: score for score in _ALL}
-ENERGY = metrics.ENERGY_DISTANCE_TERMS  # names of the scores that one call of `energy_distance` gives
+ENERGY = metrics.ENERGY_DISTANCE_TERMS  # the names of the scores that one call of `energy_distance` computes

@@ -1,4 +1,4 @@
-"""What a score is computed from."""
+"""The data that a score is computed from."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastpunet.scoring.references import References
 
 @dataclass(frozen=True, eq=False)
 class ScoredBatch:
-    """Hypotheses (B, n, *size) of some images, what is known of their truth, and how distances are taken."""
+    """Hypotheses (B, n, *size) of some images, their references, and the convention for distances."""
 
     samples: PackedMasks
     references: References
@@ -20,13 +20,13 @@ class ScoredBatch:
 
     @property
     def masks(self) -> PackedMasks:
-        """The references' masks, for scores that need some."""
+        """The masks of the references, for scores that need them."""
         assert self.references.masks is not None
         return self.references.masks
 
     @property
     def num_classes(self) -> int | None:
-        """K, or None for binary masks, as `fastpunet.metrics` takes it."""
+        """The number of classes K, or None for binary masks, as the functions of `fastpunet.metrics` take it."""
         return None if self.samples.num_planes == 1 else self.samples.num_planes
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Where hypotheses come from: a model, or one of the yardsticks that a model is measured by."""
+"""Sources of hypotheses: a model, or one of the yardsticks with which a model is compared."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from fastpunet.masks import PackedMasks
 from fastpunet.sampler import Sampler
 from fastpunet.scoring.references import title
 
-_CHUNK_PIXELS = {"cpu": 1 << 24, "cuda": 1 << 28}  # of all hypotheses drawn in one call, which takes less than a second
+_CHUNK_PIXELS = {
+    "cpu": 1 << 24,
+    "cuda": 1 << 28,
+}  # pixels of all hypotheses drawn in one call, which then takes less than a second
 
 
 class Source(Protocol):
     """Draws hypotheses of records.
 
-    num_classes     of the hypotheses, 1 if they are binary
-    max_hypotheses  how many there are of an image at most; None: any number
-    device          where hypotheses are drawn, and scored
-    name            what messages call the source
+    num_classes     the number of classes of the hypotheses, 1 if they are binary
+    max_hypotheses  the largest number of hypotheses of one image; None: no limit
+    device          the device on which hypotheses are drawn and scored
+    name            the name of the source in messages
     """
 
     num_classes: int
@@ -36,15 +39,15 @@ class Source(Protocol):
 
 
 def available(source: Source, n: int) -> int:
-    """n, or as many hypotheses as there are of an image, if these are fewer."""
+    """n, or the largest number of hypotheses that the source can draw, if that is smaller."""
     return n if source.max_hypotheses is None else min(n, source.max_hypotheses)
 
 
 class ModelSource:
-    """The hypotheses of a model. Those of a record are a function of the weights, the seed and the record's id.
+    """Draws the hypotheses of a model. They are a function of the weights, the image, the seed and the record's id.
 
-    model: any that `fastpunet.sample` takes, on its device. Raises ValueError on drawing, naming the record, for an
-    image with other channels or dimensions than the model takes.
+    model: any model that `fastpunet.sample` takes, on its device. Drawing raises ValueError, naming the record, for an
+    image whose channels or dimensions the model does not take.
     """
 
     def __init__(self, model: nn.Module, *, seed: int = 0, precision: str = "auto") -> None:

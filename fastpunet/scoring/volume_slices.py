@@ -1,4 +1,4 @@
-"""One slice of a volume, for pictures."""
+"""Chooses the slice of a volume that pictures show."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastpunet.data import IGNORE, Record
 
 
 def fullest_slice(record: Record) -> int | None:
-    """The slice of a volume (D, H, W) in which most is marked; None for a plane image."""
+    """The index of the slice of a volume (D, H, W) with the most marked pixels; None for a 2-D image."""
     if record.image.ndim == 3:
         return None
     foreground = (record.masks > 0) & (record.masks != IGNORE)
@@ -18,5 +18,5 @@ def fullest_slice(record: Record) -> int | None:
 
 
 def sliced(arrays: NDArray[Any], place: int | None) -> NDArray[Any]:
-    """Of arrays (N, D, H, W) the slice (N, H, W) at that place; for None the arrays as they are."""
+    """The slice (N, H, W) of arrays (N, D, H, W) at that index; for None the arrays unchanged."""
     return arrays if place is None else arrays[:, place]

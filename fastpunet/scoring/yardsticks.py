@@ -1,4 +1,4 @@
-"""What a model's scores are to be compared with: hypotheses that need no model."""
+"""Yardsticks: hypotheses that need no model, with whose scores those of models are compared."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def yardsticks(
     batch_size: int | None = None,
     device: torch.device | None = None,
 ) -> dict[str, Evaluation]:
-    """Energy distances of what needs no model, by name.
+    """Energy distances of hypotheses that need no model, by name.
 
     empty masks                    every hypothesis is background
     random training masks          hypotheses are masks of random images of `training`, whatever the image
-    masks of other images          the same of `records` themselves, of other patients, where `training` is None
-    one grader against the others  each grader's mask is the one hypothesis, and the other graders the references
+    masks of other images          if `training` is None: masks of `records` themselves, from other patients
+    one grader against the others  each grader's mask in turn is the only hypothesis, the other graders the references
 
-    num_classes: of the models beside them, 1 or 2 for binary masks. Hypotheses are a function of the seed and the
-    record's id. Masks of images of another size are brought to the size wanted where there are none of that. Only n up
-    to 1000 are taken. What a data set does not allow is left out: there are no other graders where images have one
-    each, nor other patients where there is one.
+    num_classes: the number of classes of the models in the same table, 1 or 2 for binary masks. Hypotheses are a
+    function of the seed and the record's id. If no mask has the size of an image, masks of other sizes are resized.
+    Only n up to 1000 are scored. A yardstick that the data set does not allow is left out: images with one grader each
+    have no other graders, and a single patient has no other patients.
     """
     device = torch.device("cpu") if device is None else device
     rule = convention_for(convention, num_classes)
@@ -81,7 +81,7 @@ class EmptyMasks:
 def _one_grader(
     records: Records, num_classes: int, rule: Convention, batch_size: int | None, device: torch.device
 ) -> Evaluation:
-    """At n = 1, the mean over graders of the distance between a grader and the others."""
+    """An evaluation at n = 1: the mean over graders of the distance between one grader and the others."""
     columns: dict[str, list[np.ndarray]] = {name: [] for name in ENERGY}
     images: list[ImageNames] = []
     for drawn in draw_from(EmptyMasks(num_classes, device), records, 1, batch_size):

@@ -57,7 +57,7 @@ class AugmentationConfig:
 
 
 class Augmentation:
-    """(seed, example) to the changed example: image bilinear, masks nearest, the border repeated outside."""
+    """Changes an example by a seed. Images are interpolated bilinearly, masks by nearest neighbour, edges repeated."""
 
     def __init__(self, config: AugmentationConfig) -> None:
         self._config = config

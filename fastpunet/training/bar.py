@@ -1,4 +1,4 @@
-"""How far a run is."""
+"""Shows the progress of a training run."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from fastpunet.training.steps import StepCallback
 
 
 class StepBar(StepCallback):
-    """Steps done, their rate and the time left: a bar on a terminal, a plain line now and then in a log.
+    """Shows the steps done, their rate and the time left: a bar on a terminal, an occasional line in a log.
 
-    Of a resumed run it counts the steps that are still to be done.
+    In a resumed run it counts only the steps that remained when the run was resumed.
     """
 
     _progress: Progress | None = None

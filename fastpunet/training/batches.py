@@ -26,9 +26,9 @@ class Batch(NamedTuple):
 class Batches(IterableDataset[Batch]):
     """The batches of steps first_step .. config.steps - 1, in order.
 
-    Every record is seen once before any is seen again. Graders are drawn anew each time, without replacement as far as
-    they go, or by the record's weights. A step's examples are dealt out to `processes` processes, and each process
-    takes its share in config.accumulate parts: whatever their numbers, the examples of a step are the same.
+    Every record is used once before any is used again. Graders are drawn each time: without replacement until all have
+    been drawn, or by the record's weights. The examples of a step are divided among `processes` processes, and each
+    process computes its share in config.accumulate parts. These numbers do not change the examples of a step.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Batches(IterableDataset[Batch]):
         self._augment = Augmentation(config.augmentation)
 
     def __len__(self) -> int:
-        """Batches of the whole run: Lightning counts those before first_step as done."""
+        """The number of batches of the whole run, because Lightning counts those before first_step as done."""
         return self._config.steps * self._config.accumulate
 
     def __iter__(self) -> Iterator[Batch]:
@@ -56,7 +56,7 @@ class Batches(IterableDataset[Batch]):
         return (self[index] for index in range(start, len(self), stride))
 
     def __getitem__(self, index: int) -> Batch:
-        """Batch `index` of this process, accumulate a step."""
+        """Batch `index` of this process, which has config.accumulate batches for each step."""
         start = (index * self._processes + self._process) * self._size
         ids = range(start, start + self._size)
         images, labels = (np.stack(arrays) for arrays in zip(*map(self._example, ids), strict=True))
@@ -80,7 +80,7 @@ def _order(seed: int, round_: int, count: int) -> NDArray[np.int64]:
 
 
 def draw_masks(rng: np.random.Generator, record: Record, count: int) -> NDArray[np.uint8]:
-    """`count` of a record's masks: (count, H, W)."""
+    """Draw `count` of a record's masks: (count, H, W)."""
     graders = len(record.masks)
     if record.weights is None:
         return record.masks[np.resize(rng.permutation(graders), count)]
@@ -89,7 +89,7 @@ def draw_masks(rng: np.random.Generator, record: Record, count: int) -> NDArray[
 
 
 def crop(example: Example, size: tuple[int, int], rng: np.random.Generator | None = None) -> Example:
-    """The central (H, W) of image and masks, or, with a generator, any."""
+    """The central part (H, W) of image and masks, or, with a generator, a part at a random position."""
     room = [have - want for have, want in zip(example[0].shape[-2:], size, strict=True)]
     if min(room) < 0:
         raise ValueError(f"crop: got {list(size)}, expected at most the images' {list(example[0].shape[-2:])} pixels")

@@ -1,4 +1,4 @@
-"""The curve of a run: one table, however often the run was interrupted."""
+"""The curve of a run, in one table even if the run was interrupted."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from fastpunet.training.validation import Validation
 
 
 class Curve(StepCallback):
-    """A row every `every` steps and at each validation, in curve.csv, whole at any moment.
+    """Writes a row every `every` steps and at each validation to curve.csv, which is complete at any moment.
 
-    Lightning's own CSV log starts a file at every resume and loses what it had not yet written when a run is killed.
-    Here the rows are part of each checkpoint: what a resumed run repeats, it writes anew.
+    Lightning's own CSV log starts a new file at every resume, and loses unwritten rows when a run is killed. Here the
+    rows are part of each checkpoint, and a resumed run writes the rows of repeated steps again.
     """
 
     def __init__(self, path: Path, every: int, validation: Validation | None) -> None:

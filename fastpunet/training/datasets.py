@@ -1,4 +1,4 @@
-"""The records that a config names: what to train on, and what to validate on."""
+"""Reads the records that a config names for training and for validation."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from fastpunet.metrics import Convention, default_convention
 from fastpunet.training.batches import crop
 from fastpunet.training.config import TrainingConfig
 
-_VALIDATION_SEED = 1 << 32  # of synthetic lesions: no run's own
+_VALIDATION_SEED = 1 << 32  # seed of synthetic lesions that no run trains on
 
 
 class DataSets(NamedTuple):
-    """Records to train on, and others, or none, to select the model on."""
+    """Records for training, and, if there are any, others that select the best weights."""
 
     training: Records
     validation: Records | None
@@ -57,7 +57,7 @@ def read_data(config: TrainingConfig) -> DataSets:
 
 
 def validation_convention(config: TrainingConfig, num_classes: int) -> Convention:
-    """How distances between label maps of this data set are taken."""
+    """The convention by which distances between label maps of this data set are computed."""
     if config.class_flips:
         flips = find_streets(config.kind).flips
         twins = range(num_classes - len(flips), num_classes)
@@ -72,7 +72,7 @@ def training_data(data: str, file: str) -> Path:
 
 
 class Cropped(WrappedRecords):
-    """The central (H, W) of every record."""
+    """The central part (H, W) of every record."""
 
     def __init__(self, records: Records, size: tuple[int, int]) -> None:
         super().__init__(records)
@@ -85,7 +85,7 @@ class Cropped(WrappedRecords):
 
 
 def evenly_spaced(records: Records, count: int) -> Records:
-    """At most `count` of the records."""
+    """At most `count` of the records, evenly spaced."""
     if len(records) <= count:
         return records
     return Subset(records, [i * len(records) // count for i in range(count)])

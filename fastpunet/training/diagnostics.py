@@ -1,4 +1,4 @@
-"""How a model in training does on validation images."""
+"""Diagnostics of a model in training on validation images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OF_SAMPLES = ("energy_distance", "energy_distance_unbiased", "sample_diversity"
 def diagnose(
     model: Method, records: Records, convention: Convention, *, n: int, seed: int, ignore_label: int | None
 ) -> dict[str, float]:
-    """Means over the records that anybody annotated:
+    """Compute means over the records that anybody annotated:
 
     reconstruction, kl    in nats an image, of at most four segmentations, drawn as in training
     active_units          latent dimensions whose posterior mean, in prior standard deviations from the prior's mean,
@@ -64,7 +64,7 @@ def _score(drawn: Drawn, convention: Convention) -> tuple[Tensor, ...]:
 def _loss_terms(
     model: Method, record: Record, seed: int, ignore_label: int | None
 ) -> tuple[tuple[Tensor, Tensor], list[Tensor]]:
-    """Reconstruction and KL of some of the record's segmentations, and, if there is a latent, their posterior means."""
+    """Reconstruction and KL of some of the record's segmentations, and their posterior means if there is a latent."""
     rng = np.random.default_rng([seed, record.id])
     masks = draw_masks(rng, record, min(_SEGMENTATIONS, len(record.masks)))
     image, labels = (torch.from_numpy(array)[None].to(model.device) for array in (record.image, masks))
@@ -83,6 +83,6 @@ def _standardised_means(model: Any, image: Tensor, masks: Tensor, ignore_label: 
 
 
 def _mean(values: np.ndarray) -> float:
-    """Without undefined values (NaN); NaN if there are no others."""
+    """The mean without undefined values (NaN); NaN if there are no others."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")

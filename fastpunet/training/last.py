@@ -1,4 +1,4 @@
-"""The checkpoint that a run goes on from, written in time, at the end and on interruption."""
+"""Writes the checkpoint from which a run resumes: regularly, at the end and on interruption."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C; what job schedulers send
 
 
 class Interrupted(Exception):
-    """The run was asked to stop, and its checkpoint is written."""
+    """Raised after a signal asked the run to stop and its checkpoint was written."""
 
 
 class LastCheckpoint(StepCallback):
-    """Writes `path` every `every` steps and after the last one, whole or not at all; to be the last of the callbacks.
+    """Writes `path` every `every` steps and after the last one, whole or not at all. It must be the last callback.
 
     On Ctrl-C or SIGTERM the run finishes its optimiser step (and its validation, if that is due), writes the checkpoint
     and raises `Interrupted`. A second signal raises KeyboardInterrupt at once. Under torchrun all processes stop at the
-    same step, whichever of them heard the signal.
+    same step, even if only one of them received the signal.
 
-    Lightning's own ModelCheckpoint counts batches: resumed, it may save between the parts of a step, without the
-    gradient of those that are done.
+    Lightning's own ModelCheckpoint counts batches. After a resume it may save between the parts of a step, without the
+    gradient of the parts that are done.
     """
 
     def __init__(self, path: Path, every: int) -> None:
         self._path, self._every = path, every
         self._asked = False
         self.saved_step = 0
-        """The step that a resumed run goes on from."""
+        """The step from which a resumed run continues."""
 
     def on_train_start(self, trainer: lightning.Trainer, module: object) -> None:
         super().on_train_start(trainer, module)
@@ -74,7 +74,7 @@ class LastCheckpoint(StepCallback):
 
 @contextmanager
 def handlers_restored() -> Iterator[None]:
-    """Give the signals back, at the end, to those who had them; Lightning does not always."""
+    """A context that restores the signal handlers at its end, which Lightning does not always do."""
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
         yield

@@ -21,7 +21,7 @@ from fastpunet.training.objective import Objective
 
 
 class TrainingModule(lightning.LightningModule):
-    """Minimises the objective, in nats an image. All that is random is a function of the examples' positions."""
+    """Minimises the objective, in nats per image. All random numbers are a function of the examples' positions."""
 
     def __init__(self, model: Method, config: TrainingConfig) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class TrainingModule(lightning.LightningModule):
         self.objective.update(self._means[1])
 
     def latest(self) -> dict[str, float]:
-        """Terms of the last step, over all its parts and processes."""
+        """The terms of the loss at the last step, over all its parts and processes."""
         values = dict(zip(("loss", "reconstruction", "kl"), self._means.tolist(), strict=True))
         if self.config.objective.geco_target is not None:
             values["multiplier"] = float(self.objective.multiplier)
@@ -78,7 +78,7 @@ class TrainingModule(lightning.LightningModule):
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:
-    """The rate of a step: a linear warm-up, then the schedule."""
+    """The learning rate of a step: a linear warm-up, then the schedule."""
     rate = config.learning_rate
     if config.schedule == "cosine":
         rate *= 0.5 * (1 + math.cos(math.pi * min(1.0, step / config.steps)))
@@ -89,7 +89,7 @@ def learning_rate(config: TrainingConfig, step: int) -> float:
 
 
 class DataModule(lightning.LightningDataModule):
-    """The batches that a run, new or resumed, has still to see."""
+    """The batches that remain for a run, new or resumed."""
 
     def __init__(self, records: Records, config: TrainingConfig) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What training minimises: both terms of the evidence lower bound, weighed in one of three ways."""
+"""The objective of training: both terms of the evidence lower bound, weighted in one of three ways."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GECO_LIMITS = (1e-3, 1e3)
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """The `objective` of a config: how the terms of the evidence lower bound are weighed."""
+    """The `objective` of a config: how the terms of the evidence lower bound are weighted."""
 
     beta: float = 1.0
     """Weight of the Kullback-Leibler divergence (Higgins et al. 2017). With 1 the loss is the evidence lower bound."""
@@ -58,7 +58,7 @@ class ObjectiveConfig:
 
 
 class Objective(nn.Module):
-    """From the terms of the loss to the loss. Buffers hold GECO's multiplier, so that a resumed run has it."""
+    """Computes the loss from its terms. A buffer holds GECO's multiplier, so that a resumed run keeps it."""
 
     def __init__(self, config: ObjectiveConfig) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class Objective(nn.Module):
 
     @torch.no_grad()
     def update(self, reconstruction: Tensor) -> None:
-        """After a step of mean reconstruction (): GECO's multiplier rises while the target is missed, else falls."""
+        """Update GECO's multiplier after a step: it rises if the mean reconstruction () misses its target, or falls."""
         target = self.config.geco_target
         if target is not None:
             miss = (reconstruction / target - 1).clamp(-1, 1)

@@ -1,4 +1,4 @@
-"""Pictures of samples for a log: images, graders and hypotheses as tiles."""
+"""Makes pictures of samples for a log, with images, graders' masks and hypotheses as tiles."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _GAP = 2  # pixels
 def sample_picture(records: Sequence[Record], hypotheses: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A row for each record: its image, up to four graders' masks, then its hypotheses.
 
-    The records' images have one size. hypotheses: uint8 (records, n, *size). Of volumes the slice in which graders
-    marked most is shown. Returns RGB, uint8 (H', W', 3).
+    All images have the same size. hypotheses: uint8 (records, n, *size). For a volume, the picture shows the slice in
+    which graders marked most. Returns RGB, uint8 (H', W', 3).
     """
     rows = []
     for record, drawn in zip(records, hypotheses, strict=True):

@@ -1,4 +1,4 @@
-"""Where training starts: with weights at random, or those of a checkpoint."""
+"""Initialises a model before training: with random weights, or with those of a checkpoint."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def set_weights_of(model: Method, source: str) -> None:
 def set_output_bias(model: Method, records: Records) -> None:
     """Set the output layers' biases to the log odds (binary) or log frequency (multi-class) of the labels.
 
-    Before training the network then predicts how frequent each class is, rather than one half everywhere (the
-    initialisation of Lin et al. 2017, arXiv 1708.02002, section 4.1). Otherwise the first hundred steps push that one
-    constant through the latent, and sigma of prior and posterior run off in opposite directions.
+    Before training the network then predicts how frequent each class is, instead of one half everywhere (the
+    initialisation of Lin et al. 2017, arXiv 1708.02002, section 4.1). Otherwise the model learns these frequencies in
+    the first hundred steps by means of the latent, and sigma of prior and posterior diverge.
     """
     counts = np.zeros(max(2, model.num_classes))
     for index in np.linspace(0, len(records) - 1, min(len(records), _LOOKED_AT)).astype(int):

@@ -1,4 +1,4 @@
-"""Callbacks that act once an optimiser step, however many batches that takes."""
+"""Callbacks that run once for each optimiser step, which may consist of several batches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class StepCallback(lightning.Callback):
 
     @abstractmethod
     def after_step(self, trainer: lightning.Trainer, module: Any, step: int) -> None:
-        """`step` optimiser steps are done."""
+        """Called when `step` optimiser steps are done."""
 
     def on_train_start(self, trainer: lightning.Trainer, _: object) -> None:
         self._done = trainer.global_step

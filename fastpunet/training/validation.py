@@ -1,4 +1,4 @@
-"""Validation while training: diagnostics, the best weights so far, and when to stop."""
+"""Validation while training: it computes diagnostics, keeps the best weights, and decides when to stop."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from fastpunet.training.diagnostics import diagnose
 from fastpunet.training.pictures import sample_picture
 from fastpunet.training.steps import StepCallback
 
-SAMPLES = 16  # hypotheses an image, as in the papers' tables
-_SEED = 0  # the same hypotheses' noise each time, so that scores differ by the weights alone
+SAMPLES = 16  # number of hypotheses per image, as in the tables of papers
+_SEED = 0  # the noise is the same each time, so that scores differ by the weights alone
 _SHOWN = 6  # images, and hypotheses of each, in the logged picture
 
 
 class Validation(StepCallback):
     """Every config.validate_every steps, and after the last, scores the model and keeps the best weights at `best`.
 
-    Lower energy distance is better. Runs before the checkpoint of the same step is written, so that a run killed in
-    between repeats it; its state is part of the checkpoint. Each process scores all records: no two can disagree.
+    The best weights have the lowest energy distance. Validation runs before the checkpoint of the same step is written,
+    so that a run killed in between repeats it. Its state is part of the checkpoint. Every process scores all records,
+    so that all of them select the same weights.
     """
 
     def __init__(self, records: Records, convention: Convention, config: TrainingConfig, best: Path) -> None:
@@ -61,7 +62,7 @@ class Validation(StepCallback):
             trainer.should_stop = True
 
     def summary(self) -> dict[str, float]:
-        """What the run's report says of the selected weights."""
+        """The entries about the selected weights for the run's report."""
         return {"best_step": self._step, "best_validation_energy_distance": round(self._score, 4)}
 
     def state_dict(self) -> dict[str, Any]:

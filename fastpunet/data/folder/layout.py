@@ -1,4 +1,4 @@
-"""Which files of a folder are images, and which masks belong to them."""
+"""Finds the images of a folder and the masks that belong to them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _MASKS = (".png", ".tif", ".tiff")
 
 @dataclass(frozen=True)
 class Graded:
-    """An image with its masks, which may be none."""
+    """The files of an image and of its masks, if there are any."""
 
     image: Path
     masks: tuple[Path, ...]
-    raters: tuple[str, ...]  # of the masks, in order
+    raters: tuple[str, ...]  # the rater of each mask, in order
     patient: str
 
 
 def list_images(root: Path) -> list[Graded]:
-    """The images of a folder, sorted by name, each with the masks of the raters that have it.
+    """List the images of a folder, sorted by name, each with the masks of the raters who annotated it.
 
     Raises FileNotFoundError if there is no image; ValueError for a mask without its image, two images or masks of one
     name, and files of another kind.
@@ -55,7 +55,7 @@ def is_nifti(path: Path) -> bool:
 
 
 def _raters(folder: Path) -> dict[str, dict[str, Path]]:
-    """For each rater, by name, the mask files. Masks in `folder` itself are those of one rater without a name."""
+    """The mask files of each rater, by name. Masks in `folder` itself belong to a single rater without a name."""
     entries = [entry for entry in sorted(folder.glob("*")) if not is_leftover(entry)]
     raters = {entry.name: _by_name(entry, (*_MASKS, *nifti.SUFFIXES)) for entry in entries if entry.is_dir()}
     if all(entry.is_dir() for entry in entries):

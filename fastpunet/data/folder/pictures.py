@@ -1,4 +1,4 @@
-"""Records of a folder that are pictures: PNG, JPEG or TIFF."""
+"""Reads the records of a folder of pictures: PNG, JPEG or TIFF."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from fastpunet.intensity import Intensity
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture with its masks."""
+    """One picture and its masks."""
 
     graded: Graded
     binary: bool | None
     intensity: Intensity | None
 
     def record(self, place: int) -> Record:
-        """Raises ValueError for files that are truncated or of another kind, and masks of other sizes or values."""
+        """Read the record. Raises ValueError for files that are truncated or of another kind, and for wrong masks."""
         image, files = read_image(self.graded.image, intensity=self.intensity), self.graded.masks
         masks = [read_labels(file) for file in files]
         for (values, _), file in zip(masks, files, strict=True):
@@ -43,7 +43,7 @@ class Picture:
         )
 
     def header(self) -> Header:
-        """From the headers of image and masks. Raises ValueError also for masks of another size."""
+        """Read the headers of image and masks. Raises ValueError also for masks of another size."""
         found = read_header(self.graded.image)
         shape = (found.channels, *found.size)
         for file in self.graded.masks:

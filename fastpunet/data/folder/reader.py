@@ -1,4 +1,4 @@
-"""A folder of images and masks as records."""
+"""Reads a folder of images and masks as records."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class FolderRecords(LazyRecords):
 
     @property
     def intensity(self) -> Intensity:
-        """The rule by which these images are read. Raises ValueError if they need different ones and none is given."""
+        """The rule by which these images are read. Raises ValueError if none is given and they have different ones."""
         if self._given is not None:
             return self._given
         rules: dict[Intensity, Path] = {}
@@ -63,26 +63,26 @@ def read(
 ) -> FolderRecords:
     """List images/<name>.<ext> and masks/<rater>/<name>.<ext>; pixels are read on access.
 
-    Images are PNG, JPEG or TIFF with PNG or TIFF masks, or NIfTI (.nii, .nii.gz) with NIfTI masks. A rater may lack
-    images: such a record has fewer masks, and one that nobody graded has masks (0, H, W). Masks of a single rater may
-    lie in masks/ itself. Masks come in the order of the raters' names. The patient is the name up to the first "__" or
-    else all of it: p07__left.png is of patient p07. Ids count the records sorted by name.
+    Images are PNG, JPEG or TIFF with PNG or TIFF masks, or NIfTI (.nii, .nii.gz) with NIfTI masks. A record has no mask
+    of a rater who did not annotate it, and masks (0, H, W) if nobody did. Masks of a single rater may lie in masks/
+    itself. Masks are in the order of the raters' names. The patient is the name up to the first "__", or the whole
+    name: p07__left.png belongs to patient p07. Ids count the records sorted by name.
 
-    Images come as float32 (C, H, W) in [0, 1], by the rule `intensity` if it is given. Otherwise pictures of at most 8
-    bits are divided by 255, and pictures of more bits, and NIfTI volumes, are scaled so that their percentiles 0.5 and
-    99.5 become 0 and 1. A picture is turned as its EXIF orientation says, and so is a mask. NIfTI masks are brought to
-    the axes of their image. Every slice along the last axis of a NIfTI volume in which at least one rater marked
-    something is a record; with `unmarked` every slice is. whole: a volume is one record, (1, Z, H, W). Slices are read
-    from .nii faster than from .nii.gz.
+    Images are float32 (C, H, W) in [0, 1], scaled by the rule `intensity` if it is given. Otherwise pictures of at most
+    8 bits are divided by 255, and pictures of more bits and NIfTI volumes are scaled so that their percentiles 0.5 and
+    99.5 become 0 and 1. Pictures and masks are rotated as their EXIF orientation says. NIfTI masks are brought to the
+    axes of their image. Each slice along the last axis of a NIfTI volume is a record if at least one rater marked
+    something in it; with `unmarked` every slice is. With `whole` a volume is one record, (1, Z, H, W). Slices are read
+    faster from .nii than from .nii.gz.
 
-    Masks are uint8 (M, H, W). binary=True: the files hold two values, background and foreground: 0 and 1, or 0 and 255
-    (the largest value of the file's bits). binary=False: class indices, 255 for pixels that are not annotated (IGNORE);
-    of palette images the indices count. None: as False, but where 255 is all there is besides 0, it is the foreground,
-    which is said in a warning.
+    Masks are uint8 (M, H, W). binary=True: the files hold background and foreground as 0 and 1, or as 0 and 255 (the
+    largest value that the file can hold). binary=False: the files hold class indices (a palette image its indices),
+    with 255 for pixels that are not annotated (IGNORE). None: like False, but if 255 is the only value besides 0, it is
+    the foreground, and a warning says so.
 
-    Raises FileNotFoundError for a folder without images; ValueError for a mask without an image, for two images of one
-    name, for NIfTI files that cannot be read, and for masks on another grid; on access ValueError for a file that is
-    truncated or of another kind, a mask of another size or with other values.
+    Raises FileNotFoundError for a folder without images, and ValueError for a mask without an image, for two images of
+    one name, for NIfTI files that cannot be read, and for masks on another grid. Access to a record raises ValueError
+    for a file that is truncated or of another kind, and for a mask of another size or with other values.
     """
     sources: list[Picture | VolumePart] = []
     for graded in list_images(Path(root)):

@@ -1,4 +1,4 @@
-"""Records of a folder that are NIfTI volumes, whole or slice by slice."""
+"""Reads the records of a folder of NIfTI volumes, whole or slice by slice."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class VolumePart:
 
     graded: Graded
     image: nifti.Volume
-    masks: tuple[tuple[nifti.Volume, nifti.Axes], ...]  # and how each lies on the image's axes
-    slice: int | None  # along the last axis; None: all of them
-    flat: bool  # a record of two dimensions
+    masks: tuple[tuple[nifti.Volume, nifti.Axes], ...]  # each with its axes relative to those of the image
+    slice: int | None  # index along the last axis; None: all slices
+    flat: bool  # whether the record has two dimensions
     binary: bool
     intensity: Intensity  # a fixed range
 
     def record(self, place: int) -> Record:
-        """Raises ValueError for files that are truncated or have other values."""
+        """Read the record. Raises ValueError for files that are truncated or have other values."""
         voxels = self._ordered(nifti.read(self.image, self._place))
         maps = [
             class_indices(self._ordered(nifti.read_labels(mask, self._place, axes)), IGNORE, self.binary, mask.path)
@@ -66,17 +66,17 @@ class VolumePart:
         return self.graded.image.name if self.slice is None else f"{self.graded.image.name}, slice {self.slice}"
 
     def _ordered(self, voxels: NDArray) -> NDArray:
-        """Slices first, as in a record."""
+        """Move the slices' axis to the front, as in a record."""
         return voxels if self.flat else voxels.transpose(2, 0, 1)
 
 
 def volume_parts(
     graded: Graded, binary: bool | None, intensity: Intensity | None, *, whole: bool, unmarked: bool
 ) -> Iterator[VolumePart]:
-    """The records of a volume. Voxels are read where they decide which slices are records, or the intensity.
+    """Yield the records of a volume. Voxels are read only to find marked slices, or the range of grey values.
 
-    whole: one record (1, Z, H, W). Otherwise each slice (1, H, W) along the last axis in which a rater marked something
-    is a record, and with `unmarked`, or where there is no mask, every slice.
+    With `whole` there is one record (1, Z, H, W). Otherwise each slice (1, H, W) along the last axis is a record if a
+    rater marked something in it; with `unmarked`, or without any mask, every slice is.
     Raises ValueError for files that cannot be read and for masks on another grid.
     """
     image = nifti.read_header(graded.image)
