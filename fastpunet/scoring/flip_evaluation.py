@@ -39,7 +39,7 @@ class FlipsEvaluation:
     probabilities      maps each class to the probability with which it is flipped; all columns have its order
     present            bool (images, k), whether the image has the class
     frequencies        float64 (images, k), share of the hypotheses that flip the class, without the undecided ones
-    undecided          float64 (images, k), share of the hypotheses that flip exactly half of the class's pixels
+    undecided          float64 (images, k), share of the hypotheses that flip as many of the class's pixels as they keep
     kept, flipped      int64 (images, k), the class's pixels labelled with it and with its twin, over all hypotheses
     modes              float64 (images, 2^k), share of hypotheses in each mode, in the order of data.flips.modes
     total_variation    float64 (images,), between these shares and the exact probabilities

@@ -38,7 +38,7 @@ class Score:
     binary      the score is defined only for binary masks
     graders     the score is defined only for graders' annotations, not for an exact distribution of masks
     references  the score is defined only for images that somebody annotated
-    at_most     the largest number of hypotheses for which it is computed, because its cost grows with their square
+    at_most     the largest number of hypotheses for which it is computed, because its cost grows at least with n^2
     """
 
     name: str
