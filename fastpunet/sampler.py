@@ -217,7 +217,7 @@ class Sampler:
         noise = self._noise(encoding, n, seed, ids)
         if chunk is None:
             chunk = chunk_size(self.method, encoding, n, "logits", whole=False)
-        return self._each(noise.parts(chunk), lambda twin, part, **how: twin.sums(encoding, part, **how))
+        return self._each(encoding, noise.parts(chunk), lambda twin, part, **how: twin.sums(encoding, part, **how))
 
     def decode(self, encoding: Encoding, z: Tensor, *, output: str = "labels", chunk: int | None = None) -> Any:
         """Decode given latents z float (B, n, latent_dim) as `sample` does. TypeError if the model has no latent."""
@@ -231,6 +231,7 @@ class Sampler:
             chunk = chunk_size(self.method, encoding, n, output, whole=True)
         starts = range(0, n, chunk)
         decoded = self._each(
+            encoding,
             (z[:, first : first + chunk] for first in starts),
             lambda twin, some, **how: twin.decode(encoding, some, output=output, **how),
         )
@@ -297,6 +298,7 @@ class Sampler:
         if chunk is None:
             chunk = chunk_size(self.method, encoding, noise.n, output, whole=whole)
         return self._each(
+            encoding,
             noise.parts(chunk),
             lambda twin, part, **how: (
                 part.first,
@@ -306,9 +308,13 @@ class Sampler:
         )
 
     @torch.no_grad()
-    def _each(self, parts: Iterable[Any], compute: Callable[..., Any], twin: Method | None = None) -> Iterator[Any]:
-        """compute(method, part, precision, backend) for every part, by a twin of the method in evaluation mode."""
-        twin, precision = evaluation_twin(self.method) if twin is None else twin, self.precision
+    def _each(
+        self, encoding: Encoding, parts: Iterable[Any], compute: Callable[..., Any], twin: Method | None = None
+    ) -> Iterator[Any]:
+        """compute(method, part, precision, backend) for every part, by a twin of the method if its networks run."""
+        precision = self.precision
+        if twin is None:
+            twin = evaluation_twin(self.method) if self.method.draws_by_networks(encoding) else self.method
         for part in parts:
             yield compute(twin, part, precision=precision, backend=self.backend)
 

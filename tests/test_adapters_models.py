@@ -28,7 +28,9 @@ from torch.distributions import Normal
 import fastpunet
 from benchmarks.port import PortModel
 from fastpunet.models.adapters.adapted import OwnEncoding, VerifiedEncoding
+from fastpunet.models.fcomb import FComb
 from fastpunet.models.twin import evaluation_twin
+from fastpunet.models.verification import verify
 
 FUSED = {
     "the port's interface": lambda: Peer(),
@@ -230,3 +232,10 @@ def test_a_compiled_pass_gives_the_same_encoding():
         got = compiled(evaluation_twin(method), images)
     torch.testing.assert_close(got.base, eager.base)
     torch.testing.assert_close(got.prior.mu, eager.prior.mu)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_ordinary_combiners_are_verified_also_where_logits_cancel(seed):
+    torch.manual_seed(seed)
+    combiner, features = FComb(16, 6, 1, 4), torch.randn(1, 16, 8, 8).relu()
+    assert verify(combiner, features, 6) is not None

@@ -71,6 +71,9 @@ class LatentMethod(Method):
     def latent_dim_of(self, encoding: LatentEncoding) -> int:
         return encoding.prior.latent_dim
 
+    def draws_by_networks(self, encoding: LatentEncoding) -> bool:
+        return False
+
     def scratch_bytes(self, encoding: LatentEncoding) -> int:  # type: ignore[override]
         """Memory of three vectors as long as the latent, and of one as long as the first layer is wide."""
         return 4 * encoding.images * (3 * encoding.prior.latent_dim + encoding.base.shape[2])

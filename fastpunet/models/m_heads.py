@@ -99,5 +99,8 @@ class MHeads(Method):
         heads = self.last_layer(self.unet(images)).unflatten(1, (-1, self.num_classes))
         return Heads(len(images), tuple(images.shape[2:]), heads)
 
+    def draws_by_networks(self, encoding: Heads) -> bool:
+        return False
+
     def logits(self, encoding: Heads, noise: Noise) -> Tensor:
         return encoding.logits[:, noise.choose(encoding.logits.shape[1])]

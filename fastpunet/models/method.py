@@ -140,6 +140,10 @@ class Method(nn.Module, ABC):
         """Dimensions of the latents that `decode` takes for these images; 0: there is no latent."""
         return self.latent_dim
 
+    def draws_by_networks(self, encoding: Any) -> bool:
+        """Whether `draw` and `decode` run networks of the method, or compute everything from the encoding."""
+        return True
+
     def decode(self, encoding: Any, z: Tensor, *, output: str, precision: str, backend: str) -> Tensor:
         """Hypotheses of given latents z float32 (B, n, latent_dim), in the form of `draw`."""
         raise TypeError(f"model: {self.name} has no latent that could be decoded; take draw")

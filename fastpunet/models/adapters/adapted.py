@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fastpunet.latents import Noise
-from fastpunet.models.adapters.observing import Memory
+from fastpunet.models.adapters.observing import Memory, memory_of
 from fastpunet.models.adapters.parts import Parts, attribute
 from fastpunet.models.adapters.prior_forms import closed_form, find_distribution
 from fastpunet.models.adapters.running import run_model
@@ -78,7 +78,7 @@ class AdaptedModel(LatentMethod):
     @classmethod
     def of_parts(cls, model: nn.Module, parts: Parts) -> AdaptedModel:
         """Adapt a model that has its U-Net, prior net and combiner as attributes."""
-        memory = Memory()
+        memory = memory_of(model)
         adapted = cls(model, partial(run_model, model, parts, memory), partial(_combiner, model, parts))
         adapted._memory = memory
         return adapted
@@ -124,6 +124,9 @@ class AdaptedModel(LatentMethod):
                 return VerifiedEncoding(len(images), size, features, prior, base, split.decoder, last)
             call = find_call(self.combiner, features, prior.latent_dim, self.num_classes)
         return OwnEncoding(len(images), size, features, prior, call)
+
+    def draws_by_networks(self, encoding: Encoding) -> bool:  # type: ignore[override]
+        return isinstance(encoding, OwnEncoding)
 
     def scratch_bytes(self, encoding: Encoding) -> int:  # type: ignore[override]
         if isinstance(encoding, OwnEncoding):

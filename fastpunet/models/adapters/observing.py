@@ -8,7 +8,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor, nn
 
 from fastpunet.models.sampled_prior import PrivateRandomness
@@ -34,6 +36,14 @@ class Memory:
     told_own: bool = False  # the user has been warned that the model's own combiner decodes
     told_latents: bool = False  # the user has been warned that its `sample` changes latents
     verified: tuple[bool, str | None] | None = None  # for its combiner: whether z comes first, and the last activation
+
+
+_MEMORIES: WeakKeyDictionary[nn.Module, Memory] = WeakKeyDictionary()
+
+
+def memory_of(model: nn.Module) -> Memory:
+    """The memory of a live model, however often it is adapted."""
+    return _MEMORIES.setdefault(model, Memory())
 
 
 @dataclass
@@ -67,8 +77,12 @@ def observe(network: Network, memory: Memory, forward: Callable[[], Any]) -> Pas
         contexts.enter_context(network.prior.register_forward_pre_hook(note_inputs, prepend=True, with_kwargs=True))
         contexts.enter_context(_recording(network.combiner, seen, stop=False))
         private = contexts.enter_context(PrivateRandomness(0)) if memory.draws else None
+        before = torch.get_rng_state()
         forward()
-    memory.draws = private is not None and private.used
+        unexpected = private is None and not torch.equal(before, torch.get_rng_state())
+    memory.draws = unexpected or (private is not None and private.used)
+    if unexpected:  # it has begun to draw random numbers since the last pass
+        return observe(network, memory, forward)
     for name, attribute in zip(("unet", "prior"), ATTRIBUTES, strict=True):
         setattr(seen, name, vars(network.model).get(attribute, getattr(seen, name)))
         if getattr(seen, name) is None:
