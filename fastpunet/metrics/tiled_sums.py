@@ -15,7 +15,7 @@ WeightedMasks = tuple[Tensor, Tensor]  # packed masks (B, N, K, words) and their
 # Pairs, and words of theirs, that are compared in one call. It takes less than a second, so that Python hears of an
 # interruption soon.
 _PAIRS = {"cpu": 1 << 22, "cuda": 1 << 28}
-_WORDS = {"cpu": 1 << 28, "cuda": 1 << 35}
+_WORDS = {"cpu": 1 << 32, "cuda": 1 << 35}
 
 
 def tiled_distance_sums(a: WeightedMasks, b: WeightedMasks, empty: float) -> Tensor:
