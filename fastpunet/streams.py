@@ -22,7 +22,7 @@ def overlapped(device: torch.device, batches: Iterable[Any], call: Call) -> Iter
     are asynchronous: they use pinned memory and their own CUDA streams, and the next batch is copied ahead of time.
     """
     numbered = _numbered(batches)
-    results = _beside_each_other(device, numbered, call) if device.type == "cuda" else _in_turns(device, numbered, call)
+    results = _overlapping(device, numbered, call) if device.type == "cuda" else _one_by_one(device, numbered, call)
     yield from results
 
 
@@ -48,13 +48,13 @@ def _parts(batch: Any) -> tuple[Tensor, Tensor | None]:
     return parts[0], parts[1] if len(parts) == 2 else None
 
 
-def _in_turns(device: torch.device, batches: Iterable[tuple[Tensor, Tensor]], call: Call) -> Iterator[Any]:
+def _one_by_one(device: torch.device, batches: Iterable[tuple[Tensor, Tensor]], call: Call) -> Iterator[Any]:
     for images, ids in batches:
         result = call(images.to(device), ids)
         yield result if device.type == "cpu" else result.to("cpu")
 
 
-def _beside_each_other(device: torch.device, batches: Iterable[tuple[Tensor, Tensor]], call: Call) -> Iterator[Any]:
+def _overlapping(device: torch.device, batches: Iterable[tuple[Tensor, Tensor]], call: Call) -> Iterator[Any]:
     up, down = torch.cuda.Stream(device), torch.cuda.Stream(device)
     waiting: deque[tuple[Any, torch.cuda.Event]] = deque()
     for images, ids in batches:

@@ -11,7 +11,7 @@ from fastpunet.training.augmentation import Augmentation, AugmentationConfig
 from fastpunet.training.batches import Batches, crop
 from fastpunet.training.config import TrainingConfig
 
-TURNS = {"flip": True, "turn": True}
+TURNS = {"flip": True, "quarter_turns": True}
 ALL = {
     **TURNS,
     "rotation": 30,
@@ -158,5 +158,6 @@ def test_crops():
 
 
 def test_quarter_turns_need_squares():
-    with pytest.raises(ValueError, match=r"augmentation.turn: got images of 4 x 6"):
-        Augmentation(AugmentationConfig(turn=True))(0, (np.zeros((1, 4, 6), np.float32), np.zeros((1, 4, 6), np.uint8)))
+    oblong = np.zeros((1, 4, 6), np.float32), np.zeros((1, 4, 6), np.uint8)
+    with pytest.raises(ValueError, match=r"augmentation.quarter_turns: got images of 4 x 6"):
+        Augmentation(AugmentationConfig(quarter_turns=True))(0, oblong)

@@ -14,7 +14,7 @@ from fastpunet.latents import Noise
 from fastpunet.models.cross_entropy import cross_entropy
 from fastpunet.models.fcomb import broadcast_latents
 from fastpunet.models.gaussian import AxisAlignedGaussian, segmentation_planes
-from fastpunet.models.method import ImageEncoding, LossTerms, Method, arithmetic, finished
+from fastpunet.models.method import ImageEncoding, LossTerms, Method, arithmetic, to_output
 from fastpunet.models.unet import CONV, Conv, UNet, init_conv
 
 
@@ -111,4 +111,4 @@ class Image2ImageVAE(Method):
         with arithmetic(precision, z.device):
             images = encoding.values.repeat_interleave(z.shape[1], 0)
             logits = self._decode(images, z.flatten(0, 1)).unflatten(0, z.shape[:2])
-        return finished(logits, output)
+        return to_output(logits, output)

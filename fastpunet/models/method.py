@@ -130,7 +130,7 @@ class Method(nn.Module, ABC):
         The forms are those of `fastpunet_kernels.decode_samples`: "labels" uint8 (B, n, P), "logits" or "probs" float32
         (B, n, K, P), or "bits" int32 (B, n, K, ceil(P / 32)).
         """
-        return finished(self._logits(encoding, noise, precision), output)
+        return to_output(self._logits(encoding, noise, precision), output)
 
     def sums(self, encoding: Any, noise: Noise, *, precision: str, backend: str) -> Sums:
         """Sums over the hypotheses that `draw` would return, without keeping them."""
@@ -191,7 +191,7 @@ def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
         yield
 
 
-def finished(logits: Tensor, output: str) -> Tensor:
+def to_output(logits: Tensor, output: str) -> Tensor:
     """Convert logits (B, n, K, *size) to the named output of `Method.draw`."""
     flat = logits.float().flatten(3)
     return finish(flat.movedim(2, -1).flatten(0, 1), output).unflatten(0, flat.shape[:2])

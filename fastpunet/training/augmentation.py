@@ -25,7 +25,7 @@ class AugmentationConfig:
 
     flip: bool = False
     """Mirror left and right with probability 1/2."""
-    turn: bool = False
+    quarter_turns: bool = False
     """Turn square images by a random number of quarter turns."""
     rotation: float = 0.0
     """Turn by an angle in degrees, uniform between minus and plus this."""
@@ -45,7 +45,7 @@ class AugmentationConfig:
     def __post_init__(self) -> None:
         lists_to_tuples(self)
         check_switch("augmentation.flip", self.flip)
-        check_switch("augmentation.turn", self.turn)
+        check_switch("augmentation.quarter_turns", self.quarter_turns)
         for name in ("rotation", "shear", "translation"):
             check_at_least_zero(f"augmentation.{name}", getattr(self, name))
         check_range("augmentation.scale", self.scale)
@@ -65,8 +65,10 @@ class Augmentation:
 
     def __call__(self, seed: int, example: Example) -> Example:
         height, width = example[0].shape[-2:]
-        if self._config.turn and height != width:
-            raise ValueError(f"augmentation.turn: got images of {height} x {width}, expected square ones; set it false")
+        if self._config.quarter_turns and height != width:
+            raise ValueError(
+                f"augmentation.quarter_turns: got images of {height} x {width}, expected square ones; set it false"
+            )
         if self._config == AugmentationConfig():
             return example
         from monai.data import set_track_meta
@@ -100,12 +102,12 @@ def _transforms(config: AugmentationConfig) -> list[Any]:
         from monai.transforms import RandAffined
 
         steps.append(RandAffined(both, **affine, **sampling))
-    if config.flip or config.turn:
+    if config.flip or config.quarter_turns:
         from monai.transforms import RandFlipd, RandRotate90d
 
         if config.flip:
             steps.append(RandFlipd(both, prob=0.5, spatial_axis=1))
-        if config.turn:
+        if config.quarter_turns:
             steps.append(RandRotate90d(both, prob=0.75))
     if tuple(config.gamma) != (1, 1):
         from monai.transforms import RandAdjustContrastd

@@ -19,7 +19,7 @@ from fastpunet.models.adapters.running import run_model
 from fastpunet.models.affine import leaves
 from fastpunet.models.fcomb import flatten_combiner
 from fastpunet.models.latent_method import LatentEncoding, LatentMethod
-from fastpunet.models.method import Encoding, LossTerms, Method, arithmetic, finished
+from fastpunet.models.method import Encoding, LossTerms, Method, arithmetic, to_output
 from fastpunet.models.priors import AxisAligned, Prior
 from fastpunet.models.sampled_prior import Sampled, draw_once
 from fastpunet.models.verification import Call, Verified, find_call, verify
@@ -141,7 +141,7 @@ class AdaptedModel(LatentMethod):
     def decode(self, encoding: Any, z: Tensor | Gaussian, *, output: str, precision: str, backend: str) -> Tensor:
         if isinstance(encoding, OwnEncoding):
             with arithmetic(precision, encoding.device):
-                return finished(self._own_logits(encoding, z), output)
+                return to_output(self._own_logits(encoding, z), output)
         last = encoding.last_activation
         if output == "logits" and last in ("sigmoid", "softmax"):
             raise ValueError(
