@@ -22,7 +22,7 @@ from fastpunet.training.batches import Batches
 from fastpunet.training.config import TrainingConfig
 from fastpunet.training.config_file import read_config
 from fastpunet.training.module import learning_rate
-from fastpunet.training.run import _devices, new_model, train
+from fastpunet.training.run import new_model, train
 from fastpunet.training.start import set_output_bias
 
 TINY = dict(
@@ -232,18 +232,6 @@ def test_training_starts_from_the_frequency_of_the_classes():
     cropped = new_model(TrainingConfig(**{**TINY, "size": 32, "crop": [16, 16]}), records)
     inside = sum((r.weights[:, None, None] * r.masks).sum(0)[8:24, 8:24].mean() for r in records) / 20
     assert float(cropped.fcomb.last_layer.bias.detach().sigmoid()) == pytest.approx(inside, rel=0.02)
-
-
-def test_the_device_is_the_one_that_is_named(monkeypatch):
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    assert _devices("cpu")["accelerator"] == "cpu"
-    assert [_devices(name)["devices"] for name in ("cuda", "cuda:1")] == [1, [1]]
-    monkeypatch.setenv("WORLD_SIZE", "4")
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    expected = {"accelerator": "gpu", "devices": 2, "num_nodes": 2, "strategy": "ddp"}
-    assert _devices("cuda") == expected
-    with pytest.raises(ValueError, match="device: got 'cuda:1' for 4 processes, expected 'cuda', one for each"):
-        _devices("cuda:1")
 
 
 def test_learning_rates():
