@@ -12,10 +12,11 @@ from setuptools.errors import CompileError, LinkError
 NATIVE = "kernels/fastpunet_kernels/native"
 
 CLI = ["jsonargparse>=4.48", "docstring-parser>=0.16", "pyyaml>=6"]  # whoever has any extra has the command line
-DATA = [*CLI, "pillow>=10", "nibabel>=5", "pydicom>=2.4", "scipy>=1.11.1", "tqdm>=4.66"]
+DICOM = ["pydicom>=2.4", "highdicom>=0.24"]
+DATA = [*CLI, *DICOM, "pillow>=10", "nibabel>=5", "scipy>=1.11.1", "tqdm>=4.66"]
 TRAIN = ["lightning>=2.4", "monai>=1.4", "tensorboard>=2.16", *DATA]
-REPORT = [*CLI, "matplotlib>=3.8", "scipy>=1.11.1", "torchmetrics>=1.4", "tqdm>=4.66"]
-TEST = ["pytest>=8", "hypothesis>=6", "scikit-learn>=1.5", *TRAIN, *REPORT]
+REPORT = [*CLI, "kmedoids>=0.5.1", "matplotlib>=3.8", "scipy>=1.11.1", "torchmetrics>=1.4", "tqdm>=4.66"]
+TEST = ["pytest>=8", "hypothesis>=6", "scikit-learn>=1.5", "nbclient>=0.10", "ipykernel>=6.29", *TRAIN, *REPORT]
 BENCH = ["pytest-benchmark>=5.3", "nvidia-ml-py>=12", "pycocotools>=2.0.8", "scipy>=1.11.1"]
 DEV = ["ruff>=0.12", "mypy>=1.15", "import-linter>=2", "types-PyYAML>=6", "pybind11>=2.13", "setuptools>=77"]
 
@@ -92,6 +93,7 @@ setup(
     ],
     extras_require={
         "data": DATA,
+        "dicom": DICOM,
         "train": TRAIN,
         "report": REPORT,
         "test": TEST,

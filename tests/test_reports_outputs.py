@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from fastpunet.devices import find_device
 from fastpunet.reports.outputs import check_stem, check_writable
-from fastpunet.scoring.devices import find_device
 
 
 def test_a_file_that_cannot_be_written_is_refused_and_nothing_is_made(tmp_path):

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from fastpunet.devices import find_device
 from fastpunet.metrics import Convention
 from fastpunet.models import Method, checkpoint
 from fastpunet.reports.checkpoints import find_checkpoints, introduction
 from fastpunet.reports.records import DataSet
 from fastpunet.reports.sample_grid import Picture, draw_pictures
-from fastpunet.scoring.devices import find_device
 from fastpunet.scoring.evaluate import convention_for, evaluate
 from fastpunet.scoring.evaluation import Evaluation
 from fastpunet.scoring.yardsticks import yardsticks

@@ -18,12 +18,12 @@ from torch import Tensor
 from fastpunet.arguments import check_count
 from fastpunet.data import Record, Records, lidc
 from fastpunet.data.lesions import MODES, SyntheticLesions
+from fastpunet.devices import find_device
 from fastpunet.hypotheses import summarize
 from fastpunet.masks import PackedMasks
 from fastpunet.metrics import default_convention, pairwise_iou
 from fastpunet.models import Method, checkpoint
 from fastpunet.reports.figures import FigureRow, check_figure_path, hypothesis_figure, save_figure
-from fastpunet.scoring.devices import find_device
 from fastpunet.scoring.drawing import Drawn, draw_records
 from fastpunet.scoring.scored_batch import ScoredBatch
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastpunet.data.streets import find_streets
+from fastpunet.devices import find_device
 from fastpunet.models import checkpoint
 from fastpunet.reports.checkpoints import find_checkpoints
 from fastpunet.reports.flips_table import flips_table
 from fastpunet.reports.records import DataSet
 from fastpunet.scoring.class_flips import evaluate_flips
-from fastpunet.scoring.devices import find_device
 from fastpunet.scoring.flip_evaluation import FlipsEvaluation
 
 

@@ -13,6 +13,7 @@ import torch
 from fastpunet.data import IGNORE, Record, Records, sources
 from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.data.streets import find_streets
+from fastpunet.devices import find_device
 from fastpunet.hypotheses import decode_grid
 from fastpunet.hypotheses.latent_grid import check_grid
 from fastpunet.models import Method, checkpoint
@@ -20,7 +21,6 @@ from fastpunet.reports.demo import HELD_OUT_SEED, IMAGES
 from fastpunet.reports.figures import check_figure_path, save_figure
 from fastpunet.reports.latent_figure import MOST_GRADERS, latent_figure
 from fastpunet.reports.records import DataSet
-from fastpunet.scoring.devices import find_device
 from fastpunet.scoring.volume_slices import fullest_slice, sliced
 
 

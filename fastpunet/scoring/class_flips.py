@@ -22,10 +22,10 @@ from fastpunet.metrics import (
     total_variation,
     total_variation_of_draws,
 )
+from fastpunet.progress import Progress
 from fastpunet.scoring.drawing import Drawn, draw_from
 from fastpunet.scoring.flip_evaluation import FlipsEvaluation
 from fastpunet.scoring.image_names import ImageNames
-from fastpunet.scoring.progress import Progress
 from fastpunet.scoring.registry import ENERGY
 from fastpunet.scoring.sources import ModelSource, Source, available
 

@@ -11,7 +11,7 @@ import torch
 
 from fastpunet.data import Record
 from fastpunet.memory import free_memory
-from fastpunet.scoring.progress import duration
+from fastpunet.progress import duration
 from fastpunet_kernels import distance_sums
 
 _TRIAL = 1024  # number of hypotheses that are compared to measure how long a comparison takes

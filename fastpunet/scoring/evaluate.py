@@ -14,11 +14,11 @@ from fastpunet import metrics
 from fastpunet.arguments import check_count
 from fastpunet.data import Records
 from fastpunet.metrics import Convention
+from fastpunet.progress import Progress
 from fastpunet.scoring.cost import check_cost
 from fastpunet.scoring.drawing import Drawn, draw_from, seconds_now
 from fastpunet.scoring.evaluation import Evaluation
 from fastpunet.scoring.image_names import ImageNames
-from fastpunet.scoring.progress import Progress
 from fastpunet.scoring.registry import SCORES
 from fastpunet.scoring.scored_batch import ScoredBatch
 from fastpunet.scoring.sources import ModelSource, Source

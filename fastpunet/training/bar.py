@@ -6,7 +6,7 @@ from typing import Any
 
 import lightning
 
-from fastpunet.scoring.progress import Progress
+from fastpunet.progress import Progress
 from fastpunet.training.steps import StepCallback
 
 

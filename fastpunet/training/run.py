@@ -20,9 +20,9 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from fastpunet.data import Records
 from fastpunet.data.lazy import intensity_of
+from fastpunet.devices import find_device
 from fastpunet.files import check_folder, write_text
 from fastpunet.models import METHODS, Method, checkpoint
-from fastpunet.scoring.devices import find_device
 from fastpunet.training.bar import StepBar
 from fastpunet.training.config import TrainingConfig
 from fastpunet.training.config_file import read_config

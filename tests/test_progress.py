@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from fastpunet.data import Record
+from fastpunet.progress import Progress
 from fastpunet.scoring import cost
-from fastpunet.scoring.progress import Progress
 
 CPU = torch.device("cpu")
 
