@@ -96,16 +96,16 @@ def test_the_state_of_a_training_run_is_refused_with_the_right_advice(tmp_path):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("dims", [2, 3])
-def test_every_method_is_stored_with_its_intensity(method, dims, tmp_path):
+def test_every_method_is_stored_with_the_images_that_it_was_trained_on(method, dims, tmp_path):
     torch.manual_seed(0)
     model = METHODS[method](channels=(3, 4, 5), dims=dims)
-    assert model.intensity is None
-    save(model, tmp_path / "m.safetensors")
-    assert load(tmp_path / "m.safetensors").intensity is None
-    model.intensity = Intensity.window(40, 400)
     save(model, tmp_path / "m.safetensors")
     loaded = load(tmp_path / "m.safetensors")
-    assert loaded.intensity == model.intensity
+    assert (loaded.intensity, loaded.spacing, loaded.image_size) == (None, None, None)
+    model.intensity, model.spacing, model.image_size = Intensity.window(40, 400), (0.5,) * dims, (32, 48, 64)[:dims]
+    save(model, tmp_path / "m.safetensors")
+    loaded = load(tmp_path / "m.safetensors")
+    assert (loaded.intensity, loaded.spacing, loaded.image_size) == (model.intensity, model.spacing, model.image_size)
     assert loaded.config == model.config
     assert all(torch.equal(loaded.state_dict()[name], tensor) for name, tensor in model.state_dict().items())
     assert all(parameter.requires_grad and not parameter.is_meta for parameter in loaded.parameters())
@@ -165,11 +165,28 @@ def test_an_architecture_that_the_tensors_contradict_is_refused_before_it_is_bui
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("intensity", [3, {"rule": "magic"}, {"rule": "range", "low": 2, "high": 1}, {"rule": "range"}])
-def test_an_intensity_that_is_none_is_refused(intensity, model, tmp_path):
-    header = json.dumps({"method": "ProbabilisticUNet", "config": model.config, "intensity": intensity})
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [
+        ("intensity", 3),
+        ("intensity", {"rule": "magic"}),
+        ("intensity", {"rule": "range", "low": 2, "high": 1}),
+        ("intensity", {"rule": "range"}),
+        ("spacing", 0.5),
+        ("spacing", [0.5]),
+        ("spacing", [0.5, 0.0]),
+        ("spacing", [0.5, "1"]),
+        ("spacing", [0.5, float("nan")]),
+        ("image_size", [64, 64, 64]),
+        ("image_size", [64, 64.5]),
+        ("image_size", [64, -64]),
+        ("image_size", "64"),
+    ],
+)
+def test_images_that_nothing_could_be_trained_on_are_refused(entry, value, model, tmp_path):
+    header = json.dumps({"method": "ProbabilisticUNet", "config": model.config, entry: value})
     save_file(model.state_dict(), tmp_path / "m.safetensors", metadata={"fastpunet": header})
-    with pytest.raises(ValueError, match=r"^checkpoint: .*m\.safetensors: intensity"):
+    with pytest.raises(ValueError, match=rf"^checkpoint: .*m\.safetensors: {entry}"):
         load(tmp_path / "m.safetensors")
 
 

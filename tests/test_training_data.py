@@ -16,7 +16,7 @@ from fastpunet.training.config_file import read_config
 from fastpunet.training.datasets import Cropped, evenly_spaced, read_data, validation_convention
 from fastpunet.training.diagnostics import diagnose
 from fastpunet.training.pictures import sample_picture
-from fastpunet.training.run import train
+from fastpunet.training.run import new_model, train
 from fastpunet_kernels import philox_normal
 
 
@@ -38,6 +38,29 @@ def test_validation_patients_are_nobody_elses(bundle):
     assert training[0].image.shape == (1, 8, 16)
     with pytest.raises(ValueError, match="data: missing; pass the folder that holds a.npz with --data"):
         read_data(replace(config, data=""))
+
+
+def test_the_model_keeps_the_spacing_and_the_size_of_what_it_sees(bundle, tmp_path):
+    small = {"channels": [2], "latent_dim": 1, "convs_per_block": 1}
+    config = TrainingConfig(kind="lidc", data=str(bundle), file="a.npz", crop=[4, 8], model=small)
+
+    def seen(config):
+        model = new_model(config, read_data(config).training)
+        return model.spacing, model.image_size
+
+    assert seen(config) == (None, (4, 8))
+    assert seen(replace(config, crop=None, spacing=[0.5, 0.6])) == ((0.5, 0.6), (8, 16))
+    members = dict(np.load(bundle / "a.npz"))
+    np.savez(bundle / "a.npz", **members, spacing_mm=np.full(10, 0.7))
+    assert seen(config) == ((0.7, 0.7), (4, 8))
+    with pytest.raises(ValueError, match=r"^spacing: got \[0.5, 0.5\] mm, but the files say \[0.7, 0.7\]"):
+        seen(replace(config, spacing=[0.5, 0.5]))
+    with pytest.raises(ValueError, match=r"^spacing: got \[0.5\], expected 2 numbers"):
+        seen(replace(config, spacing=[0.5]))
+    with pytest.raises(ValueError, match="^spacing"):
+        replace(config, spacing=[0.5, 0])
+    np.savez(bundle / "a.npz", **members, spacing_mm=np.linspace(0.5, 0.9, 10))
+    assert seen(config) == (None, (4, 8))
 
 
 def test_uni_modal_training_sees_one_grader_and_validation_all(bundle):

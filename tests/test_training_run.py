@@ -69,6 +69,7 @@ def test_a_run_writes_weights_settings_and_its_curve(tmp_path, precision):
         "tensorboard",
     }
     assert load(weights).config["channels"] == [4, 6]
+    assert (load(weights).spacing, load(weights).image_size) == (None, (TINY["size"],) * 2)
     assert TrainingConfig(**yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())) == config
     curve = _curve(tmp_path / "run")
     assert [row["step"] for row in curve] == ["6", "12"]

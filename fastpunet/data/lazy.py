@@ -8,8 +8,12 @@ from copy import copy
 from dataclasses import dataclass
 from typing import overload
 
+import numpy as np
+
 from fastpunet.data.record import Record, Records
 from fastpunet.intensity import Intensity
+
+_SAME_SPACING = 0.01
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,9 @@ class Header:
     name: str  # of its file or series
     shape: tuple[int, ...]  # of its image, (C, *size)
     masks: int  # number of masks; 0 if nobody graded the image
+    spacing: tuple[float, ...] | None = (
+        None  # mm between pixels along each axis of the size; None if the file does not say
+    )
 
 
 class LazyRecords(Sequence[Record], ABC):
@@ -109,5 +116,15 @@ def intensity_of(records: Records) -> Intensity | None:
     return rule
 
 
+def spacing_of(records: Records) -> tuple[float, ...] | None:
+    """The spacing in mm that all records share, up to 1 %; None if they differ, or if one does not say."""
+    spacings = [header_of(records, index).spacing for index in range(len(records))]
+    known = np.array([spacing for spacing in spacings if spacing is not None])
+    if len(known) < len(spacings) or not len(known):
+        return None
+    usual = np.median(known, axis=0)
+    return tuple(usual.tolist()) if np.allclose(known, usual, rtol=_SAME_SPACING, atol=0) else None
+
+
 def _header(record: Record) -> Header:
-    return Header(record.name or f"record {record.id}", record.image.shape, len(record.masks))
+    return Header(record.name or f"record {record.id}", record.image.shape, len(record.masks), record.spacing)

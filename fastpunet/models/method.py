@@ -78,7 +78,10 @@ class Method(nn.Module, ABC):
     """
 
     config: dict[str, Any]  # the constructor's arguments
-    intensity: Intensity | None = None  # how its training scaled stored grey values; None if that is unknown
+    # What is known of the images that it was trained on, for reading others in the same way; None if it is unknown.
+    intensity: Intensity | None = None  # how stored grey values became floats in [0, 1]
+    spacing: tuple[float, ...] | None = None  # mm between pixels along each axis of their size
+    image_size: tuple[int, ...] | None = None  # (H, W) or (D, H, W) of the images, or of the parts that training took
     in_channels: int
     num_classes: int  # 1: binary, one logit
     dims: int = 2  # of an image: 2 for (H, W), 3 for (D, H, W)

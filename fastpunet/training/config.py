@@ -55,6 +55,9 @@ class TrainingConfig:
     intensity: str = ""
     """Which grey values become 0 and 1: range:LOW:HIGH, window:CENTRE:WIDTH or percentiles:LOW:HIGH, such as
     range:0:4095. Without it, what suits the format of the files."""
+    spacing: tuple[float, ...] | None = None
+    """Distance in mm between pixels along each axis of the images, such as [0.5, 0.5], if the files do not say it. The
+    model's checkpoint keeps it."""
     class_flips: bool = False
     """Flip five classes to new classes at random, as in Kohl et al. 2018, section 4.2. For camvid and cityscapes."""
     uni_modal: bool = False
@@ -131,6 +134,9 @@ class TrainingConfig:
         lists_to_tuples(self)
         for name in ("crop", "resize"):
             _check_size(name, getattr(self, name))
+        if self.spacing is not None:
+            for step in self.spacing:
+                check_positive("spacing", step)
         if not isinstance(self.intensity, str):
             raise ValueError(f"intensity: got {_plain(self.intensity)!r}, expected text such as range:0:4095")
         if self.intensity:

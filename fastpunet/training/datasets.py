@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from fastpunet.data import Record, Records
 from fastpunet.data.graders import OneGrader
-from fastpunet.data.lazy import WrappedRecords, intensity_of
+from fastpunet.data.lazy import WrappedRecords, intensity_of, spacing_of
 from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.data.sources import read
 from fastpunet.data.splits import Subset, graded, split_by_patient
@@ -54,6 +56,19 @@ def read_data(config: TrainingConfig) -> DataSets:
         held_out = evenly_spaced(held_out, config.validation_images)
         held_out = held_out if config.crop is None else Cropped(held_out, config.crop)
     return DataSets(_one_grader(training, config), held_out)
+
+
+def training_spacing(config: TrainingConfig, records: Records, dims: int) -> tuple[float, ...] | None:
+    """The mm between pixels that the files say and share, or else those of the config; None if neither says.
+
+    Raises ValueError if files and config contradict each other.
+    """
+    found, said = spacing_of(records), config.spacing
+    if said is not None and len(said) != dims:
+        raise ValueError(f"spacing: got {list(said)}, expected {dims} numbers, one for each axis of the images")
+    if found is not None and said is not None and not np.allclose(found, said, rtol=0.01, atol=0):
+        raise ValueError(f"spacing: got {list(said)} mm, but the files say {list(found)}; leave it out, or correct one")
+    return said if found is None else found
 
 
 def validation_convention(config: TrainingConfig, num_classes: int) -> Convention:

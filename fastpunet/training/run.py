@@ -27,7 +27,7 @@ from fastpunet.training.bar import StepBar
 from fastpunet.training.config import TrainingConfig
 from fastpunet.training.config_file import read_config
 from fastpunet.training.curve import Curve
-from fastpunet.training.datasets import Cropped, read_data, validation_convention
+from fastpunet.training.datasets import Cropped, read_data, training_spacing, validation_convention
 from fastpunet.training.last import Interrupted, LastCheckpoint, handlers_restored
 from fastpunet.training.module import DataModule, TrainingModule
 from fastpunet.training.start import set_output_bias, set_weights_of
@@ -137,6 +137,8 @@ def new_model(config: TrainingConfig, records: Records) -> Method:
             f"objective.class_weights: got {len(weights)}, expected {max(2, model.num_classes)}, one a class"
         )
     model.intensity = intensity_of(records)
+    model.spacing = training_spacing(config, records, model.dims)
+    model.image_size = records[0].image.shape[1:] if config.crop is None else config.crop
     if config.init_from:
         set_weights_of(model, config.init_from)
     else:

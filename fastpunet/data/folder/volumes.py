@@ -37,7 +37,6 @@ class VolumePart:
             class_indices(self._ordered(nifti.read_labels(mask, self._place, axes)), IGNORE, self.binary, mask.path)
             for mask, axes in self.masks
         ]
-        spacing = self.image.spacing
         return Record(
             np.ascontiguousarray(self.intensity.apply(voxels))[None],
             np.stack(maps) if maps else np.zeros((0, *voxels.shape), np.uint8),
@@ -46,16 +45,21 @@ class VolumePart:
             name=self.graded.image.name,
             slice=self.slice,
             raters=self.graded.raters,
-            spacing=None if spacing is None else spacing[:2] if self.flat else (spacing[2], *spacing[:2]),
+            spacing=self._spacing,
         )
 
     def header(self) -> Header:
         height, width, depth = self.image.shape
         size = (height, width) if self.flat else (depth, height, width)
-        return Header(self._name, (1, *size), len(self.masks))
+        return Header(self._name, (1, *size), len(self.masks), self._spacing)
 
     def default_intensity(self) -> Intensity:
         return PERCENTILES
+
+    @property
+    def _spacing(self) -> tuple[float, ...] | None:
+        spacing = self.image.spacing
+        return None if spacing is None else spacing[:2] if self.flat else (spacing[2], *spacing[:2])
 
     @property
     def _place(self) -> int | None:

@@ -74,7 +74,7 @@ class PackedRecords(LazyRecords):
 
     def _header(self, place: int) -> Header:
         name = self._traces.name(place) or f"record {place}"
-        return Header(name, (1, *self._images.shape[1:]), self._masks.shape[1])
+        return Header(name, (1, *self._images.shape[1:]), self._masks.shape[1], self._traces.spacing_mm(place))
 
 
 def read_npz(path: str | os.PathLike[str], *, intensity: Intensity | None = None) -> PackedRecords:
