@@ -40,7 +40,7 @@ def test_validation_patients_are_nobody_elses(bundle):
         read_data(replace(config, data=""))
 
 
-def test_the_model_keeps_the_spacing_and_the_size_of_what_it_sees(bundle, tmp_path):
+def test_the_model_keeps_the_spacing_and_the_size_of_what_it_sees(bundle):
     small = {"channels": [2], "latent_dim": 1, "convs_per_block": 1}
     config = TrainingConfig(kind="lidc", data=str(bundle), file="a.npz", crop=[4, 8], model=small)
 
