@@ -1,9 +1,10 @@
-"""Analyses of hypotheses: summaries over many of them, their modes, and grids over the latent space."""
+"""Analyses of hypotheses: summaries over many of them, their modes, measures of each, and grids over the latent space."""
 
 from fastpunet.hypotheses.finding_modes import modes
 from fastpunet.hypotheses.latent_grid import LatentGrid, decode_grid
 from fastpunet.hypotheses.latent_plane import LatentPlane
+from fastpunet.hypotheses.measures import Measures, measure
 from fastpunet.hypotheses.mode_result import Modes
 from fastpunet.hypotheses.summary import Summary, summarize
 
-__all__ = ["LatentGrid", "LatentPlane", "Modes", "Summary", "decode_grid", "modes", "summarize"]
+__all__ = ["LatentGrid", "LatentPlane", "Measures", "Modes", "Summary", "decode_grid", "measure", "modes", "summarize"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from statistics import NormalDist
 
 from torch import Tensor
@@ -35,6 +36,7 @@ def wilson(count: Tensor, n: int, level: float = 0.95) -> tuple[Tensor, Tensor]:
     return low.clamp(min=0).masked_fill(count == 0, 0), high.clamp(max=1).masked_fill(count == n, 1)
 
 
+@lru_cache(maxsize=1024)
 def quantile_ranks(n: int, q: float, level: float = 0.95) -> tuple[int, int]:
     """Ranks, counted from 1, of two of n sorted draws that enclose the quantile q of any distribution.
 
