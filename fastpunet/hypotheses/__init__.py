@@ -1,4 +1,4 @@
-"""Analyses of hypotheses: summaries over many of them, their modes, measures of each, and grids over the latent space."""
+"""Analyses of hypotheses: summaries, modes and measures of many of them, and grids over the latent space."""
 
 from fastpunet.hypotheses.finding_modes import modes
 from fastpunet.hypotheses.latent_grid import LatentGrid, decode_grid
