@@ -1,6 +1,19 @@
 """Readers of data sets. Every data set is a sequence of `Record`."""
 
-from fastpunet.data import camvid, cityscapes, flips, folder, graders, lesions, lidc, sources, splits, streets, writing
+from fastpunet.data import (
+    camvid,
+    cityscapes,
+    flips,
+    folder,
+    graders,
+    inputs,
+    lesions,
+    lidc,
+    sources,
+    splits,
+    streets,
+    writing,
+)
 from fastpunet.data.record import IGNORE, Record, Records
 
 __all__ = [
@@ -12,6 +25,7 @@ __all__ = [
     "flips",
     "folder",
     "graders",
+    "inputs",
     "lesions",
     "lidc",
     "sources",

@@ -41,16 +41,7 @@ def read_image(
     percentiles, with a warning. size: (H, W) to resize to, bilinearly with antialiasing. Raises FileNotFoundError, and
     ValueError for a file that is truncated, no image, too large or of another kind.
     """
-    with reading(path, "a single image"), open_picture(path, _FORMATS) as picture:
-        header = _header(picture, path)
-        picture = turned(picture, path)
-        if size is not None:
-            picture = picture.resize(size[::-1], require("PIL.Image", "resizing").Resampling.BILINEAR)
-        pixels = np.asarray(picture)
-    if pixels.dtype == bool:
-        pixels = pixels.astype(np.uint8) * np.uint8(255)
-    if not np.isfinite(pixels).all():
-        raise ValueError(f"image: {path} has NaN or infinite pixels, expected finite ones; replace them")
+    header, pixels = _read(path, size)
     if intensity is None:
         intensity = header.intensity
         if header.wide:
@@ -61,14 +52,36 @@ def read_image(
             )
     elif (intensity != EIGHT_BIT or pixels.dtype != np.uint8) and (message := intensity.outside(pixels, str(path))):
         warn_once(message, (path.parent, intensity))
-    pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
     return np.ascontiguousarray(intensity.apply(pixels))
+
+
+def read_stored(path: Path) -> NDArray[Any]:
+    """Read the values (1 or 3, H, W) that a grey or RGB picture stores, in their own dtype.
+
+    Values of 1, 2 and 4 bits are stretched to 0 .. 255. Raises the errors of `read_image`.
+    """
+    return _read(path, None)[1]
 
 
 def read_header(path: Path) -> PictureHeader:
     """Read channels and size without the pixels. Raises the errors of `read_image`."""
     with reading(path, "a single image"), open_picture(path, _FORMATS) as picture:
         return _header(picture, path)
+
+
+def _read(path: Path, size: tuple[int, int] | None) -> tuple[PictureHeader, NDArray[Any]]:
+    """The header, and the stored values (C, H, W), resized if a size is given."""
+    with reading(path, "a single image"), open_picture(path, _FORMATS) as picture:
+        header = _header(picture, path)
+        picture = turned(picture, path)
+        if size is not None:
+            picture = picture.resize(size[::-1], require("PIL.Image", "resizing").Resampling.BILINEAR)
+        pixels = np.asarray(picture)
+    if pixels.dtype == bool:
+        pixels = pixels.astype(np.uint8) * np.uint8(255)
+    if not np.isfinite(pixels).all():
+        raise ValueError(f"image: {path} has NaN or infinite pixels, expected finite ones; replace them")
+    return header, pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
 def _header(picture: Any, path: Path) -> PictureHeader:

@@ -35,6 +35,7 @@ class Volume:
     affine: NDArray[np.float64] | None  # (4, 4), voxel indices to `unit`; None if the file does not say
     spacing: tuple[float, float, float] | None  # mm along each axis; None if the file does not say
     unit: str  # of the affine: mm, meter, micron or unknown
+    space: int  # NIfTI's code of the space that the affine leads to: 1 scanner, 2 aligned, ...; 0 if there is none
 
 
 def read_header(path: Path) -> Volume:
@@ -52,12 +53,13 @@ def read_header(path: Path) -> Volume:
         if len(stored) < 2 or min(stored) < 1 or math.prod(stored) != math.prod(sides) or dtype.kind not in "biuf":
             raise Unreadable(f"holds {dtype} {stored}, expected real numbers (H, W) or (H, W, Z)")
         _check_space(path, header, math.prod(stored))
-        known = header["sform_code"] > 0 or header["qform_code"] > 0
+        space = int(header["sform_code"]) or int(header["qform_code"])
         affine = np.asarray(header.get_best_affine(), np.float64)
         unit = header.get_xyzt_units()[0]
         steps = tuple(float(step) * _MILLIMETRES.get(unit, 1.0) for step in np.linalg.norm(affine[:3, :3], axis=0))
     spacing = steps if all(0 < step < math.inf for step in steps) else None
-    return Volume(path, sides, len(stored) == 2, affine if known else None, spacing, unit)  # type: ignore[arg-type]
+    flat, known = len(stored) == 2, affine if space > 0 else None
+    return Volume(path, sides, flat, known, spacing, unit, space)  # type: ignore[arg-type]
 
 
 def read(volume: Volume, slice_: int | None = None, axes: Axes = AS_STORED) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Reads the members of npz bundles."""
+"""Reads and writes the members of npz bundles."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastpunet.data.reading import Unreadable, check_unpacked, reading
+from fastpunet.files import replacing
 
 _PLAIN = "biufUS"  # kinds of dtype: numbers and text
 _LONGEST_HEADER = 10_000  # bytes, NumPy's own limit
@@ -47,6 +48,25 @@ def read_optional(path: str | os.PathLike[str], names: tuple[str, ...]) -> dict[
         return {name: _array(bundle, name) for name in wanted}
 
 
+def read_shapes(
+    path: str | os.PathLike[str], names: tuple[str, ...]
+) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+    """Shape and dtype of those of the members that exist, by name, without reading them.
+
+    Raises the errors of `read_members`.
+    """
+    file = Path(path)
+    with reading(file, "an npz bundle", "path"), zipfile.ZipFile(file) as bundle:
+        present = member_names(bundle)
+        return {name: _shape(bundle, name) for name in names if name in present}
+
+
+def write_members(path: str | os.PathLike[str], members: dict[str, NDArray[Any]]) -> None:
+    """Write arrays as a compressed bundle, whole or not at all."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **members)  # type: ignore[arg-type]  # NumPy 1 has no allow_pickle here
+
+
 def member_names(bundle: zipfile.ZipFile) -> list[str]:
     """The names of the arrays in a bundle, without the suffix, as in NumPy."""
     return [name.removesuffix(".npy") for name in bundle.namelist() if name.endswith(".npy")]
@@ -58,7 +78,17 @@ def as_text(names: NDArray[Any]) -> list[str]:
 
 
 def _array(bundle: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    """Read a member, and check that its header claims no more than the file holds."""
+    """Read a member."""
+    _shape(bundle, name)
+    with bundle.open(f"{name}.npy") as file:
+        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    if array.dtype.kind == "U" and not _is_text(array):
+        raise Unreadable(f"holds {name} with characters that do not exist; copy it again")
+    return array
+
+
+def _shape(bundle: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and dtype of a member; checks that its header claims no more than the file holds."""
     info = bundle.getinfo(f"{name}.npy")
     with bundle.open(info) as file:
         version = np.lib.format.read_magic(file)
@@ -73,11 +103,7 @@ def _array(bundle: zipfile.ZipFile, name: str) -> NDArray[Any]:
         raise Unreadable(f"holds {name} of dtype {dtype}, expected numbers or text; make it again")
     if any(side < 0 for side in shape) or math.prod(shape) * dtype.itemsize > info.file_size:
         raise Unreadable(f"holds less of {name} than its header says; copy it again")
-    with bundle.open(info) as file:
-        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
-    if array.dtype.kind == "U" and not _is_text(array):
-        raise Unreadable(f"holds {name} with characters that do not exist; copy it again")
-    return array
+    return shape, dtype
 
 
 def _is_text(array: NDArray[np.str_]) -> bool:

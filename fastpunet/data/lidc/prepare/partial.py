@@ -14,7 +14,7 @@ from fastpunet.data.lidc.prepare.database import Scan
 from fastpunet.data.lidc.prepare.nodules import Nodule
 from fastpunet.data.lidc.prepare.records import WINDOW, Members, pack, scan_records
 from fastpunet.data.lidc.prepare.series import Slice, UnreadableFiles
-from fastpunet.files import replacing
+from fastpunet.data.npz import write_members
 
 _LAYOUT = 2  # of the members; files of another one are made again
 
@@ -37,7 +37,7 @@ def convert(
             if not _is_current(path, settings):
                 records, lost = scan_records(scan, groups[scan.series_uid][0], slices, spacing, size)
                 members = pack(scan, records, size, spacing)
-                save(path, {"settings": np.array(settings), "missing": np.array(lost), **members})
+                write_members(path, {"settings": np.array(settings), "missing": np.array(lost), **members})
             missing += int(_load(path, "missing"))
         except UnreadableFiles as error:
             broken += error.files
@@ -55,7 +55,7 @@ def write_bundles(scans: list[Scan], part_of: dict[str, str], partial: Path, bun
         files = [partial / f"{scan.series_uid}.npz" for scan in scans if part_of[scan.patient] == part]
         members = [_members(file) for file in files]
         if sum(len(each["images"]) for each in members):
-            save(path, {name: np.concatenate([each[name] for each in members]) for name in members[0]})
+            write_members(path, {name: np.concatenate([each[name] for each in members]) for name in members[0]})
             written.append(path)
     shutil.rmtree(partial)
     return written
@@ -76,9 +76,3 @@ def _is_current(path: Path, settings: str) -> bool:
         return _load(path, "settings") == settings
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         return False
-
-
-def save(path: Path, members: Members) -> None:
-    """Write a bundle, whole or not at all."""
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **members)

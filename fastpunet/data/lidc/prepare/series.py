@@ -15,12 +15,13 @@ import pydicom
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from fastpunet.data.dicom.files import open_header, read_values
 from fastpunet.data.leftovers import is_leftover
-from fastpunet.data.reading import Unreadable, check_unpacked, one_line, reading
+from fastpunet.data.reading import Unreadable, one_line, reading
 
 _SERIES = ["SeriesInstanceUID"]
 _PLACE = ["ImagePositionPatient", "PixelSpacing", "InstanceNumber"]
-_PIXELS = ["RescaleSlope", "RescaleIntercept"]
+_RESCALING = ("RescaleSlope", "RescaleIntercept")
 
 
 class UnreadableFiles(ValueError):
@@ -44,14 +45,10 @@ class Slice:
     def hounsfield(self) -> NDArray[np.float32]:
         """Pixels (H, W) in Hounsfield units. Raises UnreadableFiles."""
         with _named(self.path):
-            file = pydicom.dcmread(self.path)
-            slope, intercept = (float(file[tag].value) for tag in _PIXELS)
-            values = file.get("NumberOfFrames") or 1, file.get("SamplesPerPixel") or 1, file.Rows, file.Columns
-            check_unpacked(self.path, math.prod(map(int, values)) * 8, "DICOM slice")
-            pixels = np.asarray(file.pixel_array, np.float32) * np.float32(slope) + np.float32(intercept)
-            if pixels.ndim != 2 or not np.isfinite(pixels).all():
-                raise Unreadable(f"holds pixels {pixels.shape}, expected finite ones (H, W)")
-        return pixels
+            values = read_values(self.path, _RESCALING)
+            if len(values) > 1:
+                raise Unreadable(f"holds {len(values)} channels, expected one")
+        return values[0].astype(np.float32)
 
 
 def find_series(folder: str | os.PathLike[str], wanted: Collection[str]) -> dict[str, list[Slice]]:
@@ -66,9 +63,8 @@ def find_series(folder: str | os.PathLike[str], wanted: Collection[str]) -> dict
     series, broken = defaultdict(list), []
     for path in tqdm(paths, desc="reading headers", unit="file", leave=False, disable=None):
         try:
-            with _named(path):
-                _check_syntax(path)
-                header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_SERIES + _PLACE)
+            with _named(path), reading(path, "a DICOM file"):
+                header = open_header(path, _SERIES + _PLACE)
                 if (uid := str(header.SeriesInstanceUID)) in wanted:
                     series[uid].append(_slice(path, header))
         except UnreadableFiles as error:
@@ -92,18 +88,10 @@ def _slice(path: Path, header: pydicom.Dataset) -> Slice:
     return Slice(path, z_mm, (rows, columns), int(header.InstanceNumber))
 
 
-def _check_syntax(path: Path) -> None:
-    """Refuse files that are compressed as a whole: they unpack, without any limit, as soon as they are opened."""
-    meta = pydicom.filereader.read_file_meta_info(path)
-    if meta.get("TransferSyntaxUID") == pydicom.uid.DeflatedExplicitVRLittleEndian:
-        raise Unreadable("is deflated as a whole, which LIDC-IDRI's files are not; store it uncompressed")
-
-
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Whatever pydicom stumbles over becomes UnreadableFiles."""
+    """A refused file becomes UnreadableFiles."""
     try:
-        with reading(path, "a DICOM file"):
-            yield
+        yield
     except ValueError as error:
         raise UnreadableFiles([f"{path} ({one_line(error).removeprefix(f'file: {path} ')})"]) from None

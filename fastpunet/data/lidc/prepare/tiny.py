@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastpunet.data.lidc.prepare.partial import save
-from fastpunet.data.npz import read_members, read_optional
+from fastpunet.data.npz import read_members, read_optional, write_members
 
 TINY = 64  # pixels a side
 SLICES = {"train": 800, "val": 200, "test": 200}
@@ -60,7 +59,7 @@ def write_tiny(bundle: str | os.PathLike[str], part: str, output: str | os.PathL
     window = np.s_[..., top : top + TINY, left : left + TINY]
     masks = np.unpackbits(packed[places], axis=-1, count=images.shape[2])[window]
     path = (Path(bundle).parent if output is None else Path(output)) / tiny_name(part)
-    save(
+    write_members(
         path,
         {
             "images": images[places][window],

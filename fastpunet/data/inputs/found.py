@@ -1,0 +1,57 @@
+"""What the reader of a format finds in files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from fastpunet.data.inputs.input import Input
+from fastpunet.data.inputs.names import stem
+from fastpunet.data.reading import one_line
+
+_FOLDERS = 5
+
+
+class Found(NamedTuple):
+    """An image, and the names that it could have, the shortest first."""
+
+    names: tuple[str, ...]
+    image: Input  # still without a name
+
+
+Reader = Callable[[Sequence[Path], list[str]], Iterator[Found]]  # files of one format, and a list for what is refused
+
+
+def each(read_one: Callable[[Path], Iterator[Found]]) -> Reader:
+    """The reader of a format whose files have nothing to do with one another, made from the reader of one file."""
+
+    def read_all(paths: Sequence[Path], refused: list[str]) -> Iterator[Found]:
+        for path in paths:
+            with noting(refused):
+                yield from read_one(path)
+
+    return read_all
+
+
+@contextmanager
+def noting(refused: list[str]) -> Iterator[None]:
+    """A context that ends at an error of a file, and notes its message."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        refused.append(one_line(error, 1000))
+
+
+def names_of(path: Path, ending: str = "") -> tuple[str, ...]:
+    """Names after a file: its own, then with more and more of the folders that it lies in."""
+    return below(path.absolute().parent, stem(path) + ending)
+
+
+def below(folder: Path, name: str) -> tuple[str, ...]:
+    """A name, then the same with more and more folders before it."""
+    folders = [folder, *folder.parents][:_FOLDERS]
+    return tuple(
+        "_".join([*(above.name for above in reversed(folders[:count])), name]) for count in range(len(folders) + 1)
+    )

@@ -1,0 +1,65 @@
+"""Names for images that are safe as names of files and folders, whatever the image's own files are called."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+_SUFFIXES = (".nii.gz", ".nii", ".dcm", ".dicom", ".npz", ".npy", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{k}" for port in ("com", "lpt") for k in range(1, 10))}  # Windows
+_BYTES = 120  # leaves room for endings; most file systems allow 255
+
+
+def stem(path: Path) -> str:
+    """The name of a file without the suffix of a format that we read; other dots stay.
+
+    >>> stem(Path("p07.scan.nii.gz")), stem(Path("1.2.840.5"))
+    ('p07.scan', '1.2.840.5')
+    """
+    ending = next((suffix for suffix in _SUFFIXES if path.name.lower().endswith(suffix)), "")
+    return path.name[: len(path.name) - len(ending)]
+
+
+def safe(text: str) -> str:
+    """Letters and digits of any script, "-", "_" and "." stay; "_" replaces the rest. Never empty, hidden or an option.
+
+    >>> safe("../a b"), safe("..."), safe("-rf"), safe("nul.txt")
+    ('a_b', 'image', 'rf', 'image_nul.txt')
+    """
+    kept = "".join(c if c.isalnum() or c in "-_." else "_" for c in unicodedata.normalize("NFC", text))
+    kept = kept.encode()[:_BYTES].decode(errors="ignore").lstrip(".-_").rstrip(".")
+    return f"image_{kept}" if kept.split(".")[0].lower() in _RESERVED else kept or "image"
+
+
+def distinct(choices: Sequence[Sequence[str]]) -> list[str]:
+    """One safe name for each image, of its choices the first that no other image shares, case aside; else numbered.
+
+    >>> distinct([["x", "a_x"], ["X", "b_x"], ["y"], ["y"]])
+    ['a_x', 'b_x', 'y', 'y-2']
+    """
+    names = [safe(options[0]) for options in choices]
+    for level in range(1, max(map(len, choices), default=0)):
+        counts = Counter(map(str.lower, names))
+        names = [
+            safe(options[min(level, len(options) - 1)]) if counts[name.lower()] > 1 else name
+            for name, options in zip(names, choices, strict=True)
+        ]
+    return _numbered(names)
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    """The names, with "-2", "-3" and so on behind those that were there before, case aside."""
+    free = set(map(str.lower, names))  # each for the first image of that name
+    used: set[str] = set()
+    numbers: Counter[str] = Counter()
+    unique = []
+    for name in names:
+        candidate = name
+        while candidate.lower() in used or (candidate != name and candidate.lower() in free):
+            numbers[name.lower()] += 1
+            candidate = f"{name}-{numbers[name.lower()] + 1}"
+        used.add(candidate.lower())
+        unique.append(candidate)
+    return unique

@@ -1,0 +1,111 @@
+"""One writer for each format, chosen from a table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastpunet.arguments import check_choice, check_num_classes
+from fastpunet.data.inputs import Input
+from fastpunet.data.writing import dicom_seg, nifti_file, npz_file, png, tiff
+from fastpunet.data.writing.content import FloatMap, Hypotheses
+
+
+@dataclass(frozen=True)
+class Writer:
+    """How a format is written: both functions take the path without an ending, and return the paths of the files."""
+
+    hypotheses: Callable[[Path, Hypotheses], list[Path]]
+    map: Callable[[Path, FloatMap], list[Path]]
+
+
+WRITERS = {
+    "png": Writer(png.write_hypotheses, png.write_map),
+    "tiff": Writer(tiff.write_hypotheses, tiff.write_map),
+    "nifti": Writer(nifti_file.write_hypotheses, nifti_file.write_map),
+    "seg": Writer(dicom_seg.write_hypotheses, nifti_file.write_map),
+    "npz": Writer(npz_file.write_hypotheses, npz_file.write_map),
+}
+FORMATS = tuple(WRITERS)
+DEFAULTS = {"png": "png", "jpeg": "png", "tiff": "tiff", "nifti": "nifti", "dicom": "seg", "npz": "npz"}
+
+
+def write_hypotheses(
+    folder: str | os.PathLike[str],
+    image: Input,
+    labels: NDArray[np.uint8],
+    *,
+    num_classes: int,
+    stem: str = "hypotheses",
+    titles: Sequence[str] | None = None,
+    format: str | None = None,
+) -> list[Path]:
+    """Write hypotheses of one image, or its modes, into a folder that exists; returns the paths of the files.
+
+    image        what was segmented; its files must still be there for a DICOM SEG
+    labels       uint8 (n, *image.size), class indices, as `fastpunet.sample(...)[0].numpy()` gives them
+    num_classes  of the model; 1 and 2 both mean background and foreground
+    stem         the beginning of the files' names
+    titles       a text for each hypothesis, such as "mode 1, 61 %": the labels of the segments of a DICOM SEG, and in
+                 npz and NIfTI files; by default "hypothesis 0", "hypothesis 1", ...
+    format       by default that of the image; a JPEG's hypotheses are PNG
+        png      STEM-0000.png, STEM-0001.png, ...: of two classes one bit per pixel, 0 and 1, which viewers show as
+                 black and white and every reader as zero and not zero; of more classes 8 bits, the class indices.
+                 Files of such names from an earlier call are removed first
+        tiff     STEM.tif, a page for each hypothesis, with values as in PNG files
+        nifti    STEM.nii.gz, (H, W, D, n), with D = 1 for images: class indices, with the image's affine and units
+        seg      STEM.dcm, a DICOM segmentation (BINARY) that refers to the image's files and lies where they do: a
+                 segment for each hypothesis, of more than two classes one for each hypothesis and class above 0
+        npz      STEM.npz with `labels` (n, *size), `titles` and, if they are known, `spacing_mm` and `affine`
+
+    Each file is written whole or not at all. Raises TypeError for another dtype; ValueError for another size, labels
+    that are no classes, and a format that cannot hold them; and OSError where nothing can be written.
+    """
+    check_num_classes(num_classes)
+    hypotheses = Hypotheses.checked(image, labels, max(2, num_classes), titles)
+    return _writer(image, format).hypotheses(_target(folder, stem), hypotheses)
+
+
+def write_map(
+    folder: str | os.PathLike[str],
+    image: Input,
+    values: NDArray[np.floating],
+    *,
+    stem: str,
+    largest: float = 1.0,
+    format: str | None = None,
+) -> list[Path]:
+    """Write a map of real numbers, such as the mean or the entropy, into a folder that exists; returns the paths.
+
+    values   floats of the image's size, or (K, *size): a map for each of K classes
+    largest  the largest value that the map can have: 1 for a probability, log K for an entropy in nats
+    format   by default that of the image
+        png      STEM.png (STEM-0.png, STEM-1.png, ...: of classes), 16 bits: pixel / 65535 * largest is the value
+        tiff     STEM.tif, float32; a page for each class
+        nifti    STEM.nii.gz, float32, with the image's affine and units; classes along the fourth axis
+        seg      as nifti, because a DICOM SEG holds no real numbers that common viewers show
+        npz      STEM.npz with `values` float32 and, if they are known, `spacing_mm` and `affine`
+
+    Each file is written whole or not at all. Raises the errors of `write_hypotheses`, and ValueError for values that
+    are not in 0 .. largest.
+    """
+    checked = FloatMap.checked(image, values, largest)
+    return _writer(image, format).map(_target(folder, stem), checked)
+
+
+def _writer(image: Input, format: str | None) -> Writer:
+    chosen: Any = DEFAULTS[image.format] if format is None else format
+    check_choice("format", chosen, FORMATS)
+    return WRITERS[chosen]
+
+
+def _target(folder: str | os.PathLike[str], stem: str) -> Path:
+    if Path(stem).name != stem:
+        raise ValueError(f"stem: got {stem!r}, expected a name without folders, such as hypotheses")
+    return Path(folder) / stem
