@@ -1,7 +1,10 @@
-"""Analyses of hypotheses: summaries over many of them, and grids over the latent space."""
+"""Analyses of hypotheses: summaries, modes and measures of many of them, and grids over the latent space."""
 
+from fastpunet.hypotheses.finding_modes import modes
 from fastpunet.hypotheses.latent_grid import LatentGrid, decode_grid
 from fastpunet.hypotheses.latent_plane import LatentPlane
+from fastpunet.hypotheses.measures import Measures, measure
+from fastpunet.hypotheses.mode_result import Modes
 from fastpunet.hypotheses.summary import Summary, summarize
 
-__all__ = ["LatentGrid", "LatentPlane", "Summary", "decode_grid", "summarize"]
+__all__ = ["LatentGrid", "LatentPlane", "Measures", "Modes", "Summary", "decode_grid", "measure", "modes", "summarize"]
