@@ -15,7 +15,7 @@ from itertools import product
 import numpy as np
 
 from fastpunet.data.optional import require
-from fastpunet.hypotheses.measures.geometry import BoolArray, FloatArray, Geometry
+from fastpunet.hypotheses.measures.geometry import BoolArray, FloatArray, Geometry, cropped
 
 # Crofton and Cauchy: the boundary is this constant times the mean, over directions, of half the number of crossings
 # times the width (area) that each line stands for.
@@ -34,7 +34,7 @@ def boundary(masks: BoolArray, geometry: Geometry) -> FloatArray:
     pixel = math.prod(geometry.spacing)
     directions = _directions(dims)
     lengths = np.linalg.norm(directions * geometry.spacing, axis=1)
-    padded = np.pad(masks, ((0, 0), *((1, 1),) * dims))
+    padded = np.pad(cropped(masks), ((0, 0), *((1, 1),) * dims))
     total = np.zeros(len(masks))
     for direction, length, share in zip(directions, lengths, _shares(directions, geometry.spacing), strict=True):
         total += share * _crossings(padded, direction) / 2 * pixel / length

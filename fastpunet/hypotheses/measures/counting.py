@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from fastpunet.data.optional import require
-from fastpunet.hypotheses.measures.geometry import BoolArray, FloatArray, Geometry
+from fastpunet.hypotheses.measures.geometry import BoolArray, FloatArray, Geometry, cropped
 
 
 def content(masks: BoolArray, geometry: Geometry) -> FloatArray:
@@ -36,7 +36,7 @@ def number_of_components(masks: BoolArray, geometry: Geometry) -> FloatArray:  #
     ndimage = require("scipy.ndimage", "counting components")
     neighbours = np.zeros((3,) * masks.ndim, bool)
     neighbours[1] = True
-    labels, count = ndimage.label(masks, structure=neighbours)
+    labels, count = ndimage.label(cropped(masks), structure=neighbours)
     mask_of = np.zeros(count + 1, np.int64)
     inside = np.nonzero(labels)
     mask_of[labels[inside]] = inside[0]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastpunet.hypotheses.measures.geometry import BoolArray, FloatArray, Geometry
+from fastpunet.hypotheses.measures.geometry import BoolArray, FloatArray, Geometry, cropped
 
 _TIE = 1e-9  # relative difference below which two lengths are equal but for rounding
 
@@ -55,8 +55,8 @@ def perpendicular_diameter(masks: BoolArray, geometry: Geometry) -> FloatArray:
 
 def _by_mask(masks: BoolArray, geometry: Geometry) -> tuple[FloatArray, FloatArray]:
     """Both diameters of each mask (n,)."""
-    size = masks.shape[-2:]
-    planes = masks.reshape(len(masks), -1, *size)
+    masks = cropped(masks)
+    planes = masks.reshape(len(masks), -1, *masks.shape[-2:])
     used = np.any(planes, axis=(2, 3))
     longest, perpendicular = (np.full(used.shape, -np.inf) for _ in range(2))
     longest[used], perpendicular[used] = _of_planes(planes[used], geometry.spacing[-2:])
@@ -80,9 +80,6 @@ def _of_planes(planes: BoolArray, spacing: tuple[float, ...]) -> tuple[FloatArra
 
 
 def _row_ends(planes: BoolArray, spacing: tuple[float, ...]) -> _Rows:
-    occupied = np.flatnonzero(planes.any(axis=(0, 2)))
-    if len(occupied):
-        planes = planes[:, occupied[0] : occupied[-1] + 1]
     used = planes.any(axis=2)
     first = planes.argmax(2) * spacing[1]
     last = (planes.shape[2] - 1 - planes[:, :, ::-1].argmax(2)) * spacing[1]

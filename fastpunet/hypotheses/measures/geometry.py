@@ -33,3 +33,13 @@ class Geometry:
             raise ValueError("structure: got None, expected a mask of the structure to measure distances to")
         ndimage = require("scipy.ndimage", "measuring a distance")
         return np.asarray(ndimage.distance_transform_edt(~self.structure, sampling=self.spacing), np.float64)
+
+
+def cropped(masks: BoolArray) -> BoolArray:
+    """The masks (n, *size) in the smallest box around all of them; in a box of one pixel if all are empty."""
+    used = np.any(masks, axis=0)
+    box = [slice(None)]
+    for axis in range(used.ndim):
+        along = np.flatnonzero(np.any(used, axis=tuple(other for other in range(used.ndim) if other != axis)))
+        box.append(slice(along[0], along[-1] + 1) if len(along) else slice(1))
+    return masks[tuple(box)]
