@@ -71,3 +71,24 @@ print(peak_mib())
         for n in ("1000", "100000")
     )
     assert many - few < 50  # MiB; 100 000 masks of float32 logits alone would be 98
+
+
+@pytest.mark.parametrize(("classes", "size"), [(1, (8, 9)), (3, (8, 9)), (1, (4, 8, 9))])
+def test_it_shows_itself(classes, size):
+    torch.manual_seed(0)
+    model = ProbabilisticUNet(1, classes, channels=(4,), latent_dim=2, dims=len(size))
+    images = torch.rand(2, 1, *size)
+    summary = summarize(model, images, 20, seed=0)
+    masks = sample(model, images, 20, seed=0)
+    assert torch.equal(summary.foreground_volume, (masks > 0).flatten(2).sum(2))
+    probs = sample(model, images, 20, seed=0, output="probs")
+    foreground = probs[:, :, 0] if classes == 1 else probs[:, :, 1:].sum(2)
+    torch.testing.assert_close(summary.foreground, foreground.mean(1))
+    html = summary._repr_html_()
+    assert html.count("data:image/png;base64,") == 1
+    assert html.count("<tr>") == 3
+    assert len(summary.plot(images).axes) == 8
+    with pytest.raises(ValueError, match="^images: got 1 images, expected 2"):
+        summary.plot(images[:1])
+    with pytest.raises(ValueError, match="^image: got shape"):
+        summary.plot(torch.rand(2, 1, 5, 5))

@@ -5,6 +5,21 @@ from fastpunet.hypotheses.latent_grid import LatentGrid, decode_grid
 from fastpunet.hypotheses.latent_plane import LatentPlane
 from fastpunet.hypotheses.measures import Measures, measure
 from fastpunet.hypotheses.mode_result import Modes
+from fastpunet.hypotheses.resolution import Question, Resolution
+from fastpunet.hypotheses.resolving import resolve
 from fastpunet.hypotheses.summary import Summary, summarize
 
-__all__ = ["LatentGrid", "LatentPlane", "Measures", "Modes", "Summary", "decode_grid", "measure", "modes", "summarize"]
+__all__ = [
+    "LatentGrid",
+    "LatentPlane",
+    "Measures",
+    "Modes",
+    "Question",
+    "Resolution",
+    "Summary",
+    "decode_grid",
+    "measure",
+    "modes",
+    "resolve",
+    "summarize",
+]

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+def percent(share: float) -> str:
+    """A share in whole percent.
+
+    >>> percent(0.123)
+    '12 %'
+    """
+    return f"{100 * share:.0f} %"
+
+
 def html_block(sentence: str, *parts: str) -> str:
     """A sentence above pictures and tables, which are HTML already; empty parts are left out.
 

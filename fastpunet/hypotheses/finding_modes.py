@@ -62,9 +62,7 @@ def modes(
     2 modes among 4 hypotheses: 75 % (30 to 95 %) 4 pixels; 25 % (5 to 70 %) nothing
     """
     mask_set = read_mask_set("masks", masks, ragged=False)
-    if num_classes is None and isinstance(masks, PackedMasks) and masks.num_planes > 1:
-        num_classes = masks.num_planes
-    total = count_classes(num_classes)
+    total = count_classes(known_classes(masks, num_classes))
     planes = class_planes(mask_set, total, range(1, total), None)
     search = Search(
         k=None if k is None else check_count("k", k, advice="None finds it"),
@@ -74,6 +72,12 @@ def modes(
         seed=check_seed(seed),
     )
     return [_modes(masks[image : image + 1], each, search) for image, each in enumerate(planes)]
+
+
+def known_classes(masks: Masks, num_classes: int | None) -> int | None:
+    """The number of classes as given or, where PackedMasks know it, theirs; None for binary masks."""
+    known = num_classes is None and isinstance(masks, PackedMasks) and masks.num_planes > 1
+    return masks.num_planes if known else num_classes  # type: ignore[union-attr]
 
 
 def _modes(masks: Masks, planes: Tensor, search: Search) -> Modes:

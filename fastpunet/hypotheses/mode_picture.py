@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fastpunet.hypotheses.display import percent
 from fastpunet.hypotheses.mode_result import Modes
 from fastpunet.hypotheses.pictures import (
     COLOURS,
@@ -28,5 +29,5 @@ def modes_picture(modes: Modes, image: object) -> Picture:
         show_image(axis, image, size, place)
         draw_outline(axis, masks[k], colour)
         draw_outline(together, masks[k], colour)
-        axis.set_title(f"{100 * modes.probabilities[k]:.0f} %: {modes.names[k]}", fontsize=9)
+        axis.set_title(f"{percent(float(modes.probabilities[k]))}: {modes.names[k]}", fontsize=9)
     return figure

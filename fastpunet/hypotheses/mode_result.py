@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from fastpunet.hypotheses.display import html_block, html_picture, html_table
+from fastpunet.hypotheses.display import html_block, html_picture, html_table, percent
 
 if TYPE_CHECKING:
     from fastpunet.hypotheses.pictures import Picture
@@ -47,9 +47,8 @@ class Modes:
     def __str__(self) -> str:
         """One plain sentence: the modes, with the percentages and intervals of their probabilities."""
         found = f"{len(self)} mode{'' if len(self) == 1 else 's'} among {len(self.members)} hypotheses"
-        return f"{found}: " + "; ".join(
-            f"{percent} ({interval}) {name}" for percent, interval, name in zip(*self._texts(), self.names, strict=True)
-        )
+        rows = zip(*self._texts(), self.names, strict=True)
+        return f"{found}: " + "; ".join(f"{share} ({interval}) {name}" for share, interval, name in rows)
 
     def plot(self, image: object = None) -> Picture:
         """Outline all modes on the image, then each alone, with its probability; of a volume, the fullest slice.
@@ -62,12 +61,12 @@ class Modes:
         return modes_picture(self, image)
 
     def _repr_html_(self) -> str:
-        percents, intervals = self._texts()
-        rows = zip(percents, intervals, self.names, (f"{o:.2f}" for o in self.overlaps.tolist()), strict=True)
+        shares, intervals = self._texts()
+        rows = zip(shares, intervals, self.names, (f"{o:.2f}" for o in self.overlaps.tolist()), strict=True)
         table = html_table(["probability", "95 % interval", "representative", "its hypotheses' mean IoU with it"], rows)
         return html_block(str(self), html_picture(self.plot, "outlines of the modes"), table)
 
     def _texts(self) -> tuple[list[str], list[str]]:
         """Probabilities and their intervals in percent."""
-        percents = [f"{probability:.0%}".replace("%", " %") for probability in self.probabilities.tolist()]
-        return percents, [f"{100 * low:.0f} to {100 * high:.0f} %" for low, high in self.intervals.tolist()]
+        shares = [percent(probability) for probability in self.probabilities.tolist()]
+        return shares, [f"{100 * low:.0f} to {100 * high:.0f} %" for low, high in self.intervals.tolist()]

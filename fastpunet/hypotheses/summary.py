@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from fastpunet.hypotheses.display import html_block, html_picture, html_table, percent
 from fastpunet.latents import check_seed
 from fastpunet.models.method import Encoding
 from fastpunet.sampler import Sampler
+
+if TYPE_CHECKING:
+    from fastpunet.hypotheses.pictures import Picture
+
+INNER, OUTER = 0.95, 0.05  # mean probabilities at least as high are certain, and possible
+_TABLED = 20  # images in a notebook's table
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +29,50 @@ class Summary:
     mutual_information: Tensor  # float32 (B, *size), nats: entropy minus the hypotheses' mean entropy (disagreement)
     volume: Tensor  # int64 (B, n, K'), pixels of each class in each hypothesis
     presence: Tensor  # float32 (B, K'), share of hypotheses in which the class occurs at all
+
+    @property
+    def foreground(self) -> Tensor:
+        """Mean probability of the foreground, float32 (B, *size): of all classes but 0 if there are several."""
+        return self.mean[:, 0] if self.mean.shape[1] == 1 else 1 - self.mean[:, 0]
+
+    @property
+    def foreground_volume(self) -> Tensor:
+        """Pixels of the foreground in each hypothesis, int64 (B, n): of all classes but 0 if there are several."""
+        return self.volume[..., 0] if self.volume.shape[2] == 1 else self.volume[..., 1:].sum(2)
+
+    def plot(self, images: object = None) -> Picture:
+        """A row for each of the first images: certain and possible outline, mean probability, entropy, volumes.
+
+        The inner outline holds the pixels that are foreground with a mean probability of at least 0.95, the outer one
+        those with at least 0.05. Of a volume, the slice with most of the latter is shown.
+
+        images: float or uint8 (B, C, *size) with C of 1 or 3, or (B, *size); None: no background. Needs Matplotlib.
+        Raises ValueError for images of another number or size.
+        """
+        from fastpunet.hypotheses.summary_picture import summary_picture
+
+        return summary_picture(self, images)
+
+    def _repr_html_(self) -> str:
+        images, n = self.volume.shape[:2]
+        rows = [(place, *self._row(place)) for place in range(min(images, _TABLED))]
+        headers = ["image", "something there", "size where there is: median", "5 to 95 %", "inner", "outer"]
+        shown = f"; the first {_TABLED} are listed" if images > _TABLED else ""
+        return html_block(
+            f"{n} hypotheses of {images} image{'' if images == 1 else 's'}{shown}. Sizes in pixels; the inner outline "
+            f"holds what is foreground with probability {INNER} and more, the outer one {OUTER} and more.",
+            html_picture(self.plot, "outlines, mean probability, entropy and volumes"),
+            html_table(headers, rows),
+        )
+
+    def _row(self, place: int) -> tuple[str, ...]:
+        volumes, probability = self.foreground_volume[place], self.foreground[place]
+        there = volumes[volumes > 0].double()
+        low, median, high = (
+            (f"{q:,.0f}" for q in there.quantile(there.new_tensor([0.05, 0.5, 0.95]))) if len(there) else "---"
+        )
+        inner, outer = (f"{int((probability >= least).sum()):,}" for least in (INNER, OUTER))
+        return percent(len(there) / len(volumes)), median, f"{low} to {high}", inner, outer
 
 
 @torch.no_grad()
