@@ -159,7 +159,7 @@ def test_truncated_volumes_are_named(root):
         file = root / "images" / f"x.{suffix}"
         for content in (file.read_bytes()[:-200], file.read_bytes()[:100], b"", gzip.compress(b"no")):
             file.write_bytes(content)
-            with pytest.raises(ValueError, match=f"x.{suffix} is truncated or not a NIfTI file"):
+            with pytest.raises(ValueError, match=f"x.{suffix} is (truncated or not a NIfTI file|empty)"):
                 folder.read(root)
         for place in ("images", "masks/anna"):
             (root / place / f"x.{suffix}").unlink()
@@ -197,7 +197,7 @@ def test_missing_packages_are_named(root, monkeypatch, package, module):
     (root / "masks" / "ben").rmdir()
     suffix = "png" if package == "PIL" else "nii"
     for place in ("images", "masks/anna"):
-        (root / place / f"x.{suffix}").touch()
+        (root / place / f"x.{suffix}").write_bytes(b"x")
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ModuleNotFoundError, match=rf"needs {package}.*pip install 'fastpunet\[data\]'"):
         folder.read(root)[0]

@@ -9,11 +9,11 @@ from types import ModuleType
 
 from fastpunet.cli.running import set_threads
 
-COMMANDS = ("demo", "train", "evaluate", "latent", "prepare", "info")
+COMMANDS = ("demo", "train", "evaluate", "latent", "check", "prepare", "info")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit status.
+    """Run a command and return its exit status, which is 0 unless the command says otherwise.
 
     Errors in the input are one line on standard error and status 2; an interruption is one line and status 130.
     """
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = _command(given[0])
         options = command.parser().parse(given[1:])
         set_threads(options)
-        command.run(options)
+        return command.run(options) or 0
     except SystemExit as finished:  # --help and --print_config
         return int(finished.code or 0)
     except (ValueError, TypeError, OSError, FloatingPointError) as error:
@@ -38,10 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(name, f"{error}; pip install 'fastpunet[{_EXTRAS.get(given[0], 'report')}]'")
     except KeyboardInterrupt as error:
         return _fail(name, str(error) or "interrupted", status=130)
-    return 0
 
 
-_EXTRAS = {"train": "train", "prepare": "data"}
+_EXTRAS = {"train": "train", "prepare": "data", "check": "data"}
 
 
 def _command(name: str) -> ModuleType:

@@ -35,6 +35,8 @@ def reading(path: Path, what: str, argument: str = "file") -> Iterator[None]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{argument}: no file {str(path)!r}")
+    if not path.stat().st_size:
+        raise ValueError(f"{argument}: {path} is empty (0 bytes); copy it again")
     try:
         with _hooks, _unwarned(), _unlogged():
             yield

@@ -14,7 +14,7 @@ from fastpunet.data.record import Records
 from fastpunet.intensity import Intensity
 
 KINDS = ("lidc", "camvid", "cityscapes", "folder")
-_PICKLES = (".pickle", ".pkl")
+PICKLES = (".pickle", ".pkl")
 
 
 def read(
@@ -69,7 +69,7 @@ def _read(
     if kind == "lidc":
         if path.is_dir():
             return lidc.read_crops(path, intensity=intensity)
-        read_file = lidc.read_pickle if path.suffix.lower() in _PICKLES else lidc.read_npz
+        read_file = lidc.read_pickle if path.suffix.lower() in PICKLES else lidc.read_npz
         return read_file(path, intensity=intensity)
     if kind == "camvid":
         return camvid.read_npz(path, intensity=intensity)
@@ -106,7 +106,7 @@ def _kinds(path: Path) -> list[str]:
     """The kinds of data set that the path may be."""
     if not path.is_file():
         return _kinds_of_folder(path)
-    if path.suffix.lower() in _PICKLES:
+    if path.suffix.lower() in PICKLES:
         return ["lidc"]
     if path.suffix.lower() != ".npz":
         return []

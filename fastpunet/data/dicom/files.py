@@ -40,7 +40,7 @@ def is_image(path: Path) -> bool:
     pydicom = require("pydicom", "reading DICOM files")
     with reading(path, "a DICOM file"):
         header = open_header(path)
-        meant = "Image Storage" in header.file_meta.get("MediaStorageSOPClassUID", pydicom.uid.UID("")).name
+        meant = "Image Storage" in pydicom.uid.UID(str(header.file_meta.get("MediaStorageSOPClassUID", ""))).name
         return ("Rows" in header or meant) and header.get("Modality") not in _DERIVED
 
 

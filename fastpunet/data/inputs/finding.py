@@ -84,10 +84,6 @@ def look(paths: Sequence[str | os.PathLike[str]]) -> Findings:
 def _kind(candidate: Candidate) -> str | None:
     """The format of a file; None if it is to be passed over. Raises ValueError for a named file that is no image."""
     path, asked, nested = candidate
-    if path.stat().st_size == 0:
-        if asked or recognise(path):
-            raise ValueError(f"file: {path} is empty (0 bytes); copy it again")
-        return None
     kind = recognise(path)
     if asked and kind is None:
         raise ValueError(f"file: {path} is of no known format, expected {', '.join(FORMATS)}; convert it")

@@ -1,0 +1,56 @@
+"""Checks files, folders and data sets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from fastpunet.data import sources
+from fastpunet.data.checking.for_model import compare_with_model
+from fastpunet.data.checking.images import describe_images, find_duplicates
+from fastpunet.data.checking.masks import describe_masks
+from fastpunet.data.checking.report import Report
+from fastpunet.data.checking.values import describe_values, look_at
+from fastpunet.data.inputs.finding import look
+from fastpunet.models.method import Method
+
+
+def check(paths: Sequence[str | os.PathLike[str]], model: Method | None = None) -> Report:
+    """What files, folders, patterns or data sets hold, and what about it is suspicious.
+
+    paths  as `inputs.find_inputs` takes them; of a path that is a data set with masks (see `data.sources`), the masks
+           are looked at too
+    model  with one, what it expects of images is compared with what they are
+
+    Headers are read of all images, pixels and masks of 64 at most, evenly spaced. Raises FileNotFoundError for paths of
+    nothing.
+    """
+    report = Report()
+    found = look([path for path in paths if not _is_pickle(path)])
+    describe_images(report, found)
+    find_duplicates(report, found.inputs)
+    looked = look_at(report, found.inputs)
+    describe_values(report, looked, len(found.inputs))
+    for path in paths:
+        kind = _kind(path)
+        if kind is not None:
+            describe_masks(report, Path(path), kind)
+    if model is not None:
+        compare_with_model(report, found.inputs, looked, model)
+    if not report.facts:
+        report.problem("there is no image that can be read")
+    return report
+
+
+def _kind(path: str | os.PathLike[str]) -> str | None:
+    """The kind of data set at a path; None if it is none."""
+    try:
+        return sources.recognise(path)
+    except (ValueError, OSError):
+        return None
+
+
+def _is_pickle(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is a data set that holds images and is none of the formats of inputs."""
+    return Path(path).suffix.lower() in sources.PICKLES
