@@ -8,7 +8,7 @@ import pytest
 pydicom = pytest.importorskip("pydicom")
 highdicom = pytest.importorskip("highdicom")
 
-from helpers.dicom_series import AXIAL, OBLIQUE, write_series, write_slice  # noqa: E402
+from helpers.dicom_series import AXIAL, OBLIQUE, write_enhanced, write_series, write_slice  # noqa: E402
 from pydicom.data import get_testdata_file  # noqa: E402
 
 from fastpunet.data.inputs import find_inputs  # noqa: E402
@@ -164,7 +164,7 @@ def _series(tmp_path, **changes):
         (dict(change=dict(ImageOrientationPatient=[1, 0, 0, 1, 0, 0])), r"expected two unit vectors at a right angle"),
         (dict(change=dict(ImagePositionPatient=[0, 0, "nan"])), r"s/0003 "),
         (dict(change=dict(Rows=2)), r"s/0003 has size and channels \(2, 6, 1\), and its series \(4, 6, 1\)"),
-        (dict(change=dict(NumberOfFrames=2)), r"s/0003 holds 2 frames, expected a single image"),
+        (dict(change=dict(NumberOfFrames=2)), r"s/0003 holds 2 frames that are no slices of a volume"),
         (dict(change=dict(PhotometricInterpretation="PALETTE COLOR")), r"1 samples of 16 bits per pixel as PALETTE"),
     ],
 )
@@ -221,3 +221,33 @@ def test_archives_are_searched_for_dicom_files(tmp_path):
     write_series(tmp_path / "p1" / "study" / "ct", VOLUME, SeriesInstanceUID="1.1")
     write_series(tmp_path / "p2" / "study" / "ct", VOLUME, SeriesInstanceUID="1.2")
     assert [image.name for image in find_inputs([tmp_path])] == ["p1_study_ct_series3", "p2_study_ct_series3"]
+
+
+@pytest.mark.parametrize("orientation", [AXIAL, OBLIQUE])
+def test_an_enhanced_file_equals_the_series(tmp_path, orientation):
+    files = write_series(tmp_path / "s", VOLUME, orientation=orientation)
+    (series,) = find_inputs([tmp_path / "s"])
+    (found,) = find_inputs([write_enhanced(tmp_path / "e.dcm", files)])
+    assert (found.name, found.format, found.size, found.spacing) == ("e", "dicom", series.size, (2.5, 0.5, 0.7))
+    np.testing.assert_array_equal(found.read(), series.read())
+    np.testing.assert_allclose(found.grid.affine, series.grid.affine, atol=1e-6)
+    np.testing.assert_array_equal(found.slices()[3].read(), series.slices()[3].read())
+
+
+def test_an_enhanced_file_of_one_slice(tmp_path):
+    files = write_series(tmp_path / "s", VOLUME[:1])
+    (found,) = find_inputs([write_enhanced(tmp_path / "e.dcm", files)])
+    np.testing.assert_array_equal(found.read()[0], VOLUME[:1] * 2 - 1000)
+
+
+def test_enhanced_files_that_are_no_volume_are_refused(tmp_path):
+    files = write_series(tmp_path / "s", VOLUME, places=(0, 1, 2, 5, 9))
+    path = write_enhanced(tmp_path / "e.dcm", files)
+    with pytest.raises(ValueError, match=r"e.dcm holds 5 frames that are no regular stack of slices in the patient"):
+        find_inputs([path])
+    write_enhanced(path, write_series(tmp_path / "t", VOLUME))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-50])
+    (found,) = find_inputs([path])
+    with pytest.raises(ValueError, match=r"e.dcm is truncated or not a DICOM file"):
+        found.read()

@@ -7,7 +7,7 @@ import pytest
 pydicom = pytest.importorskip("pydicom")
 highdicom = pytest.importorskip("highdicom")
 
-from helpers.dicom_series import AXIAL, OBLIQUE, write_series, write_slice  # noqa: E402
+from helpers.dicom_series import AXIAL, OBLIQUE, write_enhanced, write_series, write_slice  # noqa: E402
 from pydicom.data import get_testdata_file  # noqa: E402
 
 from fastpunet.data.inputs import find_inputs  # noqa: E402
@@ -140,3 +140,22 @@ def test_files_with_little_else_are_enough(tmp_path):
     (path,) = write_hypotheses(tmp_path, image, labels, num_classes=1)
     volume = highdicom.seg.segread(path).get_volume(combine_segments=False)
     np.testing.assert_array_equal(volume.array[::-1].transpose(3, 0, 1, 2), labels)
+
+
+def test_segmentations_of_an_enhanced_file(tmp_path):
+    files = write_series(tmp_path / "s", VOLUME, orientation=OBLIQUE)
+    (image,) = find_inputs([write_enhanced(tmp_path / "e.dcm", files)])
+    labels = _labels(3, image.size)
+    (path,) = write_hypotheses(tmp_path, image, labels, num_classes=1)
+    written, source = highdicom.seg.segread(path), highdicom.imread(image.files[0])
+    volume = written.get_volume(combine_segments=False)
+    assert volume.geometry_equal(source.get_volume_geometry())
+    np.testing.assert_array_equal(volume.array[::-1].transpose(3, 0, 1, 2), labels)
+    frames = source.PerFrameFunctionalGroupsSequence
+    for frame in written.PerFrameFunctionalGroupsSequence:
+        (reference,) = frame.DerivationImageSequence[0].SourceImageSequence
+        assert reference.ReferencedSOPInstanceUID == source.SOPInstanceUID
+        place = frames[int(reference.ReferencedFrameNumber) - 1].PlanePositionSequence[0].ImagePositionPatient
+        assert frame.PlanePositionSequence[0].ImagePositionPatient == place
+    with pytest.raises(ValueError, match="got seg for e_slice002, one of the slices in .*e.dcm, expected the volume"):
+        write_hypotheses(tmp_path, image.slices()[2], labels[:, 2], num_classes=1)

@@ -1,5 +1,6 @@
 """DICOM files, written as scanners do."""
 
+import highdicom
 import numpy as np
 import pydicom
 
@@ -54,3 +55,20 @@ def write_series(folder, volume, *, step=2.5, orientation=AXIAL, origin=(10, -20
         )
         for index, (place, values) in enumerate(zip(places, volume, strict=True))
     ]
+
+
+def write_enhanced(path, files, frame_of_reference="1.2.3.5"):
+    """One enhanced file of all slices of a series, made by highdicom as archives do."""
+    slices = [pydicom.dcmread(file) for file in files]
+    for data in slices:
+        for name in ("PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyTime", "Manufacturer"):
+            setattr(data, name, "")
+        data.PatientPosition, data.PositionReferenceIndicator = "HFS", ""
+        data.ImageType, data.AcquisitionNumber, data.BurnedInAnnotation = ["ORIGINAL", "PRIMARY", "AXIAL"], 1, "NO"
+        data.SeriesDate = data.ContentDate = data.AcquisitionDate = "20260102"
+        data.SeriesTime = data.ContentTime = data.AcquisitionTime = "101010"
+    uid = pydicom.uid.generate_uid
+    made = highdicom.legacy.LegacyConvertedEnhancedCTImage(slices, uid(), 9, uid(), 1)
+    made.FrameOfReferenceUID = frame_of_reference
+    made.save_as(path)
+    return path

@@ -1,1 +1,1 @@
-"""Reads DICOM files: one by one (`files`), and as the slices of a series (`stack`)."""
+"""Reads DICOM files: one by one (`files`), as slices of a series (`stack`), or with all slices in one (`enhanced`)."""

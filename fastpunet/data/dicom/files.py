@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from fastpunet.data.optional import require
 from fastpunet.data.reading import Unreadable, check_unpacked, reading
 
+_FRAMES = "PerFrameFunctionalGroupsSequence"
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _COLOURS = {"MONOCHROME1": 1, "MONOCHROME2": 1, "RGB": 3, "YBR_FULL": 3, "YBR_FULL_422": 3, "YBR_RCT": 3, "YBR_ICT": 3}
-_MEASURED = ("CT", "MR", "NM", "PT")  # modalities whose numbers mean something, however they are shown
+MEASURED = ("CT", "MR", "NM", "PT")  # modalities whose numbers mean something, however they are shown
 _DERIVED = ("SEG", "RTDOSE")  # modalities of files that have pixels and are no images
 _COSINES = 1e-3  # tolerance of the lengths and the angle of direction cosines
 
@@ -33,6 +34,7 @@ class SliceHeader:
     spacing: tuple[float, float] | None  # mm between rows, between columns
     position: tuple[float, ...] | None  # mm of the centre of the first pixel, towards left, back and head
     orientation: tuple[float, ...] | None  # direction cosines along a row, then along a column
+    enhanced: bool  # whether the file holds all slices of a volume: see the module `enhanced`
 
 
 def is_image(path: Path) -> bool:
@@ -52,7 +54,8 @@ def read_header(path: Path) -> SliceHeader:
     """
     with reading(path, "a DICOM file"):
         header = open_header(path)
-        channels = _check_pixels(header, path)
+        enhanced = is_enhanced(header)
+        channels = check_pixels(header, path, enhanced=enhanced)
         number = header.get("SeriesNumber")
         return SliceHeader(
             path,
@@ -64,6 +67,7 @@ def read_header(path: Path) -> SliceHeader:
             _spacing(header),
             _numbers(header, "ImagePositionPatient", 3),
             _orientation(header),
+            enhanced,
         )
 
 
@@ -81,12 +85,12 @@ def read_values(path: Path, needed: tuple[str, ...] = ()) -> NDArray[Any]:
     with reading(path, "a DICOM file"):
         _check_syntax(path)
         file = pydicom.dcmread(path)
-        channels = _check_pixels(file, path)
+        channels = check_pixels(file, path)
         lacking = [name for name in needed if name not in file]
         if lacking:
             raise Unreadable(f"lacks {', '.join(lacking)}; export it again")
         pixels = np.asarray(file.pixel_array)
-        if file.PhotometricInterpretation == "MONOCHROME1" and file.get("Modality") not in _MEASURED:
+        if file.PhotometricInterpretation == "MONOCHROME1" and file.get("Modality") not in MEASURED:
             pixels = _inverted(pixels, int(file.BitsStored), signed=bool(file.PixelRepresentation))
         if _is_rescaled(file):
             pixels = pydicom.pixels.apply_modality_lut(pixels, file).astype(np.float32)
@@ -102,6 +106,11 @@ def open_header(path: Path, names: list[str] | None = None) -> Any:
     return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=names)
 
 
+def is_enhanced(header: Any) -> bool:
+    """Whether a file describes its frames one by one, as those do that hold all slices of a volume."""
+    return _FRAMES in header
+
+
 def _check_syntax(path: Path) -> None:
     """Refuse files that are compressed as a whole: they unpack, without any limit, as soon as they are opened."""
     pydicom = require("pydicom", "reading DICOM files")
@@ -109,16 +118,16 @@ def _check_syntax(path: Path) -> None:
         raise Unreadable("is deflated as a whole, which hardly any archive does; store it uncompressed")
 
 
-def _check_pixels(header: Any, path: Path) -> int:
-    """The number of channels, after checks that the pixels are those of one image that can be read."""
+def check_pixels(header: Any, path: Path, *, enhanced: bool = False) -> int:
+    """The number of channels, after checks that the pixels are those of one image, or volume, that can be read."""
     if "Rows" not in header:
         raise Unreadable("holds no pixels; copy it again if it is an image, or remove it")
     _check_decoder(header.file_meta.TransferSyntaxUID)
     frames = int(header.get("NumberOfFrames") or 1)
-    if frames > 1:
+    if not enhanced and (frames > 1 or is_enhanced(header)):
         raise Unreadable(
-            f"holds {frames} frames, expected a single image; store a file for each slice (dcm4che's emf2sf does), or "
-            "convert it to NIfTI"
+            f"holds {frames} frames that are no slices of a volume, expected a single image; store a file for each, or "
+            "convert them to pictures"
         )
     colour = str(header.PhotometricInterpretation)
     samples = int(header.get("SamplesPerPixel") or 1)
@@ -127,7 +136,8 @@ def _check_pixels(header: Any, path: Path) -> int:
             f"holds {samples} samples of {header.BitsAllocated} bits per pixel as {colour}, expected grey values, or "
             "RGB of 8 bits; convert it"
         )
-    check_unpacked(path, math.prod((int(header.Rows), int(header.Columns), samples)) * 8, "DICOM slice")
+    values = math.prod((frames, int(header.Rows), int(header.Columns), samples))
+    check_unpacked(path, values * (4 if enhanced else 8), "volume" if enhanced else "DICOM slice")
     return samples
 
 

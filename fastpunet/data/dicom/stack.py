@@ -14,8 +14,8 @@ from fastpunet.data.optional import require
 
 _SAME_COSINES = 1e-4  # files of one series differ by rounding
 _SAME_PLACE = 0.01  # mm
-_UNEVEN = 0.05  # of the distance between slices; scanners round positions
-_TO_RAS = np.diag((-1.0, -1.0, 1.0, 1.0))  # DICOM's axes point to the left and the back, NIfTI's to right and front
+UNEVEN = 0.05  # of the distance between slices; scanners round positions
+TO_RAS = np.diag((-1.0, -1.0, 1.0, 1.0))  # DICOM's axes point to the left and the back, NIfTI's to right and front
 
 
 def in_order(slices: Sequence[SliceHeader]) -> list[SliceHeader]:
@@ -35,7 +35,7 @@ def in_order(slices: Sequence[SliceHeader]) -> list[SliceHeader]:
             f"lies where {ordered[at + 1].path.name} does, expected one slice at a place; separate the series' "
             "phases, echoes or repetitions",
         )
-    if steps.size and steps.max() > (1 + _UNEVEN) * np.median(steps):
+    if steps.size and steps.max() > (1 + UNEVEN) * np.median(steps):
         at = int(steps.argmax())
         _refuse(
             ordered[at],
@@ -44,7 +44,7 @@ def in_order(slices: Sequence[SliceHeader]) -> list[SliceHeader]:
         )
     spatial = require("highdicom.spatial", "reading DICOM series")
     step, _ = spatial.get_volume_positions(
-        [one.position for one in ordered], ordered[0].orientation, rtol=_UNEVEN, index_convention="RD"
+        [one.position for one in ordered], ordered[0].orientation, rtol=UNEVEN, index_convention="RD"
     )
     if step is None:
         _refuse(
@@ -71,9 +71,9 @@ def grid_of(ordered: Sequence[SliceHeader]) -> tuple[NDArray[np.float64] | None,
     affine[:3, 2] = np.cross(along_row, along_column)
     affine[:3, 3] = first.position
     if len(ordered) == 1:
-        return _TO_RAS @ affine, first.spacing
+        return TO_RAS @ affine, first.spacing
     affine[:3, 2] = (np.array(last.position) - np.array(first.position)) / (len(ordered) - 1)
-    return _TO_RAS @ affine, (float(np.linalg.norm(affine[:3, 2])), *first.spacing)
+    return TO_RAS @ affine, (float(np.linalg.norm(affine[:3, 2])), *first.spacing)
 
 
 def _along_normal(slices: Sequence[SliceHeader]) -> NDArray[np.float64]:

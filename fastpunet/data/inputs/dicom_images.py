@@ -1,4 +1,4 @@
-"""DICOM files: the slices of a series are one volume; a file alone, or one without a position, is one image."""
+"""DICOM files: the slices of a series, or of an enhanced file, are a volume; other files are one image each."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastpunet.data.dicom.enhanced import read_volume, read_volume_header
 from fastpunet.data.dicom.files import SliceHeader, read_header, read_values
 from fastpunet.data.dicom.stack import grid_of, in_order
 from fastpunet.data.inputs.found import Found, below, names_of, noting
@@ -24,6 +25,9 @@ def read(paths: Sequence[Path], refused: list[str]) -> Iterator[Found]:
     for path in paths:
         with noting(refused):
             header = read_header(path)
+            if header.enhanced:
+                yield _enhanced(path)
+                continue
             # Radiographs, ultrasound and other images without a place in the patient are no slices of a volume.
             placed = header.series and header.position is not None
             series[header.series if placed else str(path)].append(header)
@@ -47,6 +51,18 @@ def _image(slices: Sequence[SliceHeader]) -> Found:
         partial(_values, files),
     )
     return Found(names_of(first.path) if len(slices) == 1 else _names_of_series(first), image)
+
+
+def _enhanced(path: Path) -> Found:
+    header = read_volume_header(path)
+    grid = Grid(header.affine)
+    load = partial(_slices_of, path)
+    return Found(names_of(path), Input("", (path,), "dicom", 1, header.size, header.spacing, grid, PERCENTILES, load))
+
+
+def _slices_of(path: Path, index: int | None = None) -> NDArray[Any]:
+    volume = read_volume(path)
+    return volume if index is None else volume[:, index]
 
 
 def _names_of_series(first: SliceHeader) -> tuple[str, ...]:

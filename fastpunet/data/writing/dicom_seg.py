@@ -9,26 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpunet.data.dicom.files import open_header
-from fastpunet.data.inputs import Input
 from fastpunet.data.optional import require
-from fastpunet.data.reading import reading
 from fastpunet.data.writing.content import Hypotheses
+from fastpunet.data.writing.dicom_sources import over_sources, read_sources
 from fastpunet.files import replacing
 
 _LONGEST_LABEL = 64  # characters of a DICOM long string
 _MOST_SEGMENTS = 65535
-_MAY_BE_EMPTY = (  # attributes that a SEG copies from its source, and that a DICOM file must have but may leave empty
-    "PatientID",
-    "PatientName",
-    "PatientBirthDate",
-    "PatientSex",
-    "AccessionNumber",
-    "StudyID",
-    "StudyDate",
-    "StudyTime",
-)
-_NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality")
 
 
 def write_hypotheses(target: Path, hypotheses: Hypotheses) -> list[Path]:
@@ -36,12 +23,11 @@ def write_hypotheses(target: Path, hypotheses: Hypotheses) -> list[Path]:
     highdicom = require("highdicom", "writing DICOM segmentations")
     seg = require("highdicom.seg", "writing DICOM segmentations")
     masks, labels = _segments(hypotheses)
-    image = hypotheses.image
-    sources = _sources(image)
+    sources = read_sources(hypotheses.image)
     version = metadata.version("fastpunet")
     written = seg.Segmentation(
         source_images=sources,
-        pixel_array=masks,
+        pixel_array=over_sources(masks, sources),
         segmentation_type="BINARY",
         segment_descriptions=[_description(number, label, version) for number, label in enumerate(labels, 1)],
         series_instance_uid=highdicom.UID(),
@@ -76,44 +62,6 @@ def _segments(hypotheses: Hypotheses) -> tuple[NDArray[np.uint8], list[str]]:
                 f"titles: got {label!r}, expected 1 to {_LONGEST_LABEL} printable characters other than \\ for DICOM"
             )
     return masks.astype(np.uint8).transpose(1, 2, 3, 0), labels
-
-
-def _sources(image: Input) -> list[Any]:
-    """The headers of the image's files. Raises ValueError if they are no DICOM files, or lack what a SEG needs."""
-    if image.format != "dicom":
-        raise ValueError(
-            f"format: got seg for {image.name}, which is {image.format}, expected a DICOM image; write nifti or npz"
-        )
-    headers = []
-    in_space = () if image.grid is None else ("FrameOfReferenceUID",)
-    thickness = ("SliceThickness",) if in_space and len(image.size) == 2 else ()
-    needed = (*_NEEDED, *in_space, *thickness)
-    for path in image.files:
-        with reading(path, "a DICOM file"):
-            header = open_header(path)
-        lacking = [name for name in needed if not header.get(name)]
-        if lacking:
-            raise ValueError(
-                f"format: got seg for {path}, which lacks {', '.join(lacking)}, expected what a DICOM segmentation "
-                "refers to; write nifti or npz"
-            )
-        headers.append(header)
-    for header in headers:
-        _complete(header, image, headers[0])
-    return headers
-
-
-def _complete(header: Any, image: Input, first: Any) -> None:
-    """Set, in a header that is only copied from, what highdicom asks for and many files lack or round."""
-    for name in _MAY_BE_EMPTY:
-        header.setdefault(name, "")
-    if image.grid is None:
-        header.pop("FrameOfReferenceUID", None)  # it names a space in which the file gives no place
-    else:
-        header.ImageOrientationPatient = first.ImageOrientationPatient
-    if len(image.size) == 3 and image.spacing is not None:
-        header.SpacingBetweenSlices = image.spacing[0]
-        header.SliceThickness = header.get("SliceThickness") or image.spacing[0]
 
 
 def _description(number: int, label: str, version: str) -> Any:
