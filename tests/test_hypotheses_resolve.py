@@ -121,6 +121,19 @@ def test_regions_are_connected_and_of_one_way_to_differ():
     assert not disputed_regions(masks[:1]).any()
 
 
+def test_of_many_regions_those_that_tell_most_are_listed():
+    masks = torch.rand(1, 30, 16, 16, generator=torch.Generator().manual_seed(0)) < 0.5
+    found = resolve(masks, modes(masks, 3))[0]
+    listed = [question for question in found.questions if "region" in question.text]
+    assert int(found.regions.max()) > 20
+    assert len(listed) == 20
+    best = []
+    for number in range(1, int(found.regions.max()) + 1):
+        inside = masks[0][:, found.regions == number].float().mean(1) > 0.5
+        best.append(enumerated(inside.tolist(), found.modes.members.tolist())[0])
+    assert [question.information for question in listed] == pytest.approx(sorted(best)[:-21:-1], abs=1e-12)
+
+
 def test_nothing_to_resolve():
     found = resolve(torch.ones(1, 5, 2, 3, dtype=torch.uint8))[0]
     assert (found.entropy, found.best.information, found.regions.any().item()) == (0, 0, False)

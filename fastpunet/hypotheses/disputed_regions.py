@@ -35,13 +35,10 @@ def majorities(labels: Tensor, regions: Tensor) -> Tensor:
     places = regions.flatten().nonzero()[:, 0]
     number = regions.flatten()[places] - 1
     inside = labels.flatten(1)[:, places]
-    values = torch.unique(inside)
-    counts = torch.stack(
-        [
-            torch.zeros(len(labels), int(regions.max()), device=labels.device).index_add_(
-                1, number, (inside == v).float()
-            )
-            for v in values
-        ]
-    )
-    return values[counts.argmax(0)]
+    most = torch.zeros(len(labels), int(regions.max()), device=labels.device)
+    answers = torch.zeros_like(most, dtype=labels.dtype)
+    for value in torch.unique(inside):
+        count = torch.zeros_like(most).index_add_(1, number, (inside == value).float())
+        answers = torch.where(count > most, value, answers)
+        most = torch.maximum(most, count)
+    return answers

@@ -51,8 +51,8 @@ def modes(
     hypotheses form no groups, but a continuum, this divides it into pieces whose hypotheses overlap.
 
     Of more than 1000 hypotheses with foreground, 1000 evenly spaced ones decide on number and representatives; then all
-    are assigned. So memory is at most 30 MB beside the packed masks, and time grows linearly with n. Needs SciPy and
-    kmedoids (the extra `report`).
+    are assigned. So memory is about 50 MB beside the packed masks (binary, whatever n), and time grows linearly with n.
+    Needs SciPy and kmedoids (the extra `report`).
 
     Raises TypeError or ValueError, naming the argument, for input that is not as above.
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-_TOGETHER = 1 << 24  # labels that are compared at a time
+_TOGETHER = 1 << 22  # labels that are compared with answers at a time, which takes 32 MiB
 
 
 def entropy(counts: Tensor, axes: int | tuple[int, ...]) -> Tensor:
@@ -34,7 +34,7 @@ def joint_counts(answers: Tensor, values: Tensor, members: Tensor, k: int) -> Te
     hypothesis.
     """
     n, questions = answers.shape
-    together = max(1, _TOGETHER // n)
+    together = max(1, _TOGETHER // (n * len(values)))
     parts = []
     for some in answers.split(together, dim=1):
         same = (some == values[:, None, None]).long()

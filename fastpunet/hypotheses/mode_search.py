@@ -13,7 +13,7 @@ from torch import Tensor
 from fastpunet.data.optional import require
 from fastpunet_kernels import mask_iou
 
-_SAMPLE = 1000  # hypotheses that are compared with each other: 8 MB of distances, a tenth of a second
+_SAMPLE = 1000  # hypotheses that are compared with each other: 8 MB of distances
 _RESTARTS = 10
 _TASK = "finding modes"
 

@@ -57,7 +57,7 @@ class Resolution:
     mutual_information  float64 (*size), the difference: the hypotheses' disagreement
     pixel_information   float64 (*size), what a pixel's label would say about the mode, on average
     regions             int64 (*size), connected regions in which the modes differ in one way, from 1 on; 0 elsewhere
-    questions           the pixel that says most, every region and your own questions; those that say most first
+    questions           the pixel that says most, the 20 regions that do, and your own; those that say most first
     """
 
     modes: Modes

@@ -23,6 +23,7 @@ from fastpunet.metrics.mask_sets import Masks, MaskSet, read_mask_set
 from fastpunet.metrics.planes import NAME_THE_CLASSES, count_classes
 
 _AXES = ("slice", "row", "column")
+_REGIONS = 20  # large images can have thousands
 
 
 def resolve(
@@ -103,9 +104,9 @@ def _resolve(
     regions = disputed_regions(modes.masks)
     if regions.any():
         counts = joint_counts(majorities(labels, regions), values, modes.members, k)
-        for number, each in enumerate(counts.unbind(2), start=1):
-            where = regions == number
-            questions.append(make_question(_ask(_region(where, number), binary), named, each, where))
+        for place in information(counts).argsort(descending=True, stable=True)[:_REGIONS].tolist():
+            where = regions == place + 1
+            questions.append(make_question(_ask(_region(where, place + 1), binary), named, counts[..., place], where))
     if maps is None:
         shares = pixels.sum(1)
         total_entropy = disagreement = entropy(shares, 0).reshape(at.shape)
