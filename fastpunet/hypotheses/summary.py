@@ -100,13 +100,16 @@ def summarize(
     sampler = Sampler(model, precision=precision, backend=backend)
     seed = check_seed(seed)
     groups = [
-        _summarize(sampler, encoding, n, seed, its, chunk) for encoding, its in sampler.encode_groups(images, ids)
+        summarize_encoded(sampler, encoding, n, seed, its, chunk) for encoding, its in sampler.encode_groups(images, ids)
     ]
     names = [field.name for field in fields(Summary)]
     return Summary(**{name: torch.cat([getattr(group, name) for group in groups]) for name in names})
 
 
-def _summarize(sampler: Sampler, encoding: Encoding, n: int, seed: int, ids: Tensor, chunk: int | None) -> Summary:
+def summarize_encoded(
+    sampler: Sampler, encoding: Encoding, n: int, seed: int, ids: Tensor, chunk: int | None = None
+) -> Summary:
+    """`summarize` for images that are encoded already."""
     parts = sampler.stream_sums(encoding, n, seed=seed, ids=ids, chunk=chunk)
     probability, entropies, volumes = next(parts)
     collected = [volumes]

@@ -81,7 +81,7 @@ def load(source: str | os.PathLike[str] | Mapping[str, Tensor], *, posterior_inp
             f"source: got {type(source).__name__}, expected a name, a path or a state dict; "
             "a live model needs no loading: pass it to fastpunet.sample as it is"
         )
-    path = _find(source)
+    path = find_file(source)
     header, held = read_file(path)
     if header is None:
         return _of_state(held, str(path), posterior_input)
@@ -93,7 +93,8 @@ def load(source: str | os.PathLike[str] | Mapping[str, Tensor], *, posterior_inp
     return model
 
 
-def _find(source: str | os.PathLike[str]) -> Path:
+def find_file(source: str | os.PathLike[str]) -> Path:
+    """The file of a checkpoint, a run's folder or shipped weights. Raises FileNotFoundError or ValueError as `load`."""
     path = shipped().get(str(source), Path(source))
     if path.is_dir():
         if not (path / WEIGHTS_FILE).is_file():

@@ -1,0 +1,185 @@
+"""Writes what the hypotheses of one image say: masks, maps, measures and modes, and all of it in numbers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from fastpunet.data.writing import write_hypotheses, write_map
+from fastpunet.files import write_text
+from fastpunet.hypotheses import Modes, modes
+from fastpunet.hypotheses.intervals import wilson
+from fastpunet.hypotheses.measures import Measures, measure
+from fastpunet.hypotheses.measures.estimates import Probability, number, title, with_unit
+from fastpunet.prediction.drawing import Drawn
+from fastpunet.prediction.folders import ANSWER_FILE
+from fastpunet.prediction.planning import id_of
+from fastpunet.prediction.preparation import Prepared
+from fastpunet.prediction.request import Request
+
+MEASURES_FILE = "measures.csv"
+_QUANTILES = (0.05, 0.5, 0.95)
+
+
+def write_answer(
+    folder: Path, prepared: Prepared, drawn: Drawn, num_classes: int, request: Request, about: Mapping[str, Any]
+) -> str:
+    """Write the files of one image's answer into a folder that exists, and return the answer in a sentence.
+
+    about: what all answers of the run share, for `answer.json`, which is written last. Raises ValueError or OSError.
+    """
+    masks = drawn.labels[None]
+    classes = None if num_classes <= 2 else num_classes
+    unit = None if request.unit == "auto" else request.unit
+    measures = measure(masks, spacing=prepared.spacing, unit=unit, num_classes=classes)
+    found = None if request.modes is None else modes(masks, request.modes or None, num_classes=classes)[0]
+    write_text(folder / MEASURES_FILE, _table(measures, found))
+    thresholds = {name: measures.probability(name, ">=", value) for name, value in request.thresholds.items()}
+    present = _presence(measures.empty[0])
+    content = {
+        "name": prepared.source.name,
+        "files": [os.fspath(file) for file in prepared.source.files],
+        "id": id_of(prepared.source.name),
+        **about,
+        "image": _image(prepared),
+        "warnings": prepared.warnings,
+        "presence": present,
+        "measures": {name: {"unit": measures.units[name], **_quantiles(measures, name)} for name in measures.names},
+        "thresholds": {
+            name: {"at_least": request.thresholds[name], **_by_class([one.probability, one.low, one.high])}
+            for name, one in thresholds.items()
+        },
+        "modes": [] if found is None else _modes(found, measures),
+        "written": [path.name for path in _write_pictures(folder, prepared, drawn, found, num_classes, request)],
+    }
+    write_text(folder / ANSWER_FILE, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    return _sentence(measures, found, thresholds)
+
+
+def _write_pictures(
+    folder: Path, prepared: Prepared, drawn: Drawn, found: Modes | None, num_classes: int, request: Request
+) -> list[Path]:
+    """Hypotheses, modes and maps, each in the format that was asked for."""
+    image, way = prepared.source, {"format": request.format}
+    written = write_hypotheses(folder, image, drawn.labels.numpy(), num_classes=num_classes, **way)
+    if found is not None:
+        titles = [f"mode {place + 1}, {_percent(p)}" for place, p in enumerate(found.probabilities.tolist())]
+        written += write_hypotheses(
+            folder, image, found.masks.numpy(), num_classes=num_classes, stem="modes", titles=titles, **way
+        )
+    if drawn.mean is not None:
+        mean = drawn.mean[0] if len(drawn.mean) == 1 else drawn.mean
+        written += write_map(folder, image, mean.numpy(), stem="mean", **way)
+    if drawn.entropy is not None:
+        largest = math.log(max(2, num_classes))
+        written += write_map(folder, image, drawn.entropy.numpy(), stem="entropy", largest=largest, **way)
+    return written
+
+
+def _table(measures: Measures, found: Modes | None) -> str:
+    """The measures of every hypothesis as CSV; a measure that an empty mask does not have is left empty."""
+    text = io.StringIO()
+    columns = [name for name in measures.columns() if name != "image"]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*columns[:1], *([] if found is None else ["mode"]), *columns[1:]])
+    for row in measures.rows():
+        first, *rest = (row[name] for name in columns)
+        mode = [] if found is None else [int(found.members[first]) + 1]
+        writer.writerow([first, *mode, *("" if value != value else f"{value:.6g}" for value in rest)])
+    return text.getvalue()
+
+
+def _image(prepared: Prepared) -> dict[str, Any]:
+    source = prepared.source
+    return {
+        "format": source.format,
+        "size": list(source.size),
+        "channels": source.channels,
+        "spacing_mm": None if prepared.spacing is None else list(prepared.spacing),
+        "intensity": str(prepared.intensity),
+        "size_for_the_model": list(prepared.images.shape[2:]),
+    }
+
+
+def _presence(empty: Tensor) -> dict[str, Any]:
+    """The share of hypotheses that outline anything, with its interval; for each class, if there are several."""
+    n = len(empty)
+    counts = (~empty).sum(0)
+    return _by_class([counts.double() / n, *wilson(counts, n)])
+
+
+def _quantiles(measures: Measures, name: str) -> dict[str, Any]:
+    """Quantiles over the hypotheses that are not empty, each with its interval."""
+    quantiles = measures.quantiles(name, _QUANTILES)
+    return {
+        f"{q:g}": _by_class([part[..., place] for part in (quantiles.values, quantiles.low, quantiles.high)])
+        for place, q in enumerate(quantiles.q)
+    }
+
+
+def _by_class(parts: list[Tensor]) -> dict[str, Any]:
+    """Value and interval of one image, {"value": ..., "interval": [...]}; of several classes, each under its number."""
+    value, low, high = (part.reshape(-1).tolist() for part in parts)
+    entries = [
+        {"value": _number(v), "interval": [_number(a), _number(b)]} for v, a, b in zip(value, low, high, strict=True)
+    ]
+    return entries[0] if len(entries) == 1 else {str(label): entry for label, entry in enumerate(entries)}
+
+
+def _modes(found: Modes, measures: Measures) -> list[dict[str, Any]]:
+    """Each mode with its probability, and with the measures of its representative hypothesis."""
+    rows = zip(found.probabilities.tolist(), found.intervals.tolist(), found.hypotheses.tolist(), strict=True)
+    return [
+        {
+            "mode": place + 1,
+            "probability": probability,
+            "interval": interval,
+            "hypothesis": hypothesis,
+            "measures": {name: _numbers(values[0, hypothesis]) for name, values in measures.values.items()},
+        }
+        for place, (probability, interval, hypothesis) in enumerate(rows)
+    ]
+
+
+def _sentence(measures: Measures, found: Modes | None, thresholds: Mapping[str, Probability]) -> str:
+    """The answer for people: presence, how large, the modes, and how probable it is that thresholds are reached."""
+    empty = measures.empty[0]
+    if empty.ndim > 1:  # of several classes the tables say more than a sentence could
+        return f"{len(empty)} hypotheses of {empty.shape[1]} classes"
+    present = 1 - float(empty.double().mean())
+    parts = [f"{_percent(present)} of {len(empty)} hypotheses outline something"]
+    size, unit = next(iter(measures.values.values())), next(iter(measures.units.values()))
+    name = measures.names[0]
+    low, median, high = measures.quantiles(name, _QUANTILES).values[0].tolist()
+    if present:
+        spread = f"{number(low, high)} to {number(high, low)}"
+        parts.append(f"its {title(name)} is {with_unit(number(median), unit)} (5 % to 95 %: {with_unit(spread, unit)})")
+    if found is not None:
+        sizes = [
+            with_unit(number(float(size[0, hypothesis])), unit) if size[0, hypothesis] else "nothing"
+            for hypothesis in found.hypotheses.tolist()
+        ]
+        each = (f"{_percent(p)} {text}" for p, text in zip(found.probabilities.tolist(), sizes, strict=True))
+        parts.append(f"{len(found)} mode{'s' if len(found) > 1 else ''}: {', '.join(each)}")
+    return "; ".join([*parts, *map(str, thresholds.values())])
+
+
+def _numbers(values: Tensor) -> float | None | list[float | None]:
+    """The value of one hypothesis; of several classes, a list."""
+    return _number(float(values)) if values.ndim == 0 else [_number(value) for value in values.tolist()]
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

@@ -1,0 +1,58 @@
+"""The folder of an image's answer: written whole or not at all, and never confused with another request's."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ANSWER_FILE = "answer.json"  # written last; a folder that has it is whole
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder beside `folder` to write to. It takes the place of `folder` when the block ends without an error.
+
+    After an error or an interruption `folder` is as it was. What a killed process left behind is removed the next time.
+    Raises OSError where nothing can be written.
+    """
+    temporary, replaced = (folder.with_name(f".{folder.name}.{ending}") for ending in ("partial", "replaced"))
+    for leftover in (temporary, replaced):
+        shutil.rmtree(leftover, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        if folder.exists():
+            os.replace(folder, replaced)
+        os.replace(temporary, folder)
+    finally:
+        for leftover in (temporary, replaced):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def find_answer(folder: Path) -> dict[str, Any] | None:
+    """The answer that a folder holds, or None if there is no folder. Raises ValueError for a folder of something else."""
+    if not folder.exists() and not folder.is_symlink():
+        return None
+    try:
+        answer = json.loads((folder / ANSWER_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        answer = None
+    if not isinstance(answer, dict):
+        raise ValueError(
+            f"output: {folder} exists, and is not an answer of fastpunet sample; name another folder, or move it away"
+        )
+    return answer
+
+
+def differences(answer: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """What was asked for otherwise when this answer was made, such as "n was 16"."""
+    then = answer.get("request", {})
+    changed = [f"{name} was {then.get(name)}" for name, value in asked["request"].items() if then.get(name) != value]
+    if answer.get("model", {}).get("sha256") != asked["model"]["sha256"]:
+        changed.append("the model was another")
+    return changed

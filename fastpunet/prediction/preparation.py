@@ -1,0 +1,140 @@
+"""Turns an image as its file stores it into the images that a model takes, and names what does not fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fastpunet.data.inputs import Input
+from fastpunet.intensity import Intensity
+from fastpunet.models.method import Method
+from fastpunet.prediction.request import Request
+
+_SAME_SPACING = 0.01  # relative
+_MUCH_LARGER = 2.0  # times the size that the model was trained on
+_LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """An input as the model takes it.
+
+    source     the input
+    images     float32 (B, C, *size): B slices of a volume for a model of two dimensions, else one image
+    spacing    mm between pixels of the input along each axis of its size; None if it is unknown
+    intensity  the rule by which its grey values became floats
+    resampled  whether `images` are on another grid than the input, that of the model's spacing
+    warnings   what may make the hypotheses worthless, a sentence each
+    """
+
+    source: Input
+    images: Tensor
+    spacing: tuple[float, ...] | None
+    intensity: Intensity
+    resampled: bool
+    warnings: list[str] = field(default_factory=list)
+
+
+def prepare(source: Input, method: Method, request: Request) -> Prepared:
+    """Read an input for a model. Raises ValueError or OSError, naming the input, if it cannot be what the model takes."""
+    if len(source.size) < method.dims:
+        raise ValueError(f"{source.name}: is a single slice, expected a volume (D, H, W), which the model was trained on")
+    warnings: list[str] = []
+    stored = _with_channels(source, source.read(), method.in_channels, request.convert)
+    rule = request.intensity or method.intensity or source.default_intensity
+    if message := rule.outside(stored, source.name):
+        warnings.append(message)
+    images = torch.from_numpy(rule.apply(stored))
+    images = images.movedim(1, 0) if len(source.size) > method.dims else images[None]
+    spacing = _spacing(source, request)
+    images, resampled = _on_the_grid_of_training(images, spacing, method, source.name, warnings)
+    _compare_size(images, method, request, source.name, warnings)
+    return Prepared(source, images.contiguous(), spacing, rule, resampled, warnings)
+
+
+def _with_channels(source: Input, stored: NDArray[Any], wanted: int, convert: bool) -> NDArray[Any]:
+    """Stored values with the channels that the model takes. Raises ValueError if they are others."""
+    if len(stored) == wanted:
+        return stored
+    kinds = {1: "grey values", 3: "colours (RGB)"}
+    if {len(stored), wanted} != {1, 3}:
+        raise ValueError(f"{source.name}: has {len(stored)} channels, and the model takes {wanted}; give it images of its kind")
+    if not convert:
+        raise ValueError(
+            f"{source.name}: has {kinds[len(stored)]}, and the model takes {kinds[wanted]}; if that is meant, pass --convert"
+        )
+    if wanted == 3:
+        return np.repeat(stored, 3, axis=0)
+    return np.tensordot(np.asarray(_LUMINANCE), stored.astype(np.float64), 1)[None]
+
+
+def _spacing(source: Input, request: Request) -> tuple[float, ...] | None:
+    """The input's mm between pixels, or what the request says instead."""
+    if request.spacing is None:
+        spacing = source.spacing
+    elif len(request.spacing) in (1, len(source.size)):
+        spacing = request.spacing * (len(source.size) // len(request.spacing))
+    else:
+        raise ValueError(
+            f"{source.name}: has {len(source.size)} axes, and the spacing has {len(request.spacing)} numbers; give one for "
+            "each axis, or one for all"
+        )
+    if spacing is None and request.unit == "mm":
+        raise ValueError(f"{source.name}: does not say how many mm are between its pixels; give --spacing, or --unit px")
+    return spacing
+
+
+def _on_the_grid_of_training(
+    images: Tensor, spacing: tuple[float, ...] | None, method: Method, name: str, warnings: list[str]
+) -> tuple[Tensor, bool]:
+    """The images with the spacing that the model was trained on, and whether that changed their grid."""
+    if method.spacing is None:
+        return images, False
+    wanted = " x ".join(f"{step:g}" for step in method.spacing)
+    if spacing is None:
+        warnings.append(
+            f"{name}: does not say how many mm are between its pixels, and the model was trained on {wanted} mm; its pixels "
+            "are taken as they are; give --spacing to have it resampled"
+        )
+        return images, False
+    own = spacing[-method.dims :]
+    if np.allclose(own, method.spacing, rtol=_SAME_SPACING, atol=0):
+        return images, False
+    size = [max(1, round(side * have / want)) for side, have, want in zip(images.shape[2:], own, method.spacing, strict=True)]
+    return resample(images, size), True
+
+
+def resample(values: Tensor, size: list[int] | tuple[int, ...]) -> Tensor:
+    """Resample float (B, C, *size) to another size, linearly along each axis, with antialiasing where images shrink.
+
+    The outer edges of the outermost pixels stay where they are.
+    """
+    planes = F.interpolate(
+        values.flatten(1, -3), tuple(size[-2:]), mode="bilinear", align_corners=False, antialias=True
+    ).unflatten(1, values.shape[1:-2])
+    if values.ndim == 4:
+        return planes
+    columns = planes.flatten(3)  # (B, C, D, H * W)
+    stack = F.interpolate(columns, (size[0], columns.shape[3]), mode="bilinear", align_corners=False, antialias=True)
+    return stack.unflatten(3, planes.shape[3:])
+
+
+def _compare_size(images: Tensor, method: Method, request: Request, name: str, warnings: list[str]) -> None:
+    trained, size = method.image_size, tuple(images.shape[2:])
+    if trained is None or request.window is not None:
+        return
+    if any(side > _MUCH_LARGER * usual for side, usual in zip(size, trained, strict=True)):
+        warnings.append(
+            f"{name}: has {_sides(size)} pixels where the model looks at it, and training had {_sides(trained)}; crop it to "
+            f"what matters, or pass --window {max(trained)}"
+        )
+
+
+def _sides(size: tuple[int, ...]) -> str:
+    return " x ".join(map(str, size))

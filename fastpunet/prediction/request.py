@@ -1,0 +1,65 @@
+"""What a run is asked for: the same for all of its images, and written beside each answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastpunet.arguments import check_choice, check_count
+from fastpunet.intensity import Intensity
+from fastpunet.latents import HYPOTHESIS_LIMIT, check_seed
+
+UNITS = ("auto", "mm", "px")
+
+
+@dataclass(frozen=True)
+class Request:
+    """How hypotheses are drawn, and what is made of them.
+
+    n, seed, precision, sampler   see `fastpunet.sample`
+    intensity   which stored grey values become 0 and 1; None: as in the model's training, else as the format suggests
+    spacing     mm between pixels along each axis, if the file does not say or says it wrongly
+    convert     turn colours to grey, or grey to colours, where the model wants the other
+    window, overlap   the largest image that passes the networks at once, see `fastpunet.windowed`; None: the whole image
+    unit        "mm": an image without spacing is an error; "px": measures in pixels; "auto": mm where spacing is known
+    mean, entropy   write these maps
+    modes       write this many modes, 0: as many as there are; None: no modes
+    thresholds  measure -> value: the probability that it is reached
+    format      of the files; None: that of the input
+    """
+
+    n: int = 1000
+    seed: int = 0
+    precision: str = "auto"
+    sampler: str = "random"
+    intensity: Intensity | None = None
+    spacing: tuple[float, ...] | None = None
+    convert: bool = False
+    window: int | None = None
+    overlap: float = 0.5
+    unit: str = "auto"
+    mean: bool = False
+    entropy: bool = False
+    modes: int | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    format: str | None = None
+
+    def __post_init__(self) -> None:
+        check_count("n", self.n, limit=HYPOTHESIS_LIMIT)
+        check_seed(self.seed)
+        check_choice("unit", self.unit, UNITS)
+        if self.modes is not None:
+            check_count("modes", self.modes, least=0)
+        if self.window is not None:
+            check_count("window", self.window)
+        if self.spacing is not None and not all(0 < step < float("inf") for step in self.spacing):
+            raise ValueError(f"spacing: got {list(self.spacing)}, expected positive numbers of mm")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The request as a dict for JSON. Two requests with equal dicts give equal answers for the same model."""
+        values = dict(vars(self))
+        values["intensity"] = None if self.intensity is None else str(self.intensity)
+        values["spacing"] = None if self.spacing is None else list(self.spacing)
+        values["thresholds"] = dict(self.thresholds)
+        return values

@@ -1,0 +1,72 @@
+"""Folders of answers: whole or not at all, and never mixed up."""
+
+import json
+
+import pytest
+
+from fastpunet.prediction.folders import differences, find_answer, whole_folder
+
+
+def _answer(folder, text="{}"):
+    with whole_folder(folder) as temporary:
+        (temporary / "hypotheses.txt").write_text("1")
+        (temporary / "answer.json").write_text(text)
+
+
+def test_a_folder_is_whole_and_nothing_else_is_left(tmp_path):
+    _answer(tmp_path / "new" / "case")
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["case"]
+    assert sorted(path.name for path in (tmp_path / "new" / "case").iterdir()) == ["answer.json", "hypotheses.txt"]
+    assert find_answer(tmp_path / "new" / "case") == {}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_an_interruption_leaves_what_was_there(error, tmp_path):
+    _answer(tmp_path / "case", '{"version": "old"}')
+    with pytest.raises(error), whole_folder(tmp_path / "case") as temporary:
+        (temporary / "answer.json").write_text('{"version": "new"}')
+        raise error
+    assert find_answer(tmp_path / "case") == {"version": "old"}
+    assert [path.name for path in tmp_path.iterdir()] == ["case"]
+    with pytest.raises(error), whole_folder(tmp_path / "other"):
+        raise error
+    assert find_answer(tmp_path / "other") is None
+
+
+def test_an_answer_is_replaced_with_all_its_files(tmp_path):
+    with whole_folder(tmp_path / "case") as temporary:
+        (temporary / "more.txt").write_text("1")
+    _answer(tmp_path / "case")
+    assert sorted(path.name for path in (tmp_path / "case").iterdir()) == ["answer.json", "hypotheses.txt"]
+
+
+def test_what_a_killed_process_left_does_not_disturb(tmp_path):
+    for name in (".case.partial", ".case.replaced"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "half.png").write_text("1")
+    _answer(tmp_path / "case")
+    assert [path.name for path in tmp_path.iterdir()] == ["case"]
+
+
+def test_a_folder_of_something_else_is_never_replaced(tmp_path):
+    (tmp_path / "case").mkdir()
+    (tmp_path / "case" / "thesis.txt").write_text("mine")
+    for text in (None, "", "[1]", "{"):
+        if text is not None:
+            (tmp_path / "case" / "answer.json").write_text(text)
+        with pytest.raises(ValueError, match="^output: .*case exists, and is not an answer of fastpunet sample; name"):
+            find_answer(tmp_path / "case")
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ValueError, match="^output: .*file exists"):
+        find_answer(tmp_path / "file")
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    with pytest.raises(ValueError, match="^output: .*link exists"):
+        find_answer(tmp_path / "link")
+
+
+def test_what_was_asked_otherwise_is_named():
+    asked = {"model": {"sha256": "a"}, "request": {"n": 16, "seed": 0, "modes": None}}
+    assert differences(json.loads(json.dumps(asked)), asked) == []
+    assert differences({"model": {"sha256": "a"}, "request": {"n": 8, "seed": 0}}, asked) == ["n was 8"]
+    assert differences({"model": {"sha256": "b"}, "request": {"n": 16, "seed": 0}}, asked) == ["the model was another"]
+    assert differences({}, asked) == ["n was None", "seed was None", "the model was another"]
