@@ -113,7 +113,7 @@ def run(options: Namespace) -> int:
         for warning in outcome.warnings:
             print(f"fastpunet sample: warning: {warning}", file=sys.stderr)
         failed = outcome.status == "failed"
-        line = f"{outcome.name}: {outcome.message}"
+        line = f"{outcome.name}: {outcome.message}" if outcome.name and not failed else outcome.message
         print(f"fastpunet sample: {line}" if failed else line, file=sys.stderr if failed else sys.stdout, flush=True)
 
     outcomes = predict(

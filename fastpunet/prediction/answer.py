@@ -140,8 +140,8 @@ def _modes(found: Modes, measures: Measures) -> list[dict[str, Any]]:
     return [
         {
             "mode": place + 1,
-            "probability": probability,
-            "interval": interval,
+            "probability": _number(probability),
+            "interval": [_number(end) for end in interval],
             "hypothesis": hypothesis,
             "measures": {name: _numbers(values[0, hypothesis]) for name, values in measures.values.items()},
         }
@@ -178,7 +178,8 @@ def _numbers(values: Tensor) -> float | None | list[float | None]:
 
 
 def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    """Six digits, as in the CSV; None, which is null in JSON, for what is undefined."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 def _percent(share: float) -> str:

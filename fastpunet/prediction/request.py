@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastpunet.arguments import check_choice, check_count
+from fastpunet.data.writing import FORMATS
+from fastpunet.hypotheses.measures import MEASURES
 from fastpunet.intensity import Intensity
-from fastpunet.latents import HYPOTHESIS_LIMIT, check_seed
+from fastpunet.latents import SAMPLERS, check_seed
 
 UNITS = ("auto", "mm", "px")
 
@@ -46,8 +48,13 @@ class Request:
     format: str | None = None
 
     def __post_init__(self) -> None:
-        check_count("n", self.n, limit=HYPOTHESIS_LIMIT)
+        check_choice("sampler", self.sampler, tuple(SAMPLERS))
+        check_count("n", self.n, limit=SAMPLERS[self.sampler])
         check_seed(self.seed)
+        if self.format is not None:
+            check_choice("format", self.format, FORMATS)
+        for name in self.thresholds:
+            check_choice("thresholds", name, tuple(MEASURES))
         check_choice("unit", self.unit, UNITS)
         if self.modes is not None:
             check_count("modes", self.modes, least=0)

@@ -13,11 +13,11 @@ from typing import Any
 
 import fastpunet
 from fastpunet.arguments import check_count
-from fastpunet.data.inputs import Input, find_inputs
+from fastpunet.data.inputs import Input, look
 from fastpunet.devices import find_device
 from fastpunet.files import check_folder, write_text
 from fastpunet.models import checkpoint
-from fastpunet.models.windows import windowed
+from fastpunet.windows import windowed
 from fastpunet.prediction.answer import write_answer
 from fastpunet.prediction.drawing import draw
 from fastpunet.prediction.folders import whole_folder
@@ -34,6 +34,7 @@ SUMMARY_FILE = "summary.json"
 class Outcome:
     """What became of one input.
 
+    name      of the input; empty for files that are not even recognised as images
     status    "done", "kept" (its answer was there already) or "failed"
     message   the answer in a sentence, or why there is none
     warnings  what may make the answer worthless, a sentence each
@@ -61,7 +62,7 @@ def run(
 
     Args:
         model: a checkpoint or the name of shipped weights, as in `fastpunet.load`.
-        paths: files, folders or patterns, see `fastpunet.data.inputs.find_inputs`.
+        paths: files, folders or patterns, see `fastpunet.data.inputs.look`.
         output: the folder of all answers; it is made if it is missing. `summary.json` in it says what became of each
             input.
         request: how hypotheses are drawn, and what is made of them.
@@ -72,7 +73,7 @@ def run(
         say: is called with each outcome as it comes.
 
     The noise of an input depends on the seed and on its name alone, so that its answer is the same whatever else is drawn
-    in the run. An input that cannot be read or drawn fails alone. Returns the outcomes in the order of the inputs.
+    in the run. An input that cannot be read or drawn fails alone. Returns the outcomes of all inputs.
     Raises ValueError, TypeError or OSError, before anything is drawn, for a request that cannot be met for any input.
     """
     request = request or Request()
@@ -82,7 +83,9 @@ def run(
         raise ValueError("skip_existing: got overwrite as well, expected one of them")
     check_folder("output", Path(output))
     where = find_device(device)
-    inputs = find_inputs(paths)
+    found = look(paths)
+    if not found.inputs:
+        raise ValueError("; ".join(found.refused[:3]) or f"input: no image in {', '.join(map(os.fspath, paths))}")
     file = checkpoint.find_file(model)
     method = checkpoint.load(file).to(where)
     about = {
@@ -94,16 +97,18 @@ def run(
         },
         "request": request.to_dict(),
     }
-    kept = answered(inputs, Path(output), about, overwrite=overwrite, skip_existing=skip_existing)
+    kept = answered(found.inputs, Path(output), about, overwrite=overwrite, skip_existing=skip_existing)
     if request.window is not None:
         method = windowed(method, request.window, request.overlap)
-    sampler = Sampler(method, precision=request.precision)
+    sampler = Sampler(method, precision=request.precision, sampler=request.sampler)
     about |= {"precision": sampler.precision, "device": str(where)}
     work = _Run(sampler, request, Path(output), about, say)
+    for message in found.refused:
+        work.note(Outcome("", "failed", message))
     for name in sorted(kept):
         work.note(Outcome(name, "kept", "its answer was there already"))
-    work.do([source for source in inputs if source.name not in kept], batch_size)
-    return [work.outcomes[source.name] for source in inputs]
+    work.do([source for source in found.inputs if source.name not in kept], batch_size)
+    return work.outcomes
 
 
 @dataclass
@@ -113,10 +118,10 @@ class _Run:
     output: Path
     about: dict[str, Any]
     say: Callable[[Outcome], None]
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    outcomes: list[Outcome] = field(default_factory=list)
 
     def note(self, outcome: Outcome) -> None:
-        self.outcomes[outcome.name] = outcome
+        self.outcomes.append(outcome)
         self.say(outcome)
 
     def do(self, inputs: list[Input], batch_size: int | None) -> None:
@@ -128,7 +133,7 @@ class _Run:
                     self._answer(group)
                     progress.update(len(group))
         except KeyboardInterrupt:
-            done = sum(outcome.status == "done" for outcome in self.outcomes.values())
+            done = sum(outcome.status == "done" for outcome in self.outcomes)
             raise KeyboardInterrupt(
                 f"interrupted; {done} of {len(inputs)} answers are written; pass --skip-existing to go on"
             ) from None
@@ -169,7 +174,7 @@ class _Run:
     def _summarise(self) -> None:
         images = [
             {"name": one.name, "status": one.status, "message": one.message, "warnings": list(one.warnings)}
-            for one in self.outcomes.values()
+            for one in self.outcomes
         ]
         text = json.dumps({**self.about, "images": images}, indent=1, ensure_ascii=False)
         write_text(self.output / SUMMARY_FILE, text + "\n")

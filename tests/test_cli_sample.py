@@ -1,0 +1,65 @@
+"""`fastpunet sample` as people call it."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fastpunet.cli import main
+
+
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / "slice.png"
+    pixels = np.hypot(*(np.mgrid[:64, :64] - 32)) < 9
+    Image.fromarray((60 + 120 * pixels).astype(np.uint8)).save(path)
+    return path
+
+
+def test_one_line_says_the_answer(image, tmp_path, capsys):
+    out = tmp_path / "out"
+    arguments = ["sample", "lidc-tiny", str(image), "-o", str(out), "-n", "32", "--spacing", "0.5", "--modes"]
+    assert main([*arguments, "--threshold", "longest_diameter:8", "area:50"]) == 0
+    printed = capsys.readouterr()
+    line, total = printed.out.splitlines()
+    assert line.startswith("slice: ")
+    assert "% of 32 hypotheses outline something; its area is" in line
+    assert "mm^2 (5 % to 95 %:" in line
+    assert "probability that the longest diameter is >= 8 mm: " in line
+    assert total == f"1 of 1 images have an answer in {out}"
+    assert printed.err == ""
+    answer = json.loads((out / "slice" / "answer.json").read_text())
+    assert answer["warnings"] == []
+    assert set(answer["thresholds"]) == {"longest_diameter", "area"}
+
+
+def test_warnings_and_failures_go_to_standard_error_and_decide_the_status(image, tmp_path, capsys):
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
+    arguments = ["sample", "lidc-tiny", str(image), str(tmp_path / "broken.png"), "-o", str(tmp_path / "out"), "-n", "2"]
+    status = main(arguments)
+    printed = capsys.readouterr()
+    assert status == 1
+    warning, failure = printed.err.splitlines()
+    assert warning.startswith("fastpunet sample: warning: slice: does not say how many mm are between its pixels")
+    assert failure.startswith("fastpunet sample: broken: ")
+    assert printed.out.splitlines()[-1] == f"1 of 2 images have an answer in {tmp_path / 'out'}"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--threshold", "area"], "threshold: got 'area', expected MEASURE:VALUE, such as longest_diameter:8"),
+        (["--threshold", "girth:8"], "thresholds: got 'girth', expected one of area, "),
+        (["--sampler", "best"], "sampler: got 'best', expected one of random, sobol, antithetic"),
+        (["--intensity", "hounsfield"], "intensity: got 'hounsfield', expected range:LOW:HIGH"),
+        (["-n", "0"], "n: got 0"),
+        (["--overwrite", "--skip-existing"], "skip_existing: got overwrite as well, expected one of them"),
+    ],
+)
+def test_impossible_requests_are_one_line_and_leave_nothing(options, message, image, tmp_path, capsys):
+    assert main(["sample", "lidc-tiny", str(image), "-o", str(tmp_path / "out"), *options]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"fastpunet sample: {message}")
+    assert len(printed.err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
