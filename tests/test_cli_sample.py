@@ -36,13 +36,14 @@ def test_one_line_says_the_answer(image, tmp_path, capsys):
 
 def test_warnings_and_failures_go_to_standard_error_and_decide_the_status(image, tmp_path, capsys):
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
-    arguments = ["sample", "lidc-tiny", str(image), str(tmp_path / "broken.png"), "-o", str(tmp_path / "out"), "-n", "2"]
-    status = main(arguments)
+    inputs = [str(image), str(tmp_path / "broken.png")]
+    status = main(["sample", "lidc-tiny", *inputs, "-o", str(tmp_path / "out"), "-n", "2"])
     printed = capsys.readouterr()
     assert status == 1
-    warning, failure = printed.err.splitlines()
+    failure, warning = printed.err.splitlines()
     assert warning.startswith("fastpunet sample: warning: slice: does not say how many mm are between its pixels")
-    assert failure.startswith("fastpunet sample: broken: ")
+    assert failure.startswith("fastpunet sample: file: ")
+    assert "broken.png is truncated" in failure
     assert printed.out.splitlines()[-1] == f"1 of 2 images have an answer in {tmp_path / 'out'}"
 
 

@@ -13,6 +13,12 @@ def _answer(folder, text="{}"):
         (temporary / "answer.json").write_text(text)
 
 
+def _interrupted(folder, error):
+    with whole_folder(folder) as temporary:
+        (temporary / "answer.json").write_text('{"version": "new"}')
+        raise error
+
+
 def test_a_folder_is_whole_and_nothing_else_is_left(tmp_path):
     _answer(tmp_path / "new" / "case")
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["case"]
@@ -23,13 +29,11 @@ def test_a_folder_is_whole_and_nothing_else_is_left(tmp_path):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_an_interruption_leaves_what_was_there(error, tmp_path):
     _answer(tmp_path / "case", '{"version": "old"}')
-    with pytest.raises(error), whole_folder(tmp_path / "case") as temporary:
-        (temporary / "answer.json").write_text('{"version": "new"}')
-        raise error
+    for name in ("case", "other"):
+        with pytest.raises(error):
+            _interrupted(tmp_path / name, error)
     assert find_answer(tmp_path / "case") == {"version": "old"}
     assert [path.name for path in tmp_path.iterdir()] == ["case"]
-    with pytest.raises(error), whole_folder(tmp_path / "other"):
-        raise error
     assert find_answer(tmp_path / "other") is None
 
 

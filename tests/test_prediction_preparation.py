@@ -90,7 +90,7 @@ def test_images_are_resampled_to_the_spacing_of_training():
     asked = prepare(_input(GREY), model, Request(spacing=(1.0,)))
     assert (tuple(asked.images.shape[2:]), asked.spacing, asked.warnings) == ((12, 16), (1.0, 1.0), [])
     (warning,) = prepare(_input(GREY), model, Request()).warnings
-    assert warning.startswith("case: does not say how many mm are between its pixels, and the model was trained on 0.5 x")
+    assert warning.startswith("case: does not say how many mm are between its pixels, and the model was trained on 0.5")
     volume = np.zeros((1, 3, 6, 8), np.uint8)
     of_slices = prepare(_input(volume, (3.0, 1.0, 0.5)), model, Request())
     assert tuple(of_slices.images.shape) == (3, 1, 12, 8)
@@ -122,7 +122,7 @@ def test_an_image_much_larger_than_those_of_training_is_named():
     large = np.zeros((1, 64, 8), np.uint8)
     model = _model(image_size=(16, 16))
     (warning,) = prepare(_input(large), model, Request()).warnings
-    assert warning.startswith("case: has 64 x 8 pixels where the model looks at it, and training had 16 x 16; crop it to")
+    assert warning.startswith("case: has 64 x 8 pixels where the model looks at it, and training had 16 x 16; crop")
     assert warning.endswith("or pass --window 16")
     assert prepare(_input(large), model, Request(window=16)).warnings == []
     assert prepare(_input(GREY), model, Request()).warnings == []

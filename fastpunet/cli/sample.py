@@ -13,26 +13,30 @@ SUMMARY = "draw hypotheses of images in files: masks, modes and measures"
 def parser() -> Parser:
     options = Parser(
         "fastpunet sample",
-        "Draw hypotheses of every image and write them to OUT/<name of the image>, in the format of the image: label maps "
-        "(hypotheses), measures of each of them (measures.csv), and what they say together (answer.json). Images need no "
-        "annotation. OUT/summary.json says what became of each image. The exit status is 0 if all images have an answer, "
-        "and 1 if one of them failed.",
+        "Draw hypotheses of every image and write them to OUT/<name of the image>, in the format of the image: label "
+        "maps (hypotheses), measures of each of them (measures.csv), and what they say together (answer.json). Images "
+        "need no annotation. OUT/summary.json says what became of each image. The exit status is 0 if all images have "
+        "an answer, and 1 if one of them failed. See docs/sample.md.",
     )
     options.add_argument(
-        "model", metavar="MODEL", help="shipped weights (lesions, lidc-tiny), a checkpoint or the folder of a training run"
+        "model",
+        metavar="MODEL",
+        help="shipped weights (lesions, lidc-tiny), a checkpoint or the folder of a training run",
     )
     options.add_argument(
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="PNG, JPEG, TIFF, NIfTI, DICOM or .npz files, folders of them, or patterns such as 'scans/*.nii.gz'; the DICOM "
-        "files of a series are one volume",
+        help="PNG, JPEG, TIFF, NIfTI, DICOM or .npz files, folders of them, or patterns such as 'scans/*.nii.gz'; the "
+        "DICOM files of a series are one volume",
     )
     options.add_argument("-o", "--output", required=True, metavar="OUT", help="folder to write to")
     options.add_argument("-n", type=int, default=1000, help="hypotheses of each image")
     options.add_argument("--seed", type=int, default=0, help="seed of the hypotheses")
     options.add_argument(
-        "--sampler", default="random", help="how latents are drawn: random, sobol (evenly spread) or antithetic (in pairs)"
+        "--sampler",
+        default="random",
+        help="how latents are drawn: random, sobol (evenly spread) or antithetic (in pairs)",
     )
     options.add_argument("--format", help="png, tiff, nifti, seg (DICOM SEG) or npz; without it, that of the image")
     options.add_argument(
@@ -57,8 +61,8 @@ def parser() -> Parser:
         type=float,
         nargs="+",
         metavar="MM",
-        help="mm between pixels along each axis of the images, (slices,) rows, columns, or one number for all axes, if the "
-        "files do not say it",
+        help="mm between pixels along each axis of the images, (slices,) rows, columns, or one number for all axes, if "
+        "the files do not say it",
     )
     options.add_argument(
         "--unit",
@@ -133,7 +137,7 @@ def run(options: Namespace) -> int:
 
 
 def _threshold(text: str) -> tuple[str, float]:
-    name, colon, value = text.partition(":")
+    name, _, value = text.partition(":")
     try:
         return name, float(value)
     except ValueError:

@@ -100,7 +100,8 @@ def summarize(
     sampler = Sampler(model, precision=precision, backend=backend)
     seed = check_seed(seed)
     groups = [
-        summarize_encoded(sampler, encoding, n, seed, its, chunk) for encoding, its in sampler.encode_groups(images, ids)
+        summarize_encoded(sampler, encoding, n, seed, its, chunk)
+        for encoding, its in sampler.encode_groups(images, ids)
     ]
     names = [field.name for field in fields(Summary)]
     return Summary(**{name: torch.cat([getattr(group, name) for group in groups]) for name in names})

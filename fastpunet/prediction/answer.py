@@ -68,19 +68,19 @@ def _write_pictures(
     folder: Path, prepared: Prepared, drawn: Drawn, found: Modes | None, num_classes: int, request: Request
 ) -> list[Path]:
     """Hypotheses, modes and maps, each in the format that was asked for."""
-    image, way = prepared.source, {"format": request.format}
-    written = write_hypotheses(folder, image, drawn.labels.numpy(), num_classes=num_classes, **way)
+    image, form = prepared.source, request.format
+    written = write_hypotheses(folder, image, drawn.labels.numpy(), num_classes=num_classes, format=form)
     if found is not None:
         titles = [f"mode {place + 1}, {_percent(p)}" for place, p in enumerate(found.probabilities.tolist())]
         written += write_hypotheses(
-            folder, image, found.masks.numpy(), num_classes=num_classes, stem="modes", titles=titles, **way
+            folder, image, found.masks.numpy(), num_classes=num_classes, stem="modes", titles=titles, format=form
         )
     if drawn.mean is not None:
         mean = drawn.mean[0] if len(drawn.mean) == 1 else drawn.mean
-        written += write_map(folder, image, mean.numpy(), stem="mean", **way)
+        written += write_map(folder, image, mean.numpy(), stem="mean", format=form)
     if drawn.entropy is not None:
         largest = math.log(max(2, num_classes))
-        written += write_map(folder, image, drawn.entropy.numpy(), stem="entropy", largest=largest, **way)
+        written += write_map(folder, image, drawn.entropy.numpy(), stem="entropy", largest=largest, format=form)
     return written
 
 
@@ -172,7 +172,7 @@ def _sentence(measures: Measures, found: Modes | None, thresholds: Mapping[str, 
     return "; ".join([*parts, *map(str, thresholds.values())])
 
 
-def _numbers(values: Tensor) -> float | None | list[float | None]:
+def _numbers(values: Tensor) -> float | list[float | None] | None:
     """The value of one hypothesis; of several classes, a list."""
     return _number(float(values)) if values.ndim == 0 else [_number(value) for value in values.tolist()]
 

@@ -37,8 +37,8 @@ class Drawn:
 def draw(sampler: Sampler, inputs: list[Prepared], ids: list[int], request: Request) -> list[Drawn]:
     """Draw the hypotheses of inputs whose images have one shape, one id for each input.
 
-    All slices of a volume have the id of the volume, so that hypothesis k takes the same noise in every slice: it is one
-    opinion about the whole volume.
+    All slices of a volume have the id of the volume, so that hypothesis k takes the same noise in every slice: it is
+    one opinion about the whole volume.
     """
     images = torch.cat([prepared.images for prepared in inputs]).to(sampler.device)
     counts = [len(prepared.images) for prepared in inputs]
@@ -92,8 +92,8 @@ def _check_memory(needed: int, n: int, first: Prepared) -> None:
     free = free_memory(torch.device("cpu"))
     if needed > free:
         raise ValueError(
-            f"{first.source.name}: {n} hypotheses of it take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; ask "
-            "for fewer with -n, or crop the image"
+            f"{first.source.name}: {n} hypotheses of it take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
+            "ask for fewer with -n, or crop the image"
         )
 
 

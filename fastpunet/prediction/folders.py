@@ -15,7 +15,7 @@ ANSWER_FILE = "answer.json"  # written last; a folder that has it is whole
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside `folder` to write to. It takes the place of `folder` when the block ends without an error.
+    """A temporary folder beside `folder` to write to, which takes its place when the block ends without an error.
 
     After an error or an interruption `folder` is as it was. What a killed process left behind is removed the next time.
     Raises OSError where nothing can be written.
@@ -35,7 +35,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def find_answer(folder: Path) -> dict[str, Any] | None:
-    """The answer that a folder holds, or None if there is no folder. Raises ValueError for a folder of something else."""
+    """The answer that a folder holds; None if there is no folder. Raises ValueError for a folder of something else."""
     if not folder.exists() and not folder.is_symlink():
         return None
     try:

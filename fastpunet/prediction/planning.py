@@ -43,15 +43,15 @@ def answered(
             raise ValueError(f"output: {folder} exists; pass --skip-existing to keep it, or --overwrite to replace it")
         if changed := differences(answer, asked):
             raise ValueError(
-                f"output: {folder} was made otherwise: {', '.join(changed)}; name another folder, or pass --overwrite to "
-                "replace it"
+                f"output: {folder} was made otherwise: {', '.join(changed)}; name another folder, or pass --overwrite "
+                "to replace it"
             )
         kept.add(source.name)
     return kept
 
 
 def groups(inputs: Iterable[Prepared], n: int, batch_size: int | None) -> Iterator[list[Prepared]]:
-    """Consecutive inputs whose images have the same shape, at most `batch_size` together, or as many as fit in memory."""
+    """Consecutive inputs whose images have one shape, at most `batch_size` together, or as many as fit in memory."""
     group: list[Prepared] = []
     for prepared in inputs:
         bytes_each = n * prepared.images[:, 0].numel()

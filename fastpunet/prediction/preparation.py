@@ -42,9 +42,9 @@ class Prepared:
 
 
 def prepare(source: Input, method: Method, request: Request) -> Prepared:
-    """Read an input for a model. Raises ValueError or OSError, naming the input, if it cannot be what the model takes."""
+    """Read an input for a model. Raises ValueError or OSError, naming the input, if it is not what the model takes."""
     if len(source.size) < method.dims:
-        raise ValueError(f"{source.name}: is a single slice, expected a volume (D, H, W), which the model was trained on")
+        raise ValueError(f"{source.name}: is a single slice, expected a volume (D, H, W), as the model was trained on")
     warnings: list[str] = []
     stored = _with_channels(source, source.read(), method.in_channels, request.convert)
     rule = request.intensity or method.intensity or source.default_intensity
@@ -64,10 +64,13 @@ def _with_channels(source: Input, stored: NDArray[Any], wanted: int, convert: bo
         return stored
     kinds = {1: "grey values", 3: "colours (RGB)"}
     if {len(stored), wanted} != {1, 3}:
-        raise ValueError(f"{source.name}: has {len(stored)} channels, and the model takes {wanted}; give it images of its kind")
+        raise ValueError(
+            f"{source.name}: has {len(stored)} channels, and the model takes {wanted}; give it images of its kind"
+        )
     if not convert:
         raise ValueError(
-            f"{source.name}: has {kinds[len(stored)]}, and the model takes {kinds[wanted]}; if that is meant, pass --convert"
+            f"{source.name}: has {kinds[len(stored)]}, and the model takes {kinds[wanted]}; if that is meant, pass "
+            "--convert"
         )
     if wanted == 3:
         return np.repeat(stored, 3, axis=0)
@@ -82,11 +85,13 @@ def _spacing(source: Input, request: Request) -> tuple[float, ...] | None:
         spacing = request.spacing * (len(source.size) // len(request.spacing))
     else:
         raise ValueError(
-            f"{source.name}: has {len(source.size)} axes, and the spacing has {len(request.spacing)} numbers; give one for "
-            "each axis, or one for all"
+            f"{source.name}: has {len(source.size)} axes, and the spacing has {len(request.spacing)} numbers; give one "
+            "for each axis, or one for all"
         )
     if spacing is None and request.unit == "mm":
-        raise ValueError(f"{source.name}: does not say how many mm are between its pixels; give --spacing, or --unit px")
+        raise ValueError(
+            f"{source.name}: does not say how many mm are between its pixels; give --spacing, or --unit px"
+        )
     return spacing
 
 
@@ -99,24 +104,24 @@ def _on_the_grid_of_training(
     wanted = " x ".join(f"{step:g}" for step in method.spacing)
     if spacing is None:
         warnings.append(
-            f"{name}: does not say how many mm are between its pixels, and the model was trained on {wanted} mm; its pixels "
-            "are taken as they are; give --spacing to have it resampled"
+            f"{name}: does not say how many mm are between its pixels, and the model was trained on {wanted} mm; its "
+            "pixels are taken as they are; give --spacing to have it resampled"
         )
         return images, False
-    own = spacing[-method.dims :]
+    own = np.array(spacing[-method.dims :])
     if np.allclose(own, method.spacing, rtol=_SAME_SPACING, atol=0):
         return images, False
-    size = [max(1, round(side * have / want)) for side, have, want in zip(images.shape[2:], own, method.spacing, strict=True)]
-    return resample(images, size), True
+    size = np.rint(np.array(images.shape[2:]) * own / method.spacing).astype(int).clip(1)
+    return resample(images, tuple(size.tolist())), True
 
 
-def resample(values: Tensor, size: list[int] | tuple[int, ...]) -> Tensor:
+def resample(values: Tensor, size: tuple[int, ...]) -> Tensor:
     """Resample float (B, C, *size) to another size, linearly along each axis, with antialiasing where images shrink.
 
     The outer edges of the outermost pixels stay where they are.
     """
     planes = F.interpolate(
-        values.flatten(1, -3), tuple(size[-2:]), mode="bilinear", align_corners=False, antialias=True
+        values.flatten(1, -3), size[-2:], mode="bilinear", align_corners=False, antialias=True
     ).unflatten(1, values.shape[1:-2])
     if values.ndim == 4:
         return planes
@@ -131,8 +136,8 @@ def _compare_size(images: Tensor, method: Method, request: Request, name: str, w
         return
     if any(side > _MUCH_LARGER * usual for side, usual in zip(size, trained, strict=True)):
         warnings.append(
-            f"{name}: has {_sides(size)} pixels where the model looks at it, and training had {_sides(trained)}; crop it to "
-            f"what matters, or pass --window {max(trained)}"
+            f"{name}: has {_sides(size)} pixels where the model looks at it, and training had {_sides(trained)}; crop "
+            f"it to what matters, or pass --window {max(trained)}"
         )
 
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import fastpunet
 from fastpunet.arguments import check_count
-from fastpunet.data.inputs import Input, look
+from fastpunet.data.inputs import Input
+from fastpunet.data.inputs.finding import look
 from fastpunet.devices import find_device
 from fastpunet.files import check_folder, write_text
 from fastpunet.models import checkpoint
-from fastpunet.windows import windowed
 from fastpunet.prediction.answer import write_answer
 from fastpunet.prediction.drawing import draw
 from fastpunet.prediction.folders import whole_folder
@@ -26,6 +26,7 @@ from fastpunet.prediction.preparation import Prepared, prepare
 from fastpunet.prediction.request import Request
 from fastpunet.progress import Progress
 from fastpunet.sampler import Sampler
+from fastpunet.windows import windowed
 
 SUMMARY_FILE = "summary.json"
 
@@ -56,13 +57,13 @@ def run(
     batch_size: int | None = None,
     overwrite: bool = False,
     skip_existing: bool = False,
-    say: Callable[[Outcome], None] = lambda outcome: None,
+    say: Callable[[Outcome], None] | None = None,
 ) -> list[Outcome]:
     """Draw the hypotheses of every input, and write each answer to the folder `output`/<name of the input>.
 
     Args:
         model: a checkpoint or the name of shipped weights, as in `fastpunet.load`.
-        paths: files, folders or patterns, see `fastpunet.data.inputs.look`.
+        paths: files, folders or patterns, see `fastpunet.data.inputs.find_inputs`.
         output: the folder of all answers; it is made if it is missing. `summary.json` in it says what became of each
             input.
         request: how hypotheses are drawn, and what is made of them.
@@ -72,8 +73,8 @@ def run(
         skip_existing: keep them, if the same was asked of the same model.
         say: is called with each outcome as it comes.
 
-    The noise of an input depends on the seed and on its name alone, so that its answer is the same whatever else is drawn
-    in the run. An input that cannot be read or drawn fails alone. Returns the outcomes of all inputs.
+    The noise of an input depends on the seed and on its name alone, so that its answer is the same whatever else is
+    drawn in the run. An input that cannot be read or drawn fails alone. Returns the outcomes of all inputs.
     Raises ValueError, TypeError or OSError, before anything is drawn, for a request that cannot be met for any input.
     """
     request = request or Request()
@@ -85,7 +86,7 @@ def run(
     where = find_device(device)
     found = look(paths)
     if not found.inputs:
-        raise ValueError("; ".join(found.refused[:3]) or f"input: no image in {', '.join(map(os.fspath, paths))}")
+        raise ValueError("; ".join(found.refused[:3]) or f"input: no image in {', '.join(map(str, paths))}")
     file = checkpoint.find_file(model)
     method = checkpoint.load(file).to(where)
     about = {
@@ -117,12 +118,13 @@ class _Run:
     request: Request
     output: Path
     about: dict[str, Any]
-    say: Callable[[Outcome], None]
+    say: Callable[[Outcome], None] | None
     outcomes: list[Outcome] = field(default_factory=list)
 
     def note(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
-        self.say(outcome)
+        if self.say is not None:
+            self.say(outcome)
 
     def do(self, inputs: list[Input], batch_size: int | None) -> None:
         """Draw and write the answers of all inputs. Ctrl-C leaves the finished ones, and the summary of them."""
@@ -160,9 +162,7 @@ class _Run:
         for prepared, its in zip(group, drawn, strict=True):
             try:
                 with whole_folder(self.output / prepared.source.name) as folder:
-                    sentence = write_answer(
-                        folder, prepared, its, self.sampler.num_classes, self.request, self.about
-                    )
+                    sentence = write_answer(folder, prepared, its, self.sampler.num_classes, self.request, self.about)
             except (ValueError, OSError) as error:
                 self._fail(prepared.source, error)
                 continue
