@@ -9,18 +9,22 @@ import torch
 from torch import Tensor
 
 from fastpunet.arguments import check_count
+from fastpunet.sobol import POINTS, sobol_normals
 from fastpunet_kernels import Gaussian, philox_normal
+from fastpunet_kernels.problem import reparameterised
 
 SEED_LIMIT = 2**63
-HYPOTHESIS_LIMIT = 2**32
+SAMPLERS = {"random": 2**32, "sobol": POINTS, "antithetic": 2**32}  # and the most hypotheses of one image
 
 
 @dataclass(frozen=True, eq=False)
 class Noise:
     """A recipe for all random numbers in hypotheses first .. first + n - 1 of some images.
 
-    seed   0 <= seed < 2**63
-    ids    int64 (B,), one per image, on the device of the images
+    seed     0 <= seed < 2**63
+    ids      int64 (B,), one per image, on the device of the images
+    sampler  how the normals of an image's hypotheses are related to each other: "random", not at all; "sobol", by a
+             scrambled Sobol sequence; "antithetic", those of hypothesis 2j + 1 are those of 2j times -1
     """
 
     seed: int
@@ -28,6 +32,7 @@ class Noise:
     first: int
     n: int
     backend: str = "auto"  # which kernel computes the numbers
+    sampler: str = "random"
 
     def parts(self, chunk: int) -> Iterator[Noise]:
         """The recipes of these hypotheses in order, at most `chunk` in each."""
@@ -36,7 +41,14 @@ class Noise:
 
     def normals(self, dim: int, layer: int = 0) -> Tensor:
         """Standard normals float32 (B, n, dim). Every `layer`, 0 <= layer < 2**15, has independent numbers."""
-        return philox_normal(self.seed ^ (layer << 48), self.ids, self.first, self.n, dim, backend=self.backend)
+        seed, end = self.seed ^ (layer << 48), self.first + self.n
+        if self.sampler == "sobol":
+            return sobol_normals(seed, self.ids, self.first, self.n, dim)
+        if self.sampler == "antithetic":
+            pair = self.first // 2
+            one = philox_normal(seed, self.ids, pair, (end + 1) // 2 - pair, dim, backend=self.backend)
+            return torch.stack((one, -one), dim=2).flatten(1, 2)[:, self.first - 2 * pair :][:, : self.n]
+        return philox_normal(seed, self.ids, self.first, self.n, dim, backend=self.backend)
 
     def choose(self, count: int) -> list[int]:
         """Choose among `count` fixed hypotheses: the seed alone decides their order, which all images share."""
@@ -45,7 +57,9 @@ class Noise:
 
     def gaussian(self, mu: Tensor, sigma: Tensor) -> Tensor | Gaussian:
         """Latents mu + sigma * normals for mu, sigma float32 (B, latent_dim), or their recipe for a kernel."""
-        return Gaussian(mu, sigma, self.ids, self.seed, self.first, self.n)
+        if self.sampler == "random":
+            return Gaussian(mu, sigma, self.ids, self.seed, self.first, self.n)
+        return reparameterised(mu, sigma, self.normals(mu.shape[1]))
 
 
 def check_seed(seed: object) -> int:

@@ -43,7 +43,8 @@ class Replays:
             drawn = twin.draw(encoding, noise, output=output, precision=precision, backend=backend)
             return drawn, all_finite(encoding)
 
-        key = (images.shape, images.dtype, noise.n, output, precision, backend, passes.compiles(images, precision))
+        compiled = passes.compiles(images, precision)
+        key = (images.shape, images.dtype, noise.n, noise.sampler, output, precision, backend, compiled)
         if key not in self._requests:
             noting = _Noting(noise)
             drawn, finite = compute(images, cast(Noise, noting))
@@ -53,7 +54,7 @@ class Replays:
         else:
 
             def replayed(images: Tensor, *normals: Tensor) -> tuple[Tensor, Tensor]:
-                return compute(images, cast(Noise, _Given(requests, normals, noise.n)))
+                return compute(images, cast(Noise, _Given(requests, normals, noise)))
 
             normals = [noise.normals(*request) for request in requests]
             weights = (*method.parameters(), *method.buffers())
@@ -68,7 +69,7 @@ class _Noting:
 
     def __init__(self, noise: Noise) -> None:
         self._noise = noise
-        self.first, self.n, self.backend = noise.first, noise.n, noise.backend
+        self.first, self.n, self.backend, self.sampler = noise.first, noise.n, noise.backend, noise.sampler
         self.requests: list[Request] = []
         self.only_normals = True
 
@@ -88,9 +89,9 @@ class _Noting:
 class _Given:
     """Noise that gives normals which have been drawn already; it has neither seed nor ids."""
 
-    def __init__(self, requests: Sequence[Request], normals: Sequence[Tensor], n: int) -> None:
+    def __init__(self, requests: Sequence[Request], normals: Sequence[Tensor], noise: Noise) -> None:
         self._normals = dict(zip(requests, normals, strict=True))
-        self.n = n
+        self.n, self.sampler = noise.n, noise.sampler
 
     def normals(self, dim: int, layer: int = 0) -> Tensor:
         return self._normals[dim, layer]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fastpunet.arguments import check_choice, check_count, check_images
 from fastpunet.intensity import warn_if_unscaled
-from fastpunet.latents import HYPOTHESIS_LIMIT, Noise, check_ids, check_latents, check_seed
+from fastpunet.latents import SAMPLERS, Noise, check_ids, check_latents, check_seed
 from fastpunet.memory import assemble, check_memory, chunk_size, how_many, shaped
 from fastpunet.models.adapters import adapt
 from fastpunet.models.method import PIXEL_BYTES, Encoding, Method
@@ -31,6 +31,7 @@ def sample(
     output: str = "labels",
     precision: str = "auto",
     backend: str = "auto",
+    sampler: str = "random",
     chunk: int | None = None,
 ) -> Any:
     """Draw n segmentation hypotheses for every image, in one pass of the U-Net (Kohl et al. 2018, section 2).
@@ -53,6 +54,11 @@ def sample(
             use here.
         backend: "auto", "triton" (GPU), "native" (CPU) or "reference" (PyTorch). If every hypothesis of a method needs
             its own pass of a network, PyTorch computes it, and only "auto" and "reference" are possible.
+        sampler: "random" draws independent hypotheses. "sobol" spreads an image's latents evenly over its prior by a
+            scrambled Sobol sequence, which is most even when n is a power of two; "antithetic" gives hypothesis 2j + 1
+            the latent mu - sigma e if that of 2j is mu + sigma e. Both need a model whose prior is one Gaussian. Means
+            over hypotheses remain unbiased, and most have a smaller error (docs/sampling.md); hypotheses of one image
+            are no longer independent, so that intervals that assume it do not hold.
         chunk: hypotheses computed at a time, which bounds temporary memory; by default as many as fit a fixed budget.
 
     Hypotheses do not depend on n, on chunk or on the other images of the batch. There is one exception: a network may
@@ -66,18 +72,20 @@ def sample(
     >>> fastpunet.sample(model, torch.zeros(2, 1, 64, 64), n=16, seed=0).shape
     torch.Size([2, 16, 64, 64])
     """
-    sampler = Sampler(model, precision=precision, backend=backend)
-    return sampler.sample(images, n, seed=seed, ids=ids, output=output, chunk=chunk)
+    drawing = Sampler(model, precision=precision, backend=backend, sampler=sampler)
+    return drawing.sample(images, n, seed=seed, ids=ids, output=output, chunk=chunk)
 
 
 class Sampler:
-    """Draws hypotheses from one model for batch after batch, in one precision and on one backend.
+    """Draws hypotheses from one model for batch after batch, in one precision, on one backend and with one sampler.
 
     The arguments are those of `sample`. Each call uses the weights that the model has when it encodes the images.
     Several threads may share one Sampler, as long as nobody changes the model meanwhile.
     """
 
-    def __init__(self, model: nn.Module, *, precision: str = "auto", backend: str = "auto") -> None:
+    def __init__(
+        self, model: nn.Module, *, precision: str = "auto", backend: str = "auto", sampler: str = "random"
+    ) -> None:
         self.method: Method = adapt(model)
         check_choice("precision", precision, PRECISIONS)
         if precision == "tf32" and self.device.type != "cuda":
@@ -88,7 +96,13 @@ class Sampler:
                 f"backend: got {backend!r}, expected one of {', '.join(self.method.backends)}: hypotheses of "
                 f"{self.method.name} are computed by PyTorch"
             )
-        self._precision, self.backend = precision, backend
+        check_choice("sampler", sampler, tuple(SAMPLERS))
+        if sampler != "random" and not self.method.gaussian_latent:
+            raise ValueError(
+                f"sampler: got {sampler!r}, expected random: hypotheses of {self.method.name} are not drawn from a "
+                "Gaussian latent"
+            )
+        self._precision, self.backend, self.sampler = precision, backend, sampler
         self._passes, self._replays = Passes(), Replays()
 
     @property
@@ -135,7 +149,11 @@ class Sampler:
             (first, hypothesis, part)
             for first, group, its in self._groups(images, ids)
             for hypothesis, part in self._sampled(
-                group, Noise(seed, its, 0, n, self.backend), output, chunk, whole=len(group) == len(images)
+                group,
+                Noise(seed, its, 0, n, self.backend, self.sampler),
+                output,
+                chunk,
+                whole=len(group) == len(images),
             )
         )
         return assemble(parts, len(images), n)
@@ -256,8 +274,7 @@ class Sampler:
             twin = evaluation_twin(self.method)
             took = self._passes.tune(twin, group, self.precision)
             if select_backend(self.backend, self.device) == "triton":
-                noise = Noise(0, its, 0, n)
-                took |= twin.tune(self._encode(group), noise, output=output, precision=self.precision)
+                took |= twin.tune(self._encode(group), self._recipe(n, 0, its), output=output, precision=self.precision)
             seconds = {name: seconds.get(name, 0.0) + value for name, value in took.items()}
         return seconds
 
@@ -320,12 +337,15 @@ class Sampler:
 
     def _noise(self, encoding: Encoding, n: int, seed: int | None, ids: Tensor | None) -> Noise:
         self._check_encoding(encoding)
-        return Noise(check_seed(seed), check_ids(ids, encoding.images, self.device), 0, n, self.backend)
+        return self._recipe(n, check_seed(seed), check_ids(ids, encoding.images, self.device))
+
+    def _recipe(self, n: int, seed: int, ids: Tensor) -> Noise:
+        return Noise(seed, ids, 0, n, self.backend, self.sampler)
 
     def _check_request(self, n: object, output: str, chunk: object, *, limited: bool = True) -> tuple[int, int | None]:
         """Check n, output and chunk, and return n and chunk as ints."""
         check_choice("output", output, OUTPUTS)
-        n = check_count("n", n, limit=HYPOTHESIS_LIMIT)
+        n = check_count("n", n, limit=SAMPLERS[self.sampler])
         if limited and self.max_hypotheses is not None and n > self.max_hypotheses:
             raise ValueError(
                 f"n: got {n}, expected at most {self.max_hypotheses}: {self.method.name} has no more "

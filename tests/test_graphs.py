@@ -5,8 +5,8 @@ import pickle
 import pytest
 import torch
 
-from fastpunet import ProbabilisticUNet, Sampler, graphs
-from fastpunet.graphs import Captured, GraphCache
+from fastpunet import ProbabilisticUNet, Sampler
+from fastpunet.graphs import GraphCache
 from fastpunet.latents import Noise
 from fastpunet.masks import PackedMasks
 from fastpunet.memory import shaped
@@ -19,36 +19,6 @@ def negative(x):
 
 def absolute(x):
     return (x.abs(),)
-
-
-class Order:
-    """Events of a device that has finished before it is asked."""
-
-    def record(self):
-        pass
-
-    def wait(self):
-        pass
-
-
-@pytest.fixture
-def captures(monkeypatch):
-    """A list that grows with every capture; replaying computes again in the captured memory."""
-    made = []
-
-    def capture(function, inputs):
-        own = tuple(tensor.clone() for tensor in inputs)
-        outputs = function(*own)
-        made.append(function)
-
-        def replay():
-            for output, again in zip(outputs, function(*own), strict=True):
-                output.copy_(again)
-
-        return Captured(own, outputs, replay, Order())
-
-    monkeypatch.setattr(graphs, "capture", capture)
-    return made
 
 
 def test_the_second_call_captures_and_later_ones_replay(captures):
@@ -99,7 +69,7 @@ def test_what_cannot_be_captured_runs_all_the_same_and_says_why_once(monkeypatch
     def refuse(*_):
         raise RuntimeError("operation not permitted when stream is capturing")
 
-    monkeypatch.setattr(graphs, "capture", refuse)
+    monkeypatch.setattr("fastpunet.graphs.capture", refuse)
     cache = GraphCache()
     assert [float(cache.call("a", negative, [torch.ones(1)], [])[0]) for _ in range(4)] == [-1] * 4
     assert [str(warning.message) for warning in recwarn] == [

@@ -85,6 +85,7 @@ def summarize(
     ids: Tensor | None = None,
     precision: str = "auto",
     backend: str = "auto",
+    sampler: str = "random",
     chunk: int | None = None,
 ) -> Summary:
     """Summarise n hypotheses of every image without holding them: apart from `volume`, memory does not grow with n.
@@ -97,11 +98,10 @@ def summarize(
     >>> summary.mean.shape, summary.volume.shape
     (torch.Size([1, 1, 64, 64]), torch.Size([1, 100, 1]))
     """
-    sampler = Sampler(model, precision=precision, backend=backend)
+    drawing = Sampler(model, precision=precision, backend=backend, sampler=sampler)
     seed = check_seed(seed)
     groups = [
-        summarize_encoded(sampler, encoding, n, seed, its, chunk)
-        for encoding, its in sampler.encode_groups(images, ids)
+        summarize_encoded(drawing, encoding, n, seed, its, chunk) for encoding, its in drawing.encode_groups(images, ids)
     ]
     names = [field.name for field in fields(Summary)]
     return Summary(**{name: torch.cat([getattr(group, name) for group in groups]) for name in names})

@@ -28,6 +28,8 @@ class Image2ImageVAE(Method):
     Args: those of `ProbabilisticUNet`.
     """
 
+    gaussian_latent = True
+
     def __init__(
         self,
         in_channels: int = 1,

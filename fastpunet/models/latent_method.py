@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +45,7 @@ class LatentMethod(Method):
 
     backends = BACKENDS
     encoding_kind = LatentEncoding
+    gaussian_latent = True
 
     @property
     @abstractmethod
@@ -71,6 +73,15 @@ class LatentMethod(Method):
     def latent_dim_of(self, encoding: LatentEncoding) -> int:
         return encoding.prior.latent_dim
 
+    def latents(self, encoding: Any, noise: Noise) -> Tensor | Gaussian:
+        """Latents of the images' priors for this noise, or their recipe for a kernel."""
+        prior: Prior = encoding.prior
+        if noise.sampler != "random" and not prior.gaussian:
+            raise ValueError(
+                f"sampler: got {noise.sampler!r}, expected random: the prior of {self.name} is not one Gaussian"
+            )
+        return prior.latents(noise)
+
     def draws_by_networks(self, encoding: LatentEncoding) -> bool:
         return False
 
@@ -83,7 +94,7 @@ class LatentMethod(Method):
         return flat.unflatten(-1, encoding.size)
 
     def draw(self, encoding: LatentEncoding, noise: Noise, *, output: str, precision: str, backend: str) -> Tensor:
-        z = encoding.prior.latents(noise)
+        z = self.latents(encoding, noise)
         return self.decode(encoding, z, output=output, precision=precision, backend=backend)
 
     def decode(
@@ -92,11 +103,11 @@ class LatentMethod(Method):
         return decode_samples(encoding.base, encoding.decoder, z, output=output, precision=precision, backend=backend)
 
     def tune(self, encoding: LatentEncoding, noise: Noise, *, output: str, precision: str) -> dict[str, float]:
-        latents = encoding.prior.latents(noise)
+        latents = self.latents(encoding, noise)
         return tune_decode(encoding.base, encoding.decoder, latents, output=output, precision=precision)
 
     def sums(self, encoding: LatentEncoding, noise: Noise, *, precision: str, backend: str) -> Sums:
-        latents = encoding.prior.latents(noise)
+        latents = self.latents(encoding, noise)
         return decode_sums(encoding.base, encoding.decoder, latents, precision=precision, backend=backend)
 
 

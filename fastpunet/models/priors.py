@@ -16,6 +16,7 @@ class Prior(ABC):
     """p(z | image) for each of B images."""
 
     latent_dim: int
+    gaussian: bool = False  # whether z is a linear function of standard normals
 
     @abstractmethod
     def latents(self, noise: Noise) -> Tensor | Gaussian:
@@ -49,6 +50,8 @@ class AxisAligned(OfNormals):
     mu: Tensor
     sigma: Tensor
 
+    gaussian = True
+
     @property
     def latent_dim(self) -> int:  # type: ignore[override]
         return self.mu.shape[1]
@@ -77,6 +80,8 @@ class LowRank(OfNormals):
     mu: Tensor
     factor: Tensor
     sigma: Tensor | None = None
+
+    gaussian = True
 
     @property
     def latent_dim(self) -> int:  # type: ignore[override]

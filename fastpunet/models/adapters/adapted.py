@@ -135,7 +135,7 @@ class AdaptedModel(LatentMethod):
 
     def logits(self, encoding: Any, noise: Noise) -> Tensor:
         if isinstance(encoding, OwnEncoding):
-            return self._own_logits(encoding, encoding.prior.latents(noise))
+            return self._own_logits(encoding, self.latents(encoding, noise))
         return super().logits(encoding, noise)
 
     def decode(self, encoding: Any, z: Tensor | Gaussian, *, output: str, precision: str, backend: str) -> Tensor:
