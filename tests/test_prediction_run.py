@@ -220,7 +220,7 @@ def test_what_cannot_be_met_is_said_before_any_work(model, images, tmp_path):
         run(model, [tmp_path / "nothing-here.png"], tmp_path / "out")
     with pytest.raises(FileNotFoundError, match="^source: no file"):
         run(tmp_path / "no.safetensors", [images], tmp_path / "out")
-    for name, value in (("n", 0), ("seed", -1), ("sampler", "best"), ("unit", "inch"), ("modes", -1), ("window", 0)):
+    for name, value in (("n", 0), ("seed", -1), ("sampler", "best"), ("unit", "inch"), ("modes", -1)):
         with pytest.raises(ValueError, match=f"^{name}: got"):
             Request(**{name: value})
     with pytest.raises(ValueError, match="^precision: "):

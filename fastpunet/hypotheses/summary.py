@@ -101,7 +101,8 @@ def summarize(
     drawing = Sampler(model, precision=precision, backend=backend, sampler=sampler)
     seed = check_seed(seed)
     groups = [
-        summarize_encoded(drawing, encoding, n, seed, its, chunk) for encoding, its in drawing.encode_groups(images, ids)
+        summarize_encoded(drawing, encoding, n, seed, its, chunk)
+        for encoding, its in drawing.encode_groups(images, ids)
     ]
     names = [field.name for field in fields(Summary)]
     return Summary(**{name: torch.cat([getattr(group, name) for group in groups]) for name in names})

@@ -54,7 +54,7 @@ def prepare(source: Input, method: Method, request: Request) -> Prepared:
     images = images.movedim(1, 0) if len(source.size) > method.dims else images[None]
     spacing = _spacing(source, request)
     images, resampled = _on_the_grid_of_training(images, spacing, method, source.name, warnings)
-    _compare_size(images, method, request, source.name, warnings)
+    _compare_size(images, method, source.name, warnings)
     return Prepared(source, images.contiguous(), spacing, rule, resampled, warnings)
 
 
@@ -130,14 +130,14 @@ def resample(values: Tensor, size: tuple[int, ...]) -> Tensor:
     return stack.unflatten(3, planes.shape[3:])
 
 
-def _compare_size(images: Tensor, method: Method, request: Request, name: str, warnings: list[str]) -> None:
+def _compare_size(images: Tensor, method: Method, name: str, warnings: list[str]) -> None:
     trained, size = method.image_size, tuple(images.shape[2:])
-    if trained is None or request.window is not None:
+    if trained is None:
         return
     if any(side > _MUCH_LARGER * usual for side, usual in zip(size, trained, strict=True)):
         warnings.append(
             f"{name}: has {_sides(size)} pixels where the model looks at it, and training had {_sides(trained)}; crop "
-            f"it to what matters, or pass --window {max(trained)}"
+            "it to what matters"
         )
 
 

@@ -26,7 +26,6 @@ from fastpunet.prediction.preparation import Prepared, prepare
 from fastpunet.prediction.request import Request
 from fastpunet.progress import Progress
 from fastpunet.sampler import Sampler
-from fastpunet.windows import windowed
 
 SUMMARY_FILE = "summary.json"
 
@@ -99,8 +98,6 @@ def run(
         "request": request.to_dict(),
     }
     kept = answered(found.inputs, Path(output), about, overwrite=overwrite, skip_existing=skip_existing)
-    if request.window is not None:
-        method = windowed(method, request.window, request.overlap)
     sampler = Sampler(method, precision=request.precision, sampler=request.sampler)
     about |= {"precision": sampler.precision, "device": str(where)}
     work = _Run(sampler, request, Path(output), about, say)
