@@ -12,7 +12,7 @@ from setuptools.errors import CompileError, LinkError
 NATIVE = "kernels/fastpunet_kernels/native"
 
 CLI = ["jsonargparse>=4.48", "docstring-parser>=0.16", "pyyaml>=6"]  # whoever has any extra has the command line
-DICOM = ["pydicom>=2.4", "highdicom>=0.24"]
+DICOM = ["pydicom>=3.0.1", "highdicom>=0.28"]
 DATA = [*CLI, *DICOM, "pillow>=10", "nibabel>=5", "scipy>=1.11.1", "tqdm>=4.66"]
 TRAIN = ["lightning>=2.4", "monai>=1.4", "tensorboard>=2.16", *DATA]
 REPORT = [*CLI, "kmedoids>=0.5.1", "matplotlib>=3.8", "scipy>=1.11.1", "torchmetrics>=1.4", "tqdm>=4.66"]

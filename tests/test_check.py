@@ -174,6 +174,14 @@ def test_axes_and_spacing_of_volumes(tmp_path):
     assert report.problems == ["1 of 4 images have other axes than the rest, RAS: d (LAS)"]
 
 
+def test_sheared_volumes(tmp_path):
+    affine = np.diag((0.5, 0.7, 2, 1))
+    affine[0, 1] = 0.2
+    _nifti(tmp_path / "a.nii", affine)
+    (problem,) = check([tmp_path]).problems
+    assert problem.startswith("1 image with axes that are not at right angles")
+
+
 def test_volumes_with_masks(tmp_path):
     _nifti(tmp_path / "images" / "a.nii")
     _nifti(tmp_path / "images" / "b.nii")

@@ -167,6 +167,29 @@ def test_of_a_data_set_the_images_are_taken(tmp_path):
     assert [image.name for image in find_inputs([tmp_path / "val"])] == ["u"]
 
 
+def test_a_folder_called_images_is_not_taken_for_more_than_it_is(tmp_path):
+    _save(tmp_path / "a.png", GREY)
+    _save(tmp_path / "images" / "old.png", GREY)
+    assert [image.name for image in find_inputs([tmp_path])] == ["a"]
+    (tmp_path / "masks").mkdir()
+    assert [image.name for image in find_inputs([tmp_path])] == ["old"]
+
+
+def test_links_to_nothing_are_named(tmp_path):
+    _save(tmp_path / "a.png", GREY)
+    (tmp_path / "b.png").symlink_to(tmp_path / "store" / "b.png")
+    with pytest.raises(ValueError, match="no file .*b.png.; is it a link to one that was not fetched"):
+        find_inputs([tmp_path])
+
+
+def test_what_is_read_is_the_readers_own(tmp_path):
+    np.savez(tmp_path / "x.npz", images=np.stack([GREY, GREY]))
+    for image in find_inputs([tmp_path / "x.npz", _save(tmp_path / "y.png", COLOUR)]):
+        before = image.read().copy()
+        image.read()[:] = 0
+        np.testing.assert_array_equal(image.read(), before)
+
+
 def test_patterns_and_repeated_paths(tmp_path, monkeypatch):
     for name in ("a1.png", "a2.png", "b1.png", "deep/er/a3.png"):
         _save(tmp_path / name, GREY)

@@ -104,6 +104,18 @@ def test_nifti_of_one_form_or_none(tmp_path, codes):
         np.testing.assert_allclose(written.affine, source.affine, atol=1e-6)
 
 
+@pytest.mark.parametrize("number", [0.0, np.nan])
+def test_an_affine_that_leads_nowhere_is_not_copied(tmp_path, number):
+    _nifti(tmp_path / "x.nii", (5, 7, 3), OBLIQUE, codes=(0, 1))
+    content = bytearray((tmp_path / "x.nii").read_bytes())
+    content[280:328] = np.full(12, number, np.float32).tobytes()  # the sform
+    (tmp_path / "x.nii").write_bytes(content)
+    (image,) = find_inputs([tmp_path / "x.nii"])
+    assert (image.grid, image.spacing) == (None, None)
+    (path,) = write_hypotheses(tmp_path, image, _labels(2, image.size), num_classes=1)
+    assert int(nibabel.load(path).header["sform_code"]) == 0
+
+
 def test_nifti_of_images_and_of_slices(tmp_path):
     image = _nifti(tmp_path / "x.nii", (5, 7, 3), OBLIQUE).slices()[2]
     labels = _labels(4, image.size)
@@ -172,6 +184,7 @@ def test_maps_of_real_numbers(tmp_path, format, classes):
     else:
         read = [np.asarray(Image.open(path)) / 65535 * np.log(3) for path in paths]
         assert len(paths) == classes
+        assert Image.open(paths[0]).text["Description"] == "value = pixel / 65535 * 1.09861229"
     np.testing.assert_allclose(read, values, rtol=0, atol=np.log(3) / 65535 / 1.99 if format == "png" else 0)
 
 
@@ -201,7 +214,9 @@ ZEROS = np.zeros((2, 5, 7), np.uint8)
         (ZEROS, dict(titles=["one"]), ValueError, "titles: got 1 for 2 hypotheses"),
         (ZEROS, dict(format="jpeg"), ValueError, "format: got 'jpeg', expected one of png, tiff, nifti, seg, npz"),
         (ZEROS, dict(format="seg"), ValueError, "got seg for x, which is png, expected a DICOM image"),
-        (ZEROS, dict(stem="../up"), ValueError, "stem: got '../up', expected a name without folders"),
+        (ZEROS, dict(stem="../up"), ValueError, "stem: got '../up', expected letters, digits"),
+        (ZEROS, dict(stem=""), ValueError, "stem: got ''"),
+        (ZEROS, dict(stem=".."), ValueError, "stem: got '..'"),
     ],
 )
 def test_what_cannot_be_written_is_named(tmp_path, labels, changes, error, message):

@@ -159,3 +159,18 @@ def test_segmentations_of_an_enhanced_file(tmp_path):
         assert frame.PlanePositionSequence[0].ImagePositionPatient == place
     with pytest.raises(ValueError, match="got seg for e_slice002, one of the slices in .*e.dcm, expected the volume"):
         write_hypotheses(tmp_path, image.slices()[2], labels[:, 2], num_classes=1)
+
+
+def test_names_of_patients_are_not_told_and_values_that_are_none_are_refused(tmp_path, recwarn, capfd):
+    write_series(tmp_path / "s", VOLUME, PatientName="Secret")  # highdicom warns of names of one component
+    (image,) = find_inputs([tmp_path / "s"])
+    (path,) = write_hypotheses(tmp_path, image, _labels(2, image.size), num_classes=1)
+    assert str(pydicom.dcmread(path).PatientName) == "Secret"
+    assert not recwarn.list
+    assert capfd.readouterr() == ("", "")
+    data = pydicom.dcmread(image.files[0])
+    data["StudyDate"]._value = "long ago"
+    data.save_as(image.files[0])
+    recwarn.clear()
+    with pytest.raises(ValueError, match=r"s/0005 is truncated or not what a DICOM segmentation can refer to"):
+        write_hypotheses(tmp_path, image, _labels(2, image.size), num_classes=1)

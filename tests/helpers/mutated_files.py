@@ -22,12 +22,13 @@ from PIL import Image
 
 from fastpunet.data import camvid, folder, lidc, sources
 from fastpunet.data.images import read_header, read_image
+from fastpunet.data.inputs import find_inputs
 from fastpunet.data.lidc.prepare.database import read_database
 from fastpunet.data.lidc.prepare.nodules import group_annotations
 from fastpunet.data.lidc.prepare.series import find_series
 from fastpunet.data.lidc.prepare.splits import read_split
 from fastpunet.data.picture_masks import mask_size, read_labels
-from helpers import lidc_phantom
+from helpers import dicom_series, lidc_phantom
 
 NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 100_000, 1 << 20)
 
@@ -174,6 +175,12 @@ def _read_series(path):
             found.hounsfield()
 
 
+def _read_inputs(path):
+    for image in find_inputs([path]):
+        for each in (image, *image.slices()):
+            each.read()
+
+
 def _read_scans(path):
     for scan in read_database(path):
         group_annotations(scan)
@@ -184,6 +191,25 @@ def _read_npz(path):
         _read_all(lidc.read_npz(path))
     else:
         _read_all(camvid.read_npz(path))
+
+
+def _as_inputs():
+    """Files of each format that inputs may have: name, file name and content."""
+    with tempfile.TemporaryDirectory() as place:
+        files = dicom_series.write_series(Path(place), np.random.default_rng(0).integers(0, 2000, (4, 6, 8)))
+        enhanced = dicom_series.write_enhanced(Path(place) / "e.dcm", files).read_bytes()
+        slice_ = files[0].read_bytes()
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros((5, 6, 3), np.int16))
+    return [
+        ("DICOM slice", "x.dcm", slice_),
+        ("enhanced DICOM", "x.dcm", enhanced),
+        ("NIfTI", "x.nii", _volume()),
+        ("PNG", "x.png", _picture("PNG", "RGB")),
+        ("TIFF", "x.tif", _picture("TIFF")),
+        ("bundle", "x.npz", _bundle(_members(("labels",)))),
+        ("array", "x.npy", buffer.getvalue()),
+    ]
 
 
 def cases():
@@ -223,6 +249,14 @@ def cases():
     found["pickle"] = ("x.pickle", lambda path: _read_all(lidc.read_pickle(path)), lambda rng: mutate(content, rng))
     found["database"] = ("x.sqlite", _read_scans, lambda rng: mutate(mutate(mutate(database, rng), rng), rng))
     found["DICOM"] = ("x.dcm", _read_series, lambda rng: mutate(dicom[:900], rng) + dicom[900:])
+    for name, file, content in _as_inputs():
+        found[f"input, {name}"] = (file, _read_inputs, lambda rng, content=content: mutate(content, rng))
+        head = min(len(content), 2000)
+        found[f"input, head of {name}"] = (
+            file,
+            _read_inputs,
+            lambda rng, content=content, head=head: mutate(content[:head], rng) + content[head:],
+        )
     split = b'{"train": ["a", "b"], "val": ["c"], "test": []}'
     found["split"] = ("x.json", read_split, lambda rng: mutate(split, rng))
     return found

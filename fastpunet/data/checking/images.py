@@ -6,11 +6,15 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fastpunet.data.checking.report import Report, counted, listed, several, size_text
 from fastpunet.data.inputs import Input
 from fastpunet.data.inputs.finding import Findings
 from fastpunet.data.optional import require
 
+_SKEW = 1e-2  # cosine of the angle between two axes
 _ODD = 0.05  # share up to which images that differ from the rest are odd; more of them are a mixture
 
 
@@ -86,7 +90,14 @@ def _compare_headers(report: Report, images: Sequence[Input]) -> None:
     _compare(report, images, "channels", lambda image: several(image.channels, "channel"), mixed_is_problem=True)
     _compare(report, images, "sizes", lambda image: size_text(image.size), mixed_is_problem=False)
     placed = [image for image in images if image.grid]
-    _compare(report, placed, "axes", axes_of, mixed_is_problem=True)
+    if len(dims) == 1:
+        _compare(report, placed, "axes", axes_of, mixed_is_problem=True)
+    sheared = [image.name for image in placed if image.grid and _is_sheared(image.grid.affine)]
+    if sheared:
+        report.problem(
+            f"{several(len(sheared), 'image')} with axes that are not at right angles, so that lengths and volumes are "
+            f"wrong: {listed(sheared)}; resample"
+        )
     _compare(report, images, "spacings", lambda image: spacing_text(image.spacing), mixed_is_problem=False)
 
 
@@ -105,6 +116,12 @@ def _compare(
         report.problem(f"images have different {what}: {counted(map(of, images))}")
     else:
         report.note(f"images have different {what}: {counted(map(of, images))}")
+
+
+def _is_sheared(affine: NDArray[np.float64]) -> bool:
+    """Whether two axes are further from a right angle than rounding explains."""
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    return bool(np.abs(axes.T @ axes - np.eye(3)).max() > _SKEW)
 
 
 def _digest(image: Input) -> bytes:

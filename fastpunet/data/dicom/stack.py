@@ -32,8 +32,8 @@ def in_order(slices: Sequence[SliceHeader]) -> list[SliceHeader]:
         at = int(steps.argmin())
         _refuse(
             ordered[at],
-            f"lies where {ordered[at + 1].path.name} does, expected one slice at a place; separate the series' "
-            "phases, echoes or repetitions",
+            f"lies where {ordered[at + 1].path} does, expected one slice at a place; remove copies, or "
+            "separate the series' phases, echoes or repetitions",
         )
     if steps.size and steps.max() > (1 + UNEVEN) * np.median(steps):
         at = int(steps.argmax())

@@ -112,7 +112,7 @@ class _Arrays:
 
     def values(self, index: int) -> NDArray[Any]:
         """The image (C, H, W) at that place."""
-        return _channels_first(self._all[index])
+        return _channels_first(self._all[index]).copy()
 
 
 def _load(path: Path) -> NDArray[Any]:

@@ -23,7 +23,7 @@ def read(paths: Sequence[Path], refused: list[str]) -> Iterator[Found]:
     """The volumes and images in the files. Files and series that cannot be read are noted in `refused`."""
     series: dict[str, list[SliceHeader]] = defaultdict(list)
     for path in paths:
-        with noting(refused):
+        with noting(refused, path):
             header = read_header(path)
             if header.enhanced:
                 yield _enhanced(path)
@@ -32,7 +32,7 @@ def read(paths: Sequence[Path], refused: list[str]) -> Iterator[Found]:
             placed = header.series and header.position is not None
             series[header.series if placed else str(path)].append(header)
     for slices in series.values():
-        with noting(refused):
+        with noting(refused, slices[0].path):
             yield _image(slices if len(slices) == 1 else in_order(slices))
 
 

@@ -70,7 +70,7 @@ def look(paths: Sequence[str | os.PathLike[str]]) -> Findings:
     order: dict[Path, int] = {}
     for candidate in candidates(paths):
         order[candidate.path] = len(order)
-        with noting(refused):
+        with noting(refused, candidate.path):
             kind = _kind(candidate)
             if kind is None:
                 ignored.append(candidate.path)

@@ -29,18 +29,22 @@ def each(read_one: Callable[[Path], Iterator[Found]]) -> Reader:
 
     def read_all(paths: Sequence[Path], refused: list[str]) -> Iterator[Found]:
         for path in paths:
-            with noting(refused):
+            with noting(refused, path):
                 yield from read_one(path)
 
     return read_all
 
 
 @contextmanager
-def noting(refused: list[str]) -> Iterator[None]:
+def noting(refused: list[str], path: Path) -> Iterator[None]:
     """A context that ends at an error of a file, and notes its message."""
     try:
         yield
-    except (ValueError, OSError) as error:
+    except FileNotFoundError:
+        refused.append(f"file: no file {str(path)!r}; is it a link to one that was not fetched?")
+    except OSError as error:
+        refused.append(f"file: {path} cannot be read ({one_line(error.strerror or error)})")
+    except ValueError as error:
         refused.append(one_line(error, 1000))
 
 

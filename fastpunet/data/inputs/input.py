@@ -50,8 +50,8 @@ class Input:
     def read(self) -> NDArray[Any]:
         """Read the values (C, *size) that the files store, such as Hounsfield units, in their own real dtype.
 
-        The byte order is the machine's. Raises FileNotFoundError, and ValueError for files that are truncated, that
-        changed since they were found, or that have NaN or infinite values.
+        The array is contiguous and in the machine's byte order. Raises FileNotFoundError, and ValueError for files that
+        are truncated, that changed since they were found, or that have NaN or infinite values.
         """
         values = self.load()
         if values.shape != (self.channels, *self.size):
@@ -61,7 +61,7 @@ class Input:
             )
         if not np.isfinite(values).all():
             raise ValueError(f"input: {self.files[0]} has NaN or infinite values, expected finite ones; replace them")
-        return values.astype(values.dtype.newbyteorder("="), copy=False)
+        return np.require(values, values.dtype.newbyteorder("="), ["C", "W"])
 
     def slices(self) -> list[Input]:
         """The slices of a volume, each as an image (H, W) of its own; an image of two dimensions is its only slice."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from fastpunet.data.inputs.recognising import recognise
 from fastpunet.data.leftovers import is_leftover
 
 
@@ -48,7 +49,7 @@ def _in_folder(folder: Path) -> Iterator[Candidate]:
     """The files of a folder, then those within its folders; of a data set all of its images."""
     root = _images_of(folder) or folder
     files = sorted(
-        (path for path in root.rglob("*") if path.is_file() and not any(map(is_leftover, _below(path, root)))),
+        (path for path in root.rglob("*") if _is_file(path) and not any(map(is_leftover, _below(path, root)))),
         key=lambda path: (path.parent != root, path),
     )
     for path in files:
@@ -56,9 +57,22 @@ def _in_folder(folder: Path) -> Iterator[Candidate]:
 
 
 def _images_of(folder: Path) -> Path | None:
-    """Where a data set's images lie: images/, or, of Cityscapes' ROOT/<split>, ROOT/leftImg8bit/<split>."""
-    places = folder / "images", folder.parent / "leftImg8bit" / folder.name
-    return next((place for place in places if place.is_dir()), None)
+    """Where a data set's images lie: images/, or, of Cityscapes' ROOT/<split>, ROOT/leftImg8bit/<split>.
+
+    A folder with a folder images/ is a data set if it has masks too, or no images of its own.
+    """
+    streets, images = folder.parent / "leftImg8bit" / folder.name, folder / "images"
+    if streets.is_dir():
+        return streets
+    if not images.is_dir():
+        return None
+    graded = any((folder / name).is_dir() for name in ("masks", "gt"))
+    return images if graded or not any(path.is_file() and recognise(path) for path in folder.iterdir()) else None
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a path is a file, or a link to one that is missing, which is an error later on."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
 
 
 def _below(path: Path, root: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastpunet.data.optional import require
+from fastpunet.data.reading import reading
 from fastpunet.data.writing.content import Hypotheses
 from fastpunet.data.writing.dicom_sources import over_sources, read_sources
-from fastpunet.files import replacing
+from fastpunet.files import write_bytes
 
 _LONGEST_LABEL = 64  # characters of a DICOM long string
 _MOST_SEGMENTS = 65535
@@ -20,10 +22,19 @@ _MOST_SEGMENTS = 65535
 
 def write_hypotheses(target: Path, hypotheses: Hypotheses) -> list[Path]:
     """TARGET.dcm, of type BINARY: a segment for each hypothesis, or for each hypothesis and class above 0."""
+    masks, labels = _segments(hypotheses)
+    sources, first = read_sources(hypotheses.image), hypotheses.image.files[0]
+    with reading(first, "what a DICOM segmentation can refer to"):  # highdicom's warnings would tell patients' names
+        content = _encoded(masks, labels, sources)
+    path = target.with_name(f"{target.name}.dcm")
+    write_bytes(path, content)
+    return [path]
+
+
+def _encoded(masks: NDArray[np.uint8], labels: list[str], sources: list[Any]) -> bytes:
+    """The content of the file."""
     highdicom = require("highdicom", "writing DICOM segmentations")
     seg = require("highdicom.seg", "writing DICOM segmentations")
-    masks, labels = _segments(hypotheses)
-    sources = read_sources(hypotheses.image)
     version = metadata.version("fastpunet")
     written = seg.Segmentation(
         source_images=sources,
@@ -42,10 +53,9 @@ def write_hypotheses(target: Path, hypotheses: Hypotheses) -> list[Path]:
         specific_character_set="ISO_IR 192",
         series_description="fastpunet hypotheses",
     )
-    path = target.with_name(f"{target.name}.dcm")
-    with replacing(path) as temporary:
-        written.save_as(temporary)
-    return [path]
+    content = io.BytesIO()
+    written.save_as(content)
+    return content.getvalue()
 
 
 def _segments(hypotheses: Hypotheses) -> tuple[NDArray[np.uint8], list[str]]:

@@ -32,8 +32,10 @@ def write_map(target: Path, content: FloatMap) -> list[Path]:
     module = require("PIL.Image", "writing images")
     several = len(content.classes) > 1
     paths = [target.with_name(f"{target.name}{f'-{k}' if several else ''}.png") for k in range(len(content.classes))]
+    text = require("PIL.PngImagePlugin", "writing images").PngInfo()
+    text.add_text("Description", f"value = pixel / 65535 * {content.largest:.9g}")
     for path, values in zip(paths, content.classes, strict=True):
-        _save(path, module.fromarray(np.round(values / content.largest * 65535).astype(np.uint16)))
+        _save(path, module.fromarray(np.round(values / content.largest * 65535).astype(np.uint16)), pnginfo=text)
     return paths
 
 
@@ -45,6 +47,6 @@ def _remove_earlier(target: Path) -> None:
             path.unlink()
 
 
-def _save(path: Path, picture: Any) -> None:
+def _save(path: Path, picture: Any, **options: Any) -> None:
     with replacing(path) as temporary:
-        picture.save(temporary, optimize=False)
+        picture.save(temporary, **options)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fastpunet.arguments import check_choice, check_num_classes
 from fastpunet.data.inputs import Input
+from fastpunet.data.inputs.names import safe
 from fastpunet.data.writing import dicom_seg, nifti_file, npz_file, png, tiff
 from fastpunet.data.writing.content import FloatMap, Hypotheses
 
@@ -46,7 +47,7 @@ def write_hypotheses(
     titles: Sequence[str] | None = None,
     format: str | None = None,
 ) -> list[Path]:
-    """Write hypotheses of one image, or its modes, into a folder that exists; returns the paths of the files.
+    """Write hypotheses of one image, or its modes, into a folder, which is made if need be; returns the files' paths.
 
     image        what was segmented; its files must still be there for a DICOM SEG
     labels       uint8 (n, *image.size), class indices, as `fastpunet.sample(...)[0].numpy()` gives them
@@ -81,12 +82,13 @@ def write_map(
     largest: float = 1.0,
     format: str | None = None,
 ) -> list[Path]:
-    """Write a map of real numbers, such as the mean or the entropy, into a folder that exists; returns the paths.
+    """Write a map of real numbers, such as the mean or the entropy, into a folder; returns the files' paths.
 
     values   floats of the image's size, or (K, *size): a map for each of K classes
     largest  the largest value that the map can have: 1 for a probability, log K for an entropy in nats
     format   by default that of the image
-        png      STEM.png (STEM-0.png, STEM-1.png, ...: of classes), 16 bits: pixel / 65535 * largest is the value
+        png      STEM.png (STEM-0.png, STEM-1.png, ...: of classes), 16 bits: pixel / 65535 * largest is the value, as
+                 the text "Description" in the file says
         tiff     STEM.tif, float32; a page for each class
         nifti    STEM.nii.gz, float32, with the image's affine and units; classes along the fourth axis
         seg      as nifti, because a DICOM SEG holds no real numbers that common viewers show
@@ -106,6 +108,9 @@ def _writer(image: Input, format: str | None) -> Writer:
 
 
 def _target(folder: str | os.PathLike[str], stem: str) -> Path:
-    if Path(stem).name != stem:
-        raise ValueError(f"stem: got {stem!r}, expected a name without folders, such as hypotheses")
-    return Path(folder) / stem
+    """The path without an ending; its folder is there."""
+    if safe(stem) != stem:
+        raise ValueError(f"stem: got {stem!r}, expected letters, digits, -, _ and ., such as hypotheses")
+    target = Path(folder) / stem
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target
