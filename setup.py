@@ -16,7 +16,8 @@ DICOM = ["pydicom>=3.0.1", "highdicom>=0.28"]
 DATA = [*CLI, *DICOM, "pillow>=10", "nibabel>=5", "scipy>=1.11.1", "tqdm>=4.66"]
 TRAIN = ["lightning>=2.4", "monai>=1.4", "tensorboard>=2.16", *DATA]
 REPORT = [*CLI, "kmedoids>=0.5.1", "matplotlib>=3.8", "scipy>=1.11.1", "torchmetrics>=1.4", "tqdm>=4.66"]
-TEST = ["pytest>=8", "hypothesis>=6", "scikit-learn>=1.5", "nbclient>=0.10", "ipykernel>=6.29", *TRAIN, *REPORT]
+CLUSTER = ["zarr>=3"]
+TEST = ["pytest>=8", "hypothesis>=6", "scikit-learn>=1.5", "nbclient>=0.10", "ipykernel>=6.29", *TRAIN, *REPORT, *CLUSTER]
 BENCH = ["pytest-benchmark>=5.3", "nvidia-ml-py>=12", "pycocotools>=2.0.8", "scipy>=1.11.1"]
 DEV = ["ruff>=0.12", "mypy>=1.15", "import-linter>=2", "types-PyYAML>=6", "pybind11>=2.13", "setuptools>=77"]
 
@@ -94,6 +95,7 @@ setup(
     extras_require={
         "data": DATA,
         "dicom": DICOM,
+        "cluster": CLUSTER,
         "train": TRAIN,
         "report": REPORT,
         "test": TEST,
