@@ -9,7 +9,7 @@ from itertools import product
 
 from torch import Tensor
 
-from fastpunet.hypotheses.display import html_block
+from fastpunet.hypotheses.display import html_block, percent
 
 
 def title(name: str) -> str:
@@ -89,7 +89,7 @@ class Quantiles:
                 f"{q * 100:g} %: {with_unit(interval_text(*its), self.unit)}"
                 for q, its in zip(self.q, numbers, strict=True)
             )
-            empty = f"; {float(self.empty[place]) * 100:.0f} % of the hypotheses are empty"
+            empty = f"; {percent(float(self.empty[place]))} of the hypotheses are empty"
             lines.append(f"{label}quantiles of the {title(self.name)} at {', '.join(parts)}{empty}")
         return "\n".join(lines)
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from fastpunet.hypotheses.display import percent
 from fastpunet.hypotheses.measures.estimates import of_hypotheses, title, with_unit
 from fastpunet.hypotheses.pictures import COLOURS, new_picture
 
@@ -53,7 +54,7 @@ def _draw_one(axis: Axes, measures: Measures, name: str, place: tuple[int, ...],
     if len(present):
         _draw_bars(axis, present, len(values))
         _draw_quantiles(axis, present)
-    lines = [f"{(1 - len(present) / len(values)) * 100:.0f} % empty"] if len(present) < len(values) else []
+    lines = [f"{percent(1 - len(present) / len(values))} empty"] if len(present) < len(values) else []
     if threshold is not None:
         found = measures.probability(name, ">=", threshold)
         p, low, high = (float(part[place]) for part in (found.probability, found.low, found.high))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fastpunet.arguments import check_choice, is_number
-from fastpunet.hypotheses.display import html_block, html_picture, html_table
+from fastpunet.hypotheses.display import html_block, html_picture, html_table, percent
 from fastpunet.hypotheses.intervals import check_level, quantile_ranks, wilson
 from fastpunet.hypotheses.measures.estimates import (
     Probability,
@@ -32,7 +32,7 @@ _HEADERS = ("", "median [95 % interval]", "5 % to 95 % of the hypotheses")
 _ROWS_SHOWN = 40
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Measures:
     """Measures of n hypotheses of each of B images, as `measure` returns them.
 
@@ -141,6 +141,8 @@ class Measures:
         )
         return "\n".join((self._sentence(), *table))
 
+    __repr__ = __str__  # a thousand numbers say nothing
+
     def _repr_html_(self) -> str:
         picture = html_picture(self.plot, "histograms of the measures") if self.empty.ndim == 2 else ""
         return html_block(self._sentence(), html_table(_HEADERS, self._table()), picture)
@@ -150,7 +152,7 @@ class Measures:
         of = f"of each of {images} images" if images > 1 else "of one image"
         text = f"{n} hypotheses {of}"
         if self.empty.ndim == 2:
-            text += f", {float(self.empty.double().mean()) * 100:.0f} % of them empty"
+            text += f", {percent(float(self.empty.double().mean()))} of them empty"
         return text
 
     def _table(self) -> list[list[str]]:
