@@ -10,6 +10,7 @@ from fastpunet.models.adapters import adapt, register
 from fastpunet.models.checkpoint import load, save
 from fastpunet.models.method import Encoding
 from fastpunet.sampler import Sampler, sample
+from fastpunet.windows import windowed
 
 __version__ = "0.1.0"
 
@@ -33,4 +34,5 @@ __all__ = [
     "sample",
     "save",
     "summarize",
+    "windowed",
 ]

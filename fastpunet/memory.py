@@ -5,6 +5,7 @@ One budget bounds the temporary memory: as many images are encoded, and as many 
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterable
@@ -62,6 +63,17 @@ def check_memory(output: str, images: int, n: int, pixels: int, classes: int, de
             f"n: got {n}; {n} hypotheses of {images} images as {output} take {needed / 1e9:.1f} GB, and "
             f'{free / 1e9:.1f} GB are free. Take output="bits" ({bits / 1e9:.1f} GB), part by part Sampler.stream, '
             "or fastpunet.summarize, which holds none"
+        )
+
+
+def check_features(features: int, size: tuple[int, ...], images: int, device: torch.device) -> None:
+    """Raise ValueError if features of large images, and as much again for the combiner's first layer, do not fit."""
+    needed, free = 2 * 4 * images * features * math.prod(size), free_memory(device)
+    if needed > free:
+        raise ValueError(
+            f"images: got {images} of {' x '.join(map(str, size))} pixels; their features ({features} channels) and "
+            f"what the combiner's first layer makes of them take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are "
+            "free. Sample fewer images at a time, or parts of an image"
         )
 
 

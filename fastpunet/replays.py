@@ -74,12 +74,16 @@ class _Noting:
         self.only_normals = True
 
     def normals(self, dim: int, layer: int = 0) -> Tensor:
-        self.requests.append((dim, layer))
+        self._note((dim, layer))
         return self._noise.normals(dim, layer)
 
     def gaussian(self, mu: Tensor, sigma: Tensor) -> Tensor | Gaussian:
-        self.requests.append((mu.shape[1], 0))
+        self._note((mu.shape[1], 0))
         return self._noise.gaussian(mu, sigma)
+
+    def _note(self, request: Request) -> None:
+        if request not in self.requests:
+            self.requests.append(request)
 
     def __getattr__(self, name: str) -> Any:
         self.only_normals = False

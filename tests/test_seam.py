@@ -8,7 +8,7 @@ from torch import nn
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from benchmarks.port import PortModel
-from fastpunet import PackedMasks, ProbabilisticUNet, Sampler, sample, summarize
+from fastpunet import PackedMasks, ProbabilisticUNet, Sampler, sample, summarize, windowed
 from fastpunet.latents import Noise
 from fastpunet.models import DropoutUNet, Image2ImageVAE, MHeads, UNetEnsemble
 
@@ -48,12 +48,18 @@ MODELS = {
     "live model of the PyTorch port's shape": lambda: PortModel(2, 1, (4, 6, 8), 3),
     "live model with a mixture prior": port_with_a_mixture_prior,
 }
+IN_WINDOWS = {
+    "Probabilistic U-Net in windows": lambda: windowed(ProbabilisticUNet(2, 3, latent_dim=3, **SMALL), 12),
+    "Dropout U-Net in windows": lambda: windowed(DropoutUNet(2, 3, **SMALL), 12),
+    "live model in windows": lambda: windowed(PortModel(2, 1, (4, 6, 8), 3), (12, 16)),
+    "M-Heads of volumes in windows": lambda: windowed(MHeads(2, 1, heads=20, dims=3, **SMALL), (4, 6, 6)),
+}
 
 
-@pytest.fixture(params=MODELS)
+@pytest.fixture(params=[*MODELS, *IN_WINDOWS])
 def model(request):
     torch.manual_seed(0)
-    return MODELS[request.param]()
+    return (MODELS | IN_WINDOWS)[request.param]()
 
 
 @pytest.fixture

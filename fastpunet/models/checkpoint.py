@@ -43,8 +43,8 @@ def save(model: Method, path: str | os.PathLike[str]) -> None:
     model = getattr(model, "_orig_mod", model)  # out of torch.compile's wrapper
     if type(model).__name__ not in METHODS or not isinstance(model, Method):
         raise TypeError(
-            f"model: got {type(model).__name__}, expected one of {', '.join(METHODS)}; save others with "
-            "torch.save(model.state_dict(), path), which load reads too"
+            f"model: got {type(model).__name__}, expected one of {', '.join(METHODS)}; save what is inside of windows, "
+            "and others with torch.save(model.state_dict(), path), which load reads too"
         )
     header: dict[str, Any] = {"method": type(model).__name__, "config": model.config, **describe_inputs(model)}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}

@@ -56,9 +56,12 @@ class LatentMethod(Method):
     def features_and_prior(self, images: Tensor) -> tuple[Tensor, Prior]:
         """Features (B, C, *size) and the prior over (B, latent_dim) of images (B, in_channels, *size)."""
 
-    def encode(self, images: Tensor) -> LatentEncoding:
-        features, prior = self.features_and_prior(images)
-        with torch.autocast(images.device.type, enabled=False):
+    def encode(self, images: Tensor) -> Encoding:
+        return self.encoding_of(*self.features_and_prior(images))
+
+    def encoding_of(self, features: Tensor, prior: Prior) -> Encoding:
+        """The encoding of images with these features (B, C, *size) and this prior."""
+        with torch.autocast(features.device.type, enabled=False):
             features = features.float()
             split = flatten_combiner(self.combiner, prior.latent_dim)
             if not _is_as_published(self.combiner) and not _verified(self.combiner, features, prior.latent_dim):
@@ -68,7 +71,7 @@ class LatentMethod(Method):
                     "fastpunet.adapt(model, encode=..., combiner=...)"
                 )
             base = split.base(features)
-        return LatentEncoding(len(images), tuple(images.shape[2:]), features, prior, base, split.decoder)
+        return LatentEncoding(len(features), tuple(features.shape[2:]), features, prior, base, split.decoder)
 
     def latent_dim_of(self, encoding: LatentEncoding) -> int:
         return encoding.prior.latent_dim

@@ -112,18 +112,17 @@ class AdaptedModel(LatentMethod):
             raise ValueError(f"model: its features are {got}, expected (B, C, *size) for images {tuple(images.shape)}")
         return features, self._read_prior(returned, features, images)
 
-    def encode(self, images: Tensor) -> VerifiedEncoding | OwnEncoding:  # type: ignore[override]
-        features, prior = self.features_and_prior(images)
-        size = tuple(images.shape[2:])
-        with torch.autocast(images.device.type, enabled=False):
+    def encoding_of(self, features: Tensor, prior: Prior) -> VerifiedEncoding | OwnEncoding:
+        images, size = len(features), tuple(features.shape[2:])
+        with torch.autocast(features.device.type, enabled=False):
             features = features.float()
             verified = self._verified(features, prior.latent_dim)
             if verified is not None:
                 split = verified.split
                 base, last = split.base(features), verified.last_activation
-                return VerifiedEncoding(len(images), size, features, prior, base, split.decoder, last)
+                return VerifiedEncoding(images, size, features, prior, base, split.decoder, last)
             call = find_call(self.combiner, features, prior.latent_dim, self.num_classes)
-        return OwnEncoding(len(images), size, features, prior, call)
+        return OwnEncoding(images, size, features, prior, call)
 
     def draws_by_networks(self, encoding: Encoding) -> bool:  # type: ignore[override]
         return isinstance(encoding, OwnEncoding)

@@ -1,0 +1,59 @@
+"""Where windows lie on an image, and how much each of them counts at each pixel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Span:
+    """One window's interval along one axis, with a weight float64 for each of its pixels."""
+
+    place: slice
+    weights: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """A window of an image (D, H, W) or (H, W)."""
+
+    place: tuple[Any, ...]  # the index of its pixels in a tensor (..., *size)
+    weights: Tensor  # float32, of the window's size; at each pixel of the image those of all windows sum to 1
+    share: float  # the sum of the weights over the pixels of the image
+
+
+def windows_over(size: tuple[int, ...], window: tuple[int, ...], overlap: float) -> Iterator[Window]:
+    """Windows that cover an image of this size, all of one size, the last one along each axis shifted inside.
+
+    A window's weights are the product over the axes of cos^2, 1 in its middle and all but 0 at its edges, over the sum
+    of all windows' there. Since windows form a grid, they are normalised along each axis alone.
+    """
+    axes = [spans(length, min(side, length), overlap) for length, side in zip(size, window, strict=True)]
+    for along in product(*axes):
+        weights = torch.ones((), dtype=torch.float64)
+        for span in along:
+            weights = weights[..., None] * span.weights
+        share = float(weights.sum()) / math.prod(size)
+        yield Window((..., *(span.place for span in along)), weights.float(), share)
+
+
+def spans(length: int, window: int, overlap: float) -> list[Span]:
+    """Intervals that cover an axis, each `window` long, with weights that sum to 1 at every pixel.
+
+    >>> [span.place.start for span in spans(10, 4, 0.5)], [span.place.start for span in spans(4, 4, 0.5)]
+    ([0, 2, 4, 6], [0])
+    """
+    step = max(1, int(window * (1 - overlap)))
+    places = [slice(start, start + window) for start in (*range(0, length - window, step), length - window)]
+    profile = torch.sin(math.pi * (torch.arange(window, dtype=torch.float64) + 0.5) / window).square()
+    total = torch.zeros(length, dtype=torch.float64)
+    for place in places:
+        total[place] += profile
+    return [Span(place, profile / total[place]) for place in places]
