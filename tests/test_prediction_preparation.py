@@ -123,4 +123,6 @@ def test_an_image_much_larger_than_those_of_training_is_named():
     model = _model(image_size=(16, 16))
     (warning,) = prepare(_input(large), model, Request()).warnings
     assert warning.startswith("case: has 64 x 8 pixels where the model looks at it, and training had 16 x 16; crop")
+    assert warning.endswith("or pass --window 16")
+    assert prepare(_input(large), model, Request(window=16)).warnings == []
     assert prepare(_input(GREY), model, Request()).warnings == []

@@ -130,6 +130,22 @@ def test_slices_of_a_volume_are_one_opinion(model, tmp_path):
     assert [float(row["volume_mm3"]) for row in rows] == pytest.approx(volumes.tolist(), rel=1e-5)
 
 
+def test_windows_answer_as_the_windowed_model_does(model, images, tmp_path):
+    outcomes = run(model, [images], tmp_path / "out", Request(n=4, seed=3, window=12, overlap=0.25))
+    assert [one.status for one in outcomes] == ["done"] * 3
+    large = fastpunet.windowed(fastpunet.load(model), 12, 0.25)
+    for place, pixels in enumerate(PIXELS):
+        image, ids = torch.from_numpy(pixels / np.float32(255))[None, None], torch.tensor([id_of(f"case{place}")])
+        expected = fastpunet.sample(large, image, 4, seed=3, ids=ids)[0].numpy()
+        files = sorted((tmp_path / "out" / f"case{place}").glob("hypotheses-*.png"))
+        np.testing.assert_array_equal(np.stack([np.asarray(Image.open(file)) for file in files]), expected)
+    with pytest.raises(ValueError, match="^overlap: got 1.0"):
+        run(model, [images], tmp_path / "other", Request(n=4, window=12, overlap=1.0))
+    with pytest.raises(ValueError, match="^size: got 0"):
+        run(model, [images], tmp_path / "other", Request(n=4, window=0))
+    assert not (tmp_path / "other").exists()
+
+
 def test_hypotheses_come_back_to_the_grid_of_a_resampled_image(tmp_path):
     """On an image twice as fine as in training, a model that thresholds grey values outlines the same region."""
     model = ProbabilisticUNet(1, 1, channels=(2,), latent_dim=1, convs_per_block=1).eval()

@@ -72,6 +72,13 @@ def parser() -> Parser:
     options.add_argument(
         "--convert", action="store_true", help="turn colours into grey, or grey into colours, as the model wants them"
     )
+    options.add_argument(
+        "--window",
+        type=int,
+        metavar="PIXELS",
+        help="pass large images through the networks in overlapping windows of this size; without it, as a whole",
+    )
+    options.add_argument("--overlap", type=float, default=0.5, help="share of a window that the next one covers too")
     options.add_argument("--overwrite", action="store_true", help="replace answers that are there already")
     options.add_argument(
         "--skip-existing", action="store_true", help="keep answers that are there already, for instance to go on"
@@ -96,6 +103,8 @@ def run(options: Namespace) -> int:
         intensity=Intensity.parse(options.intensity) if options.intensity else None,
         spacing=tuple(options.spacing) if options.spacing else None,
         convert=options.convert,
+        window=options.window,
+        overlap=options.overlap,
         unit=options.unit,
         mean=options.mean,
         entropy=options.entropy,

@@ -54,7 +54,8 @@ def prepare(source: Input, method: Method, request: Request) -> Prepared:
     images = images.movedim(1, 0) if len(source.size) > method.dims else images[None]
     spacing = _spacing(source, request)
     images, resampled = _on_the_grid_of_training(images, spacing, method, source.name, warnings)
-    _compare_size(images, method, source.name, warnings)
+    if request.window is None:
+        _compare_size(images, method, source.name, warnings)
     return Prepared(source, images.contiguous(), spacing, rule, resampled, warnings)
 
 
@@ -137,7 +138,7 @@ def _compare_size(images: Tensor, method: Method, name: str, warnings: list[str]
     if any(side > _MUCH_LARGER * usual for side, usual in zip(size, trained, strict=True)):
         warnings.append(
             f"{name}: has {_sides(size)} pixels where the model looks at it, and training had {_sides(trained)}; crop "
-            "it to what matters"
+            f"it to what matters, or pass --window {max(trained)}"
         )
 
 

@@ -23,6 +23,7 @@ class Request:
     intensity   which stored grey values become 0 and 1; None: as in the model's training, else as the format suggests
     spacing     mm between pixels along each axis, if the file does not say or says it wrongly
     convert     turn colours to grey, or grey to colours, where the model wants the other
+    window, overlap   size and overlap of the parts that pass the networks, see `fastpunet.windowed`; None: the whole
     unit        "mm": an image without spacing is an error; "px": measures in pixels; "auto": mm where spacing is known
     mean, entropy   write these maps
     modes       write this many modes, 0: as many as there are; None: no modes
@@ -37,6 +38,8 @@ class Request:
     intensity: Intensity | None = None
     spacing: tuple[float, ...] | None = None
     convert: bool = False
+    window: int | None = None
+    overlap: float = 0.5
     unit: str = "auto"
     mean: bool = False
     entropy: bool = False

@@ -26,6 +26,7 @@ from fastpunet.prediction.preparation import Prepared, prepare
 from fastpunet.prediction.request import Request
 from fastpunet.progress import Progress
 from fastpunet.sampler import Sampler
+from fastpunet.windows import windowed
 
 SUMMARY_FILE = "summary.json"
 
@@ -97,6 +98,8 @@ def run(
         },
         "request": request.to_dict(),
     }
+    if request.window is not None:
+        method = windowed(method, request.window, request.overlap)
     kept = answered(found.inputs, Path(output), about, overwrite=overwrite, skip_existing=skip_existing)
     sampler = Sampler(method, precision=request.precision, sampler=request.sampler)
     about |= {"precision": sampler.precision, "device": str(where)}

@@ -23,6 +23,8 @@ from fastpunet_kernels import Gaussian, Sums
 _AS_INSIDE = (
     "config",
     "intensity",
+    "spacing",
+    "image_size",
     "in_channels",
     "num_classes",
     "dims",
