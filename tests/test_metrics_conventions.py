@@ -12,7 +12,8 @@ SWITCHABLE = {0, 1, 8, 11, 13, 19, 20, 21, 22, 23}
 
 
 def test_the_presets():
-    assert list(CONVENTIONS) == ["kohl-lidc", "kohl-cityscapes", "phiseg", "ssn", "ccdm"]
+    names = ["kohl-lidc", "kohl-cityscapes", "kohl-cityscapes-strict", "phiseg", "ssn", "ccdm", "d-persona", "monai"]
+    assert list(CONVENTIONS) == names
     assert all(CONVENTIONS[name].name == name for name in CONVENTIONS)
 
 
@@ -91,7 +92,7 @@ def test_a_convention_is_frozen():
     [
         (
             ValueError,
-            r"convention: got 'lidc', expected one of kohl-lidc, kohl-cityscapes, phiseg, ssn, ccdm, or",
+            r"convention: got 'lidc', expected one of kohl-lidc, kohl-cityscapes, kohl-cityscapes-strict, phiseg",
             ("lidc", {}),
         ),
         (ValueError, r"convention: got \['ccdm'\], expected one of", (["ccdm"], {})),

@@ -110,6 +110,8 @@ def test_a_volume_by_hand():
     # cross: (2/3 + 1 + 1 + 0) / 4; both diversities 2 (1) / 4; without equal pairs 1
     assert found["energy_distance"] == pytest.approx([1 / 3, -2 / 3, 2 / 3, 1 / 2, 1 / 2], abs=1e-7)
     assert found["matched_iou"] == pytest.approx(2 / 3)  # a with b, empty with empty
+    assert found["matched_once"] == found["best_of_samples"] == pytest.approx(2 / 3)
+    assert found["matched_dice"] == pytest.approx(3 / 4)
     assert found["best_iou"] == pytest.approx(2 / 3)
     assert found["best_dice"] == pytest.approx(3 / 4)  # (2/4 + 1) / 2
     assert found["present_distance"] == pytest.approx(2 / 3)

@@ -7,7 +7,7 @@ import torch
 from helpers.label_maps import maps
 
 from fastpunet import PackedMasks
-from fastpunet.metrics import CONVENTIONS, convention, energy_distance
+from fastpunet.metrics import CONVENTIONS, Convention, best_iou, convention, energy_distance, matched_iou
 
 BINARY = ["kohl-lidc", "phiseg", "ssn", "ccdm"]
 MULTI_CLASS = ["phiseg", "ssn", "ccdm"]
@@ -19,7 +19,8 @@ def check(result, **expected):
 
 
 def test_every_preset_has_a_golden_answer_here():
-    assert {*BINARY, *MULTI_CLASS, "kohl-cityscapes"} == set(CONVENTIONS)
+    others = {"kohl-cityscapes", "kohl-cityscapes-strict", "d-persona", "monai"}
+    assert {*BINARY, *MULTI_CLASS, *others} == set(CONVENTIONS)
 
 
 @pytest.mark.parametrize("name", BINARY)
@@ -98,11 +99,52 @@ def test_kohl_cityscapes_leaves_out_pairs_without_a_class_and_ignored_pixels():
     # S2, Y2    none                      left out, as are S2, S2 and Y2, Y2
     # S1, S2    road 0, sidewalk 0        d = 1
     # Y1, Y2    road 0                    d = 1
+    ignore = torch.tensor([[[False, False, True]]])
+    strict = energy_distance(samples, graders, convention="kohl-cityscapes-strict", ignore=ignore)
+    assert strict.cross.isnan()
+    assert strict.sample_diversity.isnan()
+    assert strict.value.isnan()
     check(
-        energy_distance(samples, graders, convention="kohl-cityscapes", ignore=torch.tensor([[[False, False, True]]])),
+        energy_distance(samples, graders, convention="kohl-cityscapes", ignore=ignore),
         cross=F(11, 12),  # (3/4 + 1 + 1) / 3
         sample_diversity=F(2, 3),  # (0 + 1 + 1) / 3
         reference_diversity=F(2, 3),
         value=F(1, 2),  # 11/6 - 2/3 - 2/3
         unbiased=F(-1, 6),  # 11/6 - 1 - 1
+    )
+
+
+def test_two_empty_masks_are_wrong_under_d_persona():
+    samples, graders = maps([1, 1, 0, 0], [0, 0, 0, 0]), maps([1, 0, 0, 0], [0, 0, 0, 0])
+    check(
+        energy_distance(samples, graders, convention="d-persona"),
+        cross=F(7, 8),  # (1/2 + 1 + 1 + 1) / 4
+        sample_diversity=F(3, 4),  # (0 + 1 + 1 + 1) / 4: the empty mask differs from itself
+        reference_diversity=F(3, 4),
+        value=F(1, 4),
+        unbiased=F(-1, 4),
+    )
+
+
+def test_monai_leaves_out_what_the_reference_lacks():
+    samples, graders = maps([1, 1, 0, 0], [0, 0, 0, 0]), maps([1, 0, 0, 0], [0, 0, 0, 0])
+    found = energy_distance(samples, graders, convention="monai")
+    check(found, cross=F(3, 4))  # (1/2 + 1) / 2
+    assert found.value.isnan()
+    assert found.unbiased.isnan()
+    assert found.sample_diversity.isnan()
+    assert best_iou(samples, graders, convention="monai").item() == 0.5
+    assert best_iou(samples, graders).item() == 0.75
+    assert matched_iou(samples, graders, convention="monai").item() == 0.25  # all hypotheses to the one grader
+
+
+def test_one_minus_dice():
+    samples, graders = maps([1, 1, 0, 0], [0, 0, 0, 0]), maps([1, 0, 0, 0], [0, 0, 0, 0])
+    check(
+        energy_distance(samples, graders, convention=Convention("dice", overlap="dice")),
+        cross=F(7, 12),  # (1/3 + 1 + 1 + 0) / 4, Dice 2/3
+        sample_diversity=F(1, 2),
+        reference_diversity=F(1, 2),
+        value=F(1, 6),
+        unbiased=F(-5, 6),
     )

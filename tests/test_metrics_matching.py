@@ -36,7 +36,7 @@ def test_overlaps_are_those_of_numpy(rule, samples, references, packed):
     matched, best, dice = (f(a, b, convention=rule).numpy() for f in (matched_iou, best_iou, best_dice))
     for i in range(len(samples)):
         sets = samples[i], references[i], rule
-        np.testing.assert_allclose(matched[i], score_loops.matched_iou(*sets), atol=1e-6)
+        np.testing.assert_allclose(matched[i], score_loops.matched(*sets), atol=1e-6)
         np.testing.assert_allclose(best[i], score_loops.best(*sets), atol=1e-6)
         np.testing.assert_allclose(dice[i], score_loops.best(*sets, dice=True), atol=1e-6)
 

@@ -6,7 +6,7 @@ from fastpunet.metrics.energy import ENERGY_DISTANCE_TERMS, EnergyDistance, ener
 from fastpunet.metrics.flip_counts import FlipCounts, flip_counts
 from fastpunet.metrics.flip_modes import flip_mode_frequencies
 from fastpunet.metrics.iou import pairwise_iou
-from fastpunet.metrics.matching import matched_iou
+from fastpunet.metrics.matching import matched_dice, matched_iou
 from fastpunet.metrics.ncc import ncc
 from fastpunet.metrics.nestedness import nestedness
 from fastpunet.metrics.presence import presence, present_distance
@@ -28,6 +28,7 @@ __all__ = [
     "find_convention",
     "flip_counts",
     "flip_mode_frequencies",
+    "matched_dice",
     "matched_iou",
     "ncc",
     "nestedness",

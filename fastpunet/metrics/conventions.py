@@ -1,4 +1,4 @@
-"""How a paper turns the IoUs of two label maps into one distance: which classes, and what two empty masks are worth."""
+"""How a paper turns the overlap of two label maps into one distance: classes, overlap, and what two empty masks are."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from fastpunet.arguments import check_count
+from fastpunet.arguments import check_choice, check_count, check_switch
+
+OVERLAPS = ("iou", "dice")
 
 
 def check_classes(classes: object, num_classes: int) -> tuple[int, ...]:
@@ -31,12 +33,18 @@ def check_empty(empty: object) -> None:
 
 @dataclass(frozen=True)
 class Convention:
-    """How the IoUs of two label maps become one distance: d = 1 - (mean IoU over some classes).
+    """How the overlaps of two label maps become one distance: d = 1 - (mean overlap over some classes).
 
     name         what reports call it
     num_classes  K; labels are 0 .. K - 1, and binary masks have K = 2
     classes      the classes whose IoU is averaged; None: all but the background, 1 .. K - 1
     empty        the IoU of a class that both label maps lack: 1.0, 0.0, or nan, which leaves the class out of the mean
+    overlap      "iou", or "dice" for the distance 1 - Dice; scores that are named for their overlap keep to their name
+    false_alarm  the IoU of a class that the reference lacks and the hypothesis has: 0.0, or nan, which leaves it out.
+                 nan needs empty=nan as well, and makes all terms of the energy distance but E d(S, Y) NaN, because
+                 neither of two hypotheses is a reference
+    strict       a pair of label maps that has no class to compare (d is NaN): True makes every term that it belongs to
+                 NaN for the whole image; False leaves the pair out of the means over pairs
 
     Raises TypeError or ValueError, naming the field, for values that are not as above.
 
@@ -48,10 +56,20 @@ class Convention:
     num_classes: int = 2
     classes: tuple[int, ...] | None = None
     empty: float = 1.0
+    overlap: str = "iou"
+    false_alarm: float = 0.0
+    strict: bool = False
 
     def __post_init__(self) -> None:
         check_count("num_classes", self.num_classes, least=2, advice="leave it out for binary masks")
         check_empty(self.empty)
+        check_choice("overlap", self.overlap, OVERLAPS)
+        check_switch("strict", self.strict)
+        if not (self.false_alarm == 0 or (math.isnan(self.false_alarm) and math.isnan(self.empty))):
+            raise ValueError(
+                f"false_alarm: got {self.false_alarm!r}, empty {self.empty!r}, expected 0.0, or nan with empty=nan: "
+                "a reference that lacks a class leaves it out whether or not the hypothesis has it"
+            )
         if self.classes is not None:
             object.__setattr__(self, "classes", check_classes(self.classes, self.num_classes))
 
@@ -70,9 +88,12 @@ CONVENTIONS = {
     for preset in (
         Convention("kohl-lidc", classes=(1,)),
         Convention("kohl-cityscapes", 24, (*_SWITCHABLE.values(), *_FLIPPED.values()), math.nan),
+        Convention("kohl-cityscapes-strict", 24, (*_SWITCHABLE.values(), *_FLIPPED.values()), math.nan, strict=True),
         Convention("phiseg"),
         Convention("ssn"),
         Convention("ccdm"),
+        Convention("d-persona", empty=0.0),
+        Convention("monai", empty=math.nan, false_alarm=math.nan),
     )
 }
 
@@ -83,16 +104,21 @@ def convention(name: str, *, num_classes: int | None = None, classes: Sequence[i
     "kohl-lidc"        Kohl et al. 2018, arXiv 1806.05034: binary foreground; two empty masks have d = 0
     "kohl-cityscapes"  the same paper, as in the authors' evaluation script: 24 classes, 19 + 5 flipped twins; mean over
                        those of the ten switchable classes that at least one of the two label maps has. A pair that has
-                       none makes the script's result NaN; here it is left out of the means over pairs
+                       none is left out of the means over pairs
+    "kohl-cityscapes-strict"  the same, and a pair that has none makes the image NaN, as the authors' script does, which
+                       then leaves such images out of its mean over images
     "phiseg"           Baumgartner et al. 2019, arXiv 1906.04045: mean over classes 1 .. K - 1, IoU 1 if both lack one
     "ssn"              Monteiro et al. 2020, arXiv 2006.06015: mean over classes 1 .. K - 1, IoU 1 if both lack one
     "ccdm"             Zbinden et al. 2023, arXiv 2303.08888: mean over classes 1 .. K - 1, IoU 1 if both lack one
+    "d-persona"        Wu et al. 2024 (their metrics_set.py), as DiffOSeg, ProSeg and Zepf: two empty masks have d = 1,
+                       because a small number in the denominator makes 0 / 0 into 0
+    "monai"            MONAI's ignore_empty=True: a class that the reference lacks is left out, whatever the hypothesis
 
     Two other ways in the literature have no preset, because they are not rules for the distance of two label maps:
     Czolbe et al. draw the references anew, with replacement, and ValUES scores all pairs together by one Dice
     coefficient.
 
-    K is 2 unless stated; for K = 2 all presets but "kohl-cityscapes" give the same distance. If you pass
+    K is 2 unless stated; for K = 2 "kohl-lidc", "phiseg", "ssn" and "ccdm" give the same distance. If you pass
     `classes`, these are averaged in place of the preset's.
 
     Raises ValueError for an unknown name, and for a num_classes that leaves open which classes a preset with a fixed

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from fastpunet.metrics.conventions import Convention, find_convention
-from fastpunet.metrics.mask_sets import RaggedMasks, check_pair, mask_weights, read_mask_set
+from fastpunet.metrics.mask_sets import MaskSet, RaggedMasks, check_pair, mask_weights, read_mask_set
+from fastpunet.metrics.pairs import class_ious, dice_of
 from fastpunet.metrics.planes import convention_planes
 from fastpunet.metrics.tiled_sums import tiled_distance_sums
 from fastpunet_kernels import area
@@ -17,7 +18,7 @@ from fastpunet_kernels import area
 
 @dataclass(frozen=True, eq=False)
 class EnergyDistance:
-    """One float64 entry an image, (B,), on the device of the masks; d = 1 - IoU is a fraction.
+    """One float64 entry an image, (B,), on the device of the masks; d = 1 - IoU, or 1 - Dice, is a fraction.
 
     value                2 cross - sample_diversity - reference_diversity: the V-statistic that the papers report
     unbiased             the U-statistic: pairs i = j left out of both diversities, so that its mean does not depend on
@@ -43,6 +44,7 @@ def energy_distance(
     *,
     convention: str | Convention = "kohl-lidc",
     weights: Tensor | None = None,
+    sample_weights: Tensor | None = None,
     ignore: Tensor | None = None,
 ) -> EnergyDistance:
     """D^2 = 2 E d(S, Y) - E d(S, S') - E d(Y, Y') of each image; no root is taken. 0 is perfect.
@@ -54,9 +56,12 @@ def energy_distance(
     weights     float (M,) or (B, M): the references are the whole distribution and these their probabilities, as of the
                 32 flipped modes of Cityscapes. `unbiased` then keeps the full reference term: it has no bias.
                 None: graders of equal weight, drawn from a distribution
+    sample_weights  float (n,) or (B, n): the samples are the whole distribution and these their probabilities, as of a
+                mixture's experts (Gao et al. 2023, arXiv 2212.07328); `unbiased` then keeps the full sample term
     ignore      bool (B, H, W) or (B, D, H, W), True where a pixel does not count, whatever its label
 
-    A pair of which the convention leaves no class (d is NaN) is left out of the means over pairs; NaN if none is left.
+    A pair of which the convention leaves no class (d is NaN) is left out of the means over pairs, or makes them NaN if
+    the convention is strict; NaN if none is left.
 
     Source: Kohl et al. 2018, arXiv 1806.05034, section 4; Szekely and Rizzo 2013 for V- and U-statistics.
     Raises TypeError or ValueError, naming the argument, for input that is not as above.
@@ -70,25 +75,48 @@ def energy_distance(
     rule = find_convention(convention)
     sample_set, reference_set = read_mask_set("samples", samples), read_mask_set("references", references)
     check_pair(sample_set, reference_set, ignore)
-    s = convention_planes(sample_set, rule, ignore), mask_weights(sample_set, None)
+    s = convention_planes(sample_set, rule, ignore), mask_weights(sample_set, sample_weights, "sample_weights")
     y = convention_planes(reference_set, rule, ignore), mask_weights(reference_set, weights)
-    cross, _ = _means(s, y, rule.empty)
-    within_s, different_s = _means(s, s, rule.empty)
-    within_y, different_y = _means(y, y, rule.empty)
-    if weights is not None:
-        different_y = within_y
+    if math.isnan(rule.false_alarm):
+        cross = _cross_without_lacking(sample_set, reference_set, rule, ignore, s[1], y[1])
+        unknown = torch.full_like(cross, math.nan)
+        return EnergyDistance(unknown, unknown, cross, unknown, unknown)
+    cross, _ = _means(s, y, rule)
+    within_s, different_s = _means(s, s, rule)
+    within_y, different_y = _means(y, y, rule)
+    different_s = different_s if sample_weights is None else within_s
+    different_y = different_y if weights is None else within_y
     value, unbiased = 2 * cross - within_s - within_y, 2 * cross - different_s - different_y
     return EnergyDistance(value, unbiased, cross, within_s, within_y)
 
 
-def _means(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], empty: float) -> tuple[Tensor, Tensor]:
+def _means(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], rule: Convention) -> tuple[Tensor, Tensor]:
     """Mean distance (B,) over pairs of packed masks and their weights, and the same without pairs of equal index."""
-    sums = tiled_distance_sums(a, b, empty)
+    sums = tiled_distance_sums(a, b, rule.empty, rule.overlap)
+    every = a[1].sum(1) * b[1].sum(1)
     if a is not b:
-        return sums[:, 0] / sums[:, 1], sums[:, 0] / sums[:, 1]
-    itself = torch.where(area(a[0]) > 0, 1.0, empty)  # IoU of each mask and class with itself, (B, N, K)
+        cross = _mean(sums, every, rule)
+        return cross, cross
+    itself = torch.where(area(a[0]) > 0, 1.0, rule.empty)  # overlap of each mask and class with itself, (B, N, K)
     d = 1 - itself.double().nanmean(-1)
     pairs = a[1].square() * ~d.isnan()
     others = sums - torch.stack([(pairs * d.nan_to_num()).sum(1), pairs.sum(1)], dim=1)
-    unbiased = torch.where(others[:, 1] > 0, others[:, 0] / others[:, 1], math.nan)  # no other pairs: rounding alone
-    return sums[:, 0] / sums[:, 1], unbiased
+    unbiased = _mean(others, every - a[1].square().sum(1), rule)
+    return _mean(sums, every, rule), torch.where(others[:, 1] > 0, unbiased, math.nan)  # no other pairs: rounding alone
+
+
+def _mean(sums: Tensor, every: Tensor, rule: Convention) -> Tensor:
+    """The mean (B,) of distances whose sum and weight are `sums` (B, 2); every: the weight of pairs known or not."""
+    unknown = (sums[:, 1] < every * (1 - 1e-9)) & rule.strict
+    return (sums[:, 0] / sums[:, 1]).masked_fill(unknown, math.nan)
+
+
+def _cross_without_lacking(
+    samples: MaskSet, references: MaskSet, rule: Convention, ignore: Tensor | None, p: Tensor, q: Tensor
+) -> Tensor:
+    """E d(S, Y), (B,), without classes that the reference lacks."""
+    iou = class_ious(samples, references, rule, ignore)
+    d = 1 - (dice_of(iou) if rule.overlap == "dice" else iou).nanmean(-1)
+    weights = p[:, :, None] * q[:, None] * ~d.isnan()
+    sums = torch.stack([(weights * d.nan_to_num()).sum((1, 2)), weights.sum((1, 2))], dim=1)
+    return _mean(sums, p.sum(1) * q.sum(1), rule)

@@ -112,11 +112,11 @@ def check_ignore(ignore: object, like: MaskSet) -> None:
     check_same_device("ignore", ignore.device, like.name, like.device)
 
 
-def mask_weights(masks: MaskSet, weights: Tensor | None) -> Tensor:
+def mask_weights(masks: MaskSet, weights: Tensor | None, name: str = "weights") -> Tensor:
     """The masks' relative weights, float64 (B, N), 0 for filling: 1 each, or the given probabilities.
 
     weights: float (N,) or (B, N), N the largest number of masks of an image; 0 beyond the masks that an image has.
-    Raises TypeError or ValueError, naming `weights`, for others and for those that do not sum to 1.
+    Raises TypeError or ValueError, with this name, for others and for those that do not sum to 1.
     """
     own = masks.own
     if weights is None:
@@ -125,15 +125,15 @@ def mask_weights(masks: MaskSet, weights: Tensor | None) -> Tensor:
     if isinstance(weights, Tensor):
         if tuple(weights.shape) not in (shape[1:], shape):
             raise ValueError(
-                f"weights: got shape {tuple(weights.shape)}, expected (N,) = {shape[1:]} or (B, N) = {shape} as in "
+                f"{name}: got shape {tuple(weights.shape)}, expected (N,) = {shape[1:]} or (B, N) = {shape} as in "
                 f"{masks.name}; give one probability for each mask"
             )
-        check_same_device("weights", weights.device, masks.name, masks.device)
-    check_probabilities("weights", weights)
+        check_same_device(name, weights.device, masks.name, masks.device)
+    check_probabilities(name, weights)
     expanded = weights.double().expand(shape)
     if masks.ragged and bool((expanded[~own] > 0).any()):
         raise ValueError(
-            f"weights: got a value > 0 beyond the last of an image's {masks.name}, expected 0 there; set it to 0"
+            f"{name}: got a value > 0 beyond the last of an image's {masks.name}, expected 0 there; set it to 0"
         )
     return expanded.contiguous()
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
-from fastpunet_kernels import distance_sums
+from fastpunet_kernels import distance_sums, mask_iou
 
 WeightedMasks = tuple[Tensor, Tensor]  # packed masks (B, N, K, words) and their weights (B, N)
 
@@ -16,24 +16,39 @@ WeightedMasks = tuple[Tensor, Tensor]  # packed masks (B, N, K, words) and their
 # interruption soon.
 _PAIRS = {"cpu": 1 << 22, "cuda": 1 << 28}
 _WORDS = {"cpu": 1 << 32, "cuda": 1 << 35}
+_OVERLAPS = {"cpu": 1 << 20, "cuda": 1 << 25}  # pairs and classes, whose overlaps are held for 1 - Dice
 
 
-def tiled_distance_sums(a: WeightedMasks, b: WeightedMasks, empty: float) -> Tensor:
-    """`fastpunet_kernels.distance_sums` of all pairs, float64 (B, 2); half of the work where b is a itself."""
+def tiled_distance_sums(a: WeightedMasks, b: WeightedMasks, empty: float, overlap: str = "iou") -> Tensor:
+    """`fastpunet_kernels.distance_sums` of all pairs, float64 (B, 2); half of the work where b is a itself.
+
+    overlap: "iou", or "dice" for the distance 1 - Dice.
+    """
     images, _, classes, words = a[0].shape
     pairs = min(_budget(_PAIRS, a[0].device), _budget(_WORDS, a[0].device) // (classes * words)) // images
+    sums: Callable[..., Tensor] = distance_sums
+    if overlap == "dice":
+        sums, pairs = _dice_sums, min(pairs, _budget(_OVERLAPS, a[0].device) // (classes * images))
     columns = min(b[0].shape[1], max(1, math.isqrt(pairs)))
     rows = columns if a is b else max(1, pairs // columns)
     total = torch.zeros(images, 2, dtype=torch.float64, device=a[0].device)
     for i, row in enumerate(_tiles(a, rows)):
         for j, column in enumerate(_tiles(b, columns)):
             if a is not b:
-                total += distance_sums(row[0], column[0], row[1], column[1], empty)
+                total += sums(row[0], column[0], row[1], column[1], empty)
             elif i == j:  # the same tensors twice, which the kernels compare in half the time
-                total += distance_sums(row[0], row[0], row[1], row[1], empty)
+                total += sums(row[0], row[0], row[1], row[1], empty)
             elif i < j:
-                total += 2 * distance_sums(row[0], column[0], row[1], column[1], empty)
+                total += 2 * sums(row[0], column[0], row[1], column[1], empty)
     return total
+
+
+def _dice_sums(a: Tensor, b: Tensor, a_weights: Tensor, b_weights: Tensor, empty: float) -> Tensor:
+    """`distance_sums` with the Dice coefficient 2 IoU / (1 + IoU) in the place of the IoU."""
+    iou = mask_iou(a, b, empty).double()
+    distances = 1 - (2 * iou / (1 + iou)).nanmean(-1)
+    weights = a_weights[:, :, None] * b_weights[:, None] * ~distances.isnan()
+    return torch.stack([(weights * distances.nan_to_num()).sum((1, 2)), weights.sum((1, 2))], dim=1)
 
 
 def _tiles(masks: WeightedMasks, length: int) -> Iterator[WeightedMasks]:

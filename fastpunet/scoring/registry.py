@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -94,9 +95,30 @@ _ALL = (
         binary=True,
     ),
     Score("false_alarms", false_alarms, "outlined where no grader outlines anything", -1, binary=True),
-    Score("matched_iou", _overlap(metrics.matched_iou), "Hungarian-matched IoU", 1, graders=True, at_most=2000),
+    Score("matched_iou", _overlap(metrics.matched_iou), "Hungarian-matched IoU", 1, graders=True),
+    Score(
+        "matched_iou_once",
+        _overlap(partial(metrics.matched_iou, repeat=False)),
+        "matched IoU, one hypothesis a grader",
+        1,
+        graders=True,
+    ),
+    Score(
+        "matched_dice_once",
+        _overlap(partial(metrics.matched_dice, repeat=False)),
+        "matched Dice, one hypothesis a grader (D_match)",
+        1,
+        graders=True,
+    ),
     Score("best_iou", _overlap(metrics.best_iou), "best IoU for each grader", 1, graders=True),
     Score("best_dice", _overlap(metrics.best_dice), "best Dice for each grader", 1, graders=True),
+    Score(
+        "best_grader_dice",
+        _overlap(partial(metrics.best_dice, of="samples")),
+        "Dice of each hypothesis with its best grader (D_max)",
+        1,
+        graders=True,
+    ),
     Score(
         "ncc",
         lambda b: metrics.ncc(b.samples, b.masks, num_classes=b.num_classes, ignore=b.references.ignore),

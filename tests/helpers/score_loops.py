@@ -8,7 +8,7 @@ import itertools
 import math
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
+from scipy.optimize import linear_sum_assignment, linprog
 
 ENERGY_TERMS = ("value", "unbiased", "cross", "sample_diversity", "reference_diversity")
 
@@ -23,8 +23,14 @@ def class_overlap(a, b, label, empty, keep=None, dice=False):
 
 
 def overlap(a, b, rule, keep=None, dice=False):
-    """Mean over the rule's classes, those without a number left out; NaN if none has one."""
-    values = [class_overlap(a, b, label, rule.empty, keep, dice) for label in rule.averaged]
+    """Mean over the rule's classes, those without a number left out; NaN if none has one. b is the reference."""
+    pixels = True if keep is None else keep
+    values = [
+        math.nan
+        if math.isnan(rule.false_alarm) and not ((b == label) & pixels).any()
+        else class_overlap(a, b, label, rule.empty, keep, dice)
+        for label in rule.averaged
+    ]
     known = [value for value in values if not math.isnan(value)]
     return sum(known) / len(known) if known else math.nan
 
@@ -34,29 +40,59 @@ def overlaps(samples, references, rule, keep=None, dice=False):
     return np.array([[overlap(s, y, rule, keep, dice) for y in references] for s in samples])
 
 
-def energy(samples, references, rule, weights=None, keep=None):
+def energy(samples, references, rule, weights=None, keep=None, sample_weights=None):
     """The terms of the energy distance, in the order of ENERGY_TERMS."""
-    p = np.full(len(samples), 1 / len(samples))
+    p = np.full(len(samples), 1 / len(samples)) if sample_weights is None else sample_weights
     q = np.full(len(references), 1 / len(references)) if weights is None else weights
     cross = _mean_distance(samples, references, p, q, False, rule, keep)
     ss, ss_distinct = (_mean_distance(samples, samples, p, p, distinct, rule, keep) for distinct in (False, True))
     yy, yy_distinct = (_mean_distance(references, references, q, q, distinct, rule, keep) for distinct in (False, True))
+    if math.isnan(rule.false_alarm):
+        return [math.nan, math.nan, cross, math.nan, math.nan]
+    ss_term = ss_distinct if sample_weights is None else ss
     yy_term = yy_distinct if weights is None else yy
-    return [2 * cross - ss - yy, 2 * cross - ss_distinct - yy_term, cross, ss, yy]
+    return [2 * cross - ss - yy, 2 * cross - ss_term - yy_term, cross, ss, yy]
 
 
 def _mean_distance(left, right, p, q, distinct, rule, keep):
     total = weight = 0.0
     for i, j in itertools.product(range(len(left)), range(len(right))):
-        d = 1 - overlap(left[i], right[j], rule, keep)
-        if not (math.isnan(d) or (distinct and i == j)):
+        if distinct and i == j:
+            continue
+        d = 1 - overlap(left[i], right[j], rule, keep, rule.overlap == "dice")
+        if rule.strict and math.isnan(d):
+            return math.nan
+        if not (math.isnan(d)):
             total, weight = total + p[i] * q[j] * d, weight + p[i] * q[j]
     return total / weight if weight else math.nan
 
 
-def matched_iou(samples, references, rule, weights=None, keep=None):
-    assert weights is None
-    iou = overlaps(samples, references, rule, keep)
+def transport(worth, rows, columns):
+    """The best value of the linear program."""
+    n, m = worth.shape
+    sums = [np.kron(np.eye(n), np.ones(m)), np.kron(np.ones(n), np.eye(m))]
+    found = linprog(-worth.ravel(), A_eq=np.concatenate(sums), b_eq=np.concatenate((rows, columns)))
+    return -found.fun
+
+
+def matched(samples, references, rule, weights=None, keep=None, dice=False, repeat=True, sample_weights=None):
+    """By an assignment of repeated masks or, with weights, by a linear program."""
+    iou = np.array([[overlap(s, y, rule, keep, dice) for y in references] for s in samples])
+    known = np.ones(len(references), bool)
+    if math.isnan(rule.false_alarm):
+        known = ~np.isnan(iou).all(0)
+        if not known.any():
+            return math.nan
+    iou = iou[:, known]
+    if not repeat:
+        once = np.nan_to_num(iou, nan=1.0)
+        return once[linear_sum_assignment(-once)].mean()
+    if weights is not None or sample_weights is not None:
+        p = np.full(iou.shape[0], 1 / iou.shape[0]) if sample_weights is None else sample_weights
+        q = np.ones(len(references)) if weights is None else weights
+        if not q[known].sum():
+            return math.nan
+        return transport(np.nan_to_num(iou, nan=1.0), p, q[known] / q[known].sum())
     common = math.lcm(*iou.shape)
     rows = [s for s in range(iou.shape[0]) for _ in range(common // iou.shape[0])]
     columns = [y for y in range(iou.shape[1]) for _ in range(common // iou.shape[1])]
@@ -64,12 +100,13 @@ def matched_iou(samples, references, rule, weights=None, keep=None):
     return repeated[linear_sum_assignment(-repeated)].mean()
 
 
-def best(samples, references, rule, weights=None, keep=None, dice=False):
+def best(samples, references, rule, weights=None, keep=None, dice=False, of_samples=False):
+    found = overlaps(samples, references, rule, keep, dice)
     values = [
         max((value for value in column if not math.isnan(value)), default=math.nan)
-        for column in overlaps(samples, references, rule, keep, dice).T
+        for column in (found if of_samples else found.T)
     ]
-    return _known_mean(values, weights)
+    return _known_mean(values, None if of_samples else weights)
 
 
 def ncc(samples, references, weights=None, keep=None):

@@ -1,6 +1,7 @@
 """All scores of hypotheses against references, each beside its loop."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,7 +48,16 @@ def _presence_error(samples, references, _rule, weights, keep):
 
 SCORES = {
     "energy_distance": Score(_energy, score_loops.energy),
-    "matched_iou": Score(_with_convention(metrics.matched_iou), score_loops.matched_iou, takes_weights=False),
+    "matched_iou": Score(_with_convention(metrics.matched_iou), score_loops.matched),
+    "matched_dice": Score(_with_convention(metrics.matched_dice), partial(score_loops.matched, dice=True)),
+    "matched_once": Score(
+        _with_convention(partial(metrics.matched_iou, repeat=False)),
+        partial(score_loops.matched, repeat=False),
+        takes_weights=False,
+    ),
+    "best_of_samples": Score(
+        _with_convention(partial(metrics.best_iou, of="samples")), partial(score_loops.best, of_samples=True)
+    ),
     "best_iou": Score(_with_convention(metrics.best_iou), score_loops.best),
     "best_dice": Score(
         _with_convention(metrics.best_dice),
