@@ -57,9 +57,9 @@ def _compare_spacing(report: Report, images: Sequence[Input], spacing: tuple[flo
         if image.spacing is not None and _differs(image.spacing, spacing)
     ]
     if far:
-        report.problem(
-            f"{several(len(far), 'image')} with another spacing than in training, {spacing_text(spacing)}: "
-            f"{listed(far)}"
+        report.note(
+            f"{several(len(far), 'image')} with another spacing than in training, {spacing_text(spacing)}, to which "
+            f"fastpunet sample resamples them: {listed(far)}"
         )
 
 
