@@ -152,6 +152,13 @@ class Method(nn.Module, ABC):
         """Hypotheses of given latents z float32 (B, n, latent_dim), in the form of `draw`."""
         raise TypeError(f"model: {self.name} has no latent that could be decoded; take draw")
 
+    def differentiable_logits(self, encoding: Any, z: Tensor, pixels: Tensor | None = None) -> Tensor:
+        """Logits of given latents with gradients with respect to them (see `LatentMethod`), else TypeError."""
+        raise TypeError(
+            f"model: hypotheses of {self.name} cannot be differentiated with respect to a latent, expected a "
+            "Probabilistic U-Net; take draw"
+        )
+
     def tune(self, encoding: Any, noise: Noise, *, output: str, precision: str) -> dict[str, float]:
         """Find the fastest way to compute such hypotheses on a GPU, and use it from now on. Returns seconds."""
         return {}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -25,6 +27,24 @@ class Prior(ABC):
     @abstractmethod
     def parts(self) -> dict[str, Tensor]:
         """The tensors that latents are computed from, each under a name for error messages."""
+
+    def log_density(self, z: Tensor) -> Tensor:
+        """log p(z | image) in nats, float64 (B, n), of latents z (B, n, latent_dim), with gradients.
+
+        Raises TypeError if the density is unknown, or if there is none because the latents lie in a plane.
+        """
+        self._unknown("density")
+
+    def standardised(self, z: Tensor) -> Tensor:
+        """Latents z (B, n, latent_dim) in coordinates in which the prior is N(0, I), float64.
+
+        Their length is the Mahalanobis distance of z from the prior's mean. Raises TypeError unless the prior is a
+        Gaussian with a density.
+        """
+        self._unknown("Mahalanobis distance")
+
+    def _unknown(self, what: str) -> NoReturn:
+        raise TypeError(f"model: its prior, of the kind {type(self).__name__}, has no {what} that is known")
 
 
 class OfNormals(Prior):
@@ -66,6 +86,12 @@ class AxisAligned(OfNormals):
     def of_normals(self, normals: Tensor) -> Tensor:
         return torch.addcmul(self.mu[:, None], self.sigma[:, None], normals)
 
+    def standardised(self, z: Tensor) -> Tensor:
+        return (z.double() - self.mu[:, None]) / self.sigma[:, None]
+
+    def log_density(self, z: Tensor) -> Tensor:
+        return _standard_normal(self.standardised(z)) - self.sigma.double().log().sum(1, keepdim=True)
+
     def parts(self) -> dict[str, Tensor]:
         return {"the prior's mean": self.mu, "the prior's standard deviation": self.sigma}
 
@@ -98,6 +124,25 @@ class LowRank(OfNormals):
             z = torch.addcmul(z, self.factor[:, None, :, j], normals[..., j : j + 1])
         return z if self.sigma is None else torch.addcmul(z, self.sigma[:, None], normals[..., rank:])
 
+    def standardised(self, z: Tensor) -> Tensor:
+        offset = (z.double() - self.mu[:, None]).mT
+        return torch.linalg.solve_triangular(self._cholesky(), offset, upper=False).mT
+
+    def log_density(self, z: Tensor) -> Tensor:
+        log_scale = self._cholesky().diagonal(dim1=1, dim2=2).log().sum(1, keepdim=True)
+        return _standard_normal(self.standardised(z)) - log_scale
+
+    def _cholesky(self) -> Tensor:
+        """The Cholesky factor of the covariance, float64 (B, latent_dim, latent_dim)."""
+        factor = self.factor.double()
+        covariance = factor @ factor.mT
+        if self.sigma is not None:
+            covariance = covariance + torch.diag_embed(self.sigma.double() ** 2)
+        cholesky, failed = torch.linalg.cholesky_ex(covariance)
+        if bool(failed.any()):
+            raise TypeError("model: the covariance of its prior is singular, so that its latents have no density")
+        return cholesky
+
     def parts(self) -> dict[str, Tensor]:
         own = {"the prior's mean": self.mu, "the prior's covariance": self.factor}
         return own if self.sigma is None else {**own, "the prior's standard deviation": self.sigma}
@@ -128,8 +173,18 @@ class Mixture(OfNormals):
             z = torch.where(chosen == i, component.of_normals(normals[..., 1 : 1 + component.normals]), z)
         return z
 
+    def log_density(self, z: Tensor) -> Tensor:
+        weights = self.weights.double() / self.weights.double().sum(1, keepdim=True)
+        each = torch.stack([component.log_density(z) for component in self.components], dim=2)
+        return (each + weights.log()[:, None]).logsumexp(2)
+
     def parts(self) -> dict[str, Tensor]:
         parts = {"the prior's mixture weights": self.weights}
         for i, component in enumerate(self.components):
             parts |= {f"{name} (component {i})": part for name, part in component.parts().items()}
         return parts
+
+
+def _standard_normal(u: Tensor) -> Tensor:
+    """The log density of N(0, I) at u (B, n, latent_dim): (B, n)."""
+    return -(u**2).sum(2) / 2 - u.shape[2] / 2 * math.log(2 * math.pi)

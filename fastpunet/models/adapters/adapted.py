@@ -149,6 +149,14 @@ class AdaptedModel(LatentMethod):
         decoded = super().decode(encoding, z, output=output, precision=precision, backend=backend)
         return decoded.log_softmax(2) if output == "logits" and last == "log-softmax" else decoded
 
+    def differentiable_logits(self, encoding: Any, z: Tensor, pixels: Tensor | None = None) -> Tensor:
+        """As of `LatentMethod`. Of a combiner that ends in a sigmoid or softmax these are the logits before it."""
+        if not isinstance(encoding, OwnEncoding):
+            return super().differentiable_logits(encoding, z, pixels)
+        with arithmetic("ieee", encoding.device):
+            logits = self._own_logits(encoding, z).to(z.dtype)
+        return logits if pixels is None else logits.flatten(3)[..., pixels]
+
     def sums(self, encoding: Any, noise: Noise, *, precision: str, backend: str) -> Sums:
         if isinstance(encoding, OwnEncoding):
             return Method.sums(self, encoding, noise, precision=precision, backend=backend)
