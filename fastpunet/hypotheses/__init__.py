@@ -1,6 +1,9 @@
-"""Analyses of hypotheses: summaries, modes and measures of many of them, and grids over the latent space."""
+"""Analyses of hypotheses: summaries, modes, measures and best fits, and grids over the latent space."""
 
+from fastpunet.hypotheses.annotation import Annotation
+from fastpunet.hypotheses.finding_fit import best_fit
 from fastpunet.hypotheses.finding_modes import modes
+from fastpunet.hypotheses.fit_result import BestFit, Fit
 from fastpunet.hypotheses.latent_grid import LatentGrid, decode_grid
 from fastpunet.hypotheses.latent_plane import LatentPlane
 from fastpunet.hypotheses.measures import Measures, measure
@@ -10,6 +13,9 @@ from fastpunet.hypotheses.resolving import resolve
 from fastpunet.hypotheses.summary import Summary, summarize
 
 __all__ = [
+    "Annotation",
+    "BestFit",
+    "Fit",
     "LatentGrid",
     "LatentPlane",
     "Measures",
@@ -17,6 +23,7 @@ __all__ = [
     "Question",
     "Resolution",
     "Summary",
+    "best_fit",
     "decode_grid",
     "measure",
     "modes",

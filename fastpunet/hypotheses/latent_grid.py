@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fastpunet.hypotheses.latent_plane import LatentPlane, principal_axes, sensitivity
+from fastpunet.hypotheses.one_image import check_segmentations, encode_one
 from fastpunet.latents import check_seed
 from fastpunet.models.priors import AxisAligned
 from fastpunet.sampler import Sampler
@@ -77,13 +78,9 @@ def decode_grid(
     check_grid(axes, size, span)
     check_seed(seed)
     sampler = Sampler(model, precision=_PRECISION)
-    axes_of_image = "H, W" if sampler.method.dims == 2 else "D, H, W"
-    if not isinstance(image, Tensor) or image.ndim != sampler.method.dims + 1:
-        got = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
-        raise ValueError(f"image: got {got}, expected a tensor (C, {axes_of_image}), one image")
+    encoding = encode_one(sampler, image)
     if labels is not None:
-        _check_labels(labels, image, axes_of_image)
-    encoding: Any = sampler.encode(image[None])
+        check_segmentations("labels", labels, sampler, encoding.size)
     prior = _axis_aligned_prior(sampler, encoding)
     _check_dimensions(axes, prior.latent_dim)
     means, deviations = _posterior(sampler, image, labels, prior, ignore_index)
@@ -153,16 +150,3 @@ def _posterior(
         images = image.to(model.dtype).expand(len(labels), *image.shape)
         posterior = model.posterior_of(images, labels, ignore_index)
     return posterior.mean, posterior.stddev
-
-
-def _check_labels(labels: object, image: Tensor, axes: str) -> None:
-    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.is_complex():
-        got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
-        raise TypeError(f"labels: got {got}, expected a tensor of whole-number class indices (M, {axes})")
-    if labels.ndim != image.ndim or not len(labels) or labels.shape[1:] != image.shape[1:]:
-        raise ValueError(
-            f"labels: got shape {tuple(labels.shape)}, expected (M, {', '.join(map(str, image.shape[1:]))}), at least "
-            "one segmentation of the image's size; None for none"
-        )
-    if labels.device != image.device:
-        raise ValueError(f"labels: on {labels.device}, the image on {image.device}; use labels.to(image.device)")

@@ -15,6 +15,7 @@ from fastpunet.models.cross_entropy import cross_entropy
 from fastpunet.models.fcomb import broadcast_latents
 from fastpunet.models.gaussian import AxisAlignedGaussian, segmentation_planes
 from fastpunet.models.method import ImageEncoding, LossTerms, Method, arithmetic, to_output
+from fastpunet.models.priors import AxisAligned, Prior
 from fastpunet.models.unet import CONV, Conv, UNet, init_conv
 
 
@@ -104,6 +105,10 @@ class Image2ImageVAE(Method):
     def encode(self, images: Tensor) -> ImageEncoding:
         """Return the images as they are, because the latent enters the U-Net's first layer."""
         return ImageEncoding.of(images)
+
+    def prior_of(self, encoding: ImageEncoding) -> Prior:
+        zeros = torch.zeros(encoding.images, self.latent_dim, device=encoding.device)
+        return AxisAligned(zeros, zeros + 1)
 
     def logits(self, encoding: ImageEncoding, noise: Noise) -> Tensor:
         z = noise.normals(self.latent_dim).flatten(0, 1)

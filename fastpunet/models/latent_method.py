@@ -86,6 +86,9 @@ class LatentMethod(Method):
             )
         return prior.latents(noise)
 
+    def prior_of(self, encoding: LatentEncoding) -> Prior:
+        return encoding.prior
+
     def draws_by_networks(self, encoding: LatentEncoding) -> bool:
         return False
 

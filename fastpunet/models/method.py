@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from fastpunet.intensity import Intensity
 from fastpunet.latents import Noise
+from fastpunet.models.priors import Prior
 from fastpunet.models.unet import Conv
 from fastpunet_kernels import Sums, finish, fixed_precision, sums_of_logits
 
@@ -143,6 +144,10 @@ class Method(nn.Module, ABC):
     def latent_dim_of(self, encoding: Any) -> int:
         """Dimensions of the latents that `decode` takes for these images; 0: there is no latent."""
         return self.latent_dim
+
+    def prior_of(self, encoding: Any) -> Prior | None:
+        """The distribution p(z | image) that hypotheses are drawn from; None: there is no latent."""
+        return None
 
     def draws_by_networks(self, encoding: Any) -> bool:
         """Whether `draw` and `decode` run networks of the method, or compute everything from the encoding."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fastpunet.latents import Noise
 from fastpunet_kernels import Gaussian
+from fastpunet_kernels.problem import reparameterised
 
 
 class Prior(ABC):
@@ -27,6 +28,11 @@ class Prior(ABC):
     @abstractmethod
     def parts(self) -> dict[str, Tensor]:
         """The tensors that latents are computed from, each under a name for error messages."""
+
+    def draw(self, noise: Noise) -> Tensor:
+        """The latents of `latents` themselves, float32 (B, n, latent_dim), also where a kernel would draw them."""
+        z = self.latents(noise)
+        return reparameterised(z.mu, z.sigma, noise.normals(self.latent_dim)) if isinstance(z, Gaussian) else z
 
     def log_density(self, z: Tensor) -> Tensor:
         """log p(z | image) in nats, float64 (B, n), of latents z (B, n, latent_dim), with gradients.

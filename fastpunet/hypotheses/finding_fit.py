@@ -1,0 +1,143 @@
+"""The hypothesis nearest to a full or partial annotation: the best of those drawn, then refined in the latent space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fastpunet.arguments import check_count, check_switch
+from fastpunet.hypotheses.annotation import Annotation
+from fastpunet.hypotheses.drawn import drawn_log_probs, latents_of
+from fastpunet.hypotheses.evidence import Evidence
+from fastpunet.hypotheses.fit_result import BestFit, Fit
+from fastpunet.hypotheses.latent_fit import LatentFit, can_climb
+from fastpunet.hypotheses.one_image import encode_one
+from fastpunet.hypotheses.plausibility import share_farther
+from fastpunet.latents import HYPOTHESIS_LIMIT, check_seed
+from fastpunet.models.priors import Prior
+from fastpunet.sampler import Sampler
+
+
+@torch.inference_mode(False)
+@torch.no_grad()
+def best_fit(
+    model: nn.Module,
+    image: Tensor,
+    annotation: Annotation,
+    n: int = 1000,
+    *,
+    seed: int = 0,
+    id: int = 0,
+    refine: bool = True,
+    precision: str = "auto",
+    backend: str = "auto",
+) -> BestFit:
+    """Find the hypothesis that fits an annotation best: log p(annotation | z) + log p(z | image) is largest.
+
+    First among n hypotheses that are drawn, then from the best of these uphill along the gradient with respect to z
+    (L-BFGS in float64), so that the result is never worse than the best one drawn. That is the mode of the posterior of
+    z given the annotation: what the annotation leaves open, the prior decides. How much each part of the annotation
+    counts against the prior is its weight (see `Annotation`).
+
+    Args:
+        model: any model that `fastpunet.sample` takes. A model without a latent, or whose hypotheses have no gradient,
+            gives the nearest of the drawn hypotheses, and `BestFit.not_refined` says so.
+        image: float (C, H, W), or (C, D, H, W) for a model of volumes, scaled as in training, on the model's device.
+        annotation: an `Annotation` of the image's size.
+        n, seed, precision, backend: see `fastpunet.sample`. Memory does not grow with n.
+        id: the image's id: hypothesis k is that of `fastpunet.sample(..., ids=torch.tensor([id]))`.
+        refine: whether to go on from the best drawn hypothesis.
+
+    Raises ValueError or TypeError, naming the argument, for input that does not fit.
+
+    >>> import fastpunet, torch
+    >>> from fastpunet.data.lesions import SyntheticLesions
+    >>> case = SyntheticLesions(1, seed=1)[0]
+    >>> wanted = Annotation.mask(case.masks[0])
+    >>> found = best_fit(fastpunet.load("lesions"), torch.tensor(case.image), wanted, n=100)
+    >>> found.best.objective >= found.drawn.objective, found.agreement > 0.99
+    (True, True)
+    """
+    n, seed = check_count("n", n, limit=HYPOTHESIS_LIMIT), check_seed(seed)
+    id = check_count("id", id, least=0, limit=2**63 - 1)
+    check_switch("refine", refine)
+    sampler = Sampler(model, precision=precision, backend=backend)
+    encoding = encode_one(sampler, image)
+    evidence = Evidence.of(annotation, encoding.size, sampler.num_classes, sampler.device)
+    latents = _Latents.of(sampler, encoding, n, seed, id)
+    start, mask, log_likelihood = _nearest(sampler, encoding, n, seed, id, evidence, latents.log_prior)
+    z = None if latents.z is None else latents.z[start]
+    drawn = latents.fit(mask, z, log_likelihood, evidence)
+    reason = _why_not(sampler, latents) if refine else "No refinement was asked for."
+    if reason or z is None or latents.z is None:
+        return BestFit(start, drawn, None, reason)
+    climber = LatentFit.of(sampler, encoding, evidence, latents.z)
+    drawn = latents.fit(mask, z, float(climber.log_likelihood(z)), evidence)  # float64, comparable with the refined one
+    found = climber.climb(z).float()
+    if not float(climber.objective(found)) > drawn.objective:
+        return BestFit(start, drawn, None, "Refinement found nothing better than the best hypothesis drawn.")
+    mask = sampler.decode(encoding, found[None, None])[0, 0]
+    return BestFit(start, drawn, latents.fit(mask, found, float(climber.log_likelihood(found)), evidence), "")
+
+
+@dataclass(frozen=True, eq=False)
+class _Latents:
+    """The latents of the drawn hypotheses.
+
+    prior      None for a model without a latent
+    z          float32 (n, latent_dim), or None
+    log_prior  float64 (n,), nats, or None where the density is unknown
+    """
+
+    prior: Prior | None
+    z: Tensor | None
+    log_prior: Tensor | None
+
+    @staticmethod
+    def of(sampler: Sampler, encoding: Any, n: int, seed: int, id: int) -> _Latents:
+        prior, z = sampler.method.prior_of(encoding), latents_of(sampler, encoding, n, seed, id)
+        if prior is None or z is None:
+            return _Latents(None, None, None)
+        try:
+            return _Latents(prior, z, prior.log_density(z[None])[0])
+        except TypeError:
+            return _Latents(prior, z, None)
+
+    def fit(self, mask: Tensor, z: Tensor | None, log_likelihood: float, evidence: Evidence) -> Fit:
+        agreement = evidence.agreement(mask)
+        if self.prior is None or self.z is None or self.log_prior is None or z is None:
+            return Fit(mask, z, log_likelihood, None, None, agreement)
+        density = float(self.prior.log_density(z[None, None]))
+        share = float(share_farther(self.prior, z[None], self.z))
+        return Fit(mask, z, log_likelihood, density, share, agreement)
+
+
+def _nearest(
+    sampler: Sampler, encoding: Any, n: int, seed: int, id: int, evidence: Evidence, log_prior: Tensor | None
+) -> tuple[int, Tensor, float]:
+    """Which drawn hypothesis fits best, its mask, and the log-likelihood of the annotation under it."""
+    first, best, found = 0, -torch.inf, None
+    for masks, log_probs in drawn_log_probs(sampler, encoding, n, seed, id, evidence.pixels):
+        likelihoods = evidence.log_likelihood(log_probs)
+        objectives = likelihoods if log_prior is None else likelihoods + log_prior[first : first + len(masks)]
+        k = int(objectives.argmax())
+        if found is None or float(objectives[k]) > best:
+            best, found = float(objectives[k]), (first + k, masks[k].clone(), float(likelihoods[k]))
+        first += len(masks)
+    assert found is not None
+    return found
+
+
+def _why_not(sampler: Sampler, latents: _Latents) -> str:
+    """Why the best drawn hypothesis cannot be refined, in a sentence; empty if it can."""
+    name = sampler.method.name
+    if latents.z is None:
+        return f"{name} has no latent, so that the nearest of the drawn hypotheses is the best fit."
+    if not can_climb(sampler):
+        return f"Hypotheses of {name} have no gradient with respect to the latent, so that none was refined."
+    if latents.log_prior is None:
+        return f"The density of the prior of {name} is unknown, so that no hypothesis was refined."
+    return ""
