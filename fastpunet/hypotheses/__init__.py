@@ -1,6 +1,8 @@
 """Analyses of hypotheses: summaries, modes, measures and best fits, and grids over the latent space."""
 
 from fastpunet.hypotheses.annotation import Annotation
+from fastpunet.hypotheses.assessing import assess
+from fastpunet.hypotheses.assessment import Assessment
 from fastpunet.hypotheses.finding_fit import best_fit
 from fastpunet.hypotheses.finding_modes import modes
 from fastpunet.hypotheses.fit_result import BestFit, Fit
@@ -14,6 +16,7 @@ from fastpunet.hypotheses.summary import Summary, summarize
 
 __all__ = [
     "Annotation",
+    "Assessment",
     "BestFit",
     "Fit",
     "LatentGrid",
@@ -23,6 +26,7 @@ __all__ = [
     "Question",
     "Resolution",
     "Summary",
+    "assess",
     "best_fit",
     "decode_grid",
     "measure",

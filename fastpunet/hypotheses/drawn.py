@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,16 +12,45 @@ from torch import Tensor
 from fastpunet.hypotheses.evidence import label_log_probs
 from fastpunet.latents import Noise
 from fastpunet.memory import how_many
+from fastpunet.models.latent_method import LatentMethod
+from fastpunet.models.priors import Prior
 from fastpunet.sampler import Sampler
 
 _LEAST = 6e-8  # probability: float32 cannot tell 1 minus less from 1
 
 
-def latents_of(sampler: Sampler, encoding: Any, n: int, seed: int, id: int) -> Tensor | None:
-    """The latents float32 (n, latent_dim) of hypotheses 0 .. n - 1 of one image; None for a model without a latent."""
-    prior = sampler.method.prior_of(encoding)
-    ids = torch.tensor([id], device=sampler.device)
-    return None if prior is None else prior.draw(Noise(seed, ids, 0, n, sampler.backend))[0]
+@dataclass(frozen=True, eq=False)
+class Latents:
+    """The latents of hypotheses 0 .. n - 1 of one image.
+
+    prior      the distribution they are drawn from; None for a model without a latent
+    z          float32 (n, latent_dim); None without a latent
+    log_prior  float64 (n,), log p(z | image) in nats; None without a latent, and where the density is unknown
+    """
+
+    prior: Prior | None
+    z: Tensor | None
+    log_prior: Tensor | None
+
+    @staticmethod
+    def of(sampler: Sampler, encoding: Any, n: int, seed: int, id: int) -> Latents:
+        prior = sampler.method.prior_of(encoding)
+        if prior is None:
+            return Latents(None, None, None)
+        z = prior.draw(Noise(seed, torch.tensor([id], device=sampler.device), 0, n, sampler.backend))[0]
+        try:
+            return Latents(prior, z, prior.log_density(z[None])[0])
+        except TypeError:
+            return Latents(prior, z, None)
+
+    def why_no_gradient(self, sampler: Sampler) -> str:
+        """Why no latent can be found by gradients, in a sentence; empty if one can."""
+        name = sampler.method.name
+        if self.prior is None:
+            return f"{name} has no latent."
+        if not isinstance(sampler.method, LatentMethod):
+            return f"Hypotheses of {name} have no gradient with respect to the latent."
+        return "" if self.log_prior is not None else f"The density of the prior of {name} is unknown."
 
 
 def drawn_log_probs(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,14 +9,13 @@ from torch import Tensor, nn
 
 from fastpunet.arguments import check_count, check_switch
 from fastpunet.hypotheses.annotation import Annotation
-from fastpunet.hypotheses.drawn import drawn_log_probs, latents_of
+from fastpunet.hypotheses.drawn import Latents, drawn_log_probs
 from fastpunet.hypotheses.evidence import Evidence
 from fastpunet.hypotheses.fit_result import BestFit, Fit
-from fastpunet.hypotheses.latent_fit import LatentFit, can_climb
+from fastpunet.hypotheses.latent_fit import LatentFit
 from fastpunet.hypotheses.one_image import encode_one
 from fastpunet.hypotheses.plausibility import share_farther
 from fastpunet.latents import HYPOTHESIS_LIMIT, check_seed
-from fastpunet.models.priors import Prior
 from fastpunet.sampler import Sampler
 
 
@@ -67,52 +65,28 @@ def best_fit(
     sampler = Sampler(model, precision=precision, backend=backend)
     encoding = encode_one(sampler, image)
     evidence = Evidence.of(annotation, encoding.size, sampler.num_classes, sampler.device)
-    latents = _Latents.of(sampler, encoding, n, seed, id)
+    latents = Latents.of(sampler, encoding, n, seed, id)
     start, mask, log_likelihood = _nearest(sampler, encoding, n, seed, id, evidence, latents.log_prior)
     z = None if latents.z is None else latents.z[start]
-    drawn = latents.fit(mask, z, log_likelihood, evidence)
-    reason = _why_not(sampler, latents) if refine else "No refinement was asked for."
+    reason = latents.why_no_gradient(sampler) if refine else "No refinement was asked for."
     if reason or z is None or latents.z is None:
-        return BestFit(start, drawn, None, reason)
+        return BestFit(start, _fit(latents, evidence, mask, z, log_likelihood), None, reason)
     climber = LatentFit.of(sampler, encoding, evidence, latents.z)
-    drawn = latents.fit(mask, z, float(climber.log_likelihood(z)), evidence)  # float64, comparable with the refined one
+    drawn = _fit(latents, evidence, mask, z, float(climber.log_likelihood(z)))
     found = climber.climb(z).float()
     if not float(climber.objective(found)) > drawn.objective:
         return BestFit(start, drawn, None, "Refinement found nothing better than the best hypothesis drawn.")
     mask = sampler.decode(encoding, found[None, None])[0, 0]
-    return BestFit(start, drawn, latents.fit(mask, found, float(climber.log_likelihood(found)), evidence), "")
+    return BestFit(start, drawn, _fit(latents, evidence, mask, found, float(climber.log_likelihood(found))), "")
 
 
-@dataclass(frozen=True, eq=False)
-class _Latents:
-    """The latents of the drawn hypotheses.
-
-    prior      None for a model without a latent
-    z          float32 (n, latent_dim), or None
-    log_prior  float64 (n,), nats, or None where the density is unknown
-    """
-
-    prior: Prior | None
-    z: Tensor | None
-    log_prior: Tensor | None
-
-    @staticmethod
-    def of(sampler: Sampler, encoding: Any, n: int, seed: int, id: int) -> _Latents:
-        prior, z = sampler.method.prior_of(encoding), latents_of(sampler, encoding, n, seed, id)
-        if prior is None or z is None:
-            return _Latents(None, None, None)
-        try:
-            return _Latents(prior, z, prior.log_density(z[None])[0])
-        except TypeError:
-            return _Latents(prior, z, None)
-
-    def fit(self, mask: Tensor, z: Tensor | None, log_likelihood: float, evidence: Evidence) -> Fit:
-        agreement = evidence.agreement(mask)
-        if self.prior is None or self.z is None or self.log_prior is None or z is None:
-            return Fit(mask, z, log_likelihood, None, None, agreement)
-        density = float(self.prior.log_density(z[None, None]))
-        share = float(share_farther(self.prior, z[None], self.z))
-        return Fit(mask, z, log_likelihood, density, share, agreement)
+def _fit(latents: Latents, evidence: Evidence, mask: Tensor, z: Tensor | None, log_likelihood: float) -> Fit:
+    agreement = evidence.agreement(mask)
+    if latents.prior is None or latents.z is None or latents.log_prior is None or z is None:
+        return Fit(mask, z, log_likelihood, None, None, agreement)
+    density = float(latents.prior.log_density(z[None, None]))
+    share = float(share_farther(latents.prior, z[None], latents.z))
+    return Fit(mask, z, log_likelihood, density, share, agreement)
 
 
 def _nearest(
@@ -129,15 +103,3 @@ def _nearest(
         first += len(masks)
     assert found is not None
     return found
-
-
-def _why_not(sampler: Sampler, latents: _Latents) -> str:
-    """Why the best drawn hypothesis cannot be refined, in a sentence; empty if it can."""
-    name = sampler.method.name
-    if latents.z is None:
-        return f"{name} has no latent, so that the nearest of the drawn hypotheses is the best fit."
-    if not can_climb(sampler):
-        return f"Hypotheses of {name} have no gradient with respect to the latent, so that none was refined."
-    if latents.log_prior is None:
-        return f"The density of the prior of {name} is unknown, so that no hypothesis was refined."
-    return ""

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from fastpunet.hypotheses.evidence import Evidence, label_log_probs
-from fastpunet.models.latent_method import LatentMethod
 from fastpunet.models.twin import evaluation_twin
 from fastpunet.sampler import Sampler
 
@@ -32,15 +31,12 @@ class LatentFit:
 
     @staticmethod
     def of(sampler: Sampler, encoding: Any, evidence: Evidence, draws: Tensor) -> LatentFit:
-        """draws: some latents (n, latent_dim) of the prior. TypeError if hypotheses have no gradient or no density."""
+        """draws: some latents (n, latent_dim) of the prior."""
         method = sampler.method
         if method.draws_by_networks(encoding):
             method = evaluation_twin(method)
         scale = draws.double().std(0) if len(draws) > 1 else torch.ones_like(draws[0], dtype=torch.float64)
-        fit = LatentFit(method, encoding, evidence, scale.clamp(min=1e-6))
-        with torch.no_grad():
-            fit.objective(draws[0])  # for its errors
-        return fit
+        return LatentFit(method, encoding, evidence, scale.clamp(min=1e-6))
 
     def log_likelihood(self, z: Tensor) -> Tensor:
         """log p(annotation | z) in nats, float64 (), of one latent (latent_dim,)."""
@@ -82,8 +78,3 @@ class LatentFit:
         values, vectors = torch.linalg.eigh((in_units + in_units.T) / 2)
         proper = (vectors * values.clamp(min=_LEAST_EIGENVALUE)) @ vectors.T
         return proper / self.scale[:, None] / self.scale
-
-
-def can_climb(sampler: Sampler) -> bool:
-    """Whether hypotheses of this model have gradients with respect to a latent."""
-    return isinstance(sampler.method, LatentMethod)
