@@ -219,7 +219,7 @@ def test_live_models_of_other_makes_are_refined():
     unknown = adapt(
         model, encode=lambda images: (model.unet(images, False), Drawn(torch.zeros(1, 3))), combiner=model.fcomb
     )
-    found = best_fit(unknown, make_image(), Annotation.points(include=[(1, 1)]), 5)
+    found = best_fit(unknown, torch.rand(1, 12, 8), Annotation.points(include=[(1, 1)]), 5)
     assert found.not_refined.startswith("The density of the prior of")
     assert found.z is not None
     assert found.log_prior is None

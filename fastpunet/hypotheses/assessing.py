@@ -19,7 +19,7 @@ from fastpunet.hypotheses.drawn import Latents, decoded_log_probs, drawn_log_pro
 from fastpunet.hypotheses.importance import LogEvidence, log_evidence
 from fastpunet.hypotheses.one_image import check_known_labels, check_segmentations, encode_one
 from fastpunet.hypotheses.placing import place
-from fastpunet.latents import HYPOTHESIS_LIMIT, Noise, check_seed
+from fastpunet.latents import SAMPLERS, Noise, check_seed
 from fastpunet.masks import PackedMasks
 from fastpunet.metrics import default_convention
 from fastpunet.sampler import Sampler
@@ -60,12 +60,13 @@ def assess(
     >>> import fastpunet, torch
     >>> from fastpunet.data.lesions import SyntheticLesions
     >>> case = SyntheticLesions(1, seed=1)[0]
-    >>> masks = torch.tensor(case.masks[:2])
-    >>> found = assess(fastpunet.load("lesions"), torch.tensor(case.image), masks.roll(9, 2), n=200)
-    >>> found.typicality.tolist() == [1 / 201, 1 / 201]  # unlike all hypotheses
-    True
+    >>> mask = torch.tensor(case.masks[2])  # of its exact distribution
+    >>> elsewhere = mask.roll(9, 1)
+    >>> found = assess(fastpunet.load("lesions"), torch.tensor(case.image), torch.stack([elsewhere, mask]), n=200)
+    >>> found.rank.tolist(), bool(found.typicality[0] < 0.05 < found.typicality[1])
+    ([2, 1], True)
     """
-    n, seed = check_count("n", n, limit=HYPOTHESIS_LIMIT), check_seed(seed)
+    n, seed = check_count("n", n, limit=SAMPLERS["random"]), check_seed(seed)
     id = check_count("id", id, least=0, limit=2**63 - 1)
     sampler = Sampler(model, precision=precision, backend=backend)
     encoding = encode_one(sampler, image)

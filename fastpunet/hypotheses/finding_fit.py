@@ -15,7 +15,7 @@ from fastpunet.hypotheses.fit_result import BestFit, Fit
 from fastpunet.hypotheses.latent_fit import LatentFit
 from fastpunet.hypotheses.one_image import encode_one
 from fastpunet.hypotheses.plausibility import share_farther
-from fastpunet.latents import HYPOTHESIS_LIMIT, check_seed
+from fastpunet.latents import SAMPLERS, check_seed
 from fastpunet.sampler import Sampler
 
 
@@ -59,7 +59,7 @@ def best_fit(
     >>> found.best.objective >= found.drawn.objective, found.agreement > 0.99
     (True, True)
     """
-    n, seed = check_count("n", n, limit=HYPOTHESIS_LIMIT), check_seed(seed)
+    n, seed = check_count("n", n, limit=SAMPLERS["random"]), check_seed(seed)
     id = check_count("id", id, least=0, limit=2**63 - 1)
     check_switch("refine", refine)
     sampler = Sampler(model, precision=precision, backend=backend)
