@@ -41,10 +41,11 @@ def assess(
 ) -> Assessment:
     """Assess M annotations of one image against n hypotheses of a model.
 
-    log p(y | x) = log E_{p(z | x)}[p(y | z, x)] is estimated by importance sampling with a mixture of up to three
+    log p(y | x) = log E_{p(z | x)}[p(y | z, x)] is estimated by importance sampling with a mixture of up to four
     proposals: the prior, which are the n hypotheses themselves; the posterior net's Gaussian, if there is one; and
-    Laplace's approximation around the best-fitting latent, if hypotheses have gradients. The last two have n draws
-    together. p(y | z, x) is the model's own likelihood, independent over the annotated pixels.
+    Laplace's approximation around the best-fitting latent, once as it is and once twice as wide, if hypotheses have
+    gradients. All but the prior share n draws. p(y | z, x) is the model's own likelihood, independent over the
+    annotated pixels.
 
     Args:
         model: any model that `fastpunet.sample` takes. What a model does not have (a latent, a posterior) leaves fields

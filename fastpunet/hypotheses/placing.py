@@ -18,6 +18,8 @@ from fastpunet.models.priors import AxisAligned
 from fastpunet.sampler import Sampler
 from fastpunet_kernels import fixed_precision
 
+_WIDTHS = (1.0, 2.0)  # of Laplace's approximation; the wider one has the tails that a decoder with kinks causes
+
 
 class Placed(NamedTuple):
     """M annotations in the latent space; the fields are those of `Assessment`.
@@ -53,7 +55,10 @@ def place(
     if not reason:
         fitted = _best_fits(sampler, encoding, labels, latents, log_likelihoods, position)
         for found, (fit, z) in zip(proposals, fitted, strict=True):
-            found.append(MultivariateNormal(z, precision_matrix=fit.curvature(z), validate_args=False))
+            curvature = fit.curvature(z)
+            found += [
+                MultivariateNormal(z, precision_matrix=curvature / width**2, validate_args=False) for width in _WIDTHS
+            ]
         if position is None:
             position = torch.stack([z for _, z in fitted]).float()
     if position is None:
