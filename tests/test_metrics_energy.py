@@ -186,6 +186,23 @@ def test_u_is_unbiased_with_drawn_graders(n, m):
     assert (chance @ result.value).item() == pytest.approx(TRUTH + bias, abs=1e-6)
 
 
+@pytest.mark.parametrize("rule", ["kohl-lidc", Convention("zero", empty=0.0)], ids=str)
+def test_the_expected_v_of_n_is_the_mean_over_all_choices_of_n(rule):
+    """All subsets of 1 .. 6 of six samples, some of them empty, against three graders."""
+    generator = torch.Generator().manual_seed(4)
+    samples = (torch.rand(2, 6, 3, 3, generator=generator) < 0.3).long()
+    samples[:, :2] = 0
+    references = (torch.rand(2, 3, 3, 3, generator=generator) < 0.5).long()
+    whole = energy_distance(samples, references, convention=rule)
+    for n in range(1, 7):
+        chosen = [list(places) for places in itertools.combinations(range(6), n)]
+        values = [energy_distance(samples[:, places], references, convention=rule).value for places in chosen]
+        torch.testing.assert_close(whole.expected(n), torch.stack(values).mean(0))
+    torch.testing.assert_close(whole.expected(6), whole.value)
+    with pytest.raises(ValueError, match="n: got 0"):
+        whole.expected(0)
+
+
 def test_the_floor_of_drawing_the_four_graders_with_replacement():
     graders = maps("110000", "011000", "111100", "000000")
     draws = torch.cartesian_prod(*[torch.arange(4)] * 4)  # all 256 ways

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,8 @@ from fastpunet.reports import records as data_records
 from fastpunet.reports.checkpoints import find_checkpoints
 from fastpunet.reports.comparison import compare
 from fastpunet.reports.comparison_figures import energy_boxes, energy_curves
-from fastpunet.reports.comparison_files import tables, write
+from fastpunet.reports.comparison_files import write
+from fastpunet.reports.comparison_tables import tables
 from fastpunet.reports.tables import cell
 from fastpunet.scoring.estimates import Estimate
 from fastpunet.scoring.image_names import ImageNames
@@ -85,17 +87,19 @@ def test_a_comparison_pools_seeds_and_knows_what_all_methods_have(comparison):
     assert comparison.ns == [1, 4, 8]
     assert comparison.shared_n == 4
     assert {image.graders for image in comparison.any_evaluation.images} == {4}
-    prob = comparison.evaluations["Prob"]
-    expected = np.concatenate([part.scores[8]["value"] for part in prob.values()])
-    np.testing.assert_array_equal(comparison.pooled["Prob"].scores[8]["value"], expected)
-    assert comparison.perfect.keys() == {1, 4, 8}
+    parts = comparison.evaluations["Prob"].values()
+    assert comparison.pooled["Prob"].checkpoints == tuple(parts)
+    expected = np.mean([part.scores[8]["value"].mean() for part in parts])
+    assert comparison.pooled["Prob"].estimate(8, "value").value == pytest.approx(expected)
+    assert comparison.perfect.ns == [1, 4, 8]
 
 
 def test_tables_hold_the_estimates(comparison):
-    energy, scores, each = (_rows(table) for table in tables(comparison).split("\n\n"))
+    blocks = tables(comparison).split("\n\n")
+    energy, scores, each = (_rows(table) for table in (*blocks[:2], blocks[-2]))
     pooled = comparison.pooled
     assert [row[0] for row in energy] == [
-        "energy distance, V ↓",
+        "energy distance, V, expected ↓",
         "Heads",
         "Prob",
         "empty masks",
@@ -103,13 +107,20 @@ def test_tables_hold_the_estimates(comparison):
         "one grader against the others",
         "a perfect model",
     ]
-    assert energy[1][1:] == [cell(pooled["Heads"].estimate(n, "value")) for n in (1, 4)] + ["-"]
-    assert energy[-1][3] == f"{comparison.perfect[8]:.3f}"
-    value = next(row for row in scores if row[0].startswith("energy distance, V"))
-    texts = [cell(pooled[name].estimate(4, "value")) for name in ("Heads", "Prob")]
-    best = min((0, 1), key=lambda k: float(texts[k].split()[0]))
-    assert value[1 + best] == f"**{texts[best]}**"
-    assert value[2 - best] == texts[1 - best]
+    assert energy[1][1:] == [cell(pooled["Heads"].estimate(n, "expected_value")) for n in (1, 4)] + ["-"]
+    assert energy[-1][3] == cell(comparison.perfect.estimate(8, "expected_value"))
+    assert scores[0] == ["n = 4", "Heads", "Prob", "a perfect model"]
+    value = next(row for row in scores if row[0] == "energy distance, V ↓")
+    methods = [pooled["Heads"], pooled["Prob"], comparison.perfect]
+    assert [text.strip("*") for text in value[1:]] == [cell(method.estimate(4, "value")) for method in methods]
+    calibration = next(row for row in scores if row[0] == "calibration error, presence ↓")
+    assert not any("[" in text for text in calibration)
+    assert blocks[-1] == (
+        "Figures rest on 8 images of 4 patients, unless a cell says that they rest on fewer images. With fewer than 20 "
+        "patients intervals are wide and tests find large differences only; between two checkpoints no p can be below "
+        "0.12. Two training seeds say little about others: where seeds differ much, intervals from two cover the truth "
+        "in about 90 % of cases, not in 95 %."
+    )
     assert [row[0] for row in each[1:]] == ["Heads-seed0", "Prob-seed0", "Prob-seed1"]
 
 
@@ -125,16 +136,18 @@ def test_everything_is_written(comparison, tmp_path):
     assert tables(comparison) in text
     assert "(c-energy.svg)" in text
     known = json.loads((out / "c.json").read_text())
-    assert known["methods"]["Prob"]["pooled"]["8"]["value"] == list(comparison.pooled["Prob"].estimate(8, "value"))
+    found = comparison.pooled["Prob"].estimate(8, "value")
+    assert known["methods"]["Prob"]["pooled"]["8"]["value"] == found._asdict()
+    assert (found.images, found.patients) == (8, 4)
+    assert known["methods"]["Heads"]["pooled"]["1"]["pixel_calibration_error"]["low"] is None
     assert set(known["methods"]["Prob"]["checkpoints"]) == {"Prob-seed0", "Prob-seed1"}
     with open(out / "c.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 8 * (2 + 3 + 3)
     mean = np.mean([float(row["value"]) for row in rows if row["method"] == "Prob" and row["n"] == "8"])
     assert mean == pytest.approx(comparison.pooled["Prob"].estimate(8, "value").value, rel=1e-4)
-    assert known["yardsticks"]["empty masks"]["4"]["value"] == list(
-        comparison.yardsticks["empty masks"].estimate(4, "value")
-    )
+    for name, result in {**comparison.yardsticks, **comparison.floors}.items():
+        assert known["yardsticks"][name]["1"]["value"] == result.estimate(1, "value")._asdict()
 
 
 def test_rows_of_the_csv_name_file_slice_patient_and_raters(comparison, tmp_path):
@@ -158,12 +171,17 @@ def test_rows_of_the_csv_name_file_slice_patient_and_raters(comparison, tmp_path
 def test_boxes_and_curves_stand_where_the_scores_are(comparison):
     axis = energy_boxes(comparison.pooled, [1, 4]).axes[0]
     medians = [line.get_ydata()[0] for line in axis.lines if line.get_linewidth() == 0.6]
-    expected = [np.median(result.scores[n]["value"]) for result in comparison.pooled.values() for n in (1, 4)]
+    expected = [
+        np.median([part.scores[n]["expected_value"] for part in result.checkpoints])
+        for result in comparison.pooled.values()
+        for n in (1, 4)
+    ]
     assert medians == pytest.approx(expected)
     curves = energy_curves(comparison.pooled, comparison.perfect).axes[0]
     lines = {line.get_label(): line.get_ydata() for line in curves.lines}
-    assert lines["Prob"] == pytest.approx([comparison.pooled["Prob"].estimate(n, "value").value for n in (1, 4, 8)])
-    assert lines["a perfect model"] == pytest.approx(list(comparison.perfect.values()))
+    prob = comparison.pooled["Prob"]
+    assert lines["Prob"] == pytest.approx([prob.estimate(n, "expected_value").value for n in (1, 4, 8)])
+    assert lines["a perfect model"] == pytest.approx([comparison.perfect.estimate(n, "value").value for n in (1, 4, 8)])
 
 
 def test_a_cell_says_what_is_unknown():
@@ -178,7 +196,9 @@ def test_the_command_prints_a_column_for_each_n(bundle, tmp_path, capsys):
     command = ["evaluate", "lesions", "--data", str(bundle), "-n", "1", "16", *options]
     assert cli.main([*command, "--output", str(stem)]) == 0
     text = capsys.readouterr().out
-    scores, energies = text.split("\n\n")
+    scores, energies, *sentences = text.split("\n\n")
+    assert "Figures rest on 8 images of 4 patients" in sentences[-1]
+    assert any(re.fullmatch(r"lesions is not shown to be better than the yardstick .*", text) for text in sentences)
     rows = {row[0]: row[1:] for row in _rows(scores)}
     assert rows["mean [95 % interval]"] == ["n = 1", "n = 16"]
     assert rows["energy distance, U ↓"][0] == "-"  # no unbiased estimate from one hypothesis
@@ -196,6 +216,30 @@ def test_the_command_prints_a_column_for_each_n(bundle, tmp_path, capsys):
     (tmp_path / "file").touch()
     assert cli.main([*command, "--output", str(tmp_path / "file" / "x")]) == 2
     assert "output: got" in capsys.readouterr().err
+
+
+def test_methods_are_tested_on_request(folder, bundle, capsys):
+    command = ["evaluate", str(folder), "--data", str(bundle), "-n", "4", "--device", "cpu"]
+    assert cli.main([*command, "--compare", "--scores", "expected_value", "present_distance"]) == 0
+    blocks = capsys.readouterr().out.split("\n\n")
+    rows = _rows(blocks[2])
+    assert rows[0][:6] == ["score", "method", "against", "difference", "p", "p after Holm"]
+    assert [row[0] for row in rows[1:]] == [
+        "energy distance, V, expected from all hypotheses drawn",
+        "d where both outline something",
+    ]
+    assert {frozenset(row[1:3]) for row in rows[1:]} == {frozenset(("Heads", "Prob"))}
+    assert rows[1][-2] == "8, 4"
+    assert float(rows[1][3].split()[0]) >= 0  # against the best: nothing is lower
+    assert cli.main([*command, "--compare", "Heads"]) == 0
+    assert [row[1:3] for row in _rows(capsys.readouterr().out.split("\n\n")[2])[1:]] == [["Prob", "Heads"]]
+    for wrong, message in (
+        (["--compare", "Other"], "compare: got 'Other', expected one of Heads, Prob"),
+        (["--compare", "--scores", "cross"], "scores: got 'cross', expected one of value, "),
+        (["--scores", "value"], "--scores: got scores to test without --compare"),
+    ):
+        assert cli.main([*command, *wrong]) == 2
+        assert message in capsys.readouterr().err
 
 
 def _rows(table):
@@ -224,10 +268,10 @@ def test_false_alarms_are_counted_on_request_and_rows_name_slices(folder, tmp_pa
     assert [len(result.any_evaluation.images) for result in (marked, everything)] == [3, 4]
     title = "outlined where no grader outlines anything"
     assert title not in tables(marked)
-    alarms = everything.pooled["Prob-seed0"].scores[8]["false_alarms"]
+    alarms = everything.any_evaluation.scores[8]["false_alarms"]
     assert np.isnan(alarms[:3]).all()
-    assert alarms[3] == everything.pooled["Prob-seed0"].scores[8]["presence"][3]
-    assert f"| {title} ↓ | {alarms[3]:.3f} |" in tables(everything)
+    assert alarms[3] == everything.any_evaluation.scores[8]["presence"][3]
+    assert f"| {title} ↓ | {alarms[3]:.3f} (1 image) |" in tables(everything)
     images = everything.any_evaluation.images
     assert [(image.slice, image.patient, image.raters) for image in images] == [
         (k, "case1", ("ann", "bob")) for k in range(4)

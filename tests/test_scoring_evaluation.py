@@ -9,14 +9,9 @@ from fastpunet.data import IGNORE, Record, lidc
 from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.metrics import convention, presence, present_distance
 from fastpunet.models import DropoutUNet, MHeads, ProbabilisticUNet
-from fastpunet.scoring.bootstrap import PatientBootstrap
+from fastpunet.scoring.estimates import estimate, mean
 from fastpunet.scoring.evaluate import evaluate
-from fastpunet.scoring.evaluation import Evaluation
 from fastpunet.scoring.image_names import ImageNames
-
-
-def name_images(patients, graders=4):
-    return [ImageNames(i, patient, graders) for i, patient in enumerate(patients)]
 
 
 def test_the_shipped_weights_know_lung_lesions(data_root):
@@ -40,6 +35,7 @@ def test_scores_are_those_of_each_image_alone(bundle):
             energy = energy_distance(drawn[:, :n], references)
             expected = {
                 "value": energy.value,
+                "expected_value": energy_distance(drawn, references).expected(n),
                 "unbiased": energy.unbiased,
                 "cross": energy.cross,
                 "present_distance": present_distance(drawn[:, :n], references),
@@ -60,7 +56,7 @@ def test_evaluation_does_not_depend_on_order_and_draws_patients(bundle):
     alike = [Record(records[0].image, records[0].masks, 0, patient) for patient in "abcd"]
     narrow = evaluate(model, alike, ns=(8,)).estimate(8, "value")
     assert (narrow.low, narrow.high) == pytest.approx((narrow.value,) * 2)
-    assert np.isnan(evaluate(model, alike[:1] * 4, ns=(8,)).estimate(8, "value")[1:]).all()  # one patient's images
+    assert np.isnan(evaluate(model, alike[:1] * 4, ns=(8,)).estimate(8, "value")[1:3]).all()  # one patient's images
     with pytest.raises(ValueError, match="records: got none"):
         evaluate(model, [], ns=(8,))
 
@@ -109,83 +105,6 @@ def test_a_method_with_few_hypotheses_is_scored_where_it_has_them(bundle):
         evaluate(model, records, ns=(8,))
 
 
-def test_seeds_are_pooled_by_image_and_patient():
-    rng = np.random.default_rng(0)
-    parts = [
-        Evaluation({4: {"value": rng.random(6)}}, name_images("aabbcc"), {"drawing": 1.0, "scoring": 0.5})
-        for _ in range(3)
-    ]
-    pooled = Evaluation.pooled(parts)
-    assert pooled.seconds == {"drawing": 3.0, "scoring": 1.5}
-    estimate = pooled.estimate(4, "value")
-    assert estimate.value == pytest.approx(np.mean([part.scores[4]["value"] for part in parts]))
-    mean = Evaluation({4: {"value": np.mean([part.scores[4]["value"] for part in parts], 0)}}, name_images("aabbcc"))
-    assert estimate == pytest.approx(mean.estimate(4, "value"))
-
-
-def test_presence_correlation_is_that_of_numpy_and_lies_in_its_interval():
-    rng = np.random.default_rng(0)
-    graders = rng.integers(1, 5, 60) / 4
-    hypotheses = 0.5 * graders + 0.2 * rng.random(60)
-    patients = [f"{i // 2:02}" for i in range(60)]
-    pairs = np.stack((hypotheses, graders), 1)
-    result = Evaluation({4: {"presence_correlation": pairs}}, name_images(patients)).estimate(4, "presence_correlation")
-    assert result.value == pytest.approx(np.corrcoef(hypotheses, graders)[0, 1])
-    assert result.low < result.value < result.high
-    found = PatientBootstrap(patients, draws=500).correlation_interval(hypotheses, graders)
-    loop = []
-    for counts in np.random.default_rng(0).multinomial(30, np.full(30, 1 / 30), 500):
-        drawn = np.repeat(np.arange(60), np.repeat(counts, 2))
-        loop.append(np.corrcoef(hypotheses[drawn], graders[drawn])[0, 1])
-    np.testing.assert_allclose(found, np.quantile(loop, [0.025, 0.975]), rtol=1e-6)
-
-
-def test_a_mean_has_the_interval_of_a_loop_over_drawn_patients():
-    rng = np.random.default_rng(3)
-    values = rng.random(10)
-    values[[2, 7]] = np.nan
-    patients = list("aaabbcdddd")
-    found = PatientBootstrap(patients, draws=400, seed=5).mean_interval(values, level=0.8)
-    loop = []
-    for counts in np.random.default_rng(5).multinomial(4, np.full(4, 1 / 4), 400):
-        drawn = np.concatenate([values[np.array(patients) == "abcd"[p]] for p in range(4) for _ in range(counts[p])])
-        loop.append(np.nanmean(drawn) if np.isfinite(drawn).any() else np.nan)
-    np.testing.assert_allclose(found, np.nanquantile(loop, [0.1, 0.9]))
-    assert np.isnan(PatientBootstrap(patients).mean_interval(np.full(10, np.nan))).all()
-    assert np.isnan(PatientBootstrap(["one"] * 10).mean_interval(np.arange(10.0))).all()
-
-
-def test_a_correlation_leaves_out_images_without_a_value():
-    rng = np.random.default_rng(1)
-    pairs, patients = rng.random((30, 2)), [str(i // 3) for i in range(30)]
-    holes = pairs.copy()
-    holes[:3] = np.nan  # all of one patient: the other patients are drawn as if it were not there
-    whole = Evaluation({4: {"presence_correlation": holes}}, name_images(patients)).estimate(4, "presence_correlation")
-    assert whole.value == pytest.approx(np.corrcoef(pairs[3:].T)[0, 1])
-    assert whole.low < whole.value < whole.high
-
-
-def test_a_perfect_model_draws_as_graders_do():
-    """With n hypotheses and m graders of a common distribution, V has the mean a (1/n + 1/m)."""
-    rng = np.random.default_rng(0)
-    result = Evaluation({16: {"reference_diversity": np.full(3, 0.3)}}, name_images("abc", graders=4))
-    assert result.perfect(1) == pytest.approx(0.4 * 1.25)
-    assert result.perfect(16) == pytest.approx(0.4 * (1 / 16 + 1 / 4))
-    labels = torch.from_numpy(rng.integers(0, 2, (4000, 6, 1, 1), dtype=np.uint8))
-    measured = energy_distance(labels[:, :4], labels[:, 4:]).value.mean()
-    assert float(measured) == pytest.approx(0.5 * (1 / 4 + 1 / 2), rel=0.05)
-
-
-def test_a_perfect_model_is_known_for_unequal_numbers_of_graders():
-    """Of two, of three, of the exact distribution; a single grader says nothing of how graders differ."""
-    images = [ImageNames(i, str(i), graders) for i, graders in enumerate((2, 3, 0, 1))]
-    result = Evaluation({8: {"reference_diversity": np.array([0.2, 0.3, 0.5, 0.0])}}, images)
-    expected = [0.4 * (1 / 8 + 1 / 2), 0.45 * (1 / 8 + 1 / 3), 0.5 / 8]
-    assert result.perfect(8) == pytest.approx(np.mean(expected))
-    nobody = Evaluation({8: {"reference_diversity": np.array([np.nan])}}, [ImageNames(0, "0", 1)])
-    assert np.isnan(nobody.perfect(8))
-
-
 def test_known_distributions_are_scored_with_their_weights():
     """The exact distribution of synthetic lesions, drawn from: U is 0 within its interval."""
     records = SyntheticLesions(40, seed=1)[:]
@@ -196,7 +115,7 @@ def test_known_distributions_are_scored_with_their_weights():
         packed = PackedMasks.pack(torch.from_numpy(drawn)[None])
         exact = energy_distance(packed, torch.from_numpy(record.masks)[None], weights=torch.from_numpy(record.weights))
         values.append(float(exact.unbiased))
-    low, high = PatientBootstrap([str(i) for i in range(40)]).mean_interval(np.array(values))
+    _, low, high, *_ = estimate([np.array(values)], [str(i) for i in range(40)], mean)
     assert low < 0 < high
     assert high - low < 0.01
 
@@ -236,6 +155,7 @@ def test_images_that_nobody_annotated_are_drawn_and_have_no_scores():
         assert np.isnan(columns[name][1]).all()
     for name in ("value", "presence_correlation", "pixel_calibration_error"):
         np.testing.assert_array_equal(result.estimate(4, name), alone.estimate(4, name))
+        assert result.estimate(4, name).images == 2
     drawn = sample(model, torch.from_numpy(unknown.image)[None], 4, seed=0, ids=torch.tensor([1]))
     assert columns["presence"][1] == presence(drawn).item()
     assert [image.graders for image in result.images] == [2, 0, 2]

@@ -12,8 +12,9 @@ def parser() -> Parser:
     options = Parser(
         "fastpunet evaluate",
         "Draw hypotheses for every image of a data set and print Markdown tables: energy distance under the V- and "
-        "U-statistic and its components, how well hypotheses and graders match, and how well they are calibrated, each "
-        "with a 95 % bootstrap interval over patients. With --output also JSON, CSV and figures.",
+        "U-statistic and its components, how well hypotheses and graders match, and how well they are calibrated, "
+        "with 95 % intervals over patients and training seeds. Say where a model is no better than a yardstick that "
+        "needs no model. With --compare test which methods differ. With --output also JSON, CSV and figures.",
     )
     options.add_argument(
         "models",
@@ -47,6 +48,21 @@ def parser() -> Parser:
         action="store_true",
         help="of camvid or cityscapes: how max(n) hypotheses flip five classes, beside the exact distribution",
     )
+    options.add_argument(
+        "--compare",
+        nargs="?",
+        const="",
+        metavar="METHOD",
+        help="test every method against this one, or without a name against the best of each score: paired differences "
+        "on common images, p over patients and seeds, corrected for all comparisons (Holm)",
+    )
+    options.add_argument(
+        "--scores",
+        nargs="+",
+        metavar="SCORE",
+        help="with --compare: the scores to test, by their names in the JSON file; without it expected_value, the "
+        "energy distance. Each further score makes the correction stricter",
+    )
     options.add_argument("--output", metavar="STEM", help="write STEM.md, .json, .csv, STEM-energy.png, .svg, ...")
     options.add_argument(
         "--convention", help="how d = 1 - IoU is taken; without it kohl-lidc, or ccdm for more than two classes"
@@ -69,8 +85,13 @@ def run(options: Namespace) -> None:
 
 def _compare(options: Namespace) -> None:
     from fastpunet.reports.comparison import compare
-    from fastpunet.reports.comparison_files import tables, write
+    from fastpunet.reports.comparison_files import write
+    from fastpunet.reports.comparison_tables import tables
+    from fastpunet.scoring.registry import WINNER
 
+    if options.scores and options.compare is None:
+        raise ValueError("--scores: got scores to test without --compare; add it, or leave out --scores")
+    tested = () if options.compare is None else options.scores or (WINNER,)
     comparison = compare(
         options.models,
         options.data,
@@ -84,6 +105,8 @@ def _compare(options: Namespace) -> None:
         training=options.training_data,
         unmarked=options.unmarked,
         intensity=options.intensity,
+        against=options.compare or None,
+        tested=tested,
     )
     print(tables(comparison))
     for path in write(comparison, options.output) if options.output else []:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from fastpunet.arguments import check_count
 from fastpunet.metrics.conventions import Convention, find_convention
 from fastpunet.metrics.mask_sets import MaskSet, RaggedMasks, check_pair, mask_weights, read_mask_set
 from fastpunet.metrics.pairs import class_ious, dice_of
@@ -26,6 +27,8 @@ class EnergyDistance:
     cross                E d(S, Y)
     sample_diversity     E d(S, S'), pairs i = j included
     reference_diversity  E d(Y, Y'), pairs i = j included
+    different_samples    E d(S, S'), pairs i = j left out; NaN for a single sample; all pairs if samples have weights
+    same_sample          E d(S, S) of a mask with itself: 0, unless the convention says else of two empty masks
     """
 
     value: Tensor
@@ -33,9 +36,27 @@ class EnergyDistance:
     cross: Tensor
     sample_diversity: Tensor
     reference_diversity: Tensor
+    different_samples: Tensor
+    same_sample: Tensor
+
+    def expected(self, n: int) -> Tensor:
+        """The V-statistic of n of these N samples, on average over all that could be chosen, float64 (B,).
+
+        2 E d(S, Y) - (1 - 1/n) E d(S, S' of another index) - E d(S, S) / n - E d(Y, Y'). For n = N it is `value`; for a
+        smaller n it has far less noise than the V of the first n samples, and the same mean. NaN for n > 1 if N is 1. A
+        convention that leaves pairs out makes V a ratio of means, of which this is the ratio of expectations.
+
+        >>> samples = torch.tensor([[[[1, 1, 0, 0]], [[1, 1, 1, 1]]]])  # d = 0 and 1/2 from the graders
+        >>> score = energy_distance(samples, samples[:, :1])
+        >>> score.expected(1).item(), score.expected(2).item() == score.value.item()
+        (0.5, True)
+        """
+        check_count("n", n)
+        alike = self.different_samples * (1 - 1 / n) if n > 1 else 0.0
+        return 2 * self.cross - alike - self.same_sample / n - self.reference_diversity
 
 
-ENERGY_DISTANCE_TERMS = tuple(field.name for field in fields(EnergyDistance))
+ENERGY_DISTANCE_TERMS = ("value", "unbiased", "cross", "sample_diversity", "reference_diversity")
 
 
 def energy_distance(
@@ -80,29 +101,29 @@ def energy_distance(
     if math.isnan(rule.false_alarm):
         cross = _cross_without_lacking(sample_set, reference_set, rule, ignore, s[1], y[1])
         unknown = torch.full_like(cross, math.nan)
-        return EnergyDistance(unknown, unknown, cross, unknown, unknown)
-    cross, _ = _means(s, y, rule)
-    within_s, different_s = _means(s, s, rule)
-    within_y, different_y = _means(y, y, rule)
+        return EnergyDistance(unknown, unknown, cross, unknown, unknown, unknown, unknown)
+    cross = _mean(tiled_distance_sums(s, y, rule.empty, rule.overlap), s[1].sum(1) * y[1].sum(1), rule)
+    within_s, different_s, same_s = _diversities(s, rule)
+    within_y, different_y, _ = _diversities(y, rule)
     different_s = different_s if sample_weights is None else within_s
     different_y = different_y if weights is None else within_y
     value, unbiased = 2 * cross - within_s - within_y, 2 * cross - different_s - different_y
-    return EnergyDistance(value, unbiased, cross, within_s, within_y)
+    return EnergyDistance(value, unbiased, cross, within_s, within_y, different_s, same_s)
 
 
-def _means(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], rule: Convention) -> tuple[Tensor, Tensor]:
-    """Mean distance (B,) over pairs of packed masks and their weights, and the same without pairs of equal index."""
-    sums = tiled_distance_sums(a, b, rule.empty, rule.overlap)
-    every = a[1].sum(1) * b[1].sum(1)
-    if a is not b:
-        cross = _mean(sums, every, rule)
-        return cross, cross
-    itself = torch.where(area(a[0]) > 0, 1.0, rule.empty)  # overlap of each mask and class with itself, (B, N, K)
+def _diversities(masks: tuple[Tensor, Tensor], rule: Convention) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean distances (B,) over all pairs of packed masks and their weights, over the pairs of different index, and over
+    those of equal index."""
+    sums, weights = tiled_distance_sums(masks, masks, rule.empty, rule.overlap), masks[1]
+    itself = torch.where(area(masks[0]) > 0, 1.0, rule.empty)  # overlap of each mask and class with itself, (B, N, K)
     d = 1 - itself.double().nanmean(-1)
-    pairs = a[1].square() * ~d.isnan()
+    known = ~d.isnan()
+    pairs = weights.square() * known
     others = sums - torch.stack([(pairs * d.nan_to_num()).sum(1), pairs.sum(1)], dim=1)
-    unbiased = _mean(others, every - a[1].square().sum(1), rule)
-    return _mean(sums, every, rule), torch.where(others[:, 1] > 0, unbiased, math.nan)  # no other pairs: rounding alone
+    every, squares = weights.sum(1).square(), weights.square().sum(1)
+    different = torch.where(others[:, 1] > 0, _mean(others, every - squares, rule), math.nan)  # none: rounding alone
+    equal = torch.stack([(weights * d.nan_to_num()).sum(1), (weights * known).sum(1)], dim=1)
+    return _mean(sums, every, rule), different, _mean(equal, weights.sum(1), rule)
 
 
 def _mean(sums: Tensor, every: Tensor, rule: Convention) -> Tensor:

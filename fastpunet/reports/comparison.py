@@ -11,15 +11,22 @@ from typing import Any
 
 import numpy as np
 
+from fastpunet.arguments import check_choice
+from fastpunet.data import Records
 from fastpunet.devices import find_device
 from fastpunet.metrics import Convention
 from fastpunet.models import Method, checkpoint
 from fastpunet.reports.checkpoints import find_checkpoints, introduction
 from fastpunet.reports.records import DataSet
 from fastpunet.reports.sample_grid import Picture, draw_pictures
+from fastpunet.scoring.calibration_floor import calibration_floor
 from fastpunet.scoring.evaluate import convention_for, evaluate
-from fastpunet.scoring.evaluation import Evaluation
-from fastpunet.scoring.yardsticks import yardsticks
+from fastpunet.scoring.evaluation import Evaluated, Evaluation, MethodEvaluation
+from fastpunet.scoring.perfect import PERFECT, perfect_model
+from fastpunet.scoring.registry import SCORES
+from fastpunet.scoring.yardsticks import LARGEST_N, yardsticks
+
+_DRAWS = 5
 
 
 @dataclass(frozen=True)
@@ -34,11 +41,14 @@ class Comparison:
     pictures: list[Picture]
     introduction: str  # the README of the folder that holds the checkpoints
     yardsticks: dict[str, Evaluation] = field(default_factory=dict)  # see fastpunet.scoring.yardsticks
+    against: str | None = None  # the method that all others are tested against; None: the best of each score
+    tested: Sequence[str] = ()  # the scores by which methods are tested; the tables have no tests without them
+    perfect: Evaluated | None = None  # see fastpunet.scoring.perfect; None if the distribution of masks is unknown
 
     @cached_property
-    def pooled(self) -> dict[str, Evaluation]:
-        """The evaluation of every method over all its checkpoints."""
-        return {name: Evaluation.pooled(list(parts.values())) for name, parts in self.evaluations.items()}
+    def pooled(self) -> dict[str, MethodEvaluation]:
+        """The evaluation of every method: the mean over its checkpoints."""
+        return {name: MethodEvaluation(tuple(parts.values())) for name, parts in self.evaluations.items()}
 
     @property
     def any_evaluation(self) -> Evaluation:
@@ -48,13 +58,12 @@ class Comparison:
     @property
     def shared_n(self) -> int:
         """The largest number of hypotheses at which all methods are scored."""
-        return max(n for n in self.ns if all(n in evaluation.scores for evaluation in self.pooled.values()))
+        return max(n for n in self.ns if all(n in evaluation.ns for evaluation in self.pooled.values()))
 
     @property
-    def perfect(self) -> dict[int, float]:
-        """The score V of a model that draws from the graders' distribution, at each n; empty if it is unknown."""
-        values = {n: self.any_evaluation.perfect(n) for n in self.ns}
-        return {n: value for n, value in values.items() if not np.isnan(value)}
+    def floors(self) -> dict[str, Evaluated]:
+        """The perfect model, by its name; empty if it is unknown."""
+        return {} if self.perfect is None else {PERFECT: self.perfect}
 
     @property
     def unannotated(self) -> int:
@@ -78,6 +87,8 @@ def compare(
     training: str | os.PathLike[str] | None = None,
     unmarked: bool = False,
     intensity: str | None = None,
+    against: str | None = None,
+    tested: Sequence[str] = (),
 ) -> Comparison:
     """Score models on a data set, together with yardsticks that need no model.
 
@@ -93,11 +104,14 @@ def compare(
         unmarked: whether slices of volumes in which nobody marked anything are scored too, so that false alarms count.
         intensity: which grey values of the data become 0 and 1, such as "range:0:4095"; without it, as each model's
             training had it.
+        tested: names of the scores by which methods are tested against each other: against the method of the name
+            `against`, or without it against the best of each score.
 
     Raises ValueError, naming the argument, for anything that does not fit.
     """
     chosen = find_device(device)
     found = find_checkpoints(models)
+    _check_tests(list(found), against, tested)
     data_set = DataSet(data, kind, unmarked=unmarked, intensity=intensity)
 
     def load(source: str) -> Method:
@@ -113,16 +127,19 @@ def compare(
     first = load(next(iter(firsts.values())))
     rule = convention_for(convention, first.num_classes)
     counts = sorted(set(ns))
+    evaluations = {name: {part: score(part, source) for part, source in parts.items()} for name, parts in found.items()}
+    scored = next(iter(next(iter(evaluations.values())).values()))
+    alike: dict[str, Any] = dict(batch_size=batch_size, device=chosen)
     return Comparison(
         data=Path(data).name,
         ns=counts,
         seed=seed,
         convention=rule.name,
-        evaluations={
-            name: {part: score(part, source) for part, source in parts.items()} for name, parts in found.items()
-        },
+        evaluations=evaluations,
         pictures=draw_pictures(firsts, data_set.records_for, seed, load),
         introduction=introduction(models),
+        against=against,
+        tested=tested,
         yardsticks=yardsticks(
             data_set.records_for(first),
             first.num_classes,
@@ -130,7 +147,38 @@ def compare(
             training=None if training is None else DataSet(training, kind, intensity=intensity).records_for(first),
             seed=seed,
             convention=rule,
-            batch_size=batch_size,
-            device=chosen,
+            **alike,
         ),
+        perfect=_perfect(scored, counts, data_set.records_for(first), first.num_classes, rule, seed, alike),
     )
+
+
+def _check_tests(methods: Sequence[str], against: str | None, tested: Sequence[str]) -> None:
+    if tested and len(methods) < 2:
+        raise ValueError(f"compare: got {methods[0]} alone, expected at least two methods; name more models")
+    if against is not None:
+        check_choice("compare", against, methods)
+    for score in tested:
+        check_choice("scores", score, [name for name in SCORES if SCORES[name].better])
+
+
+def _perfect(
+    scored: Evaluation,
+    ns: Sequence[int],
+    records: Records,
+    num_classes: int,
+    rule: Convention,
+    seed: int,
+    options: dict[str, Any],
+) -> Evaluated | None:
+    """What a perfect model scores, with several draws of its calibration errors, which are random; None if unknown."""
+    energies = perfect_model(scored, ns)
+    if all(np.isnan(columns["value"]).all() for columns in energies.scores.values()):
+        return None
+    few = [n for n in ns if n <= LARGEST_N]
+    draws = []
+    for k in range(_DRAWS if few else 0):
+        floor = calibration_floor(records, num_classes, few, rule, seed=seed + k, **options)
+        scores = {n: {**columns, **floor.scores.get(n, {})} for n, columns in energies.scores.items()}
+        draws.append(Evaluation(scores, scored.images))
+    return MethodEvaluation(tuple(draws)) if draws else energies

@@ -17,11 +17,11 @@ from matplotlib.figure import Figure
 from fastpunet.files import write_text
 from fastpunet.reports.comparison import Comparison
 from fastpunet.reports.comparison_figures import energy_boxes, energy_curves, reliability_diagrams
+from fastpunet.reports.comparison_tables import tables
 from fastpunet.reports.figures import save_figure
 from fastpunet.reports.outputs import check_stem, with_ending
 from fastpunet.reports.sample_grid import sample_grid
-from fastpunet.reports.tables import DASH, cell, energy_table, markdown, score_table
-from fastpunet.scoring.evaluation import Evaluation
+from fastpunet.scoring.evaluation import Evaluated
 from fastpunet.scoring.registry import SCORES
 
 _CAPTIONS = {
@@ -33,29 +33,6 @@ _CAPTIONS = {
 
 
 _TRACES = ("name", "slice", "patient", "graders", "raters")
-
-
-def tables(comparison: Comparison) -> str:
-    """The tables as Markdown: the scores of one method at every n, or of several at the largest n that all have.
-
-    After these come the energy distance at every n with the yardsticks, the single checkpoints if a method has several,
-    and the number of images that have no score because nobody annotated them.
-    """
-    pooled = comparison.pooled
-    if len(pooled) == 1:
-        evaluation = next(iter(pooled.values()))
-        columns = {f"n = {n}": (evaluation, n) for n in evaluation.scores}
-        parts = [score_table(columns, "mean [95 % interval]", rank=False), _energy_table(comparison)]
-    else:
-        n = comparison.shared_n
-        columns = {name: (evaluation, n) for name, evaluation in pooled.items()}
-        parts = [_energy_table(comparison), score_table(columns, f"n = {n}", rank=True)]
-    if any(len(checkpoints) > 1 for checkpoints in comparison.evaluations.values()):
-        parts.append(_checkpoint_table(comparison))
-    if comparison.unannotated:
-        images = len(comparison.any_evaluation.images)
-        parts.append(f"Nobody annotated {comparison.unannotated} of {images} images, which have no scores.")
-    return "\n\n".join(parts)
 
 
 def write(comparison: Comparison, stem: str | os.PathLike[str]) -> list[Path]:
@@ -81,30 +58,15 @@ def write(comparison: Comparison, stem: str | os.PathLike[str]) -> list[Path]:
     return written
 
 
-def _energy_table(comparison: Comparison) -> str:
-    ns = sorted({*comparison.ns, *(n for result in comparison.yardsticks.values() for n in result.scores)})
-    return energy_table({**comparison.pooled, **comparison.yardsticks}, ns, comparison.perfect)
-
-
-def _checkpoint_table(comparison: Comparison) -> str:
-    names = ("value", "unbiased", "present_distance", "presence_correlation")
-    n = comparison.shared_n
-    rows = [[f"n = {n}", *(SCORES[name].title for name in names)]]
-    for checkpoints in comparison.evaluations.values():
-        for name, evaluation in checkpoints.items():
-            estimates = [evaluation.estimate(n, score) if evaluation.has(n, score) else None for score in names]
-            rows.append([name, *(DASH if estimate is None else cell(estimate) for estimate in estimates)])
-    return markdown(rows)
-
-
 def _document(comparison: Comparison, stem: str, figures: list[str]) -> str:
     evaluations = [evaluation for parts in comparison.evaluations.values() for evaluation in parts.values()]
     drawing, scoring = (sum(evaluation.seconds[name] for evaluation in evaluations) for name in ("drawing", "scoring"))
     first = evaluations[0]
     facts = (
         f"{comparison.data}: {len(first.images)} images of {len(set(first.patients))} patients; convention "
-        f"{comparison.convention}; hypotheses of seed {comparison.seed}. In brackets 95 % bootstrap intervals over "
-        f"patients, {len(evaluations)} checkpoints pooled by method. fastpunet {version('fastpunet')}, drawing "
+        f"{comparison.convention}; hypotheses of seed {comparison.seed}. {len(evaluations)} checkpoints, means by "
+        "method; in brackets 95 % intervals over patients and, of several seeds, over seeds. Bold: better than every "
+        f"other method of the row (5 %, Holm). fastpunet {version('fastpunet')}, drawing "
         f"{drawing:.0f} s, scoring {scoring:.1f} s."
     )
     pictures = [f"![{_CAPTIONS[name]}]({stem}-{name}.svg)\n\n{_CAPTIONS[name]}" for name in figures]
@@ -115,15 +77,16 @@ def _document(comparison: Comparison, stem: str, figures: list[str]) -> str:
 
 
 def _json(comparison: Comparison) -> str:
-    """Every estimate as [value, low, high], or null if undefined."""
+    """Every estimate with its interval and its numbers of images and patients, null where undefined."""
     content: dict[str, Any] = {
         "data": comparison.data,
         "seed": comparison.seed,
         "convention": comparison.convention,
         "fastpunet": version("fastpunet"),
         "unannotated": comparison.unannotated,
-        "perfect": {str(n): value for n, value in comparison.perfect.items()},
-        "yardsticks": {name: _estimates(result) for name, result in comparison.yardsticks.items()},
+        "yardsticks": {
+            name: _estimates(result) for name, result in {**comparison.yardsticks, **comparison.floors}.items()
+        },
         "methods": {
             name: {
                 "pooled": _estimates(comparison.pooled[name]),
@@ -135,14 +98,18 @@ def _json(comparison: Comparison) -> str:
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
-def _estimates(evaluation: Evaluation) -> dict[str, dict[str, list[float | None]]]:
+def _estimates(evaluation: Evaluated) -> dict[str, dict[str, dict[str, float | int | None]]]:
     return {
         str(n): {
-            name: [None if np.isnan(number) else float(number) for number in evaluation.estimate(n, name)]
-            for name in columns
-            if SCORES[name].title
+            name: {
+                key: None if np.isnan(number) else number
+                for key, number in evaluation.estimate(n, name)._asdict().items()
+            }
+            for name, score in SCORES.items()
+            if score.title and evaluation.has(n, name)
+            for estimate in [evaluation.estimate(n, name)]
         }
-        for n, columns in evaluation.scores.items()
+        for n in evaluation.ns
     }
 
 

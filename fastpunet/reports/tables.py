@@ -7,36 +7,47 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fastpunet.scoring.estimates import Estimate
-from fastpunet.scoring.evaluation import Evaluation
-from fastpunet.scoring.registry import SCORES, Score
+from fastpunet.scoring.evaluation import Evaluated
+from fastpunet.scoring.perfect import PERFECT
+from fastpunet.scoring.registry import SCORES, WINNER
 
 DASH = "-"
 _ARROWS = {-1: " ↓", 0: "", 1: " ↑"}
 
 
-def score_table(columns: Mapping[str, tuple[Evaluation, int]], corner: str, *, rank: bool) -> str:
+def score_table(
+    columns: Mapping[str, tuple[Evaluated, int]],
+    corner: str,
+    *,
+    images: int,
+    winners: Mapping[str, str | None] | None = None,
+) -> str:
     """A Markdown table with a row for each score, and a column for each evaluation at a number of hypotheses.
 
-    rank: whether the best value of each row is bold. Cells have 95 % intervals. Undefined scores have no row.
+    images: the number of images; cells that rest on fewer say on how many. winners: the column, by the name of a score,
+    whose value is bold. Cells have 95 % intervals. Undefined scores have no row, and nor do those that only a perfect
+    model has.
     """
     rows = [[corner, *columns]]
     for name, score in SCORES.items():
-        estimates = [e.estimate(n, name) if e.has(n, name) else None for e, n in columns.values()]
-        if score.title and any(estimate and not np.isnan(estimate.value) for estimate in estimates):
-            rows.append([score.title + _ARROWS[score.better], *_cells(estimates, score, rank)])
+        found = {column: e.estimate(n, name) if e.has(n, name) else None for column, (e, n) in columns.items()}
+        known = [column for column, estimate in found.items() if estimate and not np.isnan(estimate.value)]
+        if score.title and any(column != PERFECT for column in known):
+            bold = (winners or {}).get(name)
+            cells = [_cell(estimate, score.digits, images, column == bold) for column, estimate in found.items()]
+            rows.append([score.title + _ARROWS[score.better], *cells])
     return markdown(rows)
 
 
-def energy_table(results: Mapping[str, Evaluation], ns: Sequence[int], perfect: Mapping[int, float]) -> str:
-    """A Markdown table of the mean energy distance (V), with a row for each result and a column for each n.
+def energy_table(results: Mapping[str, Evaluated], ns: Sequence[int], images: int) -> str:
+    """A Markdown table of the energy distance (V), with a row for each result and a column for each n.
 
-    perfect: the score, at each n, of a model that draws from the graders' distribution; it is the last row, if known.
+    V is what n hypotheses have on average, estimated from all that were drawn. images: as of `score_table`.
     """
-    rows = [["energy distance, V ↓", *(f"n = {n}" for n in ns)]]
+    rows = [["energy distance, V, expected ↓", *(f"n = {n}" for n in ns)]]
     for name, result in results.items():
-        rows.append([name, *(cell(result.estimate(n, "value")) if result.has(n, "value") else DASH for n in ns)])
-    if perfect:
-        rows.append(["a perfect model", *(f"{perfect[n]:.3f}" if n in perfect else DASH for n in ns)])
+        found = [result.estimate(n, WINNER) if result.has(n, WINNER) else None for n in ns]
+        rows.append([name, *(_cell(estimate, 3, images) for estimate in found)])
     return markdown(rows)
 
 
@@ -60,14 +71,22 @@ def cell(estimate: Estimate, digits: int = 3) -> str:
     """
     if np.isnan(estimate.value):
         return DASH
-    value, low, high = (f"{number:.{digits}f}" for number in estimate)
+    value, low, high = (f"{number:.{digits}f}" for number in estimate[:3])
     return value if np.isnan(estimate.low) else f"{value} [{low}, {high}]"
 
 
-def _cells(estimates: Sequence[Estimate | None], score: Score, rank: bool) -> list[str]:
-    texts = [DASH if estimate is None else cell(estimate, score.digits) for estimate in estimates]
-    if rank and score.better:
-        values = [np.nan if estimate is None else score.better * estimate.value for estimate in estimates]
-        best = int(np.nanargmax(values))
-        texts[best] = f"**{texts[best]}**"
-    return texts
+def _cell(estimate: Estimate | None, digits: int, images: int, bold: bool = False) -> str:
+    if estimate is None:
+        return DASH
+    text = cell(estimate, digits)
+    text = f"**{text}**" if bold else text
+    return f"{text} ({counted(estimate.images, 'image')})" if 0 < estimate.images < images else text
+
+
+def counted(count: int, thing: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "image"), counted(2, "image")
+    ('1 image', '2 images')
+    """
+    return f"{count} {thing}" + ("" if count == 1 else "s")

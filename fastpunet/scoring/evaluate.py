@@ -16,7 +16,7 @@ from fastpunet.data import Records
 from fastpunet.metrics import Convention
 from fastpunet.progress import Progress
 from fastpunet.scoring.cost import check_cost
-from fastpunet.scoring.drawing import Drawn, draw_from, seconds_now
+from fastpunet.scoring.drawing import draw_from, seconds_now
 from fastpunet.scoring.evaluation import Evaluation
 from fastpunet.scoring.image_names import ImageNames
 from fastpunet.scoring.registry import SCORES
@@ -88,13 +88,14 @@ def evaluate_source(
     with Progress(len(records), label, "image") as progress:
         for drawn in draw_from(source, records, max(counts), batch_size):
             start = seconds_now(source.device)
+            everything = ScoredBatch(drawn.samples, drawn.references, rule)
             for n in counts:
-                rows[n].append(_score(drawn, n, rule, source.num_classes, names))
+                rows[n].append(score_batch(everything, n, source.num_classes, names))
             images += [ImageNames.of(record, drawn.references) for record in drawn.records]
             seconds["drawing"] += drawn.seconds
             seconds["scoring"] += seconds_now(source.device) - start
             progress.update(len(drawn.records))
-    return Evaluation({n: _columns(parts) for n, parts in rows.items()}, images, seconds)
+    return Evaluation({n: join(parts) for n, parts in rows.items()}, images, seconds)
 
 
 def convention_for(choice: str | Convention | None, num_classes: int) -> Convention:
@@ -130,17 +131,21 @@ def _counts(source: Source, ns: Sequence[int]) -> list[int]:
     return counts
 
 
-def _score(
-    drawn: Drawn, n: int, rule: Convention, num_classes: int, names: Sequence[str]
+def score_batch(
+    everything: ScoredBatch, n: int, num_classes: int, names: Sequence[str]
 ) -> dict[str, NDArray[np.float64] | int]:
-    """The values of each score for these images, or the number of images if these lack what the score needs."""
-    batch = ScoredBatch(drawn.samples[:, :n], drawn.references, rule)
+    """The values of each score for the first n hypotheses of these images, or the number of images if these lack what
+    the score needs. everything: the batch of all hypotheses that were drawn of them."""
+    images, most = everything.samples.shape[:2]
+    batch = everything
+    if n < most:
+        batch = ScoredBatch(everything.samples[:, :n], everything.references, everything.convention, everything)
     scores = (SCORES[name] for name in names)
     found = {score.name: score.of(batch) for score in scores if score.applies(num_classes, n)}
-    return {name: len(drawn.records) if values is None else values for name, values in found.items()}
+    return {name: images if values is None else values for name, values in found.items()}
 
 
-def _columns(parts: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[np.float64]]:
+def join(parts: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[np.float64]]:
     """One array for each score with the values of all images, NaN for images that lack what the score needs."""
     return {name: _filled([part[name] for part in parts]) for name in parts[0]}
 

@@ -1,16 +1,14 @@
-"""The scores of one model on one data set: a value for each score, number of hypotheses and image."""
+"""The scores of one model, or of several training seeds of a method, on one data set."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpunet.scoring.bootstrap import PatientBootstrap
-from fastpunet.scoring.estimates import Estimate, mean
+from fastpunet.scoring.estimates import Estimate, estimate
 from fastpunet.scoring.image_names import ImageNames
 from fastpunet.scoring.registry import SCORES
 
@@ -30,16 +28,14 @@ class Evaluation:
     images: list[ImageNames]
     seconds: dict[str, float] = field(default_factory=dict)
 
-    @staticmethod
-    def pooled(parts: Sequence[Evaluation]) -> Evaluation:
-        """Join the evaluations of several models, such as those of several seeds. Means are over all models and images,
-        and intervals are still over patients."""
-        scores = {
-            n: {name: np.concatenate([part.scores[n][name] for part in parts]) for name in columns}
-            for n, columns in parts[0].scores.items()
-        }
-        seconds = {name: sum(part.seconds[name] for part in parts) for name in parts[0].seconds}
-        return Evaluation(scores, [image for part in parts for image in part.images], seconds)
+    @property
+    def checkpoints(self) -> tuple[Evaluation, ...]:
+        """This evaluation, so that one checkpoint is used like several."""
+        return (self,)
+
+    @property
+    def ns(self) -> list[int]:
+        return list(self.scores)
 
     @property
     def patients(self) -> list[str]:
@@ -51,22 +47,56 @@ class Evaluation:
 
     def estimate(self, n: int, name: str) -> Estimate:
         """The score over all images for which it is defined, with its 95 % interval over patients."""
-        return SCORES[name].overall(self.scores[n][name], self._bootstrap)
+        return estimate([self.scores[n][name]], self.patients, SCORES[name].overall)
 
-    def perfect(self, n: int) -> float:
-        """The mean energy distance (V), with n hypotheses, of a model that draws from the graders' distribution.
 
-        V includes the distance of 0 from each mask to itself. Its expected value for an image is a (1 / n + 1 / m),
-        where a is the mean distance of two different graders and m the number of graders, or a / n if the exact
-        distribution is known. Images with a single grader do not determine a, and are left out; NaN without others.
-        """
-        graders = np.array([image.graders for image in self.images], float)
-        spread = next(iter(self.scores.values()))["reference_diversity"]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            of_graders = spread * graders / (graders - 1) * (1 / n + 1 / graders)
-        values = np.where(graders == 0, spread / n, np.where(graders == 1, np.nan, of_graders))
-        return mean(values, self._bootstrap).value
+@dataclass(frozen=True)
+class MethodEvaluation:
+    """Scores of several checkpoints of one method, such as those of several training seeds, on the same images.
 
-    @cached_property
-    def _bootstrap(self) -> PatientBootstrap:
-        return PatientBootstrap(self.patients)
+    A score is the mean of the checkpoints' scores: errors of one seed do not cancel those of another. Its interval is
+    that of other patients and other seeds. Raises ValueError for no checkpoint, and for checkpoints of other images.
+    """
+
+    checkpoints: tuple[Evaluation, ...]
+
+    def __post_init__(self) -> None:
+        if not self.checkpoints:
+            raise ValueError("checkpoints: got none, expected at least one evaluation; score a checkpoint first")
+        for place, part in enumerate(self.checkpoints):
+            if part.images != self.images:
+                raise ValueError(
+                    f"checkpoints: evaluation {place} is of other images than the first, or of another order; score "
+                    "all checkpoints on the same records"
+                )
+
+    @property
+    def images(self) -> list[ImageNames]:
+        return self.checkpoints[0].images
+
+    @property
+    def ns(self) -> list[int]:
+        """The numbers of hypotheses at which all checkpoints are scored."""
+        return [n for n in self.checkpoints[0].ns if all(n in part.scores for part in self.checkpoints)]
+
+    @property
+    def patients(self) -> list[str]:
+        return self.checkpoints[0].patients
+
+    def has(self, n: int, name: str) -> bool:
+        """Whether all checkpoints have the score of this name for n hypotheses."""
+        return all(part.has(n, name) for part in self.checkpoints)
+
+    def estimate(self, n: int, name: str) -> Estimate:
+        """The mean over checkpoints of their scores, with its 95 % interval over patients and seeds."""
+        return estimate([part.scores[n][name] for part in self.checkpoints], self.patients, SCORES[name].overall)
+
+
+Evaluated = Evaluation | MethodEvaluation
+
+
+def of_method(parts: Evaluated | Sequence[Evaluation]) -> MethodEvaluation:
+    """One evaluation, or those of several checkpoints of a method, as those of a method."""
+    if isinstance(parts, Evaluation | MethodEvaluation):
+        return MethodEvaluation(parts.checkpoints)
+    return MethodEvaluation(tuple(parts))

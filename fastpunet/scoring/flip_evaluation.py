@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastpunet.data.flips import modes
 from fastpunet.metrics import total_variation, total_variation_of_draws
-from fastpunet.scoring.bootstrap import PatientBootstrap, quantiles
+from fastpunet.scoring.estimates import Statistic, estimate
 from fastpunet.scoring.image_names import ImageNames
 
 
@@ -48,7 +48,7 @@ class FlipsEvaluation:
     images             where each row comes from
 
     Undefined values, such as those of a class that the image lacks, are NaN. See fastpunet.metrics.FlipCounts and
-    flip_mode_frequencies. Intervals come from resampling images. Frames of one video are alike, so the intervals are
+    flip_mode_frequencies. Intervals treat images as patients. Frames of one video are alike, so the intervals are
     too narrow for other videos.
     """
 
@@ -116,9 +116,10 @@ def column_means(values: NDArray[np.float64]) -> Estimates:
 
 def _ratios(numerators: NDArray[np.float64], denominators: NDArray[np.float64]) -> Estimates:
     """The ratio of the sums over images, for each column of two arrays (images, columns)."""
-    images = PatientBootstrap([str(i) for i in range(len(numerators))])
-    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN: nothing is known about that column
-        drawn = images.sums(numerators) / images.sums(denominators)
-        means = numerators.sum(0) / denominators.sum(0)
-    low, high = np.array([quantiles(column, 0.95) for column in drawn.T]).T
-    return Estimates(means, low, high)
+    images = [str(i) for i in range(len(numerators))]
+    pairs = np.stack((numerators, np.where(denominators > 0, denominators, np.nan)), 2)
+    found = [estimate([pairs[:, k]], images, _RATIO)[:3] for k in range(pairs.shape[1])]
+    return Estimates(*np.array(found, float).reshape(-1, 3).T)
+
+
+_RATIO = Statistic(lambda pairs: pairs, lambda sums: sums[..., 0] / sums[..., 1])

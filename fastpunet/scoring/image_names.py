@@ -13,7 +13,7 @@ class ImageNames:
     """Where a row of scores comes from.
 
     id       the record's
-    patient  the record's, or its id where it has none: bootstrap intervals draw patients
+    patient  the record's, or its id where it has none: intervals are over patients
     graders  the number of graders of the image; 0 if there are none, or if the exact distribution is known
     name     the image's file or series; slice is its index in that, and raters are the graders' names in the order of
              the masks. They are empty if the data set does not say.

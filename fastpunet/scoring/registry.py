@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +12,7 @@ from torch import Tensor
 
 from fastpunet import metrics
 from fastpunet.scoring import estimates
-from fastpunet.scoring.bootstrap import PatientBootstrap
-from fastpunet.scoring.estimates import Estimate
+from fastpunet.scoring.estimates import Statistic
 from fastpunet.scoring.measures import (
     false_alarms,
     graders_presence,
@@ -35,7 +33,7 @@ class Score:
     title       the title of its row in tables; empty for a column of the CSV that is no result by itself
     better      -1 if low values are good, 1 if high values are good, 0 if neither
     digits      decimal places in tables
-    overall     the function that combines the values of all images: a mean, unless the score has another rule
+    overall     how the values of all images become one: their mean, unless the score has another rule
     binary      the score is defined only for binary masks
     graders     the score is defined only for graders' annotations, not for an exact distribution of masks
     references  the score is defined only for images that somebody annotated
@@ -47,7 +45,7 @@ class Score:
     title: str = ""
     better: int = 0
     digits: int = 3
-    overall: Callable[[NDArray[Any], PatientBootstrap], Estimate] = estimates.mean
+    overall: Statistic = estimates.mean
     binary: bool = False
     graders: bool = False
     references: bool = True
@@ -70,6 +68,7 @@ def _overlap(metric: Callable[..., Tensor]) -> Callable[[ScoredBatch], Tensor]:
 
 _ALL = (
     Score("value", lambda b: b.energy.value, "energy distance, V", -1),
+    Score("expected_value", lambda b: b.expected_energy, "energy distance, V, expected from all hypotheses drawn", -1),
     Score("unbiased", lambda b: b.energy.unbiased, "energy distance, U", -1),
     Score("cross", lambda b: b.energy.cross, "E d(S, Y)"),
     Score("sample_diversity", lambda b: b.energy.sample_diversity, "E d(S, S'), sample diversity"),
@@ -158,4 +157,5 @@ _ALL = (
     ),
 )
 SCORES = {score.name: score for score in _ALL}
+WINNER = "expected_value"  # the score by which methods are compared unless others are asked for
 ENERGY = metrics.ENERGY_DISTANCE_TERMS  # the names of the scores that one call of `energy_distance` computes

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from torch import Tensor
+
 from fastpunet.masks import PackedMasks
 from fastpunet.metrics import Convention, EnergyDistance, energy_distance
 from fastpunet.scoring.references import References
@@ -12,11 +14,13 @@ from fastpunet.scoring.references import References
 
 @dataclass(frozen=True, eq=False)
 class ScoredBatch:
-    """Hypotheses (B, n, *size) of some images, their references, and the convention for distances."""
+    """Hypotheses (B, n, *size) of some images, their references, the convention for distances, and the batch of all
+    hypotheses that were drawn of these images, of which these are the first n (None: these are all)."""
 
     samples: PackedMasks
     references: References
     convention: Convention
+    drawn: ScoredBatch | None = None
 
     @property
     def masks(self) -> PackedMasks:
@@ -35,3 +39,8 @@ class ScoredBatch:
         return energy_distance(
             self.samples, self.masks, convention=self.convention, weights=known.weights, ignore=known.ignore
         )
+
+    @property
+    def expected_energy(self) -> Tensor:
+        """The energy distance (V) of n hypotheses, on average over all choices of n of those drawn, float64 (B,)."""
+        return (self.drawn or self).energy.expected(self.samples.shape[1])

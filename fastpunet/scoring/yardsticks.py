@@ -15,7 +15,7 @@ from fastpunet.scoring.evaluate import convention_for, evaluate_source
 from fastpunet.scoring.evaluation import Evaluation
 from fastpunet.scoring.image_names import ImageNames
 from fastpunet.scoring.mask_pool import MaskPool
-from fastpunet.scoring.registry import ENERGY
+from fastpunet.scoring.registry import ENERGY, WINNER
 from fastpunet.scoring.sources import Source
 
 ONE_GRADER = "one grader against the others"
@@ -54,7 +54,7 @@ def yardsticks(
         sources.append(pool)
     found = {
         source.name: evaluate_source(
-            source, records, counts, convention=rule, batch_size=batch_size, names=ENERGY, label=source.name
+            source, records, counts, convention=rule, batch_size=batch_size, names=(*ENERGY, WINNER), label=source.name
         )
         for source in (sources if counts else [])
     }
@@ -96,7 +96,8 @@ def _one_grader(
         for name, column in columns.items():
             values = [getattr(distance, name).cpu().numpy() for distance in distances]
             column.append(np.mean(values, 0) if values else np.full(len(drawn.records), np.nan))
-    return Evaluation({1: {name: np.concatenate(column) for name, column in columns.items()}}, images)
+    scores = {name: np.concatenate(column) for name, column in columns.items()}
+    return Evaluation({1: {**scores, WINNER: scores["value"]}}, images)
 
 
 def _is_unknown(result: Evaluation) -> bool:
