@@ -4,12 +4,13 @@ import csv
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from fastpunet import ProbabilisticUNet, cli, save
+from fastpunet import ProbabilisticUNet, cli, load, sample, save
 from fastpunet.data import Record
 from fastpunet.intensity import Intensity
 from fastpunet.models import MHeads
@@ -293,3 +294,21 @@ def test_each_model_gets_the_data_as_its_training_read_it(bundle):
     told = data_records.DataSet(bundle, intensity="range:0:1020")
     for model in (plain, dark):
         np.testing.assert_allclose(told.records_for(model)[0].image, records[0].image / 4, atol=1e-6)
+
+
+def test_stored_hypotheses_stand_beside_models(bundle, tmp_path, capsys):
+    """The scores of hypotheses from a file are those of the model that drew them, and names say which is which."""
+    records = data_records.DataSet(bundle).records_for(load("lesions"))
+    images = torch.from_numpy(np.stack([record.image for record in records]))
+    labels = sample(load("lesions"), images, 6, seed=0)  # ids 0, 1, ... are those of the records
+    np.savez_compressed(tmp_path / "theirs.npz", labels=labels.numpy())
+    stem = str(tmp_path / "report")
+    arguments = ["evaluate", "ours=lesions", f"theirs={tmp_path / 'theirs.npz'}", "--data", str(bundle), "-n", "2", "6"]
+    assert cli.main([*arguments, "--output", stem]) == 0
+    methods = json.loads(Path(f"{stem}.json").read_text())["methods"]
+    assert list(methods) == ["ours", "theirs"]
+    assert methods["ours"]["pooled"]["6"]["value"] == methods["theirs"]["pooled"]["6"]["value"]
+    for missing in ("theirs=", "=x.npz"):
+        assert cli.main(["evaluate", "lesions", missing, "--data", str(bundle), "-n", "2"]) == 2
+    assert cli.main(["evaluate", f"theirs={tmp_path / 'none.npz'}", "--data", str(bundle), "-n", "2"]) == 2
+    assert "hypotheses: no file or folder" in capsys.readouterr().err

@@ -21,7 +21,9 @@ def parser() -> Parser:
         nargs="+",
         metavar="MODEL",
         help="shipped weights (lesions, lidc-tiny), a checkpoint, the folder of a training run, or a folder of "
-        "checkpoints, in which NAME-seed0, NAME-seed1, ... are one method and README.md introduces the report",
+        "checkpoints, in which NAME-seed0, NAME-seed1, ... are one method and README.md introduces the report; "
+        "NAME=PATH names a checkpoint, or hypotheses of any program: a folder with a PNG folder, .tif, .nii.gz or .npz "
+        "for each image, or an .npz, .npy or .zarr array (images, hypotheses, height, width)",
     )
     options.add_argument("--data", required=True, metavar="PATH", help="bundle (.npz) or folder of the data set")
     options.add_argument(
@@ -29,6 +31,9 @@ def parser() -> Parser:
         help="lidc (bundle, pickle or lidc_crops), camvid, cityscapes (ROOT/val) or folder; without it, recognised",
     )
     add_intensity(options)
+    options.add_argument(
+        "--num-classes", type=int, default=1, metavar="K", help="classes of stored hypotheses; 1 for binary masks"
+    )
     options.add_argument(
         "--training-data",
         metavar="PATH",
@@ -105,6 +110,7 @@ def _compare(options: Namespace) -> None:
         training=options.training_data,
         unmarked=options.unmarked,
         intensity=options.intensity,
+        num_classes=options.num_classes,
         against=options.compare or None,
         tested=tested,
     )

@@ -25,6 +25,7 @@ from fastpunet.models.prob_unet import POSTERIOR_INPUTS
 WEIGHTS_FILE = "model.safetensors"  # the name of the model in the folder of a training run
 BEST_FILE = "best.safetensors"  # the best model so far of a run that is not finished
 RESUME_FILE = "last.ckpt"  # what a run goes on from
+RUN_FILES = (WEIGHTS_FILE, RESUME_FILE)  # a folder that has one of them is that of a training run
 
 
 def shipped() -> dict[str, Path]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from fastpunet.models.checkpoint import RESUME_FILE, WEIGHTS_FILE, shipped
+from fastpunet.models.checkpoint import RUN_FILES, WEIGHTS_FILE, shipped
 
 _SEEDED = re.compile(r"(?P<name>.+)-seed(?P<seed>\d+)")
 
@@ -18,10 +18,17 @@ def find_checkpoints(models: Iterable[str]) -> dict[str, dict[str, str]]:
     missing, `fastpunet.load` raises the error later.
     In other folders NAME-seed0.safetensors, NAME-seed1.safetensors, ... belong to one method. Anything else is a
     checkpoint with the name of its file, or the name of shipped weights. If two have the same name, the second is named
-    by its path. Raises ValueError for a folder without any checkpoint.
+    by its path. NAME=PATH is one checkpoint, or stored hypotheses, of that name. Raises ValueError for a folder without
+    any checkpoint, and for two things of one name.
     """
     found: dict[str, dict[str, str]] = {}
     for source in models:
+        name, equals, named = source.partition("=")
+        if equals and not Path(source).exists():
+            if not name or not named or name in found:
+                raise ValueError(f"models: got {source!r}, expected NAME=PATH with a name of its own")
+            found[name] = {name: named}
+            continue
         path = Path(source)
         if source not in shipped() and path.is_dir() and not _is_of_a_run(path):
             _add_folder(found, path)
@@ -33,7 +40,7 @@ def find_checkpoints(models: Iterable[str]) -> dict[str, dict[str, str]]:
 
 
 def _is_of_a_run(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in (WEIGHTS_FILE, RESUME_FILE))
+    return any((folder / name).is_file() for name in RUN_FILES)
 
 
 def _short_name(path: Path) -> str:
@@ -53,7 +60,7 @@ def _add_folder(found: dict[str, dict[str, str]], folder: Path) -> None:
     if not files:
         raise ValueError(
             f"models: {folder} holds no .safetensors file; expected a checkpoint, the folder of a training run, or a "
-            "folder of checkpoints"
+            "folder of checkpoints; stored hypotheses need a name, NAME=PATH"
         )
     for file in files:
         seeded = _SEEDED.fullmatch(file.stem)

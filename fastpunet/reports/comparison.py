@@ -15,12 +15,12 @@ from fastpunet.arguments import check_choice
 from fastpunet.data import Records
 from fastpunet.devices import find_device
 from fastpunet.metrics import Convention
-from fastpunet.models import Method, checkpoint
 from fastpunet.reports.checkpoints import find_checkpoints, introduction
+from fastpunet.reports.contenders import Contenders
 from fastpunet.reports.records import DataSet
 from fastpunet.reports.sample_grid import Picture, draw_pictures
 from fastpunet.scoring.calibration_floor import calibration_floor
-from fastpunet.scoring.evaluate import convention_for, evaluate
+from fastpunet.scoring.evaluate import convention_for, evaluate_source
 from fastpunet.scoring.evaluation import Evaluated, Evaluation, MethodEvaluation
 from fastpunet.scoring.perfect import PERFECT, perfect_model
 from fastpunet.scoring.registry import SCORES
@@ -87,6 +87,7 @@ def compare(
     training: str | os.PathLike[str] | None = None,
     unmarked: bool = False,
     intensity: str | None = None,
+    num_classes: int = 1,
     against: str | None = None,
     tested: Sequence[str] = (),
 ) -> Comparison:
@@ -95,7 +96,7 @@ def compare(
     Args:
         models: names of shipped weights, checkpoints, folders of a training run, or folders of checkpoints. In the
             last, NAME-seed0.safetensors, NAME-seed1.safetensors, ... belong to one method, and README.md introduces
-            the report.
+            the report. NAME=PATH is a checkpoint, or hypotheses that were stored (see `scoring.stored.open_stored`).
         data, kind: see `fastpunet.data.sources.read`. Without a kind, the data set is recognised by its content.
         ns, seed, convention, precision, batch_size: see `fastpunet.scoring.evaluate.evaluate`.
         device: "cpu", "cuda", "cuda:1", ...; "auto" takes a GPU if there is one.
@@ -104,6 +105,7 @@ def compare(
         unmarked: whether slices of volumes in which nobody marked anything are scored too, so that false alarms count.
         intensity: which grey values of the data become 0 and 1, such as "range:0:4095"; without it, as each model's
             training had it.
+        num_classes: of stored hypotheses, 1 or 2 for binary masks.
         tested: names of the scores by which methods are tested against each other: against the method of the name
             `against`, or without it against the best of each score.
 
@@ -114,18 +116,16 @@ def compare(
     _check_tests(list(found), against, tested)
     data_set = DataSet(data, kind, unmarked=unmarked, intensity=intensity)
 
-    def load(source: str) -> Method:
-        return checkpoint.load(source).to(chosen)
+    contenders = Contenders(data_set, chosen, seed=seed, precision=precision, num_classes=num_classes)
 
-    def score(name: str, source: str) -> Evaluation:
-        model = load(source)
-        records = data_set.records_for(model)
-        options: dict[str, Any] = dict(seed=seed, convention=rule, precision=precision, batch_size=batch_size)
-        return evaluate(model, records, ns=ns, label=name, **options)
+    def score(name: str, path: str) -> Evaluation:
+        one = contenders.open(path)
+        return evaluate_source(one.source, one.records, ns, convention=rule, batch_size=batch_size, label=name)
 
     firsts = {name: next(iter(parts.values())) for name, parts in found.items()}
-    first = load(next(iter(firsts.values())))
-    rule = convention_for(convention, first.num_classes)
+    first = contenders.open(next(iter(firsts.values())))
+    classes, whole = first.source.num_classes, first.records[0].image.ndim == 4
+    rule = convention_for(convention, classes)
     counts = sorted(set(ns))
     evaluations = {name: {part: score(part, source) for part, source in parts.items()} for name, parts in found.items()}
     scored = next(iter(next(iter(evaluations.values())).values()))
@@ -136,20 +136,22 @@ def compare(
         seed=seed,
         convention=rule.name,
         evaluations=evaluations,
-        pictures=draw_pictures(firsts, data_set.records_for, seed, load),
+        pictures=draw_pictures(firsts, contenders),
         introduction=introduction(models),
         against=against,
         tested=tested,
         yardsticks=yardsticks(
-            data_set.records_for(first),
-            first.num_classes,
+            first.records,
+            classes,
             counts,
-            training=None if training is None else DataSet(training, kind, intensity=intensity).records_for(first),
+            training=None
+            if training is None
+            else DataSet(training, kind, intensity=intensity).records_in(classes, whole=whole),
             seed=seed,
             convention=rule,
             **alike,
         ),
-        perfect=_perfect(scored, counts, data_set.records_for(first), first.num_classes, rule, seed, alike),
+        perfect=_perfect(scored, counts, first.records, classes, rule, seed, alike),
     )
 
 

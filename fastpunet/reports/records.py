@@ -31,13 +31,17 @@ class DataSet:
     ) -> None:
         self._given = None if intensity is None else Intensity.parse(intensity)
         self.kind = sources.recognise(data) if kind is None else kind
-        self._data, self._unmarked = data, unmarked
+        self.path, self._unmarked = data, unmarked
         self._read: dict[object, Records] = {}
 
     def records_for(self, model: Method) -> Records:
         """The records in the form that the model takes."""
-        way = {"binary": model.num_classes <= 2, "whole": model.dims == 3, "intensity": self._given or model.intensity}
+        return self.records_in(model.num_classes, whole=model.dims == 3, intensity=model.intensity)
+
+    def records_in(self, num_classes: int, *, whole: bool = False, intensity: Intensity | None = None) -> Records:
+        """The records with masks of so many classes, volumes whole or as slices, and grey values by a rule."""
+        way = {"binary": num_classes <= 2, "whole": whole, "intensity": self._given or intensity}
         key = tuple(way.values())
         if key not in self._read:
-            self._read[key] = sources.read(self.kind, self._data, unmarked=self._unmarked, **way)  # type: ignore[arg-type]
+            self._read[key] = sources.read(self.kind, self.path, unmarked=self._unmarked, **way)  # type: ignore[arg-type]
         return self._read[key]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import fill
 from typing import Any
@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from fastpunet.data import IGNORE, Records
-from fastpunet.models import Method
+from fastpunet.reports.contenders import Contenders
 from fastpunet.reports.crops import window_around
 from fastpunet.reports.figures import GRADER_COLOURS
-from fastpunet.scoring.drawing import draw_records
+from fastpunet.scoring.drawing import draw_from
+from fastpunet.scoring.sources import available
 from fastpunet.scoring.volume_slices import fullest_slice, sliced
 
 _IMAGES, _SHOWN = 2, 8
@@ -33,21 +34,13 @@ class Picture:
     hypotheses: dict[str, NDArray[np.uint8]]
 
 
-def draw_pictures(
-    models: Mapping[str, str],
-    records_for: Callable[[Method], Records],
-    seed: int,
-    load: Callable[[str], Method],
-) -> list[Picture]:
-    """Draw the first hypotheses of every model for the images on which graders disagree most.
-
-    models: maps names to sources from which `load` makes a model. records_for: gives the records for a model.
-    """
+def draw_pictures(paths: Mapping[str, str], contenders: Contenders) -> list[Picture]:
+    """Draw the first hypotheses of every contender, by name and path, for the images that graders disagree on most."""
     pictures: list[Picture] = []
     places: list[int] = []
-    for name, path in models.items():
-        model = load(path)
-        records = records_for(model)
+    for name, path in paths.items():
+        contender = contenders.open(path)
+        records = contender.records
         places = places or _disputed(records)
         chosen = [records[place] for place in places]
         slices = [fullest_slice(record) for record in chosen]
@@ -56,7 +49,7 @@ def draw_pictures(
                 Picture(sliced(record.image, k)[0], sliced(record.masks, k), {})
                 for record, k in zip(chosen, slices, strict=True)
             ]
-        batches = draw_records(model, chosen, _SHOWN, seed=seed, batch_size=1, fewer=True)
+        batches = draw_from(contender.source, chosen, available(contender.source, _SHOWN), batch_size=1)
         for drawn, picture, k in zip(batches, pictures, slices, strict=True):
             picture.hypotheses[name] = sliced(drawn.samples.unpack()[0].cpu().numpy(), k)
     return pictures
