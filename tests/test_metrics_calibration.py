@@ -50,7 +50,8 @@ def test_every_class_is_a_prediction_of_its_own():
     found = pixel_reliability(samples, references, num_classes=3)
     parts = [pixel_reliability(samples == label, references == label) for label in range(3)]
     for name in ("count", "predicted", "observed"):
-        torch.testing.assert_close(getattr(found, name), sum(getattr(part, name) for part in parts))
+        torch.testing.assert_close(getattr(found, name), torch.stack([getattr(part, name) for part in parts], 1))
+    torch.testing.assert_close(found.error, torch.stack([part.error for part in parts], 1).mean(1))
 
 
 def test_weights_are_shares_of_graders_and_ignored_pixels_do_not_count():

@@ -11,21 +11,51 @@ from fastpunet import PackedMasks, energy_distance
 from fastpunet.metrics import (
     ENERGY_DISTANCE_TERMS,
     Convention,
+    Probabilities,
+    Reliability,
     best_dice,
     best_iou,
+    brier_score,
+    cohens_kappa,
+    collective_insight,
+    consensus_dice,
+    consensus_iou,
+    energy_parts,
+    image_log_likelihood,
+    matched_dice,
     matched_iou,
     ncc,
+    normal_volume_crps,
+    pixel_nll,
     pixel_reliability,
     presence_reliability,
+    selective_risk,
+    soft_dice,
+    uncertainty_ncc,
+    volume_crps,
 )
 from fastpunet.metrics.modules import (
     NCC,
     BestDice,
     BestIoU,
+    BrierScore,
+    CohensKappa,
+    CollectiveInsightMetric,
+    ConsensusDice,
+    ConsensusIoU,
     EnergyDistanceMetric,
+    EnergyPartsMetric,
+    ImageLogLikelihood,
+    MatchedDice,
     MatchedIoU,
+    NormalVolumeCRPS,
     PixelCalibrationError,
+    PixelNLL,
     PresenceCalibrationError,
+    SelectiveRiskMetric,
+    SoftDice,
+    UncertaintyNCC,
+    VolumeCRPS,
 )
 
 
@@ -42,6 +72,10 @@ def pooled(reliability):
     return float((reliability.predicted - reliability.observed).sum(0).abs().sum() / reliability.count.sum())
 
 
+def together(reliability):
+    return Reliability(*(part.sum(0, keepdim=True) for part in vars(reliability).values()))
+
+
 def mean(scores):
     return float(scores[~scores.isnan()].mean())
 
@@ -56,6 +90,37 @@ MODULES = {
     "ncc": (NCC(), mean(ncc(SAMPLES, REFERENCES))),
     "pixels": (PixelCalibrationError(), pooled(pixel_reliability(SAMPLES, REFERENCES))),
     "presence": (PresenceCalibrationError(bins=4), pooled(presence_reliability(SAMPLES, REFERENCES, bins=4))),
+    "mean gap": (
+        PresenceCalibrationError(bins=4, statistic="mean_gap"),
+        float(together(presence_reliability(SAMPLES, REFERENCES, bins=4)).mean_gap),
+    ),
+    "equal count": (
+        PixelCalibrationError(bins=50, equal_count=4),
+        float(together(pixel_reliability(SAMPLES, REFERENCES, bins=50)).equal_count(4).error),
+    ),
+    "top label": (
+        PixelCalibrationError(kind="top-label"),
+        pooled(pixel_reliability(SAMPLES, REFERENCES, kind="top-label")),
+    ),
+    "once": (MatchedDice(repeat=False), mean(matched_dice(SAMPLES, REFERENCES, repeat=False))),
+    "of samples": (BestDice(of="samples"), mean(best_dice(SAMPLES, REFERENCES, of="samples"))),
+    "detection": (EnergyPartsMetric(), mean(energy_parts(SAMPLES, REFERENCES).detection)),
+    "shape": (EnergyPartsMetric(statistic="shape"), mean(energy_parts(SAMPLES, REFERENCES).shape)),
+    "insight": (
+        CollectiveInsightMetric(variance="variances"),
+        mean(collective_insight(SAMPLES, REFERENCES, variance="variances").value),
+    ),
+    "kappa": (CohensKappa(), mean(cohens_kappa(SAMPLES, REFERENCES))),
+    "volume": (VolumeCRPS(unit=0.5), mean(volume_crps(SAMPLES, REFERENCES, unit=0.5))),
+    "normal volume": (NormalVolumeCRPS(), mean(normal_volume_crps(SAMPLES, REFERENCES))),
+    "uncertainty": (UncertaintyNCC(), mean(uncertainty_ncc(SAMPLES, REFERENCES))),
+    "soft": (SoftDice(thresholds="qubiq"), mean(soft_dice(SAMPLES, REFERENCES, thresholds="qubiq"))),
+    "consensus": (ConsensusDice(rule="staple"), mean(consensus_dice(SAMPLES, REFERENCES, rule="staple"))),
+    "consensus IoU": (ConsensusIoU(empty=0.0), mean(consensus_iou(SAMPLES, REFERENCES, empty=0.0))),
+    "brier": (BrierScore(), mean(brier_score(SAMPLES, REFERENCES))),
+    "nll": (PixelNLL(smallest=0.01), mean(pixel_nll(SAMPLES, REFERENCES, smallest=0.01))),
+    "aurc": (SelectiveRiskMetric(), mean(selective_risk(SAMPLES, REFERENCES).aurc)),
+    "auroc": (SelectiveRiskMetric(statistic="auroc"), mean(selective_risk(SAMPLES, REFERENCES).auroc)),
 }
 
 
@@ -158,11 +223,9 @@ def test_weights_and_ignored_pixels_reach_the_scores():
         assert float(value) == pytest.approx(wanted[name], abs=1e-12), name
         assert abs(float(value) - others[name]) > 1e-3, name
 
-    matched = MatchedIoU()
-    matched.update(samples, references, ignore=IGNORE)
-    assert float(matched.compute()) == pytest.approx(mean(matched_iou(samples, references, ignore=IGNORE)))
-    for metric in (matched, MetricCollection({"matched": matched, "best": BestIoU()})):
-        with pytest.raises(ValueError, match="^weights: got some, expected None"):
+    insight = CollectiveInsightMetric()
+    for metric in (insight, MetricCollection({"insight": insight, "best": BestIoU()})):
+        with pytest.raises(ValueError, match="^weights: got some, expected None: CollectiveInsightMetric counts all"):
             metric.update(samples, references, weights=WEIGHTS, ignore=IGNORE)
 
 
@@ -173,6 +236,13 @@ def test_settings_are_checked():
         (lambda: NCC(1), "num_classes: got 1"),
         (lambda: PixelCalibrationError(0), "num_classes: got 0"),
         (lambda: PresenceCalibrationError(0), "bins: got 0"),
+        (lambda: PixelCalibrationError(kind="mine"), "kind: got 'mine', expected one of class-wise, top-label"),
+        (lambda: PixelCalibrationError(statistic="mine"), "statistic: got 'mine', expected one of error"),
+        (lambda: PixelCalibrationError(equal_count=0), "equal_count: got 0"),
+        (lambda: SoftDice(thresholds="mine"), "thresholds: got 'mine', expected one of d-persona"),
+        (lambda: SelectiveRiskMetric(uncertainty="mine"), "uncertainty: got 'mine'"),
+        (lambda: ImageLogLikelihood(smallest=0), "smallest: got 0"),
+        (lambda: BrierScore(bins=3), "Unexpected keyword arguments: `bins`"),
     ):
         with pytest.raises(ValueError, match=f"^{message}"):
             call()
@@ -199,3 +269,25 @@ def test_two_processes_have_the_scores_of_one(name):
     metric.update(SAMPLES[:6], REFERENCES[:6])
     assert float(metric.compute()) == pytest.approx(MODULES[name][1], abs=1e-12)
     assert not theirs
+
+
+def test_sample_weights_and_probabilities_reach_the_scores():
+    weights = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.0])
+    metric = BrierScore()
+    metric.update(SAMPLES, REFERENCES, sample_weights=weights)
+    wanted = mean(brier_score(SAMPLES, REFERENCES, sample_weights=weights))
+    assert float(metric.compute()) == pytest.approx(wanted) != pytest.approx(MODULES["brier"][1])
+    soft = Probabilities(SAMPLES[:, :, None] * 0.8 + 0.1)
+    likelihood = ImageLogLikelihood()
+    likelihood.update(soft, REFERENCES)
+    assert float(likelihood.compute()) == pytest.approx(mean(image_log_likelihood(soft, REFERENCES)))
+
+
+def test_a_metric_draws_itself():
+    import matplotlib.pyplot as plt
+
+    metric = BrierScore()
+    metric.update(SAMPLES, REFERENCES)
+    figure, axes = metric.plot()
+    assert axes.lines[0].get_ydata()[0] == pytest.approx(MODULES["brier"][1])
+    plt.close(figure)

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from fastpunet.arguments import check_count, check_label_tensor
+from fastpunet.arguments import check_choice, check_count, check_label_tensor
 from fastpunet.masks import PackedMasks
 from fastpunet.metrics.mask_sets import Masks, check_same_images, read_mask_set
 from fastpunet.metrics.planes import select_classes
 from fastpunet_kernels import area
+
+AMONG = ("either", "all")  # the pixels by which flips are divided
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,14 +22,35 @@ class FlipCounts:
 
     kept     int64 (B, n, k), those labelled with the class
     flipped  int64 (B, n, k), those labelled with its twin
-    present  bool (B, k), whether the image has any
+    pixels   int64 (B, k), all of them, whatever their label
 
-    Both counts may be summed over hypotheses and images: flipped / (kept + flipped) is the flip frequency of pixels.
+    The counts may be summed over hypotheses and images.
     """
 
     kept: Tensor
     flipped: Tensor
-    present: Tensor
+    pixels: Tensor
+
+    @property
+    def present(self) -> Tensor:
+        """Whether the image has any pixel of the class, bool (B, k)."""
+        return self.pixels > 0
+
+    def pixel_frequencies(self, among: str = "either") -> Tensor:
+        """How often the pixels of a class are flipped, over all hypotheses: float64 (B, k); NaN if there is none.
+
+        among: "either", the pixels labelled with the class or its twin; or "all", all pixels of the class, as the
+        authors' evaluation divides, which counts a pixel with any third label as not flipped.
+
+        >>> import torch
+        >>> counts = FlipCounts(*(torch.tensor(count) for count in ([[[1]]], [[[3]]], [[10]])))  # 6 are something else
+        >>> counts.pixel_frequencies(), counts.pixel_frequencies("all")
+        (tensor([[0.7500]], dtype=torch.float64), tensor([[0.3000]], dtype=torch.float64))
+        """
+        check_choice("among", among, AMONG)
+        flipped = self.flipped.sum(1).double()
+        total = self.pixels * self.flipped.shape[1] if among == "all" else self.flipped.sum(1) + self.kept.sum(1)
+        return flipped / total
 
     @property
     def decisions(self) -> Tensor:
@@ -82,4 +105,4 @@ def flip_counts(samples: Masks, labels: Tensor, twins: Mapping[int, int]) -> Fli
         )
     truth = select_classes(labels[:, None], total, classes)
     kept, flipped = (area(select_classes(samples, total, named) & truth).long() for named in (classes, others))
-    return FlipCounts(kept, flipped, area(truth).squeeze(1) > 0)
+    return FlipCounts(kept, flipped, area(truth).squeeze(1).long())

@@ -22,7 +22,7 @@ def flip_mode_frequencies(counts: FlipCounts, probabilities: Sequence[float]) ->
     Raises TypeError or ValueError for probabilities that are not k numbers of 0 to 1.
 
     >>> one = torch.ones(1, 2, 1, dtype=torch.int64)  # an image, two hypotheses, one class
-    >>> counts = FlipCounts(kept=one * torch.tensor([[[3], [0]]]), flipped=one, present=torch.tensor([[True]]))
+    >>> counts = FlipCounts(kept=one * torch.tensor([[[3], [0]]]), flipped=one, pixels=torch.tensor([[3]]))
     >>> flip_mode_frequencies(counts, [0.4])
     tensor([[0.5000, 0.5000]], dtype=torch.float64)
     """

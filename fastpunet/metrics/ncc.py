@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
-from fastpunet.metrics.mask_sets import RaggedMasks, check_pair, mask_weights, read_mask_set
-from fastpunet.metrics.planes import class_planes, class_shares, count_classes, unpack_plane
+from fastpunet.metrics.correlation import correlation
+from fastpunet.metrics.mask_sets import RaggedMasks, mask_weights, read_mask_set
+from fastpunet.metrics.planes import class_planes, unpack_plane
+from fastpunet.metrics.probabilities import Probabilities
+from fastpunet.metrics.shares import Predictions, hypotheses_of, read_shares
 
-_NEGLIGIBLE_VARIANCE = 1e-12  # of shares: rounding of a map that is constant
+_SMALL = 1e-8  # takes the place of 0 in log 0, as in the authors' code
 
 
 def ncc(
-    samples: RaggedMasks,
+    samples: Predictions,
     references: RaggedMasks,
     *,
     num_classes: int | None = None,
     weights: Tensor | None = None,
+    sample_weights: Tensor | None = None,
     ignore: Tensor | None = None,
 ) -> Tensor:
     """Normalised cross-correlation of the hypotheses' variance with their error under each grader: float64 (B,).
@@ -27,12 +29,15 @@ def ncc(
     y; 1 is perfect. Of hypotheses that are label maps, of which a share p_c has class c at a pixel, the first map is
     proportional to sum_c p_c (1 - p_c) and the second to 1 - p_y. Both have the same factor, minus the logarithm of the
     small number that takes the place of 0 in log 0; it cancels. A grader for whom a map is constant, as where all
-    hypotheses are equal, is left out of the average; NaN where none is left.
+    hypotheses are equal, is left out of the average; NaN where none is left. Of `Probabilities` the maps are as written
+    first, with 1e-8 added to each probability before its logarithm is taken, as the authors do.
 
     samples, references  labels (B, n, H, W) and (B, M, H, W), or with depth (B, n, D, H, W), `PackedMasks`, or, where
-                         the numbers of masks differ, a list with the masks of each image
+                         the numbers of masks differ, a list with the masks of each image; the samples may also be
+                         `Probabilities`
     num_classes          K; None for binary masks
     weights              float (M,) or (B, M): probabilities of the references; None: all count alike
+    sample_weights       float (n,) or (B, n): probabilities of the samples; None: all count alike
     ignore               bool (B, H, W) or (B, D, H, W), True where a pixel does not count, whatever its label
 
     Source: Baumgartner et al. 2019, arXiv 1906.04045, section 3.1, S_NCC.
@@ -42,29 +47,23 @@ def ncc(
     >>> ncc(samples, torch.tensor([[[[0, 0, 1, 1]]]]))
     tensor([1.], dtype=torch.float64)
     """
-    sample_set, reference_set = read_mask_set("samples", samples), read_mask_set("references", references)
-    check_pair(sample_set, reference_set, ignore)
-    total = count_classes(num_classes)
-    classes = (1,) if total == 2 else range(total)
-    s, y = (class_planes(masks, total, classes, ignore) for masks in (sample_set, reference_set))
-    shares = class_shares(s, sample_set)
-    truths = [unpack_plane(plane, reference_set) for plane in y.split(1, dim=2)]
-    if total == 2:  # the background is what is not foreground
-        shares, truths = torch.cat((1 - shares, shares), dim=1), [1 - truths[0], truths[0]]
-    variance = (shares * (1 - shares)).sum(1)
-    error = torch.ones(truths[0].shape, dtype=torch.float64, device=variance.device)
-    for label, truth in enumerate(truths):
-        error -= truth * shares[:, None, label]
-    counted = torch.ones_like(variance) if ignore is None else (~ignore).flatten(1).double()
-    correlations = _correlation(variance[:, None], error, counted[:, None])
+    shares = read_shares(samples, references, num_classes, weights, sample_weights, ignore).every_class
+    reference_set = read_mask_set("references", references)
+    classes = range(shares.predicted.shape[1])
+    planes = class_planes(reference_set, len(classes), classes, ignore).split(1, dim=2)
+    # The mean over hypotheses of CE(class, s), (B, K, pixels); of label maps in units of -log of the small number.
+    surprise = -_mean_logs(samples, sample_weights) if isinstance(samples, Probabilities) else 1 - shares.predicted
+    variance = (shares.predicted * surprise).sum(1)
+    error = sum(unpack_plane(plane, reference_set) * surprise[:, None, label] for label, plane in enumerate(planes))
+    correlations = correlation(variance[:, None], torch.as_tensor(error), shares.counted[:, None])
     known = mask_weights(reference_set, weights) * ~correlations.isnan()
     return torch.where(known > 0, known * correlations, 0.0).sum(1) / known.sum(1)
 
 
-def _correlation(x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
-    """Pearson's correlation along the last axis; NaN where x or y is constant, to rounding."""
-    total = weights.sum(-1, keepdim=True)
-    x, y = (a - (weights * a).sum(-1, keepdim=True) / total for a in (x, y))
-    covariance, vx, vy = ((weights * product).sum(-1) for product in (x * y, x * x, y * y))
-    negligible = _NEGLIGIBLE_VARIANCE * total[..., 0]
-    return torch.where((vx > negligible) & (vy > negligible), covariance / (vx * vy).sqrt(), math.nan)
+def _mean_logs(samples: Probabilities, weights: Tensor | None) -> Tensor:
+    """The mean over hypotheses of the logarithms of all classes' probabilities, float64 (B, K, pixels)."""
+    values = samples.values.flatten(3).double()
+    if values.shape[2] == 1:
+        values = torch.cat((1 - values, values), 2)
+    shares = mask_weights(hypotheses_of(samples), weights, "sample_weights")
+    return torch.einsum("bn,bnkp->bkp", shares / shares.sum(1, keepdim=True), (values + _SMALL).log())

@@ -60,10 +60,10 @@ def select_classes(masks: Masks, num_classes: int, classes: Sequence[int]) -> Te
     return words[:, :, list(classes)]
 
 
-def class_shares(planes: Tensor, masks: MaskSet, weights: Tensor | None = None) -> Tensor:
+def class_shares(planes: Tensor, masks: MaskSet, weights: Tensor | None = None, name: str = "weights") -> Tensor:
     """Share of an image's masks that have a class at a pixel: float64 (B, K, pixels), of planes (B, N, K, words).
 
-    planes: `class_planes` of the masks; weights: as of `mask_weights`.
+    planes: `class_planes` of the masks; weights, name: as of `mask_weights`.
     """
     shares = []
     for plane in planes.split(1, dim=2):
@@ -73,7 +73,7 @@ def class_shares(planes: Tensor, masks: MaskSet, weights: Tensor | None = None) 
             shares.append(counted / masks.counts.to(plane.device)[:, None].double())
         else:
             bits = unpack_plane(plane, masks)
-            probabilities = mask_weights(masks, weights)
+            probabilities = mask_weights(masks, weights, name)
             shares.append(torch.einsum("bn,bnp->bp", probabilities, bits.double()) / probabilities.sum(1, keepdim=True))
     return torch.stack(shares, dim=1)
 

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: reliability diagrams and the expected calibration error."""
+"""Whether probabilities mean what they say: reliability diagrams and calibration errors."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fastpunet.arguments import check_count
-from fastpunet.metrics.mask_sets import RaggedMasks, check_pair, read_mask_set
-from fastpunet.metrics.planes import class_planes, class_shares, count_classes
+from fastpunet.arguments import check_choice, check_count
+from fastpunet.metrics.mask_sets import RaggedMasks, check_pair, mask_weights, read_mask_set
 from fastpunet.metrics.presence import share_present
+from fastpunet.metrics.shares import Predictions, Shares, read_shares
 
 BINS = 10
+KINDS = ("class-wise", "top-label")
 
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
     """Predictions sorted into bins of equal width by their probability. Those of several images add up.
 
-    count      float64 (B, bins), predictions in the bin
-    predicted  float64 (B, bins), sum of their probabilities
-    observed   float64 (B, bins), sum of the shares of graders that agreed
+    The leading axes are the images, (B,), or, if several classes are predicted, each by itself, (B, K).
+
+    count      float64 (..., bins), predictions in the bin
+    predicted  float64 (..., bins), sum of their probabilities
+    observed   float64 (..., bins), sum of the shares of graders that agreed
     """
 
     count: Tensor
@@ -32,25 +35,78 @@ class Reliability:
     @property
     def error(self) -> Tensor:
         """Expected calibration error of each image, float64 (B,): |predicted - observed| of their bin, averaged over
-        predictions (Guo et al. 2017, arXiv 1706.04599, equation 3). NaN where there are none."""
-        return (self.predicted - self.observed).abs().sum(-1) / self.count.sum(-1)
+        predictions, each class with bins of its own (Guo et al. 2017, arXiv 1706.04599, equation 3; for classes Kull et
+        al. 2019, arXiv 1910.12656, equation 3). NaN where there are none."""
+        return self._over_classes((self.predicted - self.observed).abs().sum(-1) / self.count.sum(-1))
+
+    @property
+    def mean_gap(self) -> Tensor:
+        """As `error`, with equal weights for all bins that have a prediction ("average calibration error", Neumann et
+        al. 2018), float64 (B,)."""
+        return self._over_classes(self._gaps.nanmean(-1))
+
+    @property
+    def maximum_gap(self) -> Tensor:
+        """The largest gap of any bin of any class, float64 (B,) (Guo et al. 2017, equation 5)."""
+        gaps = self._gaps.flatten(1)
+        largest = gaps.nan_to_num(nan=-1.0).amax(1)
+        return largest.masked_fill(gaps.isnan().all(1), float("nan"))
+
+    def equal_count(self, bins: int = BINS) -> Reliability:
+        """The same predictions in `bins` bins of equal count (Nixon et al. 2019, arXiv 1904.01685, section 3.2).
+
+        Predictions that are in one bin of this table stay in order of its bins, and are alike: where a bin of equal
+        count ends among them, each part has its share of their sums, so that no order among equals matters. Start from
+        a fine table, such as one of 1000 bins, which tells shares of up to 1000 hypotheses apart.
+
+        >>> fine = Reliability(*(torch.tensor([values]) for values in ([3.0, 1.0], [0.3, 0.9], [0.0, 1.0])))
+        >>> fine.equal_count(2).count, fine.equal_count(2).observed
+        (tensor([[2., 2.]]), tensor([[0., 1.]]))
+        """
+        bins = check_count("bins", bins)
+        ends = self.count.cumsum(-1)
+        total = ends[..., -1:]
+        edges = total * torch.arange(bins + 1, dtype=ends.dtype, device=ends.device) / bins
+        low = torch.maximum((ends - self.count)[..., None, :], edges[..., :-1, None])
+        high = torch.minimum(ends[..., None, :], edges[..., 1:, None])
+        parts = (high - low).clamp(min=0) / self.count.clamp(min=1e-300)[..., None, :]  # (..., bins, old bins)
+        sums = ((parts * table[..., None, :]).sum(-1) for table in (self.count, self.predicted, self.observed))
+        return Reliability(*sums)
+
+    @property
+    def _gaps(self) -> Tensor:
+        """Of each bin, NaN where it is empty."""
+        return (self.predicted - self.observed).abs() / self.count
+
+    @staticmethod
+    def _over_classes(errors: Tensor) -> Tensor:
+        return errors if errors.ndim == 1 else errors.nanmean(1)
 
 
 def pixel_reliability(
-    samples: RaggedMasks,
+    samples: Predictions,
     references: RaggedMasks,
     *,
+    kind: str = "class-wise",
     num_classes: int | None = None,
     weights: Tensor | None = None,
+    sample_weights: Tensor | None = None,
     ignore: Tensor | None = None,
     bins: int = BINS,
 ) -> Reliability:
     """The share of hypotheses with a class at a pixel as a probability, against the share of graders.
 
-    samples, references  labels (B, n, H, W) and (B, M, H, W), or with depth (B, n, D, H, W), `PackedMasks`, or, where
-                         the numbers of masks differ, a list with the masks of each image
-    num_classes          None for binary masks, of which the foreground is predicted; K: each class is, by itself
+    samples              labels (B, n, H, W), or with depth (B, n, D, H, W), `PackedMasks`, a list with the masks of
+                         each image where their numbers differ, or `Probabilities`
+    references           labels (B, M, H, W) or (B, M, D, H, W), `PackedMasks`, or a list with the masks of each image
+    kind                 "class-wise": the foreground of binary masks, or each class by itself, with bins of its own
+                         (B, K, bins). Bins that classes share would hide errors: if one class is too probable, another
+                         is not probable enough.
+                         "top-label": the most probable class of a pixel, of binary masks as well (B, bins); the lowest
+                         of equal ones
+    num_classes          None for binary masks; K
     weights              float (M,) or (B, M): probabilities of the references; None: all count alike
+    sample_weights       float (n,) or (B, n): probabilities of the samples; None: all count alike
     ignore               bool (B, H, W) or (B, D, H, W), True where a pixel does not count, whatever its label
     bins                 their number; they are closed on the right, the first on both sides
 
@@ -61,16 +117,22 @@ def pixel_reliability(
     >>> table.count, table.error
     (tensor([[3., 1.]], dtype=torch.float64), tensor([0.1250], dtype=torch.float64))
     """
-    sample_set, reference_set = read_mask_set("samples", samples), read_mask_set("references", references)
-    check_pair(sample_set, reference_set, ignore)
-    total = count_classes(num_classes)
-    classes = (1,) if num_classes is None else range(total)
-    s, y = (class_planes(masks, total, classes, ignore) for masks in (sample_set, reference_set))
-    predicted, observed = class_shares(s, sample_set), class_shares(y, reference_set, weights)
-    counts = torch.ones_like(predicted)
-    if ignore is not None:
-        counts = counts * (~ignore).flatten(1)[:, None]
-    return _binned(predicted.flatten(1), observed.flatten(1), counts.flatten(1), bins)
+    check_choice("kind", kind, KINDS)
+    return reliability_of(read_shares(samples, references, num_classes, weights, sample_weights, ignore), kind, bins)
+
+
+def reliability_of(shares: Shares, kind: str = "class-wise", bins: int = BINS) -> Reliability:
+    """`pixel_reliability` of shares that have been read already."""
+    if kind == "top-label":
+        shares = shares.every_class
+        predicted, top = shares.predicted.max(1)
+        return _binned(predicted, shares.observed.gather(1, top[:, None])[:, 0], shares.counted, bins)
+    counted = shares.counted[:, None].expand_as(shares.predicted)
+    table = _binned(shares.predicted.flatten(0, 1), shares.observed.flatten(0, 1), counted.flatten(0, 1), bins)
+    classes = shares.predicted.shape[1]
+    if classes == 1:
+        return table
+    return Reliability(*(part.unflatten(0, (-1, classes)) for part in (table.count, table.predicted, table.observed)))
 
 
 def presence_reliability(
@@ -78,6 +140,7 @@ def presence_reliability(
     references: RaggedMasks,
     *,
     weights: Tensor | None = None,
+    sample_weights: Tensor | None = None,
     ignore: Tensor | None = None,
     bins: int = BINS,
 ) -> Reliability:
@@ -91,7 +154,8 @@ def presence_reliability(
     """
     sample_set, reference_set = read_mask_set("samples", samples), read_mask_set("references", references)
     check_pair(sample_set, reference_set, ignore)
-    predicted = share_present(sample_set, None, ignore)[:, None]
+    p = None if sample_weights is None else mask_weights(sample_set, sample_weights, "sample_weights")
+    predicted = share_present(sample_set, p, ignore)[:, None]
     observed = share_present(reference_set, weights, ignore)[:, None]
     return _binned(predicted, observed, torch.ones_like(predicted), bins)
 
@@ -100,7 +164,7 @@ def _binned(predicted: Tensor, observed: Tensor, counts: Tensor, bins: int) -> R
     """Predictions (B, P) by bin; those of which the count is 0 do not count."""
     bins = check_count("bins", bins)
     edges = torch.from_numpy(np.linspace(0, 1, bins + 1)[1:-1]).to(predicted.device)
-    places = torch.bucketize(predicted, edges)
+    places = torch.bucketize(predicted.contiguous(), edges)
     sums = [torch.zeros(len(predicted), bins, dtype=torch.float64, device=predicted.device) for _ in range(3)]
     for total, values in zip(sums, (counts, counts * predicted, counts * observed), strict=True):
         total.scatter_add_(1, places, values)

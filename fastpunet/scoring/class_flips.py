@@ -116,6 +116,7 @@ def _score(
         "undecided": counts.undecided[0],
         "kept": counts.kept[0].sum(0),
         "flipped": counts.flipped[0].sum(0),
+        "pixels": counts.pixels[0] * samples.shape[1],
         "modes": shares,
         **{name: getattr(energy, name)[0] for name in ENERGY},
         "total_variation": total_variation(shares.cpu(), torch.from_numpy(exact)),

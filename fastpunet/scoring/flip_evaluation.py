@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fastpunet.arguments import check_choice
 from fastpunet.data.flips import modes
 from fastpunet.metrics import total_variation, total_variation_of_draws
+from fastpunet.metrics.flip_counts import AMONG
 from fastpunet.scoring.estimates import Statistic, estimate
 from fastpunet.scoring.image_names import ImageNames
 
@@ -41,6 +43,7 @@ class FlipsEvaluation:
     frequencies        float64 (images, k), share of the hypotheses that flip the class, without the undecided ones
     undecided          float64 (images, k), share of the hypotheses that flip as many of the class's pixels as they keep
     kept, flipped      int64 (images, k), the class's pixels labelled with it and with its twin, over all hypotheses
+    pixels             int64 (images, k), all pixels of the class, over all hypotheses
     modes              float64 (images, 2^k), share of hypotheses in each mode, in the order of data.flips.modes
     total_variation    float64 (images,), between these shares and the exact probabilities
     perfect_variation  float64 (images,), its expected value for n draws from the exact distribution
@@ -59,6 +62,7 @@ class FlipsEvaluation:
     undecided: NDArray[np.float64]
     kept: NDArray[np.int64]
     flipped: NDArray[np.int64]
+    pixels: NDArray[np.int64]
     modes: NDArray[np.float64]
     total_variation: NDArray[np.float64]
     perfect_variation: NDArray[np.float64]
@@ -74,9 +78,15 @@ class FlipsEvaluation:
         """How often each class is flipped, (k,): the mean of `frequencies`, with equal weights for images."""
         return column_means(self.frequencies)
 
-    def pixel_frequencies(self) -> Estimates:
-        """How often the pixels of each class are flipped, (k,): over the pixels of all hypotheses and images."""
-        return _ratios(self.flipped.astype(float), (self.kept + self.flipped).astype(float))
+    def pixel_frequencies(self, among: str = "either") -> Estimates:
+        """How often the pixels of each class are flipped, (k,): over the pixels of all hypotheses and images.
+
+        among: "either", the pixels labelled with the class or its twin, or "all" pixels of the class, as the authors'
+        evaluation has it; see `FlipCounts.pixel_frequencies`.
+        """
+        check_choice("among", among, AMONG)
+        total = self.pixels if among == "all" else self.kept + self.flipped
+        return _ratios(self.flipped.astype(float), total.astype(float))
 
     def mode_frequencies(self) -> Estimates:
         """The share of hypotheses in each mode, (2^k,): the mean over the complete images."""

@@ -46,5 +46,7 @@ def presence_tables(batch: ScoredBatch) -> Tensor:
 
 
 def _table(reliability: Reliability) -> Tensor:
-    """float64 (B, 3, bins): count, predicted, observed."""
-    return torch.stack((reliability.count, reliability.predicted, reliability.observed), 1)
+    """float64 (B, 3, bins): count, predicted, observed. Classes have bins of their own, one after the other."""
+    return torch.stack(
+        [part.flatten(1) for part in (reliability.count, reliability.predicted, reliability.observed)], 1
+    )

@@ -147,14 +147,6 @@ def nestedness(samples, classes, keep=None):
     return nested / pairs if pairs else math.nan
 
 
-def pixel_calibration_error(samples, references, classes, bins, weights=None, keep=None):
-    """Of all predictions of an image: each class at each pixel."""
-    pixels = np.ones(samples.shape[1:], bool) if keep is None else keep
-    predicted = np.concatenate([(samples == label).mean(0)[pixels] for label in classes])
-    observed = [np.average(references == label, axis=0, weights=weights)[pixels] for label in classes]
-    return calibration_error(predicted, np.concatenate(observed), bins)
-
-
 def calibration_error(predicted, observed, bins):
     edges = np.linspace(0, 1, bins + 1)
     gaps = 0.0

@@ -1,5 +1,6 @@
 """All scores of hypotheses against references, each beside its loop."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 
 from fastpunet import metrics
+from helpers import probability_loops as loops
 from helpers import score_loops
 
 BINS = 5
@@ -33,8 +35,24 @@ def _num_classes(rule):
     return None if rule.num_classes == 2 else rule.num_classes
 
 
-def _pixel_classes(rule):
-    return (1,) if rule.num_classes == 2 else range(rule.num_classes)
+def _of_classes(function):
+    return lambda s, y, rule, **options: function(s, y, num_classes=_num_classes(rule), **options)
+
+
+def _with_classes(loop, *settings):
+    return lambda s, y, rule, weights, keep: loop(s, y, rule.num_classes, *settings, weights, keep)
+
+
+def _stacked(result, names):
+    return torch.stack([getattr(result, name) for name in names], 1)
+
+
+def _selective(uncertainty):
+    def call(s, y, rule, **options):
+        found = metrics.selective_risk(s, y, uncertainty=uncertainty, num_classes=_num_classes(rule), **options)
+        return _stacked(found, metrics.SELECTIVE_TERMS)
+
+    return call
 
 
 def _with_convention(function):
@@ -84,12 +102,66 @@ SCORES = {
         binary=True,
     ),
     "pixel_reliability": Score(
-        lambda s, y, rule, **options: (
-            metrics.pixel_reliability(s, y, num_classes=_num_classes(rule), bins=BINS, **options).error
+        _of_classes(lambda *masks, **options: metrics.pixel_reliability(*masks, bins=BINS, **options).error),
+        _with_classes(loops.class_wise_error, BINS),
+    ),
+    "top_label_reliability": Score(
+        _of_classes(
+            lambda *masks, **options: metrics.pixel_reliability(*masks, kind="top-label", bins=BINS, **options).error
         ),
-        lambda s, y, rule, weights, keep: score_loops.pixel_calibration_error(
-            s, y, _pixel_classes(rule), BINS, weights, keep
+        _with_classes(loops.top_label_error, BINS),
+    ),
+    "soft_dice": Score(
+        _of_classes(partial(metrics.soft_dice, thresholds="qubiq")),
+        _with_classes(loops.soft_dice, np.arange(1, 10) / 10),
+    ),
+    "consensus_dice": Score(_of_classes(metrics.consensus_dice), _with_classes(loops.consensus, "majority", 1.0)),
+    "consensus_iou": Score(
+        _of_classes(partial(metrics.consensus_iou, empty=math.nan)),
+        lambda s, y, rule, weights, keep: loops.consensus(
+            s, y, rule.num_classes, "majority", math.nan, weights, keep, iou=True
         ),
+    ),
+    "unanimous_dice": Score(
+        _of_classes(partial(metrics.consensus_dice, rule="unanimous", empty=0.0)),
+        _with_classes(loops.consensus, "unanimous", 0.0),
+    ),
+    "staple_dice": Score(
+        _of_classes(partial(metrics.consensus_dice, rule="staple")),
+        _with_classes(loops.consensus, "staple", 1.0),
+        takes_weights=False,
+    ),
+    "brier_score": Score(_of_classes(metrics.brier_score), _with_classes(loops.brier)),
+    "pixel_nll": Score(_of_classes(metrics.pixel_nll), _with_classes(loops.nll, 1e-8)),
+    "selective_risk": Score(_selective("confidence"), _with_classes(loops.selective, "confidence")),
+    "selective_risk, entropy": Score(_selective("entropy"), _with_classes(loops.selective, "entropy")),
+    "uncertainty_ncc": Score(_of_classes(metrics.uncertainty_ncc), _with_classes(loops.uncertainty_ncc, "entropy")),
+    "volume_crps": Score(_of_classes(metrics.volume_crps), _with_classes(loops.volume_crps, False)),
+    "volume_crps, unbiased": Score(
+        _of_classes(partial(metrics.volume_crps, unbiased=True)), _with_classes(loops.volume_crps, True)
+    ),
+    "normal_volume_crps": Score(_of_classes(metrics.normal_volume_crps), _with_classes(loops.normal_crps)),
+    "cohens_kappa": Score(
+        _of_classes(metrics.cohens_kappa), lambda s, y, _rule, weights, keep: loops.kappa(s, y, weights, keep)
+    ),
+    "collective_insight": Score(
+        lambda s, y, _rule, **options: _stacked(metrics.collective_insight(s, y, **options), metrics.INSIGHT_TERMS),
+        lambda s, y, _rule, _weights, keep: loops.insight(s, y, "difference", keep),
+        takes_weights=False,
+        binary=True,
+    ),
+    "collective_insight, variances": Score(
+        lambda s, y, _rule, **options: _stacked(
+            metrics.collective_insight(s, y, variance="variances", **options), metrics.INSIGHT_TERMS
+        ),
+        lambda s, y, _rule, _weights, keep: loops.insight(s, y, "variances", keep),
+        takes_weights=False,
+        binary=True,
+    ),
+    "energy_parts": Score(
+        lambda s, y, _rule, **options: _stacked(metrics.energy_parts(s, y, **options), metrics.ENERGY_PARTS),
+        lambda s, y, _rule, weights, keep: loops.energy_parts(s, y, weights, keep),
+        binary=True,
     ),
     "nestedness": Score(
         lambda s, _y, rule, **options: metrics.nestedness(
