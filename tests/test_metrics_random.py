@@ -7,6 +7,7 @@ import pytest
 import torch
 from helpers import score_loops
 from helpers.label_maps import random_labels
+from helpers.scores import SCORES
 from scipy.optimize import linear_sum_assignment
 
 from fastpunet.metrics import Convention, best_dice, energy_distance, matched_dice, matched_iou
@@ -115,3 +116,19 @@ def test_errors_name_the_argument(message, call):
 
 
 ONE = torch.ones(1, 1, 2, 2, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("count", [24, pytest.param(500, marks=pytest.mark.slow)])
+def test_every_score(count):
+    for index, (samples, references, rule, weights, _) in enumerate(problems(count)):
+        rule = Convention(rule.name, rule.num_classes)
+        for name, score in SCORES.items():
+            if score.binary and rule.num_classes > 2:
+                continue
+            options = {} if weights is None or not score.takes_weights else {"weights": torch.from_numpy(weights)}
+            pair = torch.from_numpy(samples)[None], torch.from_numpy(references)[None]
+            found = score.call(*pair, rule, ignore=None, **options)
+            wanted = score.loop(samples, references, rule, weights if options else None, None)
+            np.testing.assert_allclose(
+                np.ravel(found.numpy()), np.ravel(wanted), rtol=0, atol=1e-6, err_msg=f"{name} {index}"
+            )

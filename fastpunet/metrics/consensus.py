@@ -11,7 +11,7 @@ from fastpunet.metrics.shares import Predictions, Shares, read_shares
 from fastpunet.metrics.soft_dice import dice_of_maps
 from fastpunet.metrics.staple import staple
 
-_ROUNDING = 1e-9  # of shares that are sums of weights
+_ROUNDING = 1e-9  # of shares that are sums of weights, and of STAPLE where two graders contradict each other
 
 RULES = ("majority", "unanimous", "staple")
 
@@ -95,7 +95,7 @@ def _class_dice(
 def class_consensus_of(shares: Shares, rule: str = "majority", empty: float = 1.0) -> Tensor:
     """The Dice of each foreground class, float64 (B, classes), of shares whose observed ones are the rule's."""
     shares = shares.foreground
-    predicted, truth = shares.predicted > 0.5, shares.observed > 0.5
+    predicted, truth = (part > 0.5 + _ROUNDING for part in (shares.predicted, shares.observed))
     if rule == "unanimous":
         agreed = (shares.observed <= _ROUNDING) | (shares.observed >= 1 - _ROUNDING)
         predicted, truth = predicted & agreed, truth & agreed

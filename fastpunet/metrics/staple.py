@@ -12,14 +12,15 @@ from fastpunet.metrics.planes import class_planes, count_classes, unpack_plane
 
 _START = 0.99999  # sensitivity and specificity of every grader before the first step, as in ITK
 _STEPS = 200
-_CHANGE = 1e-9
+_CHANGE = 1e-12  # of sensitivities and specificities, after which nothing moves
 
 
 def staple(references: RaggedMasks, *, num_classes: int | None = None, ignore: Tensor | None = None) -> Tensor:
     """The probability that a pixel truly has a class, given all graders: float64 (B, K, *size), K = 1 if binary.
 
     Expectation maximisation over each grader's sensitivity and specificity, each class and image by itself. The prior
-    probability of the class is its share over all graders and pixels of the image.
+    probability of the class is its share over all graders and pixels of the image. Where graders contradict each other
+    in equal parts, as two graders of disjoint masks do, the algorithm has no stable answer, and rounding decides.
 
     references   labels (B, M, H, W) or (B, M, D, H, W), `PackedMasks`, or a list with the masks of each image
     num_classes  None for binary masks; K
@@ -56,16 +57,14 @@ def _probable(votes: Tensor, counts: Tensor) -> Tensor:
     prior = (said * pixels).sum() / (pixels.sum() * len(said))
     sensitivity = torch.full((len(said),), _START, dtype=torch.float64, device=votes.device)
     specificity = sensitivity.clone()
-    probable = torch.zeros_like(pixels)
     for _ in range(_STEPS):
         yes = prior.log() + _log_likelihood(said, sensitivity)
         no = (1 - prior).log() + _log_likelihood(1 - said, specificity)
-        before, probable = probable, torch.sigmoid(yes - no)
-        sensitivity, specificity = (
-            _share(said, pixels * probable, sensitivity),
-            _share(1 - said, pixels * (1 - probable), specificity),
-        )
-        if (probable - before).abs().max() < _CHANGE:
+        probable = torch.sigmoid(yes - no)
+        before = torch.stack((sensitivity, specificity))
+        sensitivity = _share(said, pixels * probable, sensitivity)
+        specificity = _share(1 - said, pixels * (1 - probable), specificity)
+        if (torch.stack((sensitivity, specificity)) - before).abs().max() < _CHANGE:
             break
     truth[counts] = probable[places]
     return truth

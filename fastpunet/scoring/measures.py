@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fastpunet.metrics import Reliability, pixel_reliability, presence, presence_reliability
+from fastpunet.metrics import Reliability, presence, presence_reliability
+from fastpunet.metrics.reliability import reliability_of
 from fastpunet.scoring.scored_batch import ScoredBatch
 
 
@@ -31,12 +32,12 @@ def false_alarms(batch: ScoredBatch) -> Tensor:
 
 def pixel_tables(batch: ScoredBatch) -> Tensor:
     """The reliability of the pixels' classes, float64 (B, 3, bins); see `metrics.pixel_reliability`."""
-    known = batch.references
-    return _table(
-        pixel_reliability(
-            batch.samples, batch.masks, num_classes=batch.num_classes, weights=known.weights, ignore=known.ignore
-        )
-    )
+    return _table(reliability_of(batch.shares))
+
+
+def top_label_tables(batch: ScoredBatch) -> Tensor:
+    """The reliability of the pixels' most probable classes, float64 (B, 3, bins)."""
+    return _table(reliability_of(batch.shares, "top-label"))
 
 
 def presence_tables(batch: ScoredBatch) -> Tensor:

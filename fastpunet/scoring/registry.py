@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fastpunet import metrics
+from fastpunet.metrics.consensus import class_consensus_of
+from fastpunet.metrics.proper_scores import brier_of, nll_of
+from fastpunet.metrics.soft_dice import soft_dice_of
+from fastpunet.metrics.uncertainty import uncertainty_ncc_of
 from fastpunet.scoring import estimates
 from fastpunet.scoring.estimates import Statistic
 from fastpunet.scoring.measures import (
@@ -20,6 +25,7 @@ from fastpunet.scoring.measures import (
     pixel_tables,
     presence_pairs,
     presence_tables,
+    top_label_tables,
 )
 from fastpunet.scoring.scored_batch import ScoredBatch
 
@@ -66,6 +72,10 @@ def _overlap(metric: Callable[..., Tensor]) -> Callable[[ScoredBatch], Tensor]:
     return lambda b: metric(b.samples, b.masks, convention=b.convention, ignore=b.references.ignore)
 
 
+def _agreement(metric: Callable[..., Tensor]) -> Callable[[ScoredBatch], Tensor]:
+    return lambda b: metric(b.samples, b.masks, num_classes=b.num_classes, ignore=b.references.ignore)
+
+
 _ALL = (
     Score("value", lambda b: b.energy.value, "energy distance, V", -1),
     Score("expected_value", lambda b: b.expected_energy, "energy distance, V, expected from all hypotheses drawn", -1),
@@ -82,6 +92,8 @@ _ALL = (
         -1,
         binary=True,
     ),
+    Score("detection", lambda b: b.energy_parts.detection, "energy distance of presence alone", -1, binary=True),
+    Score("shape", lambda b: b.energy_parts.shape, "energy distance of masks that are not empty", -1, binary=True),
     Score("presence", hypotheses_presence, binary=True, references=False),
     Score("graders_presence", graders_presence, binary=True),
     Score(
@@ -118,13 +130,55 @@ _ALL = (
         1,
         graders=True,
     ),
+    Score("soft_dice", lambda b: soft_dice_of(b.shares), "soft Dice, thresholds .1 .3 .5 .7 .9 (D_soft)", 1),
+    Score("soft_dice_qubiq", lambda b: soft_dice_of(b.shares, "qubiq"), "soft Dice, thresholds .1 to .9 (QUBIQ)", 1),
+    Score("consensus_dice", lambda b: class_consensus_of(b.shares).mean(1), "Dice of the majorities", 1),
     Score(
-        "ncc",
-        lambda b: metrics.ncc(b.samples, b.masks, num_classes=b.num_classes, ignore=b.references.ignore),
-        "NCC",
+        "unanimous_dice",
+        lambda b: class_consensus_of(b.shares, "unanimous", math.nan).nanmean(1),
+        "Dice where graders are unanimous (CURVAS)",
         1,
         graders=True,
     ),
+    Score(
+        "collective_insight",
+        lambda b: metrics.collective_insight(b.samples, b.masks, ignore=b.references.ignore).value,
+        "collective insight (CI), variance of differences",
+        1,
+        binary=True,
+        graders=True,
+        at_most=4096,
+    ),
+    Score("kappa", _agreement(metrics.cohens_kappa), "Cohen's kappa of hypotheses and graders", 1, graders=True),
+    Score(
+        "graders_kappa",
+        lambda b: metrics.kappa_within(b.masks, num_classes=b.num_classes, ignore=b.references.ignore),
+        "Cohen's kappa among graders",
+        graders=True,
+    ),
+    Score("volume_crps", _agreement(metrics.volume_crps), "CRPS of the volume, pixels", -1, digits=1, graders=True),
+    Score(
+        "normal_volume_crps",
+        _agreement(metrics.normal_volume_crps),
+        "CRPS of the mean volume, pixels (CURVAS)",
+        -1,
+        digits=1,
+        graders=True,
+    ),
+    Score("ncc", _agreement(metrics.ncc), "NCC", 1, graders=True),
+    Score(
+        "uncertainty_ncc",
+        lambda b: uncertainty_ncc_of(b.shares),
+        "NCC of entropy and graders' variance (sNCC)",
+        1,
+        graders=True,
+    ),
+    Score("brier_score", lambda b: brier_of(b.shares), "Brier score", -1, digits=4),
+    Score("pixel_nll", lambda b: nll_of(b.shares), "-log p of pixels, p at least 1e-8", -1, digits=4),
+    Score("aurc", lambda b: b.selective_risk.aurc, "AURC", -1, digits=4),
+    Score("excess_aurc", lambda b: b.selective_risk.excess, "E-AURC", -1, digits=4),
+    Score("error_auroc", lambda b: b.selective_risk.auroc, "AUROC of errors", 1),
+    Score("ause", lambda b: b.selective_risk.ause, "AUSE", -1),
     Score(
         "nestedness",
         lambda b: metrics.nestedness(b.samples, ignore=b.references.ignore),
@@ -143,6 +197,14 @@ _ALL = (
         "pixel_calibration_error",
         pixel_tables,
         "calibration error, pixels",
+        -1,
+        digits=4,
+        overall=estimates.calibration_error,
+    ),
+    Score(
+        "top_label_calibration_error",
+        top_label_tables,
+        "calibration error, most probable class of pixels",
         -1,
         digits=4,
         overall=estimates.calibration_error,

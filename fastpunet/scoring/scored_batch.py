@@ -8,7 +8,9 @@ from functools import cached_property
 from torch import Tensor
 
 from fastpunet.masks import PackedMasks
-from fastpunet.metrics import Convention, EnergyDistance, energy_distance
+from fastpunet.metrics import Convention, EnergyDistance, EnergyParts, SelectiveRisk, energy_distance, energy_parts
+from fastpunet.metrics.selective import selective_risk_of
+from fastpunet.metrics.shares import Shares, read_shares
 from fastpunet.scoring.references import References
 
 
@@ -39,6 +41,21 @@ class ScoredBatch:
         return energy_distance(
             self.samples, self.masks, convention=self.convention, weights=known.weights, ignore=known.ignore
         )
+
+    @cached_property
+    def shares(self) -> Shares:
+        """The share of hypotheses and of graders with each class at each pixel."""
+        known = self.references
+        return read_shares(self.samples, self.masks, self.num_classes, known.weights, None, known.ignore)
+
+    @cached_property
+    def selective_risk(self) -> SelectiveRisk:
+        return selective_risk_of(self.shares)
+
+    @cached_property
+    def energy_parts(self) -> EnergyParts:
+        known = self.references
+        return energy_parts(self.samples, self.masks, weights=known.weights, ignore=known.ignore)
 
     @property
     def expected_energy(self) -> Tensor:

@@ -41,8 +41,6 @@ def consensus(samples, references, classes, rule, empty, weights=None, keep=None
             votes = (references == c)[q > 0][:, pixels]
             agreed = (votes == votes[0]).all(0)
             truth, predicted = truth & agreed, predicted & agreed
-        if rule == "staple":
-            truth = staple((references == c)[:, pixels]) > 0.5
         value = dice(truth, predicted, empty)
         values.append(value / (2 - value) if iou else value)
     return score_loops._known_mean(values)

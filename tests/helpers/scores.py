@@ -126,11 +126,6 @@ SCORES = {
         _of_classes(partial(metrics.consensus_dice, rule="unanimous", empty=0.0)),
         _with_classes(loops.consensus, "unanimous", 0.0),
     ),
-    "staple_dice": Score(
-        _of_classes(partial(metrics.consensus_dice, rule="staple")),
-        _with_classes(loops.consensus, "staple", 1.0),
-        takes_weights=False,
-    ),
     "brier_score": Score(_of_classes(metrics.brier_score), _with_classes(loops.brier)),
     "pixel_nll": Score(_of_classes(metrics.pixel_nll), _with_classes(loops.nll, 1e-8)),
     "selective_risk": Score(_selective("confidence"), _with_classes(loops.selective, "confidence")),
