@@ -17,7 +17,8 @@ def label_log_probs(logits: Tensor) -> Tensor:
     """log p(label | z) of every label, float64 (n, K', p), K' >= 2, of logits (n, K, p); K = 1 means binary."""
     logits = logits.double()
     if logits.shape[1] == 1:
-        return torch.cat((F.logsigmoid(-logits), F.logsigmoid(logits)), 1)
+        one = F.logsigmoid(logits)
+        return torch.cat((one - logits, one), 1)  # 1 - sigmoid(x) = sigmoid(x) exp(-x)
     return logits.log_softmax(1)
 
 
