@@ -25,8 +25,7 @@ from fastpunet.data import Record, Records
 from fastpunet.hypotheses import Annotation, assess, best_fit, modes
 from fastpunet.progress import Progress
 from fastpunet.reports.tables import cell, markdown
-from fastpunet.scoring.bootstrap import PatientBootstrap
-from fastpunet.scoring.estimates import mean
+from fastpunet.scoring.estimates import estimate, mean
 
 SHIFT = 6  # pixels
 NEAR = 8  # pixels from the border, of the click outside
@@ -124,13 +123,13 @@ def intruder_table(images: list[dict[str, Any]]) -> str:
         cells = []
         for kind in ("other", "shifted"):
             kept = [image for image in images if image[kind] is not None]
-            patients = PatientBootstrap([image["patient"] for image in kept])
+            patients = [image["patient"] for image in kept]
             own = [sign * np.array([row[name] for row in image["own"]]) for image in kept]
             intruder = [sign * image[kind][name] for image in kept]
             for below in (lambda value, graders: value < graders.mean(), lambda value, graders: value < graders.min(),
                           lambda value, graders: (value < graders).mean()):  # fmt: skip
                 shares = np.array([float(below(value, graders)) for value, graders in zip(intruder, own, strict=True)])
-                cells.append(cell(mean(shares, patients)))
+                cells.append(cell(estimate([shares], patients, mean)))
         rows.append([name, *cells])
     return markdown(rows)
 
@@ -138,11 +137,11 @@ def intruder_table(images: list[dict[str, Any]]) -> str:
 def fit_table(images: list[dict[str, Any]]) -> str:
     """Mean over the graders of an image, then over images."""
     kept = [image for image in images if image["graders"]]
-    patients = PatientBootstrap([image["patient"] for image in kept])
+    patients = [image["patient"] for image in kept]
     rows = [["what", "value"]]
     for name in kept[0]["graders"][0]:
         values = np.array([np.mean([grader[name] for grader in image["graders"]]) for image in kept])
-        rows.append([name, cell(mean(values, patients))])
+        rows.append([name, cell(estimate([values], patients, mean))])
     return markdown(rows)
 
 

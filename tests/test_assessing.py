@@ -201,7 +201,7 @@ def test_classes_and_volumes(classes, dims):
     exact = by_quadrature(model, image, masks, 121)
     np.testing.assert_allclose(found.log_evidence, exact, atol=0.2)
     assert found.masks.shape == found.nearest_masks.shape == masks.shape
-    assert [row["name"] for row in found.rows()] == ["ann", "ben", "cleo"]
+    assert [row["annotation"] for row in found.rows()] == ["ann", "ben", "cleo"]
 
 
 def test_models_without_a_posterior_or_a_latent_give_what_they_have():

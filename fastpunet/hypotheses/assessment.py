@@ -97,7 +97,7 @@ class Assessment:
             )
         }
         return [
-            {"name": name, **{key: None if values is None else values[m] for key, values in columns.items()}}
+            {"annotation": name, **{key: None if values is None else values[m] for key, values in columns.items()}}
             for m, name in enumerate(self.names)
         ]
 
@@ -116,7 +116,7 @@ class Assessment:
         for row in self.rows():
             numbers = [_text(row[key]) for key in ("typicality", "nearest_iou", "mahalanobis", "plausibility", "kl")]
             evidence = f"{row['log_evidence']:.1f} ± {row['standard_error']:.1f}"
-            rows.append([str(row["name"]), str(row["rank"]), evidence, *numbers])
+            rows.append([str(row["annotation"]), str(row["rank"]), evidence, *numbers])
         return headers, rows
 
     def __str__(self) -> str:

@@ -1,0 +1,124 @@
+"""fastpunet assess."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from fastpunet.cli.running import add_device, add_intensity
+from fastpunet.parsing import Namespace, Parser
+
+SUMMARY = "assess annotations: how likely and how typical a model finds them"
+
+
+def parser() -> Parser:
+    options = Parser(
+        "fastpunet assess",
+        "Say of each annotation of an image how likely the model finds it (log p(y | x), by importance sampling), how "
+        "typical it is among the hypotheses, which of them is nearest, and where it lies in the latent space. With "
+        "--data: of every annotation of a data set, those worth a second look first. See docs/hypotheses.md.",
+    )
+    options.add_argument(
+        "model",
+        metavar="MODEL",
+        help="shipped weights (lesions, lidc-tiny), a checkpoint or the folder of a training run",
+    )
+    options.add_argument(
+        "files",
+        nargs="*",
+        default=[],
+        metavar="IMAGE MASK",
+        help="the image, and a file for each annotation of it: PNG, TIFF, NIfTI, DICOM or .npy, of the image's size",
+    )
+    options.add_argument("--data", metavar="PATH", help="a data set in place of one image: bundle (.npz) or folder")
+    options.add_argument("--kind", help="of the data set: lidc, camvid, cityscapes or folder; without it, recognised")
+    options.add_argument("-n", type=int, default=1000, help="hypotheses of each image")
+    options.add_argument("--seed", type=int, default=0, help="seed of the hypotheses")
+    options.add_argument("--output", metavar="STEM", help="write STEM.json and STEM.csv, a row for each annotation")
+    options.add_argument("--most", type=int, default=20, help="with --data: how many annotations to print")
+    options.add_argument(
+        "--spacing",
+        type=float,
+        nargs="+",
+        metavar="MM",
+        help="mm between pixels along each axis of the image, if its file does not say it",
+    )
+    options.add_argument(
+        "--convert", action="store_true", help="turn a colour image into grey, or a grey one into colour"
+    )
+    options.add_argument(
+        "--precision", default="auto", help='"ieee", "tf32" (GPU) or "bf16"; auto takes what PyTorch itself would use'
+    )
+    add_intensity(options)
+    add_device(options)
+    return options
+
+
+def run(options: Namespace) -> None:
+    from fastpunet.reports.outputs import check_stem
+
+    if options.output:
+        check_stem(options.output)
+    if (options.data is None) == (not options.files):
+        raise ValueError("files: expected either an image and its annotations, MODEL IMAGE MASK..., or --data DATA")
+    text, rows, notes = _of_files(options) if options.data is None else _of_data(options)
+    print(text)
+    if options.output:
+        for path in _write(options, rows, notes):
+            print(path)
+
+
+def _of_files(options: Namespace) -> tuple[str, list[dict[str, Any]], list[str]]:
+    from fastpunet.intensity import Intensity
+    from fastpunet.prediction.assessing import assess_files
+    from fastpunet.prediction.request import Request
+
+    request = Request(
+        n=options.n,
+        seed=options.seed,
+        precision=options.precision,
+        intensity=Intensity.parse(options.intensity) if options.intensity else None,
+        spacing=tuple(options.spacing) if options.spacing else None,
+        convert=options.convert,
+    )
+    found = assess_files(options.model, options.files[0], options.files[1:], request, device=options.device)
+    for warning in found.warnings:
+        print(f"fastpunet assess: warning: {warning}", file=sys.stderr)
+    texts = [str(each) if place is None else f"slice {place}\n{each}" for place, each in found.slices.items()]
+    notes = list(dict.fromkeys(note for each in found.slices.values() for note in each.notes))
+    return "\n\n".join(texts), found.rows(), found.warnings + notes
+
+
+def _of_data(options: Namespace) -> tuple[str, list[dict[str, Any]], list[str]]:
+    from fastpunet.arguments import check_count
+    from fastpunet.devices import find_device
+    from fastpunet.models import checkpoint
+    from fastpunet.reports.records import DataSet
+    from fastpunet.reports.second_look import second_look, table
+
+    most = check_count("most", options.most)
+    model = checkpoint.load(options.model).to(find_device(options.device))
+    records = DataSet(options.data, options.kind, intensity=options.intensity).records_for(model)
+    found = second_look(model, records, options.n, seed=options.seed, precision=options.precision)
+    shown = found[:most]
+    title = f"{len(shown)} of {len(found)} annotations, those least like any hypothesis first"
+    return f"{title}\n\n{table(shown)}", [mask.row() for mask in found], []
+
+
+def _write(options: Namespace, rows: list[dict[str, Any]], notes: list[str]) -> list[Any]:
+    """Write STEM.json and STEM.csv, and return their paths."""
+    import json
+
+    import fastpunet
+    from fastpunet.files import write_table, write_text
+    from fastpunet.reports.outputs import check_stem, with_ending
+
+    base = check_stem(options.output)
+    base.parent.mkdir(parents=True, exist_ok=True)
+    about = {"version": fastpunet.__version__, "model": options.model, "n": options.n, "seed": options.seed}
+    paths = [with_ending(base, ending) for ending in (".json", ".csv")]
+    write_text(
+        paths[0], json.dumps({**about, "notes": notes, "annotations": rows}, indent=1, ensure_ascii=False) + "\n"
+    )
+    write_table(paths[1], rows)
+    return paths
