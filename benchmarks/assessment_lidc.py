@@ -30,6 +30,15 @@ from fastpunet.scoring.estimates import estimate, mean
 SHIFT = 6  # pixels
 NEAR = 8  # pixels from the border, of the click outside
 SIGNS = {"log_evidence": 1, "typicality": 1, "mean_distance": -1, "nearest_iou": 1, "mahalanobis": -1, "kl": -1}
+ORDERS = {  # of annotations, the most suspicious first
+    "nearest IoU": lambda row: row["nearest_iou"],
+    "typicality": lambda row: row["typicality"],
+    "mean distance": lambda row: -row["mean_distance"],
+    "log p(y | x)": lambda row: row["log_evidence"],
+    "log p(y | x) minus the other graders'": lambda row: row["relative"],
+    "plausibility": lambda row: row["plausibility"],
+    "KL": lambda row: -row["kl"],
+}
 CROSS = ndimage.generate_binary_structure(2, 1)
 
 
@@ -134,6 +143,34 @@ def intruder_table(images: list[dict[str, Any]]) -> str:
     return markdown(rows)
 
 
+def planted_table(images: list[dict[str, Any]]) -> str:
+    """How early orders of all annotations list errors: one grader's mask of every tenth image is an intruder.
+
+    The mean over 200 random choices of the average precision; an order without any idea has about 0.025.
+    """
+    rng, scores = np.random.default_rng(0), {name: {"other": [], "shifted": []} for name in ORDERS}
+    for _ in range(200):
+        for kind in ("other", "shifted"):
+            kept = [image for image in images if image[kind] is not None]
+            planted = set(rng.permutation(len(kept))[: len(kept) // 10].tolist())
+            rows, wrong = [], []
+            for i, image in enumerate(kept):
+                own, place = list(image["own"]), int(rng.integers(len(image["own"])))
+                if i in planted:
+                    own[place] = image[kind]
+                evidence = np.array([row["log_evidence"] for row in own])
+                relative = [evidence[m] - np.delete(evidence, m).mean() for m in range(len(own))]
+                rows += [row | {"relative": value} for row, value in zip(own, relative, strict=True)]
+                wrong += [i in planted and m == place for m in range(len(own))]
+            for name, order in ORDERS.items():
+                found = np.array(wrong)[np.argsort([order(row) for row in rows], kind="stable")]
+                precision = np.cumsum(found) / np.arange(1, len(found) + 1)
+                scores[name][kind].append(precision[found].mean())
+    rows_of_table = [["order by", "other", "shifted"]]
+    rows_of_table += [[name, *(f"{np.mean(each):.2f}" for each in found.values())] for name, found in scores.items()]
+    return markdown(rows_of_table)
+
+
 def fit_table(images: list[dict[str, Any]]) -> str:
     """Mean over the graders of an image, then over images."""
     kept = [image for image in images if image["graders"]]
@@ -149,6 +186,7 @@ def print_intruders(images: list[dict[str, Any]]) -> None:
     lost = sum(image["shifted"] is None for image in images)
     print(f"{len(images)} images; {lost} shifted masks would leave their image and are left out\n")
     print(intruder_table(images), "\n")
+    print(planted_table(images), "\n")
     for kind in ("own", "other", "shifted"):
         rows = [row for image in images if image[kind] for row in (image[kind] if kind == "own" else [image[kind]])]
         draws = np.array([row["effective_draws"] for row in rows])

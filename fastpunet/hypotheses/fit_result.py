@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from fastpunet.hypotheses.display import html_block, html_picture, html_table
+from fastpunet.hypotheses.display import html_block, html_picture, html_table, percent
 
 if TYPE_CHECKING:
     from fastpunet.hypotheses.pictures import Picture
@@ -80,9 +80,10 @@ class BestFit:
         return self.best.agreement
 
     def __str__(self) -> str:
-        said = f"{self.agreement:.0%} of the annotation holds; hypothesis {self.start} is the nearest of those drawn"
+        holds = f"{percent(self.agreement)} of the annotation holds"
+        said = f"{holds}; hypothesis {self.start} is the nearest of those drawn"
         if self.plausibility is not None:
-            said += f"; {self.plausibility:.1%} of the prior's draws are less plausible"
+            said += f"; {percent(self.plausibility)} of the prior's draws are less plausible"
         return f"{said}. {self.not_refined or f'Refined: {self._gain():.2f} nats better.'}"
 
     def _gain(self) -> float:
