@@ -1,9 +1,11 @@
 """How well hypotheses and graders agree: overlap, energy distance, calibration."""
 
+from fastpunet.metrics import converting
 from fastpunet.metrics.best_overlap import best_dice, best_iou
 from fastpunet.metrics.collective_insight import INSIGHT_TERMS, CollectiveInsight, collective_insight
 from fastpunet.metrics.consensus import consensus_dice, consensus_iou
 from fastpunet.metrics.conventions import CONVENTIONS, Convention, convention, default_convention, find_convention
+from fastpunet.metrics.debiased import debiased_squared_error
 from fastpunet.metrics.energy import ENERGY_DISTANCE_TERMS, EnergyDistance, energy_distance
 from fastpunet.metrics.energy_parts import ENERGY_PARTS, EnergyParts, energy_parts
 from fastpunet.metrics.flip_counts import FlipCounts, flip_counts
@@ -48,6 +50,8 @@ __all__ = [
     "consensus_dice",
     "consensus_iou",
     "convention",
+    "converting",
+    "debiased_squared_error",
     "default_convention",
     "energy_distance",
     "energy_parts",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fastpunet.arguments import check_choice, check_count
+from fastpunet.metrics.halves import check_split, halves
 from fastpunet.metrics.mask_sets import RaggedMasks, check_pair, mask_weights, read_mask_set
 from fastpunet.metrics.presence import share_present
 from fastpunet.metrics.shares import Predictions, Shares, read_shares
@@ -88,6 +89,7 @@ def pixel_reliability(
     references: RaggedMasks,
     *,
     kind: str = "class-wise",
+    split: bool = False,
     num_classes: int | None = None,
     weights: Tensor | None = None,
     sample_weights: Tensor | None = None,
@@ -104,6 +106,9 @@ def pixel_reliability(
                          is not probable enough.
                          "top-label": the most probable class of a pixel, of binary masks as well (B, bins); the lowest
                          of equal ones
+    split                True: every second hypothesis sorts a prediction into its bin, the others are the prediction,
+                         so that chance in the one does not bias the other; see `debiased_squared_error`. It needs two
+                         hypotheses, and takes no sample_weights
     num_classes          None for binary masks; K
     weights              float (M,) or (B, M): probabilities of the references; None: all count alike
     sample_weights       float (n,) or (B, n): probabilities of the samples; None: all count alike
@@ -118,17 +123,27 @@ def pixel_reliability(
     (tensor([[3., 1.]], dtype=torch.float64), tensor([0.1250], dtype=torch.float64))
     """
     check_choice("kind", kind, KINDS)
-    return reliability_of(read_shares(samples, references, num_classes, weights, sample_weights, ignore), kind, bins)
+    if not check_split(split, samples, sample_weights):
+        return reliability_of(
+            read_shares(samples, references, num_classes, weights, sample_weights, ignore), kind, bins
+        )
+    first, second = (read_shares(half, references, num_classes, weights, None, ignore) for half in halves(samples))
+    return reliability_of(second, kind, bins, sorted_by=first)
 
 
-def reliability_of(shares: Shares, kind: str = "class-wise", bins: int = BINS) -> Reliability:
-    """`pixel_reliability` of shares that have been read already."""
+def reliability_of(
+    shares: Shares, kind: str = "class-wise", bins: int = BINS, sorted_by: Shares | None = None
+) -> Reliability:
+    """`pixel_reliability` of shares that have been read already; sorted_by: what decides about bins and top labels."""
+    sorted_by = shares if sorted_by is None else sorted_by
     if kind == "top-label":
-        shares = shares.every_class
-        predicted, top = shares.predicted.max(1)
-        return _binned(predicted, shares.observed.gather(1, top[:, None])[:, 0], shares.counted, bins)
+        shares, sorted_by = shares.every_class, sorted_by.every_class
+        confidence, top = sorted_by.predicted.max(1)
+        predicted, observed = (part.gather(1, top[:, None])[:, 0] for part in (shares.predicted, shares.observed))
+        return _binned(predicted, observed, shares.counted, bins, confidence)
     counted = shares.counted[:, None].expand_as(shares.predicted)
-    table = _binned(shares.predicted.flatten(0, 1), shares.observed.flatten(0, 1), counted.flatten(0, 1), bins)
+    parts = [part.flatten(0, 1) for part in (shares.predicted, shares.observed, counted, sorted_by.predicted)]
+    table = _binned(parts[0], parts[1], parts[2], bins, parts[3])
     classes = shares.predicted.shape[1]
     if classes == 1:
         return table
@@ -139,6 +154,7 @@ def presence_reliability(
     samples: RaggedMasks,
     references: RaggedMasks,
     *,
+    split: bool = False,
     weights: Tensor | None = None,
     sample_weights: Tensor | None = None,
     ignore: Tensor | None = None,
@@ -154,17 +170,20 @@ def presence_reliability(
     """
     sample_set, reference_set = read_mask_set("samples", samples), read_mask_set("references", references)
     check_pair(sample_set, reference_set, ignore)
+    observed = share_present(reference_set, weights, ignore)[:, None]
+    if check_split(split, samples, sample_weights):
+        first, second = (share_present(read_mask_set("samples", half), None, ignore) for half in halves(samples))
+        return _binned(second[:, None], observed, torch.ones_like(observed), bins, first[:, None])
     p = None if sample_weights is None else mask_weights(sample_set, sample_weights, "sample_weights")
     predicted = share_present(sample_set, p, ignore)[:, None]
-    observed = share_present(reference_set, weights, ignore)[:, None]
-    return _binned(predicted, observed, torch.ones_like(predicted), bins)
+    return _binned(predicted, observed, torch.ones_like(predicted), bins, predicted)
 
 
-def _binned(predicted: Tensor, observed: Tensor, counts: Tensor, bins: int) -> Reliability:
-    """Predictions (B, P) by bin; those of which the count is 0 do not count."""
+def _binned(predicted: Tensor, observed: Tensor, counts: Tensor, bins: int, sorted_by: Tensor) -> Reliability:
+    """Predictions (B, P) in the bins of `sorted_by`; those of which the count is 0 do not count."""
     bins = check_count("bins", bins)
     edges = torch.from_numpy(np.linspace(0, 1, bins + 1)[1:-1]).to(predicted.device)
-    places = torch.bucketize(predicted.contiguous(), edges)
+    places = torch.bucketize(sorted_by.contiguous(), edges)
     sums = [torch.zeros(len(predicted), bins, dtype=torch.float64, device=predicted.device) for _ in range(3)]
     for total, values in zip(sums, (counts, counts * predicted, counts * observed), strict=True):
         total.scatter_add_(1, places, values)

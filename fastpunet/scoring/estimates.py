@@ -118,8 +118,26 @@ def _calibration(sums: Array) -> Array:
     return np.asarray(np.abs(predicted - observed).sum(-1) / count.sum(-1))
 
 
+def _debiased_sums(tables: Array) -> Array:
+    """Count and gap of each bin, and their squares, (images, 4 bins)."""
+    count, predicted, observed = np.moveaxis(tables, 1, 0)
+    gap = predicted - observed
+    return np.concatenate((count, gap, count**2, gap**2), 1)
+
+
+def _debiased_calibration(sums: Array) -> Array:
+    """As `metrics.debiased_squared_error`, each image a group."""
+    count, gap, squared_counts, squared_gaps = np.split(sums, 4, axis=-1)
+    pairs = count**2 - squared_counts
+    square = np.where(pairs > 0, (gap**2 - squared_gaps) / pairs, 0.0)
+    return np.asarray((count * square).sum(-1) / count.sum(-1))
+
+
 mean = Statistic(lambda values: np.stack((np.ones_like(values), values), 1), lambda sums: sums[..., 1] / sums[..., 0])
 correlation = Statistic(_correlation_sums, _correlation, correlation=True)  # Pearson's, of pairs (images, 2)
+# The squared calibration error of all predictions together, without its bias, of tables (images, 3, bins) of halves.
+# No interval: its coverage has not been measured.
+debiased_calibration = Statistic(_debiased_sums, _debiased_calibration, interval=False)
 # The expected calibration error of all predictions together, of tables (images, 3, bins). No interval: absolute values
 # are biased upwards, so that an interval around a small error seldom covers it.
 calibration_error = Statistic(lambda tables: tables.reshape(len(tables), -1), _calibration, interval=False)

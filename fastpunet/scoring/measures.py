@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from fastpunet.metrics import Reliability, presence, presence_reliability
+from fastpunet.metrics import Reliability, pixel_reliability, presence, presence_reliability
 from fastpunet.metrics.reliability import reliability_of
 from fastpunet.scoring.scored_batch import ScoredBatch
 
@@ -38,6 +40,25 @@ def pixel_tables(batch: ScoredBatch) -> Tensor:
 def top_label_tables(batch: ScoredBatch) -> Tensor:
     """The reliability of the pixels' most probable classes, float64 (B, 3, bins)."""
     return _table(reliability_of(batch.shares, "top-label"))
+
+
+def split_pixel_tables(batch: ScoredBatch) -> Tensor:
+    """`pixel_tables` with `split=True`; NaN for a single hypothesis."""
+    known = batch.references
+    if batch.samples.shape[1] < 2:
+        return torch.full_like(pixel_tables(batch), math.nan)
+    options = {"num_classes": batch.num_classes, "weights": known.weights, "ignore": known.ignore}
+    return _table(pixel_reliability(batch.samples, batch.masks, split=True, **options))  # type: ignore[arg-type]
+
+
+def split_presence_tables(batch: ScoredBatch) -> Tensor:
+    """`presence_tables` with `split=True`; NaN for a single hypothesis."""
+    known = batch.references
+    if batch.samples.shape[1] < 2:
+        return torch.full_like(presence_tables(batch), math.nan)
+    return _table(
+        presence_reliability(batch.samples, batch.masks, split=True, weights=known.weights, ignore=known.ignore)
+    )
 
 
 def presence_tables(batch: ScoredBatch) -> Tensor:

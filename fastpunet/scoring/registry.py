@@ -25,6 +25,8 @@ from fastpunet.scoring.measures import (
     pixel_tables,
     presence_pairs,
     presence_tables,
+    split_pixel_tables,
+    split_presence_tables,
     top_label_tables,
 )
 from fastpunet.scoring.scored_batch import ScoredBatch
@@ -215,6 +217,23 @@ _ALL = (
         "calibration error, presence",
         -1,
         overall=estimates.calibration_error,
+        binary=True,
+    ),
+    Score(
+        "pixel_calibration_debiased",
+        split_pixel_tables,
+        "squared calibration error, pixels, debiased",
+        -1,
+        digits=5,
+        overall=estimates.debiased_calibration,
+    ),
+    Score(
+        "presence_calibration_debiased",
+        split_presence_tables,
+        "squared calibration error, presence, debiased",
+        -1,
+        digits=4,
+        overall=estimates.debiased_calibration,
         binary=True,
     ),
 )

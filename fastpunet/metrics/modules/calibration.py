@@ -87,7 +87,12 @@ class PixelCalibrationError(_CalibrationError):
 
     def table(self, samples: Predictions, references: RaggedMasks, options: dict[str, Tensor]) -> Reliability:
         return pixel_reliability(
-            samples, references, kind=self.kind, num_classes=self.num_classes, bins=self.bins, **options
+            samples,
+            references,
+            kind=self.kind,
+            num_classes=self.num_classes,
+            bins=self.bins,
+            **options,  # type: ignore[arg-type]
         )
 
 
