@@ -94,13 +94,14 @@ def main() -> None:
     for (name, n), errors in collected.items():
         print(f"| {name}, {n} | " + " | ".join(map(interval, errors)) + " |")
     print("\nShare of images in which it errs less than random draws of the same n; how many of those err as much:\n")
+    own = collected["reference itself", arguments.reference]
     for (name, n), errors in collected.items():
         if name in ("antithetic", "sobol"):
-            plain = collected["random", n]
-            cells = [
-                f"{(ours < theirs).mean():.0%}; {n * theirs.mean() / ours.mean():.0f}"
-                for ours, theirs in zip(errors, plain, strict=True)
-            ]
+            cells = []
+            for ours, theirs, least in zip(errors, collected["random", n], own, strict=True):
+                draws = n * theirs.mean() / max(ours.mean(), least.mean())
+                more = "more than " if ours.mean() < least.mean() else ""
+                cells.append(f"{(ours < theirs).mean():.0%}; {more}{draws:,.0f}")
             print(f"| {name}, {n} | " + " | ".join(cells) + " |")
 
 

@@ -43,14 +43,17 @@ class FasterForward(partial[Any]):
     """A forward pass that `fastpunet.accelerate` put in place of a combiner's own; it cannot verify the kernels."""
 
 
-def not_compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """Keep torch.compile out of a function, like torch.compiler.disable, whose import would load the compiler."""
+def not_compiled(function: Callable[P, R], *, what_it_calls: bool = False) -> Callable[P, R]:
+    """Keep torch.compile out of a function, like torch.compiler.disable, whose import would load the compiler.
+
+    what_it_calls: whether to compile the functions that it calls, each on its own.
+    """
 
     @wraps(function)
     def call(*args: P.args, **options: P.kwargs) -> R:
         if "torch._dynamo" not in sys.modules:
             return function(*args, **options)
-        uncompiled: Callable[P, R] = torch.compiler.disable(function)
+        uncompiled: Callable[P, R] = torch.compiler.disable(function, recursive=not what_it_calls)
         return uncompiled(*args, **options)
 
     return call

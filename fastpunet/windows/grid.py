@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fastpunet.models.verification import not_compiled
+
 
 @dataclass(frozen=True, eq=False)
 class Span:
@@ -18,6 +20,7 @@ class Span:
 
     place: slice
     weights: Tensor
+    share: float  # the mean over the axis of the weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +29,7 @@ class Window:
 
     place: tuple[Any, ...]  # the index of its pixels in a tensor (..., *size)
     weights: Tensor  # float32, of the window's size; at each pixel of the image those of all windows sum to 1
-    share: float  # the sum of the weights over the pixels of the image
+    share: float  # the mean of the weights over the pixels of the image; those of all windows sum to 1
 
 
 def windows_over(size: tuple[int, ...], window: tuple[int, ...], overlap: float) -> Iterator[Window]:
@@ -40,10 +43,11 @@ def windows_over(size: tuple[int, ...], window: tuple[int, ...], overlap: float)
         weights = torch.ones((), dtype=torch.float64)
         for span in along:
             weights = weights[..., None] * span.weights
-        share = float(weights.sum()) / math.prod(size)
-        yield Window((..., *(span.place for span in along)), weights.float(), share)
+        place, share = (..., *(span.place for span in along)), math.prod(span.share for span in along)
+        yield Window(place, weights.float(), share)
 
 
+@not_compiled
 def spans(length: int, window: int, overlap: float) -> list[Span]:
     """Intervals that cover an axis, each `window` long, with weights that sum to 1 at every pixel.
 
@@ -56,4 +60,5 @@ def spans(length: int, window: int, overlap: float) -> list[Span]:
     total = torch.zeros(length, dtype=torch.float64)
     for place in places:
         total[place] += profile
-    return [Span(place, profile / total[place]) for place in places]
+    weights = [profile / total[place] for place in places]
+    return [Span(place, its, float(its.sum()) / length) for place, its in zip(places, weights, strict=True)]

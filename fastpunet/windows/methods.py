@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -16,6 +17,7 @@ from fastpunet.memory import check_features, how_many
 from fastpunet.models.latent_method import LatentMethod
 from fastpunet.models.method import PIXEL_BYTES, Encoding, ImageEncoding, LossTerms, Method, arithmetic, to_output
 from fastpunet.models.priors import Prior
+from fastpunet.models.verification import not_compiled
 from fastpunet.windows.grid import Window, windows_over
 from fastpunet.windows.pooling import check_gaussian, pooled
 from fastpunet_kernels import Gaussian, Sums
@@ -106,6 +108,7 @@ class WindowedFeatures(Windowed):
 
     inner: LatentMethod
 
+    @partial(not_compiled, what_it_calls=True)  # one window is compiled, not the loop over all
     def encode_large(self, images: Tensor) -> Encoding:
         blended: Tensor | None = None
         priors: list[Prior] = []
