@@ -73,15 +73,19 @@ def collective_insight(
 
 def _extremes(planes: Tensor, masks: MaskSet, pixels: Tensor, variance: str) -> Tensor:
     """The least and the largest variance of any pair of masks, float64 (2, B); NaN where there is no pair."""
-    total = pixels[:, None, None]
-    size = area(planes)[:, :, 0].double()
-    a, b = size[:, :, None] / total, size[:, None] / total
+    one_by_one = zip(planes.split(1), masks.counts.tolist(), pixels, strict=True)  # pairs of one image fit in caches
+    return torch.stack([_extremes_of_one(plane[:, :count], total, variance) for plane, count, total in one_by_one], 1)
+
+
+def _extremes_of_one(planes: Tensor, total: Tensor, variance: str) -> Tensor:
+    count = planes.shape[1]
+    if count < 2:
+        return torch.full((2,), math.nan, dtype=torch.float64, device=planes.device)
+    size = area(planes)[0, :, 0].double() / total
+    a, b = size[:, None], size[None]
     if variance == "difference":
-        both = pairwise_intersection(planes, planes)[..., 0] / total
-        of_pairs = a + b - 2 * both - (a - b).square()
+        of_pairs = a + b - 2 * pairwise_intersection(planes, planes)[0, ..., 0] / total - (a - b).square()
     else:
         of_pairs = (a * (1 - a) - b * (1 - b)).abs()
-    pairs = (masks.own[:, :, None] & masks.own[:, None]).triu(1)
-    least = of_pairs.masked_fill(~pairs, math.inf).amin((1, 2))
-    largest = of_pairs.masked_fill(~pairs, -math.inf).amax((1, 2))
-    return torch.stack((least, largest)).masked_fill(~pairs.any(2).any(1), math.nan)
+    least = of_pairs.clone().fill_diagonal_(math.inf).amin()
+    return torch.stack((least, of_pairs.fill_diagonal_(-math.inf).amax()))

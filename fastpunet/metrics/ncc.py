@@ -9,7 +9,7 @@ from fastpunet.metrics.correlation import correlation
 from fastpunet.metrics.mask_sets import RaggedMasks, mask_weights, read_mask_set
 from fastpunet.metrics.planes import class_planes, unpack_plane
 from fastpunet.metrics.probabilities import Probabilities
-from fastpunet.metrics.shares import Predictions, hypotheses_of, read_shares
+from fastpunet.metrics.shares import Predictions, Shares, hypotheses_of, read_shares
 
 _SMALL = 1e-8  # takes the place of 0 in log 0, as in the authors' code
 
@@ -47,12 +47,28 @@ def ncc(
     >>> ncc(samples, torch.tensor([[[[0, 0, 1, 1]]]]))
     tensor([1.], dtype=torch.float64)
     """
-    shares = read_shares(samples, references, num_classes, weights, sample_weights, ignore).every_class
+    shares = read_shares(samples, references, num_classes, weights, sample_weights, ignore)
+    surprise = -_mean_logs(samples, sample_weights) if isinstance(samples, Probabilities) else None
+    return ncc_of(shares, references, weights, ignore, surprise)
+
+
+def ncc_of(
+    shares: Shares,
+    references: RaggedMasks,
+    weights: Tensor | None,
+    ignore: Tensor | None,
+    surprise: Tensor | None = None,
+) -> Tensor:
+    """`ncc` of shares that have been read already.
+
+    surprise: the mean over hypotheses s of CE(class, s), float64 (B, K, pixels), K >= 2; None: hypotheses are label
+    maps, of which it is 1 - p_c in units of minus the logarithm of the small number.
+    """
+    shares = shares.every_class
+    surprise = 1 - shares.predicted if surprise is None else surprise
     reference_set = read_mask_set("references", references)
     classes = range(shares.predicted.shape[1])
     planes = class_planes(reference_set, len(classes), classes, ignore).split(1, dim=2)
-    # The mean over hypotheses of CE(class, s), (B, K, pixels); of label maps in units of -log of the small number.
-    surprise = -_mean_logs(samples, sample_weights) if isinstance(samples, Probabilities) else 1 - shares.predicted
     variance = (shares.predicted * surprise).sum(1)
     error = sum(unpack_plane(plane, reference_set) * surprise[:, None, label] for label, plane in enumerate(planes))
     correlations = correlation(variance[:, None], torch.as_tensor(error), shares.counted[:, None])

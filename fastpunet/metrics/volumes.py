@@ -96,14 +96,18 @@ def normal_volume_crps(
     """
     check_positive("unit", unit)
     shares = read_shares(samples, references, num_classes, weights, sample_weights, ignore)
+    return unit * normal_crps_of(shares, references, num_classes, weights, ignore)
+
+
+def normal_crps_of(
+    shares: Shares, references: RaggedMasks, num_classes: int | None, weights: Tensor | None, ignore: Tensor | None
+) -> Tensor:
+    """`normal_volume_crps`, in pixels, of shares that have been read already."""
     masks = read_mask_set("references", references)
     total = count_classes(num_classes)
-    q = mask_weights(masks, weights)
     volumes = area(class_planes(masks, total, range(1, total), ignore)).double()
-    return unit * _normal_crps(shares, volumes, q / q.sum(1, keepdim=True))
-
-
-def _normal_crps(shares: Shares, volumes: Tensor, q: Tensor) -> Tensor:
+    q = mask_weights(masks, weights)
+    q = q / q.sum(1, keepdim=True)
     mean = torch.einsum("bm,bmk->bk", q, volumes)
     deviation = torch.einsum("bm,bmk->bk", q, (volumes - mean[:, None]).square()).sqrt()
     off = shares.foreground.predicted.sum(2) - mean

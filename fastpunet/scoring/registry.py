@@ -13,9 +13,11 @@ from torch import Tensor
 
 from fastpunet import metrics
 from fastpunet.metrics.consensus import class_consensus_of
+from fastpunet.metrics.ncc import ncc_of
 from fastpunet.metrics.proper_scores import brier_of, nll_of
 from fastpunet.metrics.soft_dice import soft_dice_of
 from fastpunet.metrics.uncertainty import uncertainty_ncc_of
+from fastpunet.metrics.volumes import normal_crps_of
 from fastpunet.scoring import estimates
 from fastpunet.scoring.estimates import Statistic
 from fastpunet.scoring.measures import (
@@ -161,13 +163,13 @@ _ALL = (
     Score("volume_crps", _agreement(metrics.volume_crps), "CRPS of the volume, pixels", -1, digits=1, graders=True),
     Score(
         "normal_volume_crps",
-        _agreement(metrics.normal_volume_crps),
+        lambda b: normal_crps_of(b.shares, b.masks, b.num_classes, None, b.references.ignore),
         "CRPS of the mean volume, pixels (CURVAS)",
         -1,
         digits=1,
         graders=True,
     ),
-    Score("ncc", _agreement(metrics.ncc), "NCC", 1, graders=True),
+    Score("ncc", lambda b: ncc_of(b.shares, b.masks, None, b.references.ignore), "NCC", 1, graders=True),
     Score(
         "uncertainty_ncc",
         lambda b: uncertainty_ncc_of(b.shares),
