@@ -35,7 +35,7 @@ def u_from_v(value: Number, n: int, between_samples: Number, m: int | None, betw
     between_samples  a, the mean distance of two different hypotheses; see `different_pairs`
     between_graders  b, the mean distance of two different graders
 
-    Source: Szekely and Rizzo 2013, section 3. Raises TypeError or ValueError for an n or m that is no number of masks.
+    Source: Szekely and Rizzo 2013. Raises TypeError or ValueError for an n or m that is no number of masks.
 
     >>> round(u_from_v(0.260, 16, 0.59, 4, 0.53), 4)
     0.0906

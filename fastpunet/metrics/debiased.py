@@ -17,7 +17,7 @@ def debiased_squared_error(table: Reliability, groups: Sequence[object] | None =
     square is too large by the variance of the gap, because few images and graders differ from what is expected of them.
     Here the square is the mean product of the gaps of two different groups, whose errors are independent. It has no
     bias, so it is negative for about half of all perfect models; take the root of means only. Where each group has one
-    prediction, it is the estimator of Kumar et al. 2019, arXiv 1909.10155, definition 4.1.
+    prediction, it is the estimator of Kumar et al. 2019, arXiv 1909.10155.
 
     table   of B images, as of `pixel_reliability` or `presence_reliability`. Shares of n hypotheses are not quite the
             model's probabilities: sorted into bins by themselves, high ones are too high, even of a perfect model.

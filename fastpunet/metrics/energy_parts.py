@@ -46,7 +46,8 @@ def energy_parts(
 
     The arguments and errors are as of `energy_distance`.
 
-    Source: Zepf, Frellsen and Feragen 2024, arXiv 2407.16367, who call them D^2_Det and D^2_IoU.
+    Source: after Zepf, Frellsen and Feragen 2024, arXiv 2407.16367, whose D^2_Det and D^2_IoU tell the same two apart;
+    they count two empty masks as d = 1 elsewhere, so compare with their figures only if they state these definitions.
 
     >>> samples = torch.tensor([[[[1, 1, 0, 0]], [[0, 0, 0, 0]]]])
     >>> graders = torch.tensor([[[[1, 0, 0, 0]], [[1, 0, 0, 0]]]])

@@ -28,7 +28,7 @@ def brier_score(
     The sum is over all classes; of binary masks over both, which is twice the square for the foreground. NaN where no
     pixel counts. The arguments and errors are as of `pixel_reliability`.
 
-    Source: Brier 1950; Gneiting and Raftery 2007, section 3.1.
+    Source: Brier 1950; Gneiting and Raftery 2007, section 3.
 
     >>> brier_score(torch.tensor([[[[1, 0]], [[0, 0]]]]), torch.tensor([[[[1, 0]]]]))  # 2 (1/2)^2 and 0
     tensor([0.2500], dtype=torch.float64)
@@ -88,7 +88,7 @@ def image_log_likelihood(
     other mask a likelihood of 0. smallest: what takes the place of smaller probabilities. The other arguments and
     errors are as of `pixel_reliability`.
 
-    Source: Monteiro et al. 2020 (SSN), arXiv 2006.06015, equation 6, for a fixed model.
+    Source: Monteiro et al. 2020 (SSN), arXiv 2006.06015, whose training loss it is.
 
     >>> heads = torch.tensor([0.5, 1.0]).reshape(1, 2, 1, 1, 1)  # of one pixel
     >>> image_log_likelihood(Probabilities(heads), torch.tensor([[[[1]]]])).exp()  # (1/2 + 1) / 2

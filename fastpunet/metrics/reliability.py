@@ -37,7 +37,7 @@ class Reliability:
     def error(self) -> Tensor:
         """Expected calibration error of each image, float64 (B,): |predicted - observed| of their bin, averaged over
         predictions, each class with bins of its own (Guo et al. 2017, arXiv 1706.04599, equation 3; for classes Kull et
-        al. 2019, arXiv 1910.12656, equation 3). NaN where there are none."""
+        al. 2019, arXiv 1910.12656). NaN where there are none."""
         return self._over_classes((self.predicted - self.observed).abs().sum(-1) / self.count.sum(-1))
 
     @property
@@ -48,13 +48,13 @@ class Reliability:
 
     @property
     def maximum_gap(self) -> Tensor:
-        """The largest gap of any bin of any class, float64 (B,) (Guo et al. 2017, equation 5)."""
+        """The largest gap of any bin of any class, float64 (B,) (the maximum calibration error of Guo et al. 2017)."""
         gaps = self._gaps.flatten(1)
         largest = gaps.nan_to_num(nan=-1.0).amax(1)
         return largest.masked_fill(gaps.isnan().all(1), float("nan"))
 
     def equal_count(self, bins: int = BINS) -> Reliability:
-        """The same predictions in `bins` bins of equal count (Nixon et al. 2019, arXiv 1904.01685, section 3.2).
+        """The same predictions in `bins` bins of equal count (Nixon et al. 2019, arXiv 1904.01685).
 
         Predictions that are in one bin of this table stay in order of its bins, and are alike: where a bin of equal
         count ends among them, each part has its share of their sums, so that no order among equals matters. Start from

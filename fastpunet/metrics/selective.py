@@ -54,7 +54,7 @@ def selective_risk(
     The other arguments and errors are as of `pixel_reliability`.
 
     Source: Geifman and El-Yaniv 2017, arXiv 1705.08500, for risk and coverage; Geifman, Uziel and El-Yaniv 2019, arXiv
-    1805.08206, for E-AURC; Ilg et al. 2018, arXiv 1802.07095, section 5, for AUSE, here without steps.
+    1805.08206, for E-AURC; Ilg et al. 2018, arXiv 1802.07095, for AUSE, here without steps.
 
     >>> samples = torch.tensor([[[[1, 1, 0, 0]], [[1, 0, 0, 0]]]])
     >>> found = selective_risk(samples, torch.tensor([[[[1, 1, 0, 0]]]]))  # wrong at the second pixel, and unsure

@@ -36,8 +36,8 @@ def soft_dice(
     thresholds  "d-persona" .1 .3 .5 .7 .9, "qubiq" .1 to .9 by .1, "pdacvi" six from .1 to .8; or numbers of 0 to 1
     The other arguments and errors are as of `pixel_reliability`.
 
-    Source: Ji et al. 2021 (MRNet), arXiv 2105.07173, section 4.1; the thresholds are those of Wu et al. 2024
-    (D-Persona, dice_at_thresh), of the QUBIQ challenge, arXiv 2405.18435, and of CURVAS-PDACVI (merged_dice_score).
+    Source: Ji et al. 2021 (MRNet). Thresholds are those of the code of Wu et al. 2024 (D-Persona, dice_at_thresh), of
+    the QUBIQ challenge, arXiv 2405.18435, and of the code of CURVAS-PDACVI (merged_dice_score).
 
     >>> samples = torch.tensor([[[[1, 1, 0, 0]], [[1, 0, 0, 0]]]])  # p is 1, 1/2, 0, 0
     >>> soft_dice(samples, torch.tensor([[[[1, 1, 0, 0]]]]))  # Dice 1 for t = .1 and .3, then 2/3

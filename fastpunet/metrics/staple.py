@@ -26,7 +26,7 @@ def staple(references: RaggedMasks, *, num_classes: int | None = None, ignore: T
     num_classes  None for binary masks; K
     ignore       bool (B, H, W) or (B, D, H, W), True where a pixel does not count, where the probability is 0
 
-    Source: Warfield, Zou and Wells 2004, IEEE TMI 23(7), equations 14, 18 and 19.
+    Source: Warfield, Zou and Wells 2004, IEEE Transactions on Medical Imaging 23(7).
     Raises TypeError or ValueError, naming the argument, for input that is not as above.
 
     >>> graders = torch.tensor([[[[1, 1, 0, 0]], [[1, 1, 0, 0]], [[1, 0, 1, 0]]]])

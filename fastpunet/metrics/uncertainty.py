@@ -31,7 +31,7 @@ def uncertainty_ncc(
     uncertainty  of the mean probability p: "entropy", "variance", sum_c p_c (1 - p_c), or "confidence", 1 - max_c p_c
     The other arguments and errors are as of `pixel_reliability`.
 
-    Source: Kahl et al. 2024 (ValUES), arXiv 2401.08501, section 4 (ambiguity modelling), called sNCC by later papers.
+    Source: Kahl et al. 2024 (ValUES), arXiv 2401.08501, for ambiguity; others call it sNCC.
 
     >>> samples = torch.tensor([[[[0, 0, 1, 1]], [[0, 0, 0, 1]]]])
     >>> uncertainty_ncc(samples, torch.tensor([[[[0, 0, 1, 1]], [[0, 0, 0, 1]]]]))
