@@ -237,6 +237,7 @@ def test_methods_are_tested_on_request(folder, bundle, capsys):
     for wrong, message in (
         (["--compare", "Other"], "compare: got 'Other', expected one of Heads, Prob"),
         (["--compare", "--scores", "cross"], "scores: got 'cross', expected one of value, "),
+        (["--compare", "--class-flips"], "--compare: class flips are not compared"),
         (["--scores", "value"], "--scores: got scores to test without --compare"),
     ):
         assert cli.main([*command, *wrong]) == 2

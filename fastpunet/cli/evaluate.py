@@ -82,6 +82,8 @@ def run(options: Namespace) -> None:
 
     if options.output:
         check_stem(options.output)
+    if options.class_flips and options.compare is not None:
+        raise ValueError("--compare: class flips are not compared; leave out --compare or --class-flips")
     if options.class_flips:
         _score_flips(options)
     else:

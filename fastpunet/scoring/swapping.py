@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ Array = NDArray[np.float64]
 EXACT = 13  # up to as many patients all swaps are made
 _SWAPS = 9999
 _ROUNDING = 1e-12
+_AT_A_TIME = 1 << 20  # numbers
 
 
 def swap_p_value(a: Array, b: Array, groups: NDArray[Any], combine: Callable[[Array], Array], seed: int = 0) -> float:
@@ -26,9 +27,8 @@ def swap_p_value(a: Array, b: Array, groups: NDArray[Any], combine: Callable[[Ar
     With P patients p is at least 2^(1 - P). Swaps after which the score is undefined do not count.
     """
     parts = patient_sums(np.stack((a, b)), groups)
-    swapped = _swaps(parts.shape[1], seed)
     total, change = parts.sum(1), parts[1] - parts[0]
-    moved = swapped @ change
+    moved = np.concatenate([swapped @ change for swapped in _swaps(parts.shape[1], seed)])
     differences = np.abs(combine(total[0] + moved) - combine(total[1] - moved))
     found = abs(float(combine(total[0]) - combine(total[1])))
     differences = differences[np.isfinite(differences)]
@@ -38,8 +38,11 @@ def swap_p_value(a: Array, b: Array, groups: NDArray[Any], combine: Callable[[Ar
     return float((1 + as_large.sum()) / (1 + len(as_large)))
 
 
-def _swaps(patients: int, seed: int) -> Array:
-    """Which patients are swapped, 0 or 1, (swaps, patients)."""
+def _swaps(patients: int, seed: int) -> Iterator[Array]:
+    """Which patients are swapped, 0 or 1, (swaps, patients), some swaps at a time."""
     if patients <= EXACT:
-        return ((np.arange(2**patients)[:, None] >> np.arange(patients)) & 1).astype(float)
-    return np.random.default_rng(seed).integers(0, 2, (_SWAPS, patients)).astype(float)
+        yield ((np.arange(2**patients)[:, None] >> np.arange(patients)) & 1).astype(float)
+        return
+    rng, rows = np.random.default_rng(seed), max(1, _AT_A_TIME // patients)
+    for start in range(0, _SWAPS, rows):
+        yield rng.integers(0, 2, (min(rows, _SWAPS - start), patients), np.int8).astype(float)
