@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 import tempfile
@@ -31,6 +32,16 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         _flush_to_disk(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sha256(*paths: str | os.PathLike[str]) -> str:
+    """The SHA-256 of the content of files, one after the other, in hexadecimal digits. Raises OSError."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def why_not_writable(folder: Path) -> str | None:

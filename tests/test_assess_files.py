@@ -76,11 +76,12 @@ def test_a_model_of_images_assesses_the_marked_slices_of_a_volume(folder):
 def test_masks_follow_an_image_that_is_resampled(folder, model):
     with_spacing = ProbabilisticUNet(1, 1, channels=(4, 6), latent_dim=2, convs_per_block=1)
     with_spacing.load_state_dict(model.state_dict())
-    with_spacing.spacing = (1.0, 1.0)
+    with_spacing.spacing, with_spacing.image_size = (1.0, 1.0), (2, 2)
     save(with_spacing, folder / "spaced.safetensors")
     found = assess_files(folder / "spaced.safetensors", folder / "ct.nii.gz", [folder / "ct_ann.nii.gz"], Request(n=9))
     mask = nibabel.load(folder / "ct_ann.nii.gz").get_fdata()[..., 0]
     assert np.array_equal(found.slices[0].masks[0], mask.repeat(2, 0).repeat(2, 1))
+    assert found.warnings[0].startswith("ct: has ")
     assert found.warnings[-1] == "ct: is assessed with the spacing that the model was trained on, resampled"
 
 

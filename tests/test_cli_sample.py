@@ -24,14 +24,14 @@ def test_one_line_says_the_answer(image, tmp_path, capsys):
     printed = capsys.readouterr()
     line, total = printed.out.splitlines()
     assert line.startswith("slice: ")
-    assert "% of 32 hypotheses outline something; its area is" in line
+    assert "% of 32 hypotheses outline something, with a median area of " in line
     assert "mm^2 (5 % to 95 %:" in line
     assert "probability that the longest diameter is >= 8 mm: " in line
     assert total == f"1 of 1 images have an answer in {out}"
     assert printed.err == ""
     answer = json.loads((out / "slice" / "answer.json").read_text())
     assert answer["warnings"] == []
-    assert set(answer["thresholds"]) == {"longest_diameter", "area"}
+    assert [one["measure"] for one in answer["thresholds"]] == ["longest_diameter", "area"]
 
 
 def test_warnings_and_failures_go_to_standard_error_and_decide_the_status(image, tmp_path, capsys):
@@ -64,3 +64,15 @@ def test_impossible_requests_are_one_line_and_leave_nothing(options, message, im
     assert printed.err.startswith(f"fastpunet sample: {message}")
     assert len(printed.err.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_one_doubt_about_many_images_is_said_once(image, tmp_path, capsys):
+    for place in range(5):
+        (tmp_path / f"copy{place}.png").write_bytes(image.read_bytes())
+    inputs = sorted(str(path) for path in tmp_path.glob("copy*.png"))
+    assert main(["sample", "lidc-tiny", *inputs, "-o", str(tmp_path / "out"), "-n", "2"]) == 0
+    first, count = capsys.readouterr().err.splitlines()
+    assert first.startswith("fastpunet sample: warning: copy0: does not say how many mm are between its pixels")
+    assert count == "fastpunet sample: warning: 5 images have such a warning about spacing; summary.json lists them"
+    listed = json.loads((tmp_path / "out" / "summary.json").read_text())["images"]
+    assert [len(one["warnings"]) for one in listed] == [1] * 5

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fastpunet.prediction.folders import differences, find_answer, whole_folder
+from fastpunet.prediction.folders import alone, differences, find_answer, is_written, whole_folder
 
 
 def _answer(folder, text="{}"):
@@ -69,8 +69,28 @@ def test_a_folder_of_something_else_is_never_replaced(tmp_path):
 
 
 def test_what_was_asked_otherwise_is_named():
-    asked = {"model": {"sha256": "a"}, "request": {"n": 16, "seed": 0, "modes": None}}
+    asked = {"model": {"sha256": "a"}, "request": {"n": 16, "seed": 0, "modes": None}, "sha256": "c"}
     assert differences(json.loads(json.dumps(asked)), asked) == []
-    assert differences({"model": {"sha256": "a"}, "request": {"n": 8, "seed": 0}}, asked) == ["n was 8"]
-    assert differences({"model": {"sha256": "b"}, "request": {"n": 16, "seed": 0}}, asked) == ["the model was another"]
-    assert differences({}, asked) == ["n was None", "seed was None", "the model was another"]
+    assert differences({**asked, "request": {"n": 8, "seed": 0}}, asked) == ["n was 8"]
+    assert differences({**asked, "model": {"sha256": "b"}}, asked) == ["the model was another"]
+    assert differences({**asked, "sha256": "d"}, asked) == ["the image was another"]
+    assert differences({}, asked) == ["n was None", "seed was None", "the model was another", "the image was another"]
+
+
+def test_two_processes_do_not_write_to_one_folder(tmp_path):
+    message = "^output: another process writes answers to .*; wait for it, or name another folder$"
+    with alone(tmp_path), pytest.raises(ValueError, match=message), alone(tmp_path):
+        pass
+    with alone(tmp_path):
+        pass
+
+
+def test_files_of_answers_are_recognised(tmp_path):
+    _answer(tmp_path / "case", '{"written": ["mean.nii.gz"]}')
+    assert is_written(tmp_path / "case" / "mean.nii.gz")
+    assert not is_written(tmp_path / "case" / "scan.nii.gz")
+    assert not is_written(tmp_path / "mean.nii.gz")
+    (tmp_path / "other").mkdir()
+    for text in ("[1]", "{", '{"written": 3}'):
+        (tmp_path / "other" / "answer.json").write_text(text)
+        assert not is_written(tmp_path / "other" / "mean.nii.gz")

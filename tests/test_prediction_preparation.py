@@ -1,5 +1,6 @@
 """Stored values on the way to a model: channels, grey values, spacing, slices, and what does not fit."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from fastpunet import ProbabilisticUNet
 from fastpunet.data.inputs import Input
 from fastpunet.intensity import EIGHT_BIT, PERCENTILES, Intensity
+from fastpunet.prediction.fitting import check_fits
 from fastpunet.prediction.preparation import prepare, resample
 from fastpunet.prediction.request import Request
 
@@ -16,8 +18,8 @@ from fastpunet.prediction.request import Request
 def _input(values, spacing=None, default=EIGHT_BIT):
     return Input(
         name="case",
-        files=(Path("case.png"),),
-        format="png",
+        files=(Path(__file__),),
+        format="npz",
         channels=len(values),
         size=values.shape[1:],
         spacing=spacing,
@@ -48,9 +50,9 @@ def test_grey_values_follow_the_request_then_the_model_then_the_format():
 
 def test_values_far_outside_the_trained_range_are_warned_of():
     model = _model(intensity=EIGHT_BIT)
-    assert prepare(_input(GREY), model, Request()).warnings == []
+    assert prepare(_input(GREY), model, Request()).warnings == {}
     hounsfield = GREY.astype(np.int16) * 10 - 1000
-    (warning,) = prepare(_input(hounsfield), model, Request()).warnings
+    (warning,) = prepare(_input(hounsfield), model, Request()).warnings.values()
     assert warning.startswith("case: got grey values from -1000 to 1350, expected about 0 to 255, as in training")
 
 
@@ -84,12 +86,12 @@ def test_a_volume_becomes_slices_or_stays_whole_as_the_model_has_it():
 def test_images_are_resampled_to_the_spacing_of_training():
     model = _model(spacing=(0.5, 0.5))
     same = prepare(_input(GREY, (0.502, 0.5)), model, Request())
-    assert (same.resampled, same.images.shape[2:], same.warnings) == (False, (6, 8), [])
+    assert (same.resampled, same.images.shape[2:], same.warnings) == (False, (6, 8), {})
     finer = prepare(_input(GREY, (1.0, 0.75)), model, Request())
     assert (finer.resampled, tuple(finer.images.shape[2:]), finer.spacing) == (True, (12, 12), (1.0, 0.75))
     asked = prepare(_input(GREY), model, Request(spacing=(1.0,)))
-    assert (tuple(asked.images.shape[2:]), asked.spacing, asked.warnings) == ((12, 16), (1.0, 1.0), [])
-    (warning,) = prepare(_input(GREY), model, Request()).warnings
+    assert (tuple(asked.images.shape[2:]), asked.spacing, asked.warnings) == ((12, 16), (1.0, 1.0), {})
+    (warning,) = prepare(_input(GREY), model, Request()).warnings.values()
     assert warning.startswith("case: does not say how many mm are between its pixels, and the model was trained on 0.5")
     volume = np.zeros((1, 3, 6, 8), np.uint8)
     of_slices = prepare(_input(volume, (3.0, 1.0, 0.5)), model, Request())
@@ -119,10 +121,37 @@ def test_resampling_keeps_the_edges_and_ramps_linear():
 
 
 def test_an_image_much_larger_than_those_of_training_is_named():
-    large = np.zeros((1, 64, 8), np.uint8)
+    large = np.arange(512, dtype=np.uint8).reshape(1, 64, 8)
     model = _model(image_size=(16, 16))
-    (warning,) = prepare(_input(large), model, Request()).warnings
+    (warning,) = prepare(_input(large), model, Request()).warnings.values()
     assert warning.startswith("case: has 64 x 8 pixels where the model looks at it, and training had 16 x 16; crop")
     assert warning.endswith("or pass --window 16")
-    assert prepare(_input(large), model, Request(window=16)).warnings == []
-    assert prepare(_input(GREY), model, Request()).warnings == []
+    assert prepare(_input(large), model, Request(window=16)).warnings == {}
+    assert prepare(_input(GREY), model, Request()).warnings == {}
+
+
+def test_an_image_of_one_value_is_warned_of():
+    (warning,) = prepare(_input(np.full((1, 6, 8), 77, np.uint8)), _model(), Request()).warnings.values()
+    assert warning == "case: has the value 77 everywhere, and so shows nothing"
+
+
+def test_what_files_held_is_kept():
+    assert prepare(_input(GREY), _model(), Request()).sha256 == hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+
+
+def test_too_much_asked_of_an_input_is_said_before_anything_is_read():
+    volume = _input(np.zeros((1, 3, 6, 8), np.uint8))
+    check_fits(volume, _model(), Request(thresholds=(("volume", 3.0),), format="nifti"))
+    with pytest.raises(ValueError, match="^case: threshold: got 'area', expected one of volume, "):
+        check_fits(volume, _model(), Request(thresholds=(("area", 3.0),)))
+    with pytest.raises(
+        ValueError, match="^format: got png for case, a volume of 3 x 6 x 8; expected nifti, seg or npz"
+    ):
+        check_fits(volume, _model(), Request(format="png"))
+    with pytest.raises(ValueError, match="^case: threshold: got 'volume', expected one of area, "):
+        check_fits(_input(GREY), _model(), Request(thresholds=(("volume", 3.0),)))
+    with pytest.raises(ValueError, match="^format: got seg for case, which is npz, expected a DICOM image"):
+        check_fits(_input(GREY), _model(), Request(format="seg"))
+    for name, value in (("distance_to_structure", 3.0), ("area", float("nan"))):
+        with pytest.raises(ValueError, match=f"^thresholds: got '?{name}"):
+            Request(thresholds=((name, value),))

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import stat
 
 import numpy as np
@@ -57,7 +58,7 @@ def _answer(folder):
 
 def test_an_answer_holds_what_the_engine_draws(model, images, tmp_path):
     out = tmp_path / "out"
-    request = Request(n=16, seed=3, mean=True, entropy=True, modes=0, thresholds={"area": 20.0})
+    request = Request(n=16, seed=3, mean=True, entropy=True, modes=0, thresholds=(("area", 20.0), ("area", 40.0)))
     outcomes = run(model, [images], out, request)
     assert [(one.name, one.status) for one in outcomes] == [(f"case{place}", "done") for place in range(3)]
     for place, pixels in enumerate(PIXELS):
@@ -69,7 +70,9 @@ def test_an_answer_holds_what_the_engine_draws(model, images, tmp_path):
         present = labels.any((1, 2)).mean()
         assert present > 0
         assert answer["presence"]["value"] == pytest.approx(present, rel=1e-5)
-        assert answer["thresholds"]["area"]["value"] == pytest.approx((labels.sum((1, 2)) >= 20).mean(), rel=1e-5)
+        shares = [(labels.sum((1, 2)) >= least).mean() for least in (20, 40)]
+        assert [one["value"] for one in answer["thresholds"]] == pytest.approx(shares, rel=1e-5)
+        assert [(one["measure"], one["at_least"]) for one in answer["thresholds"]] == [("area", 20), ("area", 40)]
         assert answer["measures"]["area"]["unit"] == "px^2"
         rows = list(csv.DictReader((folder / "measures.csv").read_text().splitlines()))
         assert [float(row["area_px2"]) for row in rows] == labels.sum((1, 2)).tolist()
@@ -189,8 +192,8 @@ def test_an_image_that_fails_fails_alone(model, images, tmp_path):
     }
     messages = [one.message for one in outcomes if one.status == "failed"]
     assert "broken.png is truncated" in messages[0]
-    assert "case1.png is truncated" in messages[1]
-    assert messages[2].startswith("colours: has colours (RGB), and the model takes grey values")
+    assert "case1.png is truncated" in messages[2]
+    assert messages[1].startswith("colours: has colours (RGB), and the model takes grey values")
     assert said == outcomes
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["case0", "case2", "summary.json"]
     listed = json.loads((tmp_path / "out" / "summary.json").read_text())["images"]
@@ -209,6 +212,9 @@ def test_answers_that_are_there_are_kept_or_replaced_only_when_asked(model, imag
     assert (out / "case0" / "answer.json").stat().st_mtime_ns == first
     with pytest.raises(ValueError, match=r"^output: .*case0 was made otherwise: n was 2, seed was 0; name another"):
         run(model, [images], out, Request(n=3, seed=1), skip_existing=True)
+    Image.fromarray(PIXELS[1]).save(images / "case0.png")
+    with pytest.raises(ValueError, match=r"^output: .*case0 was made otherwise: the image was another; name another"):
+        run(model, [images], out, Request(n=2), skip_existing=True)
     assert [one.status for one in run(model, [images], out, Request(n=3), overwrite=True)] == ["done"] * 3
     assert _answer(out / "case0")["request"]["n"] == 3
     assert len(list((out / "case0").glob("hypotheses-*.png"))) == 3
@@ -244,7 +250,7 @@ def test_what_cannot_be_met_is_said_before_any_work(model, images, tmp_path):
     with pytest.raises(ValueError, match="^format: got 'bmp', expected one of png, tiff, nifti, seg, npz"):
         Request(format="bmp")
     with pytest.raises(ValueError, match="^thresholds: got 'diameter', expected one of area,"):
-        Request(thresholds={"diameter": 8})
+        Request(thresholds=(("diameter", 8.0),))
     assert not (tmp_path / "out").exists()
 
 
@@ -261,3 +267,47 @@ def test_more_hypotheses_than_memory_holds_are_refused(model, images, tmp_path, 
     outcomes = run(model, [images], tmp_path / "out", Request(n=50))
     assert {one.status for one in outcomes} == {"failed"}
     assert outcomes[0].message.startswith("case0: 50 hypotheses of it take 0.0 GB, and 0.0 GB are free; ask for fewer")
+    for free, status in ((4 * 50 * 20 * 24, "done"), (4 * 50 * 20 * 24 - 1, "failed")):
+        monkeypatch.setattr(drawing, "free_memory", lambda _, free=free: free)
+        (outcome,) = run(model, [images / "case0.png"], tmp_path / "out", Request(n=50))
+        assert outcome.status == status
+        shutil.rmtree(tmp_path / "out")
+
+
+def test_a_request_that_no_input_meets_is_refused_before_anything_is_read(model, images, tmp_path, monkeypatch):
+    monkeypatch.setattr("fastpunet.data.inputs.input.Input.read", None)
+    for request, message in (
+        (Request(format="seg"), "format: got seg for case0, which is png"),
+        (Request(thresholds=(("volume", 3.0),)), "case0: threshold: got 'volume', expected one of area"),
+        (Request(spacing=(1.0, 1.0, 1.0)), "case0: has 2 axes"),
+    ):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            run(model, [images], tmp_path / "out", request)
+    assert not (tmp_path / "out").exists()
+
+
+def test_answers_are_no_inputs_of_the_next_run(model, images, tmp_path):
+    request = Request(n=1, mean=True)
+    inputs = [str(tmp_path / "**" / "*.png")]
+    assert len(run(model, inputs, images / "answers", request)) == 3
+    assert [one.status for one in run(model, inputs, images / "answers", request, skip_existing=True)] == ["kept"] * 3
+
+
+def test_several_classes_are_said_with_their_modes(tmp_path):
+    torch.manual_seed(0)
+    model = ProbabilisticUNet(1, 3, channels=(4, 6), latent_dim=2, convs_per_block=1).eval()
+    fastpunet.save(model, tmp_path / "m.safetensors")
+    Image.fromarray(PIXELS[0]).save(tmp_path / "case.png")
+    (outcome,) = run(tmp_path / "m.safetensors", [tmp_path / "case.png"], tmp_path / "out", Request(n=8, modes=2))
+    shares = [f"{100 * mode['probability']:.0f} %" for mode in _answer(tmp_path / "out" / "case")["modes"]]
+    assert len(shares) == 2
+    assert outcome.message == f"8 hypotheses of 3 classes; 2 modes: {', '.join(shares)}"
+
+
+def test_a_full_disk_is_told_with_the_image(model, images, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fastpunet.prediction.answer.write_text", full)
+    outcomes = run(model, [images], tmp_path / "out", Request(n=2))
+    assert [one.message for one in outcomes] == [f"case{k}: [Errno 28] No space left on device" for k in range(3)]

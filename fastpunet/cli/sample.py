@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 
 from fastpunet.cli.running import add_device, add_intensity, add_speed
 from fastpunet.parsing import Namespace, Parser
@@ -54,7 +55,8 @@ def parser() -> Parser:
         nargs="+",
         default=[],
         metavar="MEASURE:VALUE",
-        help="say how probable it is that a measure reaches a value, such as longest_diameter:8",
+        help="say how probable it is that a measure (a column of measures.csv, without its unit) reaches a value in "
+        "that unit, such as longest_diameter:8",
     )
     options.add_argument(
         "--spacing",
@@ -109,13 +111,17 @@ def run(options: Namespace) -> int:
         mean=options.mean,
         entropy=options.entropy,
         modes=options.modes,
-        thresholds=dict(map(_threshold, options.threshold)),
+        thresholds=tuple(map(_threshold, options.threshold)),
         format=options.format,
     )
 
+    warned: Counter[str] = Counter()
+
     def say(outcome: Outcome) -> None:
-        for warning in outcome.warnings:
-            print(f"fastpunet sample: warning: {warning}", file=sys.stderr)
+        for kind, warning in outcome.warnings.items():
+            if not warned[kind]:
+                print(f"fastpunet sample: warning: {warning}", file=sys.stderr)
+            warned[kind] += 1
         failed = outcome.status == "failed"
         line = f"{outcome.name}: {outcome.message}" if outcome.name and not failed else outcome.message
         print(f"fastpunet sample: {line}" if failed else line, file=sys.stderr if failed else sys.stdout, flush=True)
@@ -131,6 +137,12 @@ def run(options: Namespace) -> int:
         skip_existing=options.skip_existing,
         say=say,
     )
+    for kind, count in warned.items():
+        if count > 1:
+            print(
+                f"fastpunet sample: warning: {count} images have such a warning about {kind}; summary.json lists them",
+                file=sys.stderr,
+            )
     failed = sum(outcome.status == "failed" for outcome in outcomes)
     print(f"{len(outcomes) - failed} of {len(outcomes)} images have an answer in {options.output}")
     return 1 if failed else 0

@@ -7,7 +7,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor
 from fastpunet.data.writing import write_hypotheses, write_map
 from fastpunet.files import write_text
 from fastpunet.hypotheses import Modes, modes
+from fastpunet.hypotheses.display import percent
 from fastpunet.hypotheses.intervals import wilson
 from fastpunet.hypotheses.measures import Measures, measure
 from fastpunet.hypotheses.measures.estimates import Probability, number, title, with_unit
@@ -42,21 +43,22 @@ def write_answer(
     measures = measure(masks, spacing=prepared.spacing, unit=unit, num_classes=classes)
     found = None if request.modes is None else modes(masks, request.modes or None, num_classes=classes)[0]
     write_text(folder / MEASURES_FILE, _table(measures, found))
-    thresholds = {name: measures.probability(name, ">=", value) for name, value in request.thresholds.items()}
+    thresholds = [measures.probability(name, ">=", value) for name, value in request.thresholds]
     present = _presence(measures.empty[0])
     content = {
         "name": prepared.source.name,
         "files": [os.fspath(file) for file in prepared.source.files],
+        "sha256": prepared.sha256,
         "id": id_of(prepared.source.name),
         **about,
         "image": _image(prepared),
-        "warnings": prepared.warnings,
+        "warnings": list(prepared.warnings.values()),
         "presence": present,
         "measures": {name: {"unit": measures.units[name], **_quantiles(measures, name)} for name in measures.names},
-        "thresholds": {
-            name: {"at_least": request.thresholds[name], **_by_class([one.probability, one.low, one.high])}
-            for name, one in thresholds.items()
-        },
+        "thresholds": [
+            {"measure": name, "at_least": value, **_by_class([one.probability, one.low, one.high])}
+            for (name, value), one in zip(request.thresholds, thresholds, strict=True)
+        ],
         "modes": [] if found is None else _modes(found, measures),
         "written": [path.name for path in _write_pictures(folder, prepared, drawn, found, num_classes, request)],
     }
@@ -71,7 +73,7 @@ def _write_pictures(
     image, form = prepared.source, request.format
     written = write_hypotheses(folder, image, drawn.labels.numpy(), num_classes=num_classes, format=form)
     if found is not None:
-        titles = [f"mode {place + 1}, {_percent(p)}" for place, p in enumerate(found.probabilities.tolist())]
+        titles = [f"mode {place + 1}, {percent(p)}" for place, p in enumerate(found.probabilities.tolist())]
         written += write_hypotheses(
             folder, image, found.masks.numpy(), num_classes=num_classes, stem="modes", titles=titles, format=form
         )
@@ -149,27 +151,34 @@ def _modes(found: Modes, measures: Measures) -> list[dict[str, Any]]:
     ]
 
 
-def _sentence(measures: Measures, found: Modes | None, thresholds: Mapping[str, Probability]) -> str:
-    """The answer for people: presence, how large, the modes, and how probable it is that thresholds are reached."""
-    empty = measures.empty[0]
-    if empty.ndim > 1:  # of several classes the tables say more than a sentence could
-        return f"{len(empty)} hypotheses of {empty.shape[1]} classes"
-    present = 1 - float(empty.double().mean())
-    parts = [f"{_percent(present)} of {len(empty)} hypotheses outline something"]
-    size, unit = next(iter(measures.values.values())), next(iter(measures.units.values()))
-    name = measures.names[0]
-    low, median, high = measures.quantiles(name, _QUANTILES).values[0].tolist()
-    if present:
-        spread = f"{number(low, high)} to {number(high, low)}"
-        parts.append(f"its {title(name)} is {with_unit(number(median), unit)} (5 % to 95 %: {with_unit(spread, unit)})")
+def _sentence(measures: Measures, found: Modes | None, thresholds: Sequence[Probability]) -> str:
+    """The answer for people: presence, how large, the modes, and how probable it is that thresholds are reached.
+
+    Of several classes the tables say more than a sentence could, apart from how probable the modes are.
+    """
+    empty, n = measures.empty[0], len(measures.empty[0])
+    if empty.ndim > 1:
+        parts = [f"{n} hypotheses of {empty.shape[1]} classes"]
+        return "; ".join([*parts, *([] if found is None else [_modes_in_words(found, None, "")])])
+    name, unit = measures.names[0], measures.units[measures.names[0]]
+    parts = [f"{percent(1 - float(empty.double().mean()))} of {n} hypotheses outline something"]
+    if not empty.all():
+        low, median, high = measures.quantiles(name, _QUANTILES).values[0].tolist()
+        spread = with_unit(f"{number(low, high)} to {number(high, low)}", unit)
+        parts[0] += f", with a median {title(name)} of {with_unit(number(median), unit)} (5 % to 95 %: {spread})"
     if found is not None:
-        sizes = [
-            with_unit(number(float(size[0, hypothesis])), unit) if size[0, hypothesis] else "nothing"
-            for hypothesis in found.hypotheses.tolist()
-        ]
-        each = (f"{_percent(p)} {text}" for p, text in zip(found.probabilities.tolist(), sizes, strict=True))
-        parts.append(f"{len(found)} mode{'s' if len(found) > 1 else ''}: {', '.join(each)}")
-    return "; ".join([*parts, *map(str, thresholds.values())])
+        parts.append(_modes_in_words(found, measures.values[name][0], unit))
+    return "; ".join([*parts, *map(str, thresholds)])
+
+
+def _modes_in_words(found: Modes, sizes: Tensor | None, unit: str) -> str:
+    """The modes' probabilities, with the sizes of their representatives where hypotheses have one."""
+    shares = [percent(probability) for probability in found.probabilities.tolist()]
+    if sizes is not None:
+        own = sizes[found.hypotheses].tolist()
+        words = [with_unit(number(size), unit) if size else "nothing" for size in own]
+        shares = [f"{share} {text}" for share, text in zip(shares, words, strict=True)]
+    return f"{len(found)} mode{'s' if len(found) > 1 else ''}: {', '.join(shares)}"
 
 
 def _numbers(values: Tensor) -> float | list[float | None] | None:
@@ -180,7 +189,3 @@ def _numbers(values: Tensor) -> float | list[float | None] | None:
 def _number(value: float) -> float | None:
     """Six digits, as in the CSV; None, which is null in JSON, for what is undefined."""
     return float(f"{value:.6g}") if math.isfinite(value) else None
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"

@@ -73,7 +73,7 @@ def assess_files(
     labels = torch.from_numpy(np.stack([read_annotation(mask, source, binary=binary) for mask in masks]))
     prepared = prepare(source, method, request)
     names = _names([Path(mask) for mask in masks])
-    warnings = list(prepared.warnings)
+    warnings = list(prepared.warnings.values())
     if prepared.resampled:
         warnings.append(f"{source.name}: is assessed with the spacing that the model was trained on, resampled")
     planes = _by_slice(labels, source, prepared.images)

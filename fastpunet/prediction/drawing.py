@@ -18,6 +18,8 @@ from fastpunet.prediction.request import Request
 from fastpunet.sampler import Sampler
 from fastpunet_kernels import finish
 
+_COPIES = 4  # of the label maps: themselves, and what the writers of files make of them
+
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
@@ -45,15 +47,20 @@ def draw(sampler: Sampler, inputs: list[Prepared], ids: list[int], request: Requ
     every_id = torch.tensor(ids).repeat_interleave(torch.tensor(counts))
     grid = inputs[0].source.size
     _check_memory(sum(math.prod(prepared.source.size) for prepared in inputs) * request.n, request.n, inputs[0])
-    labels, means, entropies = [], [], []
+    labels = torch.empty((len(images), request.n, *grid[len(grid) - images.ndim + 2 :]), dtype=torch.uint8)
+    means, entropies = [], []
+    rest = labels
     for encoding, its in sampler.encode_groups(images, every_id):
-        labels.append(torch.cat(list(_labels(sampler, encoding, its, grid, inputs[0].resampled, request)), 1))
+        free, rest = rest.tensor_split([len(its)])
+        for part in _labels(sampler, encoding, its, grid, inputs[0].resampled, request):
+            filled, free = free.tensor_split([part.shape[1]], dim=1)
+            filled.copy_(part)
         if request.mean or request.entropy:
             summary = summarize_encoded(sampler, encoding, request.n, request.seed, its)
             means.append(_on_grid(summary.mean, grid))
             entropies.append(_on_grid(summary.entropy[:, None], grid)[:, 0])
     parts = zip(
-        torch.cat(labels).split(counts),
+        labels.split(counts),
         torch.cat(means).split(counts) if request.mean else [None] * len(inputs),
         torch.cat(entropies).split(counts) if request.entropy else [None] * len(inputs),
         strict=True,
@@ -77,18 +84,19 @@ def _labels(
     """
     draw_part = partial(sampler.stream, encoding, request.n, seed=request.seed, ids=ids)
     if not resampled:
-        yield from (part.cpu() for part in draw_part(output="labels"))
+        yield from draw_part(output="labels")
         return
     pixels = max(encoding.pixels, math.prod(grid[-len(encoding.size) :]))
     chunk = how_many(4 * sampler.num_classes * encoding.images * pixels, sampler.device)
     for part in draw_part(output="logits", chunk=chunk):
         logits = _on_grid(part.flatten(0, 1), grid)
         flat = finish(logits.flatten(2).movedim(1, -1), "labels")
-        yield flat.unflatten(0, part.shape[:2]).unflatten(-1, logits.shape[2:]).cpu()
+        yield flat.unflatten(0, part.shape[:2]).unflatten(-1, logits.shape[2:])
 
 
-def _check_memory(needed: int, n: int, first: Prepared) -> None:
-    """Raise ValueError, before any work starts, if the label maps need more bytes than are free."""
+def _check_memory(labels: int, n: int, first: Prepared) -> None:
+    """Raise ValueError, before any work starts, if label maps of so many bytes, and files of them, do not fit."""
+    needed = _COPIES * labels
     free = free_memory(torch.device("cpu"))
     if needed > free:
         raise ValueError(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +51,51 @@ def find_answer(folder: Path) -> dict[str, Any] | None:
     return answer
 
 
+@contextmanager
+def alone(output: Path) -> Iterator[None]:
+    """A folder that exists, which no other process writes answers to meanwhile. Raises ValueError if one does already.
+
+    A process that ends, however it does, gives the folder free.
+    """
+    handle = os.open(output, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"output: another process writes answers to {output}; wait for it, or name another folder"
+            ) from None
+        except OSError:  # some file systems have no locks
+            pass
+        yield
+    finally:
+        os.close(handle)
+
+
+def is_written(path: Path) -> bool:
+    """Whether a file is part of an answer, so that it is no input of the next run, whatever pattern matches it.
+
+    >>> is_written(Path(__file__))
+    False
+    """
+    try:
+        answer = _read_answer(path.parent)
+    except (OSError, ValueError):
+        return False
+    return isinstance(answer, dict) and path.name in answer.get("written", ())
+
+
+@lru_cache(maxsize=1)  # the files of a folder come one after the other
+def _read_answer(folder: Path) -> Any:
+    return json.loads((folder / ANSWER_FILE).read_text(encoding="utf-8"))
+
+
 def differences(answer: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """What was asked for otherwise when this answer was made, such as "n was 16"."""
+    """What was otherwise when this answer was made, such as "n was 16"."""
     then = answer.get("request", {})
     changed = [f"{name} was {then.get(name)}" for name, value in asked["request"].items() if then.get(name) != value]
     if answer.get("model", {}).get("sha256") != asked["model"]["sha256"]:
         changed.append("the model was another")
+    if answer.get("sha256") != asked["sha256"]:
+        changed.append("the image was another")
     return changed

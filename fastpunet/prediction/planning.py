@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fastpunet.data.inputs import Input
+from fastpunet.files import sha256
 from fastpunet.prediction.folders import differences, find_answer
 from fastpunet.prediction.preparation import Prepared
 
@@ -30,7 +31,8 @@ def answered(
 ) -> set[str]:
     """The names of inputs whose answers are there already and are kept.
 
-    Raises ValueError for an answer that is neither kept nor replaced, and for one that was made otherwise.
+    Raises ValueError for an answer that is neither kept nor replaced, and for one that was made otherwise, or of other
+    pixels.
     """
     asked = json.loads(json.dumps(about))
     kept = set()
@@ -41,7 +43,7 @@ def answered(
             continue
         if not skip_existing:
             raise ValueError(f"output: {folder} exists; pass --skip-existing to keep it, or --overwrite to replace it")
-        if changed := differences(answer, asked):
+        if changed := differences(answer, {**asked, "sha256": sha256(*source.files)}):
             raise ValueError(
                 f"output: {folder} was made otherwise: {', '.join(changed)}; name another folder, or pass --overwrite "
                 "to replace it"

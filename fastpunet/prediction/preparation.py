@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fastpunet.data.inputs import Input
+from fastpunet.files import sha256 as digest
 from fastpunet.intensity import Intensity
 from fastpunet.models.method import Method
+from fastpunet.prediction.fitting import check_taken, spacing_of
 from fastpunet.prediction.request import Request
 
 _SAME_SPACING = 0.01  # relative
@@ -30,7 +32,8 @@ class Prepared:
     spacing    mm between pixels of the input along each axis of its size; None if it is unknown
     intensity  the rule by which its grey values became floats
     resampled  whether `images` are on another grid than the input, that of the model's spacing
-    warnings   what may make the hypotheses worthless, a sentence each
+    sha256     of the input's files
+    warnings   what may make the hypotheses worthless: a sentence for each kind of doubt
     """
 
     source: Input
@@ -38,73 +41,48 @@ class Prepared:
     spacing: tuple[float, ...] | None
     intensity: Intensity
     resampled: bool
-    warnings: list[str] = field(default_factory=list)
+    sha256: str
+    warnings: dict[str, str]
 
 
 def prepare(source: Input, method: Method, request: Request) -> Prepared:
     """Read an input for a model. Raises ValueError or OSError, naming the input, if it is not what the model takes."""
-    if len(source.size) < method.dims:
-        raise ValueError(f"{source.name}: is a single slice, expected a volume (D, H, W), as the model was trained on")
-    warnings: list[str] = []
-    stored = _with_channels(source, source.read(), method.in_channels, request.convert)
+    check_taken(source, method, request)
+    warnings: dict[str, str] = {}
+    sha256 = digest(*source.files)
+    stored = _with_channels(source.read(), method.in_channels)
     rule = request.intensity or method.intensity or source.default_intensity
     if message := rule.outside(stored, source.name):
-        warnings.append(message)
+        warnings["grey values"] = message
+    elif stored.min() == stored.max():
+        warnings["grey values"] = f"{source.name}: has the value {stored.flat[0]:g} everywhere, and so shows nothing"
     images = torch.from_numpy(rule.apply(stored))
     images = images.movedim(1, 0) if len(source.size) > method.dims else images[None]
-    spacing = _spacing(source, request)
+    spacing = spacing_of(source, request)
     images, resampled = _on_the_grid_of_training(images, spacing, method, source.name, warnings)
     if request.window is None:
         _compare_size(images, method, source.name, warnings)
-    return Prepared(source, images.contiguous(), spacing, rule, resampled, warnings)
+    return Prepared(source, images.contiguous(), spacing, rule, resampled, sha256, warnings)
 
 
-def _with_channels(source: Input, stored: NDArray[Any], wanted: int, convert: bool) -> NDArray[Any]:
-    """Stored values with the channels that the model takes. Raises ValueError if they are others."""
+def _with_channels(stored: NDArray[Any], wanted: int) -> NDArray[Any]:
+    """Stored values with the channels that the model takes: grey values as colours, or colours as grey values."""
     if len(stored) == wanted:
         return stored
-    kinds = {1: "grey values", 3: "colours (RGB)"}
-    if {len(stored), wanted} != {1, 3}:
-        raise ValueError(
-            f"{source.name}: has {len(stored)} channels, and the model takes {wanted}; give it images of its kind"
-        )
-    if not convert:
-        raise ValueError(
-            f"{source.name}: has {kinds[len(stored)]}, and the model takes {kinds[wanted]}; if that is meant, pass "
-            "--convert"
-        )
     if wanted == 3:
         return np.repeat(stored, 3, axis=0)
     return np.tensordot(np.asarray(_LUMINANCE), stored.astype(np.float64), 1)[None]
 
 
-def _spacing(source: Input, request: Request) -> tuple[float, ...] | None:
-    """The input's mm between pixels, or what the request says instead."""
-    if request.spacing is None:
-        spacing = source.spacing
-    elif len(request.spacing) in (1, len(source.size)):
-        spacing = request.spacing * (len(source.size) // len(request.spacing))
-    else:
-        raise ValueError(
-            f"{source.name}: has {len(source.size)} axes, and the spacing has {len(request.spacing)} numbers; give one "
-            "for each axis, or one for all"
-        )
-    if spacing is None and request.unit == "mm":
-        raise ValueError(
-            f"{source.name}: does not say how many mm are between its pixels; give --spacing, or --unit px"
-        )
-    return spacing
-
-
 def _on_the_grid_of_training(
-    images: Tensor, spacing: tuple[float, ...] | None, method: Method, name: str, warnings: list[str]
+    images: Tensor, spacing: tuple[float, ...] | None, method: Method, name: str, warnings: dict[str, str]
 ) -> tuple[Tensor, bool]:
     """The images with the spacing that the model was trained on, and whether that changed their grid."""
     if method.spacing is None:
         return images, False
     wanted = " x ".join(f"{step:g}" for step in method.spacing)
     if spacing is None:
-        warnings.append(
+        warnings["spacing"] = (
             f"{name}: does not say how many mm are between its pixels, and the model was trained on {wanted} mm; its "
             "pixels are taken as they are; give --spacing to have it resampled"
         )
@@ -131,12 +109,12 @@ def resample(values: Tensor, size: tuple[int, ...]) -> Tensor:
     return stack.unflatten(3, planes.shape[3:])
 
 
-def _compare_size(images: Tensor, method: Method, name: str, warnings: list[str]) -> None:
+def _compare_size(images: Tensor, method: Method, name: str, warnings: dict[str, str]) -> None:
     trained, size = method.image_size, tuple(images.shape[2:])
     if trained is None:
         return
     if any(side > _MUCH_LARGER * usual for side, usual in zip(size, trained, strict=True)):
-        warnings.append(
+        warnings["size"] = (
             f"{name}: has {_sides(size)} pixels where the model looks at it, and training had {_sides(trained)}; crop "
             f"it to what matters, or pass --window {max(trained)}"
         )

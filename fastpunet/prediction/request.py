@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from fastpunet.arguments import check_choice, check_count
+from fastpunet.arguments import check_choice, check_count, is_number
 from fastpunet.data.writing import FORMATS
-from fastpunet.hypotheses.measures import MEASURES
+from fastpunet.hypotheses.measures import applicable
 from fastpunet.intensity import Intensity
 from fastpunet.latents import SAMPLERS, check_seed
 
@@ -27,7 +26,7 @@ class Request:
     unit        "mm": an image without spacing is an error; "px": measures in pixels; "auto": mm where spacing is known
     mean, entropy   write these maps
     modes       write this many modes, 0: as many as there are; None: no modes
-    thresholds  measure -> value: the probability that it is reached
+    thresholds  measures with values, in the units of the measures: how probable it is that each is reached
     format      of the files; None: that of the input
     """
 
@@ -44,7 +43,7 @@ class Request:
     mean: bool = False
     entropy: bool = False
     modes: int | None = None
-    thresholds: Mapping[str, float] = field(default_factory=dict)
+    thresholds: tuple[tuple[str, float], ...] = ()
     format: str | None = None
 
     def __post_init__(self) -> None:
@@ -53,8 +52,10 @@ class Request:
         check_seed(self.seed)
         if self.format is not None:
             check_choice("format", self.format, FORMATS)
-        for name in self.thresholds:
-            check_choice("thresholds", name, tuple(MEASURES))
+        for name, value in self.thresholds:
+            check_choice("thresholds", name, tuple(dict.fromkeys((*applicable(2), *applicable(3)))))
+            if not is_number(value):
+                raise ValueError(f"thresholds: got {name} {value!r}, expected a number in the unit of the measure")
         check_choice("unit", self.unit, UNITS)
         if self.modes is not None:
             check_count("modes", self.modes, least=0)
@@ -66,5 +67,5 @@ class Request:
         values = dict(vars(self))
         values["intensity"] = None if self.intensity is None else str(self.intensity)
         values["spacing"] = None if self.spacing is None else list(self.spacing)
-        values["thresholds"] = dict(self.thresholds)
+        values["thresholds"] = list(map(list, self.thresholds))
         return values

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +14,15 @@ import fastpunet
 from fastpunet.arguments import check_count
 from fastpunet.data.inputs import Input
 from fastpunet.data.inputs.finding import look
+from fastpunet.data.reading import one_line
 from fastpunet.devices import find_device
-from fastpunet.files import check_folder, write_text
+from fastpunet.files import check_folder, sha256, write_text
 from fastpunet.models import checkpoint
+from fastpunet.models.method import Method
 from fastpunet.prediction.answer import write_answer
 from fastpunet.prediction.drawing import draw
-from fastpunet.prediction.folders import whole_folder
+from fastpunet.prediction.fitting import check_fits
+from fastpunet.prediction.folders import alone, is_written, whole_folder
 from fastpunet.prediction.planning import answered, groups, id_of
 from fastpunet.prediction.preparation import Prepared, prepare
 from fastpunet.prediction.request import Request
@@ -29,6 +31,7 @@ from fastpunet.sampler import Sampler
 from fastpunet.windows import windowed
 
 SUMMARY_FILE = "summary.json"
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,13 @@ class Outcome:
     name      of the input; empty for files that are not even recognised as images
     status    "done", "kept" (its answer was there already) or "failed"
     message   the answer in a sentence, or why there is none
-    warnings  what may make the answer worthless, a sentence each
+    warnings  what may make the answer worthless: a sentence for each kind of doubt, such as "spacing"
     """
 
     name: str
     status: str
     message: str = ""
-    warnings: tuple[str, ...] = ()
+    warnings: Mapping[str, str] = field(default_factory=dict)
 
 
 def run(
@@ -84,32 +87,54 @@ def run(
         raise ValueError("skip_existing: got overwrite as well, expected one of them")
     check_folder("output", Path(output))
     where = find_device(device)
-    found = look(paths)
+    found = look(paths, is_written)
     if not found.inputs:
-        raise ValueError("; ".join(found.refused[:3]) or f"input: no image in {', '.join(map(str, paths))}")
+        raise ValueError(_some(found.refused) or f"input: no image in {', '.join(map(str, paths))}")
     file = checkpoint.find_file(model)
     method = checkpoint.load(file).to(where)
     about = {
         "version": fastpunet.__version__,
         "model": {
             "source": os.fspath(model),
-            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+            "sha256": sha256(file),
             "method": method.name,
         },
         "request": request.to_dict(),
     }
     if request.window is not None:
         method = windowed(method, request.window, request.overlap)
-    kept = answered(found.inputs, Path(output), about, overwrite=overwrite, skip_existing=skip_existing)
+    inputs, refused = _fitting(found.inputs, method, request)
+    if not inputs:
+        raise ValueError(_some([outcome.message for outcome in refused]))
     sampler = Sampler(method, precision=request.precision, sampler=request.sampler)
-    about |= {"precision": sampler.precision, "device": str(where)}
-    work = _Run(sampler, request, Path(output), about, say)
-    for message in found.refused:
-        work.note(Outcome("", "failed", message))
-    for name in sorted(kept):
-        work.note(Outcome(name, "kept", "its answer was there already"))
-    work.do([source for source in found.inputs if source.name not in kept], batch_size)
+    work = _Run(sampler, request, Path(output), {**about, "precision": sampler.precision, "device": str(where)}, say)
+    work.output.mkdir(parents=True, exist_ok=True)
+    with alone(work.output):
+        kept = answered(inputs, work.output, about, overwrite=overwrite, skip_existing=skip_existing)
+        for outcome in (*(Outcome("", "failed", message) for message in found.refused), *refused):
+            work.note(outcome)
+        for name in sorted(kept):
+            work.note(Outcome(name, "kept", "its answer was there already"))
+        work.do([source for source in inputs if source.name not in kept], batch_size)
     return work.outcomes
+
+
+def _fitting(inputs: list[Input], method: Method, request: Request) -> tuple[list[Input], list[Outcome]]:
+    """The inputs for which the request can be met, and why it cannot for the others; no pixels are read."""
+    fitting, refused = [], []
+    for source in inputs:
+        try:
+            check_fits(source, method, request)
+            fitting.append(source)
+        except (ValueError, OSError) as error:
+            refused.append(Outcome(source.name, "failed", one_line(error, 1000)))
+    return fitting, refused
+
+
+def _some(messages: list[str]) -> str:
+    """The first messages of many in one line."""
+    more = len(messages) - _NAMED
+    return "; ".join(messages[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
 
 
 @dataclass
@@ -128,7 +153,6 @@ class _Run:
 
     def do(self, inputs: list[Input], batch_size: int | None) -> None:
         """Draw and write the answers of all inputs. Ctrl-C leaves the finished ones, and the summary of them."""
-        self.output.mkdir(parents=True, exist_ok=True)
         try:
             with Progress(len(inputs), "sampling", "image") as progress:
                 for group in groups(self._prepared(inputs, progress), self.request.n, batch_size):
@@ -166,14 +190,15 @@ class _Run:
             except (ValueError, OSError) as error:
                 self._fail(prepared.source, error)
                 continue
-            self.note(Outcome(prepared.source.name, "done", sentence, tuple(prepared.warnings)))
+            self.note(Outcome(prepared.source.name, "done", sentence, prepared.warnings))
 
     def _fail(self, source: Input, error: Exception) -> None:
-        self.note(Outcome(source.name, "failed", " ".join(str(error).split())))
+        name = f"{source.name}: " if isinstance(error, OSError) else ""  # a ValueError names its input
+        self.note(Outcome(source.name, "failed", name + one_line(error, 1000)))
 
     def _summarise(self) -> None:
         images = [
-            {"name": one.name, "status": one.status, "message": one.message, "warnings": list(one.warnings)}
+            {"name": one.name, "status": one.status, "message": one.message, "warnings": list(one.warnings.values())}
             for one in self.outcomes
         ]
         text = json.dumps({**self.about, "images": images}, indent=1, ensure_ascii=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -60,8 +60,11 @@ def find_inputs(paths: Sequence[str | os.PathLike[str]]) -> list[Input]:
     return found.inputs
 
 
-def look(paths: Sequence[str | os.PathLike[str]]) -> Findings:
-    """Like `find_inputs`, but files that cannot be read are listed. Raises FileNotFoundError for paths of nothing."""
+def look(paths: Sequence[str | os.PathLike[str]], passed_over: Callable[[Path], bool] | None = None) -> Findings:
+    """Like `find_inputs`, but files that cannot be read are listed. Raises FileNotFoundError for paths of nothing.
+
+    passed_over: whether a file is to be ignored, though it may be an image.
+    """
     if isinstance(paths, str | os.PathLike):
         raise TypeError(f"paths: got {paths!r}, expected a list of paths; put it into [ ]")
     refused: list[str] = []
@@ -71,7 +74,7 @@ def look(paths: Sequence[str | os.PathLike[str]]) -> Findings:
     for candidate in candidates(paths):
         order[candidate.path] = len(order)
         with noting(refused, candidate.path):
-            kind = _kind(candidate)
+            kind = None if passed_over and passed_over(candidate.path) else _kind(candidate)
             if kind is None:
                 ignored.append(candidate.path)
             else:

@@ -4,6 +4,6 @@ To add a format, write a module beside `png`, `tiff`, `nifti_file`, `dicom_seg` 
 `writers.WRITERS`.
 """
 
-from fastpunet.data.writing.writers import FORMATS, write_hypotheses, write_map
+from fastpunet.data.writing.writers import FORMATS, check_format, write_hypotheses, write_map
 
-__all__ = ["FORMATS", "write_hypotheses", "write_map"]
+__all__ = ["FORMATS", "check_format", "write_hypotheses", "write_map"]

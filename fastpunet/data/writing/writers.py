@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +16,43 @@ from fastpunet.arguments import check_choice, check_num_classes
 from fastpunet.data.inputs import Input
 from fastpunet.data.inputs.names import safe
 from fastpunet.data.writing import dicom_seg, nifti_file, npz_file, png, tiff
-from fastpunet.data.writing.content import FloatMap, Hypotheses
+from fastpunet.data.writing.content import FloatMap, Hypotheses, check_flat
+from fastpunet.data.writing.dicom_sources import read_sources
 
 
 @dataclass(frozen=True)
 class Writer:
-    """How a format is written: both functions take the path without an ending, and return the paths of the files."""
+    """How a format is written: both functions take the path without an ending, and return the paths of the files.
 
+    check   raises ValueError for an image whose hypotheses the format cannot hold
+    """
+
+    check: Callable[[Input], object]
     hypotheses: Callable[[Path, Hypotheses], list[Path]]
     map: Callable[[Path, FloatMap], list[Path]]
 
 
+def _any(image: Input) -> None:
+    """Of a format that holds the hypotheses of every image."""
+
+
 WRITERS = {
-    "png": Writer(png.write_hypotheses, png.write_map),
-    "tiff": Writer(tiff.write_hypotheses, tiff.write_map),
-    "nifti": Writer(nifti_file.write_hypotheses, nifti_file.write_map),
-    "seg": Writer(dicom_seg.write_hypotheses, nifti_file.write_map),
-    "npz": Writer(npz_file.write_hypotheses, npz_file.write_map),
+    "png": Writer(partial(check_flat, format="png"), png.write_hypotheses, png.write_map),
+    "tiff": Writer(partial(check_flat, format="tiff"), tiff.write_hypotheses, tiff.write_map),
+    "nifti": Writer(_any, nifti_file.write_hypotheses, nifti_file.write_map),
+    "seg": Writer(read_sources, dicom_seg.write_hypotheses, nifti_file.write_map),
+    "npz": Writer(_any, npz_file.write_hypotheses, npz_file.write_map),
 }
 FORMATS = tuple(WRITERS)
 DEFAULTS = {"png": "png", "jpeg": "png", "tiff": "tiff", "nifti": "nifti", "dicom": "seg", "npz": "npz"}
+
+
+def check_format(image: Input, format: str | None = None) -> None:
+    """Raise ValueError for an image whose hypotheses cannot be written in a format; None: that of the image.
+
+    No pixels are read. Of a DICOM image that is to be written as DICOM SEG the headers of its files are.
+    """
+    _writer(image, format).check(image)
 
 
 def write_hypotheses(
@@ -53,8 +71,9 @@ def write_hypotheses(
     labels       uint8 (n, *image.size), class indices, as `fastpunet.sample(...)[0].numpy()` gives them
     num_classes  of the model; 1 and 2 both mean background and foreground
     stem         the beginning of the files' names
-    titles       a text for each hypothesis, such as "mode 1, 61 %": the labels of the segments of a DICOM SEG, and in
-                 npz and NIfTI files; by default "hypothesis 0", "hypothesis 1", ...
+    titles       a text for each hypothesis, such as "mode 1, 61 %": the labels of the segments of a DICOM SEG, and
+                 `titles` in npz files; other formats keep the order alone. By default "hypothesis 0",
+                 "hypothesis 1", ...
     format       by default that of the image; a JPEG's hypotheses are PNG
         png      STEM-0000.png, STEM-0001.png, ...: of two classes one bit per pixel, 0 and 1, which viewers show as
                  black and white and every reader as zero and not zero; of more classes 8 bits, the class indices.

@@ -1,0 +1,61 @@
+"""What inputs must be for a request to be met, as far as it is known before any pixels are read."""
+
+from __future__ import annotations
+
+from fastpunet.arguments import check_choice
+from fastpunet.data.inputs import Input
+from fastpunet.data.writing import check_format
+from fastpunet.hypotheses.measures import applicable
+from fastpunet.models.method import Method
+from fastpunet.prediction.request import Request
+
+
+def check_fits(source: Input, method: Method, request: Request) -> None:
+    """Raise ValueError, naming the input, for one that the model does not take, or of which too much is asked.
+
+    Beside what `check_taken` wants, the thresholds must be of measures that the input has, and the format of the files
+    one that holds its hypotheses.
+    """
+    check_taken(source, method, request)
+    for name, _ in request.thresholds:
+        check_choice(f"{source.name}: threshold", name, applicable(len(source.size)))
+    check_format(source, request.format)
+
+
+def check_taken(source: Input, method: Method, request: Request) -> None:
+    """Raise ValueError, naming the input, unless its dimensions, channels and spacing are what is needed."""
+    if len(source.size) < method.dims:
+        raise ValueError(f"{source.name}: is a single slice, expected a volume (D, H, W), as the model was trained on")
+    _check_channels(source, method.in_channels, request.convert)
+    spacing = spacing_of(source, request)
+    if spacing is None and request.unit == "mm":
+        raise ValueError(
+            f"{source.name}: does not say how many mm are between its pixels; give --spacing, or --unit px"
+        )
+
+
+def spacing_of(source: Input, request: Request) -> tuple[float, ...] | None:
+    """The input's mm between pixels, or what the request says instead. Raises ValueError for too many numbers."""
+    if request.spacing is None:
+        return source.spacing
+    if len(request.spacing) not in (1, len(source.size)):
+        raise ValueError(
+            f"{source.name}: has {len(source.size)} axes, and the spacing has {len(request.spacing)} numbers; give one "
+            "for each axis, or one for all"
+        )
+    return request.spacing * (len(source.size) // len(request.spacing))
+
+
+def _check_channels(source: Input, wanted: int, convert: bool) -> None:
+    if source.channels == wanted:
+        return
+    kinds = {1: "grey values", 3: "colours (RGB)"}
+    if {source.channels, wanted} != {1, 3}:
+        raise ValueError(
+            f"{source.name}: has {source.channels} channels, and the model takes {wanted}; give it images of its kind"
+        )
+    if not convert:
+        raise ValueError(
+            f"{source.name}: has {kinds[source.channels]}, and the model takes {kinds[wanted]}; if that is meant, pass "
+            "--convert"
+        )
