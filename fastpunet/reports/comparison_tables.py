@@ -30,7 +30,9 @@ def tables(comparison: Comparison) -> str:
         parts = [_energy_table(comparison), score_table(columns, f"n = {n}", images=images, winners=winners)]
     if comparison.tested:
         parts.append(difference_table(against_one(pooled, comparison.tested, n, comparison.against)))
-    parts += yardstick_sentences(against_yardsticks(pooled, {**comparison.yardsticks, **comparison.floors}, n))
+    sentences = yardstick_sentences(against_yardsticks(pooled, {**comparison.yardsticks, **comparison.floors}, n))
+    if sentences:
+        parts.append("\n".join(f"- {sentence}" for sentence in sentences))
     if any(len(checkpoints) > 1 for checkpoints in comparison.evaluations.values()):
         parts.append(_checkpoint_table(comparison))
     seeds = {name: len(checkpoints) for name, checkpoints in comparison.evaluations.items()}
@@ -47,7 +49,7 @@ def _energy_table(comparison: Comparison) -> str:
 
 
 def _checkpoint_table(comparison: Comparison) -> str:
-    names = ("value", WINNER, "unbiased", "present_distance", "presence_correlation")
+    names = (WINNER, "unbiased", "present_distance", "presence_correlation")
     n = comparison.shared_n
     rows = [[f"n = {n}", *(SCORES[name].title for name in names)]]
     for checkpoints in comparison.evaluations.values():

@@ -30,7 +30,7 @@ def yardstick_sentences(found: Mapping[Pair, Difference]) -> list[str]:
     sentences = []
     for (_, method, against), difference in found.items():
         facts = (
-            f"energy distance {signed(difference)} of its own minus that of the yardstick, n = {difference.n}, "
+            f"energy distance, its own minus that of the yardstick: {signed(difference)}; n = {difference.n}, "
             f"p after Holm {p_text(difference.holm)}"
         )
         if against == PERFECT:

@@ -82,7 +82,7 @@ def _agreement(metric: Callable[..., Tensor]) -> Callable[[ScoredBatch], Tensor]
 
 _ALL = (
     Score("value", lambda b: b.energy.value, "energy distance, V", -1),
-    Score("expected_value", lambda b: b.expected_energy, "energy distance, V, expected from all hypotheses drawn", -1),
+    Score("expected_value", lambda b: b.expected_energy, "energy distance, V, expected", -1),
     Score("unbiased", lambda b: b.energy.unbiased, "energy distance, U", -1),
     Score("cross", lambda b: b.energy.cross, "E d(S, Y)"),
     Score("sample_diversity", lambda b: b.energy.sample_diversity, "E d(S, S'), sample diversity"),
