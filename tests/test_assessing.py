@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks.port import PortModel
-from fastpunet import PackedMasks, ProbabilisticUNet, Sampler
+from fastpunet import PackedMasks, ProbabilisticUNet, Sampler, windowed
 from fastpunet.hypotheses import assess
 from fastpunet.hypotheses.distances import DistancesFrom
 from fastpunet.hypotheses.evidence import label_log_probs
@@ -217,7 +217,7 @@ def test_models_without_a_posterior_or_a_latent_give_what_they_have():
         assert float(found.log_evidence[m]) == pytest.approx(np.logaddexp.reduce(each) - math.log(8))
     assert (found.position, found.distance, found.plausibility, found.kl) == (None,) * 4
     assert found.missing["position"] == "MHeads has no latent."
-    assert found.missing["kl"] == "MHeads has no posterior net."
+    assert found.missing["kl"] == "No posterior net of MHeads is known."
     assert any("fewer than 30 effective draws" in note for note in found.notes)
     assert assess(DropoutUNet(1, 1, **small), image, masks, 8).position is None
 
@@ -225,6 +225,11 @@ def test_models_without_a_posterior_or_a_latent_give_what_they_have():
     found = assess(port, image, masks, 200)
     assert found.position.shape == (2, 2)
     assert found.kl is None
+    assert (found.plausibility > 0).all()
+
+    large = torch.rand(1, 20, 17, generator=torch.Generator().manual_seed(3))  # than the windows
+    windows = windowed(make_model(latent_dim=2), 9)
+    found = assess(windows, large, Sampler(windows).sample(large[None], 2, seed=8)[0], 100)
     assert (found.plausibility > 0).all()
 
     vae = Image2ImageVAE(1, 1, latent_dim=2, **small)

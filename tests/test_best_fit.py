@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks.port import PortModel
-from fastpunet import ProbabilisticUNet, Sampler
+from fastpunet import ProbabilisticUNet, Sampler, windowed
 from fastpunet.hypotheses import Annotation, best_fit
 from fastpunet.hypotheses.evidence import Evidence, label_log_probs
 from fastpunet.latents import Noise
@@ -201,6 +201,13 @@ def test_methods_without_gradients_give_the_nearest_hypothesis_and_say_so():
         assert found.not_refined.startswith(reason)
         assert reason in str(found)
         assert torch.equal(found.mask, (logits[found.start, 0] > 0).byte())
+
+
+def test_large_images_in_windows_are_refined():
+    large = torch.rand(1, 20, 17, generator=torch.Generator().manual_seed(3))
+    found = best_fit(windowed(make_model(), 9), large, Annotation.points(include=[(1, 1)], exclude=[(18, 15)]), 20)
+    assert found.refined is not None
+    assert found.mask.shape == (20, 17)
 
 
 def test_live_models_of_other_makes_are_refined():

@@ -12,7 +12,6 @@ from torch import Tensor
 from fastpunet.hypotheses.evidence import label_log_probs
 from fastpunet.latents import Noise
 from fastpunet.memory import how_many
-from fastpunet.models.latent_method import LatentMethod
 from fastpunet.models.priors import Prior
 from fastpunet.sampler import Sampler
 
@@ -48,7 +47,7 @@ class Latents:
         name = sampler.method.name
         if self.prior is None:
             return f"{name} has no latent."
-        if not isinstance(sampler.method, LatentMethod):
+        if not sampler.method.has_gradients:
             return f"Hypotheses of {name} have no gradient with respect to the latent."
         return "" if self.log_prior is not None else f"The density of the prior of {name} is unknown."
 

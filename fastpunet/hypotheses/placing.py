@@ -72,7 +72,7 @@ def place(
         own = Normal(posterior.loc.double(), posterior.scale.double(), validate_args=False)
         kl = kl_divergence(own, prior).sum(1)
     else:
-        missing["kl"] = f"{sampler.method.name} has no posterior net."
+        missing["kl"] = f"No posterior net of {sampler.method.name} is known."
     return Placed(position, distance, plausibility, kl, proposals, missing)
 
 

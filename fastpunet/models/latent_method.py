@@ -45,6 +45,7 @@ class LatentMethod(Method):
     """Encodes an image once, and decodes any number of latents with the kernels (Kohl et al. 2018, section 2)."""
 
     backends = BACKENDS
+    has_gradients = True
     encoding_kind = LatentEncoding
     gaussian_latent = True
 

@@ -88,6 +88,7 @@ class Method(nn.Module, ABC):
     dims: int = 2  # of an image: 2 for (H, W), 3 for (D, H, W)
     latent_dim: int = 0  # 0: there is no latent, hence no prior and no posterior
     gaussian_latent: bool = False  # whether Sobol points and antithetic pairs can take the place of its normals
+    has_gradients: bool = False  # whether `differentiable_logits` has gradients with respect to a latent
     max_hypotheses: int | None = None  # the largest number of hypotheses of one image; None: no limit
     backends: tuple[str, ...] = (
         "auto",

@@ -32,6 +32,7 @@ _AS_INSIDE = (
     "dims",
     "latent_dim",
     "gaussian_latent",
+    "has_gradients",
     "max_hypotheses",
     "backends",
 )
@@ -79,6 +80,12 @@ class Windowed(Method):
 
     def decode(self, encoding: Any, z: Tensor | Gaussian, **how: Any) -> Tensor:
         return self.inner.decode(encoding, z, **how)
+
+    def prior_of(self, encoding: Any) -> Prior | None:
+        return self.inner.prior_of(encoding)
+
+    def differentiable_logits(self, encoding: Any, z: Tensor, pixels: Tensor | None = None) -> Tensor:
+        return self.inner.differentiable_logits(encoding, z, pixels)
 
     def tune(self, encoding: Any, noise: Noise, **how: Any) -> dict[str, float]:
         return self.inner.tune(encoding, noise, **how)
