@@ -1,6 +1,6 @@
 """Assessments and best fits on LIDC slices: are wrong masks told from graders' own, and do three clicks suffice?
 
-python -m benchmarks.assessment_lidc intruders|fits lidc-tiny DIR/lidc_tiny_test_64.npz OUT.json [-n 500] [--seed 0]
+python -m benchmarks.assessment_lidc intruders|fits lidc-tiny DIR/lidc_tiny_test_64.npz OUT.json [-n 500] [--seed 0] [--weight 2]
 
 writes the values of every image and prints a table of docs/results/assessment.md.
 """
@@ -22,10 +22,11 @@ from scipy import ndimage
 import fastpunet
 from fastpunet import PackedMasks
 from fastpunet.data import Record, Records
+from fastpunet.data.splits import Subset
 from fastpunet.hypotheses import Annotation, assess, best_fit, modes
+from fastpunet.hypotheses.annotation import CLICK_WEIGHT
 from fastpunet.progress import Progress
-from fastpunet.reports.tables import cell, markdown
-from fastpunet.scoring.estimates import estimate, mean
+from fastpunet.reports.tables import markdown
 
 SHIFT = 6  # pixels
 NEAR = 8  # pixels from the border, of the click outside
@@ -40,6 +41,15 @@ ORDERS = {  # of annotations, the most suspicious first
     "KL": lambda row: -row["kl"],
 }
 CROSS = ndimage.generate_binary_structure(2, 1)
+
+
+def with_interval(values: NDArray[np.float64], patients: list[str]) -> str:
+    """The mean over images with its 95 % interval, of which patients are drawn anew with replacement (Efron 1979)."""
+    groups = np.unique(patients, return_inverse=True)[1]
+    count, total = np.bincount(groups), np.bincount(groups, values)
+    drawn = np.random.default_rng(0).multinomial(len(count), np.full(len(count), 1 / len(count)), 2000)
+    low, high = np.quantile(drawn @ total / (drawn @ count), (0.025, 0.975))
+    return f"{values.mean():.3f} [{low:.3f}, {high:.3f}]"
 
 
 def shifted(mask: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8] | None:
@@ -78,27 +88,28 @@ def intruders(model: Any, records: Records, n: int, seed: int) -> Iterator[dict[
             progress.update(1)
 
 
-def clicks(mask: NDArray[np.bool_], rng: np.random.Generator) -> Annotation:
+def clicks(mask: NDArray[np.bool_], rng: np.random.Generator, weight: float) -> Annotation:
     """Two random pixels of the mask without its border, or, if it has fewer, of the mask, and one outside near it."""
     inner = ndimage.binary_erosion(mask, CROSS)
     inside = np.argwhere(inner if inner.sum() >= 2 else mask)
     away = ndimage.distance_transform_edt(~mask)
     outside = np.argwhere((away > 0) & (away <= NEAR))
-    return Annotation.points(
-        include=rng.permutation(inside)[:2].tolist(), exclude=rng.permutation(outside)[:1].tolist()
-    )
+    include, exclude = (rng.permutation(places)[:count].tolist() for places, count in ((inside, 2), (outside, 1)))
+    return Annotation.points(include, exclude, weight=weight)
 
 
-def fits(model: Any, records: Records, n: int, seed: int) -> Iterator[dict[str, Any]]:
+def fits(model: Any, records: Records, n: int, seed: int, weight: float = CLICK_WEIGHT) -> Iterator[dict[str, Any]]:
     """For every image and grader who outlined anything, the IoU of what three clicks find, and of what needs none."""
     rng = np.random.default_rng(seed)
     with Progress(len(records), "fitting", "image") as progress:
         for record in records:
-            yield {"patient": record.patient, "graders": list(_fits(model, record, n, seed, rng))}
+            yield {"patient": record.patient, "graders": list(_fits(model, record, n, seed, rng, weight))}
             progress.update(1)
 
 
-def _fits(model: Any, record: Record, n: int, seed: int, rng: np.random.Generator) -> Iterator[dict[str, float]]:
+def _fits(
+    model: Any, record: Record, n: int, seed: int, rng: np.random.Generator, weight: float
+) -> Iterator[dict[str, float]]:
     image, ids = torch.tensor(record.image), torch.tensor([record.id])
     summary = fastpunet.summarize(model, image[None], n, seed=seed, ids=ids)
     hypotheses = fastpunet.sample(model, image[None], n, seed=seed, ids=ids, output="bits")
@@ -109,7 +120,7 @@ def _fits(model: Any, record: Record, n: int, seed: int, rng: np.random.Generato
     for mask in record.masks:
         if not mask.any():
             continue
-        found = best_fit(model, image, clicks(mask.astype(bool), rng), n, seed=seed, id=record.id)
+        found = best_fit(model, image, clicks(mask.astype(bool), rng, weight), n, seed=seed, id=record.id)
         whole = best_fit(model, image, Annotation.mask(mask), n, seed=seed, id=record.id)
         masks = without | {
             "three clicks, best hypothesis": found.drawn.mask,
@@ -138,7 +149,7 @@ def intruder_table(images: list[dict[str, Any]]) -> str:
             for below in (lambda value, graders: value < graders.mean(), lambda value, graders: value < graders.min(),
                           lambda value, graders: (value < graders).mean()):  # fmt: skip
                 shares = np.array([float(below(value, graders)) for value, graders in zip(intruder, own, strict=True)])
-                cells.append(cell(estimate([shares], patients, mean)))
+                cells.append(with_interval(shares, patients))
         rows.append([name, *cells])
     return markdown(rows)
 
@@ -178,7 +189,7 @@ def fit_table(images: list[dict[str, Any]]) -> str:
     rows = [["what", "value"]]
     for name in kept[0]["graders"][0]:
         values = np.array([np.mean([grader[name] for grader in image["graders"]]) for image in kept])
-        rows.append([name, cell(estimate([values], patients, mean))])
+        rows.append([name, with_interval(values, patients)])
     return markdown(rows)
 
 
@@ -206,12 +217,18 @@ def main() -> None:
     options.add_argument("output", type=Path)
     options.add_argument("-n", type=int, default=500)
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--weight", type=float, default=CLICK_WEIGHT, help="of each click")
+    options.add_argument("--images", type=int, help="the first so many only")
     given = options.parse_args()
     model, records = fastpunet.load(given.model), fastpunet.data.lidc.read_npz(given.data)
-    find, show = (intruders, print_intruders) if given.what == "intruders" else (fits, print_fits)
-    found = list(find(model, records, given.n, given.seed))
+    records = Subset(records, range(given.images or len(records)))
+    if given.what == "intruders":
+        found = list(intruders(model, records, given.n, given.seed))
+        print_intruders(found)
+    else:
+        found = list(fits(model, records, given.n, given.seed, given.weight))
+        print_fits(found)
     given.output.write_text(json.dumps(found))
-    show(found)
 
 
 if __name__ == "__main__":
