@@ -1,6 +1,6 @@
 """Assessments and best fits on LIDC slices: are wrong masks told from graders' own, and do three clicks suffice?
 
-python -m benchmarks.assessment_lidc intruders|fits lidc-tiny DIR/lidc_tiny_test_64.npz OUT.json [-n 500] [--seed 0] [--weight 2]
+python -m benchmarks.assessment_lidc intruders|fits lidc-tiny DIR/lidc_tiny_test_64.npz OUT.json [-n 500] [--seed 0]
 
 writes the values of every image and prints a table of docs/results/assessment.md.
 """
@@ -24,7 +24,7 @@ from fastpunet import PackedMasks
 from fastpunet.data import Record, Records
 from fastpunet.data.splits import Subset
 from fastpunet.hypotheses import Annotation, assess, best_fit, modes
-from fastpunet.hypotheses.annotation import CLICK_WEIGHT
+from fastpunet.hypotheses.fits.annotation import CLICK_WEIGHT
 from fastpunet.progress import Progress
 from fastpunet.reports.tables import markdown
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fastpunet import ProbabilisticUNet, Sampler
 from fastpunet.hypotheses import assess
-from fastpunet.hypotheses.evidence import label_log_probs
+from fastpunet.hypotheses.fits.evidence import label_log_probs
 from fastpunet.reports.tables import markdown
 
 SIZE = (16, 16)

@@ -20,7 +20,7 @@ from fastpunet.data import Record, lidc
 from fastpunet.hypotheses import Modes, modes
 from fastpunet.hypotheses.display import percent
 from fastpunet.hypotheses.pictures import INNER_COLOUR, OUTER_COLOUR, draw_outline
-from fastpunet.hypotheses.summary import INNER, OUTER
+from fastpunet.hypotheses.summaries.summary import INNER, OUTER
 from fastpunet.reports.crops import Window, window_around
 from fastpunet.reports.figures import GRADER_COLOURS, save_figure
 

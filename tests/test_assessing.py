@@ -9,9 +9,9 @@ import torch
 from benchmarks.port import PortModel
 from fastpunet import PackedMasks, ProbabilisticUNet, Sampler, windowed
 from fastpunet.hypotheses import assess
-from fastpunet.hypotheses.distances import DistancesFrom
-from fastpunet.hypotheses.evidence import label_log_probs
-from fastpunet.hypotheses.importance import log_evidence
+from fastpunet.hypotheses.assessments.distances import DistancesFrom
+from fastpunet.hypotheses.assessments.importance import log_evidence
+from fastpunet.hypotheses.fits.evidence import label_log_probs
 from fastpunet.metrics import default_convention
 from fastpunet.models import DropoutUNet, Image2ImageVAE, MHeads
 

@@ -9,7 +9,7 @@ import torch
 from benchmarks.port import PortModel
 from fastpunet import ProbabilisticUNet, Sampler, windowed
 from fastpunet.hypotheses import Annotation, best_fit
-from fastpunet.hypotheses.evidence import Evidence, label_log_probs
+from fastpunet.hypotheses.fits.evidence import Evidence, label_log_probs
 from fastpunet.latents import Noise
 from fastpunet.models import DropoutUNet, Image2ImageVAE, MHeads
 from fastpunet.models.adapters import adapt

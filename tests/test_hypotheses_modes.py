@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 from fastpunet import PackedMasks, pairwise_iou
 from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.hypotheses import modes
-from fastpunet.hypotheses.mode_search import distances
+from fastpunet.hypotheses.alternatives.mode_search import distances
 
 
 def line(*rows):

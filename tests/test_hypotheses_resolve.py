@@ -9,7 +9,7 @@ import torch
 
 from fastpunet import PackedMasks, ProbabilisticUNet, sample, summarize
 from fastpunet.hypotheses import Modes, modes, resolve
-from fastpunet.hypotheses.disputed_regions import disputed_regions
+from fastpunet.hypotheses.questions.disputed_regions import disputed_regions
 
 
 def line(*rows):

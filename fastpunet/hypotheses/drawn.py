@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastpunet.hypotheses.evidence import label_log_probs
+from fastpunet.hypotheses.fits.evidence import label_log_probs
 from fastpunet.latents import Noise
 from fastpunet.memory import how_many
 from fastpunet.models.priors import Prior

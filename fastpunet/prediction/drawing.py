@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from fastpunet.hypotheses.summary import summarize_encoded
+from fastpunet.hypotheses.summaries.summary import summarize_encoded
 from fastpunet.memory import free_memory, how_many
 from fastpunet.models.method import Encoding
 from fastpunet.prediction.preparation import Prepared, resample

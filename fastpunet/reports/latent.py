@@ -15,7 +15,7 @@ from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.data.streets import find_streets
 from fastpunet.devices import find_device
 from fastpunet.hypotheses import decode_grid
-from fastpunet.hypotheses.latent_grid import check_grid
+from fastpunet.hypotheses.latent_space.latent_grid import check_grid
 from fastpunet.models import Method, checkpoint
 from fastpunet.reports.demo import HELD_OUT_SEED, IMAGES
 from fastpunet.reports.figures import check_figure_path, save_figure

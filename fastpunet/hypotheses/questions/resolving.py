@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from fastpunet.arguments import check_label_range
-from fastpunet.hypotheses.answers import Answers, make_question, read_answers
-from fastpunet.hypotheses.disputed_regions import disputed_regions, majorities
-from fastpunet.hypotheses.finding_modes import known_classes
-from fastpunet.hypotheses.finding_modes import modes as find_modes
-from fastpunet.hypotheses.information import entropy, information, joint_counts
-from fastpunet.hypotheses.mode_result import Modes
-from fastpunet.hypotheses.resolution import Resolution
-from fastpunet.hypotheses.summary import Summary
+from fastpunet.hypotheses.alternatives.finding_modes import known_classes
+from fastpunet.hypotheses.alternatives.finding_modes import modes as find_modes
+from fastpunet.hypotheses.alternatives.mode_result import Modes
+from fastpunet.hypotheses.questions.answers import Answers, make_question, read_answers
+from fastpunet.hypotheses.questions.disputed_regions import disputed_regions, majorities
+from fastpunet.hypotheses.questions.information import entropy, information, joint_counts
+from fastpunet.hypotheses.questions.resolution import Resolution
+from fastpunet.hypotheses.summaries.summary import Summary
 from fastpunet.masks import PackedMasks
 from fastpunet.metrics.mask_sets import Masks, MaskSet, read_mask_set
 from fastpunet.metrics.planes import NAME_THE_CLASSES, count_classes

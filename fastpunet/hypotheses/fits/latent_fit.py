@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastpunet.hypotheses.evidence import Evidence, label_log_probs
+from fastpunet.hypotheses.fits.evidence import Evidence, label_log_probs
 from fastpunet.models.twin import evaluation_twin
 from fastpunet.sampler import Sampler
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from fastpunet.arguments import LABEL_DTYPES
-from fastpunet.hypotheses.information import entropy, information
-from fastpunet.hypotheses.resolution import Question
+from fastpunet.hypotheses.questions.information import entropy, information
+from fastpunet.hypotheses.questions.resolution import Question
 from fastpunet.metrics.mask_sets import MaskSet
 
 

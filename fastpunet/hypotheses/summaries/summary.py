@@ -49,7 +49,7 @@ class Summary:
         images: float or uint8 (B, C, *size) with C of 1 or 3, or (B, *size); None: no background. Needs Matplotlib.
         Raises ValueError for images of another number or size.
         """
-        from fastpunet.hypotheses.summary_picture import summary_picture
+        from fastpunet.hypotheses.summaries.summary_picture import summary_picture
 
         return summary_picture(self, images)
 

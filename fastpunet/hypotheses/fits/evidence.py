@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fastpunet.hypotheses.annotation import Annotation, Area, Box, Points, flat_index, shape_text
+from fastpunet.hypotheses.fits.annotation import Annotation, Area, Box, Points, flat_index, shape_text
 from fastpunet.hypotheses.one_image import check_known_labels
 
 

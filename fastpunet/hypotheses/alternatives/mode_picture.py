@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from fastpunet.hypotheses.alternatives.mode_result import Modes
 from fastpunet.hypotheses.display import percent
-from fastpunet.hypotheses.mode_result import Modes
 from fastpunet.hypotheses.pictures import (
     COLOURS,
     Picture,

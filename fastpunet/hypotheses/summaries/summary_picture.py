@@ -19,7 +19,7 @@ from fastpunet.hypotheses.pictures import (
     place_to_show,
     show_image,
 )
-from fastpunet.hypotheses.summary import INNER, OUTER, Summary
+from fastpunet.hypotheses.summaries.summary import INNER, OUTER, Summary
 
 _ROWS = 4
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fastpunet.hypotheses.latent_plane import LatentPlane, principal_axes, sensitivity
+from fastpunet.hypotheses.latent_space.latent_plane import LatentPlane, principal_axes, sensitivity
 from fastpunet.hypotheses.one_image import check_segmentations, encode_one
 from fastpunet.latents import check_seed
 from fastpunet.models.priors import AxisAligned

@@ -15,7 +15,7 @@ from fastpunet.hypotheses.pictures import (
     place_to_show,
     show_image,
 )
-from fastpunet.hypotheses.resolution import Resolution
+from fastpunet.hypotheses.questions.resolution import Resolution
 
 _ASKED = "#FFFFFF"
 

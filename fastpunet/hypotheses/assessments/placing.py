@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from fastpunet.data import IGNORE
-from fastpunet.hypotheses.annotation import Annotation
 from fastpunet.hypotheses.drawn import Latents
-from fastpunet.hypotheses.evidence import Evidence
-from fastpunet.hypotheses.latent_fit import LatentFit
+from fastpunet.hypotheses.fits.annotation import Annotation
+from fastpunet.hypotheses.fits.evidence import Evidence
+from fastpunet.hypotheses.fits.latent_fit import LatentFit
 from fastpunet.hypotheses.plausibility import mahalanobis, share_farther
 from fastpunet.models.priors import AxisAligned
 from fastpunet.sampler import Sampler

@@ -56,7 +56,7 @@ class Modes:
         image: float or uint8 (*size), (1, *size) or (3, *size), of the masks' size; None: no background. Needs
         Matplotlib. Raises ValueError for an image of another size.
         """
-        from fastpunet.hypotheses.mode_picture import modes_picture
+        from fastpunet.hypotheses.alternatives.mode_picture import modes_picture
 
         return modes_picture(self, image)
 

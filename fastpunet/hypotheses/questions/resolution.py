@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from fastpunet.hypotheses.alternatives.mode_result import Modes
 from fastpunet.hypotheses.display import html_block, html_picture, html_table, percent
-from fastpunet.hypotheses.mode_result import Modes
 
 if TYPE_CHECKING:
     from fastpunet.hypotheses.pictures import Picture
@@ -95,7 +95,7 @@ class Resolution:
         image: float or uint8 (*size), (1, *size) or (3, *size), of the masks' size; None: no background. Needs
         Matplotlib. Raises ValueError for an image of another size.
         """
-        from fastpunet.hypotheses.resolution_picture import resolution_picture
+        from fastpunet.hypotheses.questions.resolution_picture import resolution_picture
 
         return resolution_picture(self, image)
 

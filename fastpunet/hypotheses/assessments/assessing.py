@@ -13,12 +13,12 @@ from torch.distributions import MultivariateNormal
 
 from fastpunet.arguments import check_count
 from fastpunet.data import IGNORE
-from fastpunet.hypotheses.assessment import Assessment
-from fastpunet.hypotheses.distances import DistancesFrom
+from fastpunet.hypotheses.assessments.assessment import Assessment
+from fastpunet.hypotheses.assessments.distances import DistancesFrom
+from fastpunet.hypotheses.assessments.importance import LogEvidence, log_evidence
+from fastpunet.hypotheses.assessments.placing import place
 from fastpunet.hypotheses.drawn import Latents, decoded_log_probs, drawn_log_probs
-from fastpunet.hypotheses.importance import LogEvidence, log_evidence
 from fastpunet.hypotheses.one_image import check_known_labels, check_segmentations, encode_one
-from fastpunet.hypotheses.placing import place
 from fastpunet.latents import SAMPLERS, Noise, check_seed
 from fastpunet.masks import PackedMasks
 from fastpunet.metrics import default_convention

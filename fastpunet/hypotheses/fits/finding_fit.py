@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from fastpunet.arguments import check_count, check_switch
-from fastpunet.hypotheses.annotation import Annotation
 from fastpunet.hypotheses.drawn import Latents, drawn_log_probs
-from fastpunet.hypotheses.evidence import Evidence
-from fastpunet.hypotheses.fit_result import BestFit, Fit
-from fastpunet.hypotheses.latent_fit import LatentFit
+from fastpunet.hypotheses.fits.annotation import Annotation
+from fastpunet.hypotheses.fits.evidence import Evidence
+from fastpunet.hypotheses.fits.fit_result import BestFit, Fit
+from fastpunet.hypotheses.fits.latent_fit import LatentFit
 from fastpunet.hypotheses.one_image import encode_one
 from fastpunet.hypotheses.plausibility import share_farther
 from fastpunet.latents import SAMPLERS, check_seed

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from fastpunet.arguments import check_count, is_number
+from fastpunet.hypotheses.alternatives.mode_result import Modes
+from fastpunet.hypotheses.alternatives.mode_search import Search, distances, find_modes
 from fastpunet.hypotheses.intervals import wilson
-from fastpunet.hypotheses.mode_result import Modes
-from fastpunet.hypotheses.mode_search import Search, distances, find_modes
 from fastpunet.latents import check_seed
 from fastpunet.masks import PackedMasks
 from fastpunet.metrics.mask_sets import Masks, read_mask_set

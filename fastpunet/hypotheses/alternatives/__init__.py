@@ -1,0 +1,1 @@
+"""Which alternatives there are: the modes of the hypotheses, with probabilities."""

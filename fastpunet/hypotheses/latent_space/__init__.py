@@ -1,0 +1,1 @@
+"""Segmentations and graders over a plane of the latent space."""

@@ -1,0 +1,1 @@
+"""Maps and numbers over any number of hypotheses, none of which is kept."""
