@@ -1,6 +1,6 @@
 """Assessments and best fits on LIDC slices: are wrong masks told from graders' own, and do three clicks suffice?
 
-python -m benchmarks.assessment_lidc intruders|fits lidc-tiny DIR/lidc_tiny_test_64.npz OUT.json [-n 500] [--seed 0]
+python -m benchmarks.assessment_lidc intruders|fits lidc-tiny DIR/lidc_tiny_test_64.npz OUT.json [-n 500] ...
 
 writes the values of every image and prints a table of docs/results/assessment.md.
 """
@@ -35,8 +35,8 @@ ORDERS = {  # of annotations, the most suspicious first
     "nearest IoU": lambda row: row["nearest_iou"],
     "typicality": lambda row: row["typicality"],
     "mean distance": lambda row: -row["mean_distance"],
-    "log p(y | x)": lambda row: row["log_evidence"],
-    "log p(y | x) minus the other graders'": lambda row: row["relative"],
+    "log p": lambda row: row["log_evidence"],
+    "log p minus the other graders'": lambda row: row["relative"],
     "plausibility": lambda row: row["plausibility"],
     "KL": lambda row: -row["kl"],
 }
@@ -113,9 +113,14 @@ def _fits(
     image, ids = torch.tensor(record.image), torch.tensor([record.id])
     summary = fastpunet.summarize(model, image[None], n, seed=seed, ids=ids)
     hypotheses = fastpunet.sample(model, image[None], n, seed=seed, ids=ids, output="bits")
+    labels, found_modes = hypotheses.unpack()[0], modes(hypotheses)[0].masks
+    outlined, with_outline = labels[labels.flatten(1).any(1)], found_modes[found_modes.flatten(1).any(1)]
+    nothing = torch.zeros_like(labels[:1])
     without = {
         "mean map > 0.5": (summary.mean[0, 0] > 0.5).byte(),
-        "most probable mode": modes(hypotheses)[0].masks[0],
+        "most probable mode": found_modes[0],
+        "mean of all hypotheses but empty ones > 0.5": (outlined.float().mean(0) > 0.5).byte(),
+        "most probable mode but nothing": torch.cat((with_outline, nothing))[0],
     }
     for mask in record.masks:
         if not mask.any():

@@ -100,7 +100,7 @@ def _assess(sampler: Sampler, record: Record, n: int, seed: int, precision: str)
 
 def table(masks: Sequence[AssessedMask]) -> str:
     """A Markdown table of annotations."""
-    rows = [["patient", "image", "slice", "rater", "nearest IoU", "typicality", "log p(y | x)", "minus the others'"]]
+    rows = [["patient", "image", "slice", "rater", "nearest IoU", "typicality", "log p", "minus the others'"]]
     for mask in masks:
         image = mask.name or f"record {mask.record}"
         values = mask.values
