@@ -143,6 +143,7 @@ def test_images_of_other_channels_are_refused():
 
 def test_images_that_nobody_annotated_are_drawn_and_have_no_scores():
     rng = np.random.default_rng(0)
+    torch.manual_seed(0)
     model = DropoutUNet(1, 1, (4, 6), convs_per_block=1)
     known = [random_record(rng, id=i) for i in (0, 2)]
     unknown = random_record(rng, id=1, graders=0)
