@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -65,9 +66,9 @@ class Windowed(Method):
     def encode(self, images: Tensor) -> Encoding:
         return self.inner.encode(images) if self.fits(images) else self.encode_large(images)
 
+    @abstractmethod
     def encode_large(self, images: Tensor) -> Encoding:
         """The encoding of images (B, C, *size) that are larger than a window."""
-        raise NotImplementedError
 
     def logits(self, encoding: Any, noise: Noise) -> Tensor:
         return self.inner.logits(encoding, noise)
