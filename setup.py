@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from pybind11.setup_helpers import Pybind11Extension
+from pybind11.setup_helpers import ParallelCompile, Pybind11Extension
 from setuptools import Extension, find_packages, setup
 from setuptools.command import editable_wheel
 from setuptools.command.build_ext import build_ext
@@ -71,6 +71,7 @@ class BuildNative(build_ext):
         return True
 
 
+ParallelCompile().install()  # one compiler a core
 setup(
     name="fastpunet",
     version="0.1.0",

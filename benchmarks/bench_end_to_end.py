@@ -1,4 +1,4 @@
-"""Image in, masks out: 128 x 128, the published network, n = 16 and n = 1000."""
+"""Image in, masks out: 128 x 128, the published network, n = 16 and n = 1000; every way in the same precision."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import fastpunet
 from benchmarks import strongest
 from benchmarks.port import PortModel
 from benchmarks.race import Peer, race
-from benchmarks.workloads import image, port_model
+from benchmarks.workloads import PRECISIONS, image, port_model
+from fastpunet_kernels import fixed_precision
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +47,21 @@ def port_loop(port: PortModel, picture: Tensor, n: int) -> list[Tensor]:
 
 
 @torch.no_grad()
-def split_and_batched(port: PortModel, picture: Tensor, n: int) -> Tensor:
-    features, prior = port.unet(picture, False), port.prior(picture)
-    return strongest.sample(strongest.prepare(port, features), prior.sample((n,))[:, 0], strongest.decode, 8192)
+def split_and_batched(port: PortModel, picture: Tensor, n: int, precision: str, decode: Any) -> Tensor:
+    bf16 = precision == "bf16"
+    with fixed_precision(precision, picture.device):
+        with torch.autocast(picture.device.type, torch.bfloat16, enabled=bf16):
+            features, prior = port.unet(picture, False), port.prior(picture)
+        prepared = strongest.prepare(port, features.float(), torch.bfloat16 if bf16 else torch.float32)
+        return strongest.sample(prepared, prior.sample((n,))[:, 0].float(), decode, 65536 if bf16 else 8192)
+
+
+def peers_in(precision: str, port: PortModel, picture: Tensor, n: int) -> dict[str, Peer]:
+    ways = {"PyTorch, split and batched": strongest.decode, "PyTorch, the same compiled": strongest.compiled_decode}
+    return {
+        "port's loop": Peer(partial(port_loop, port, picture, n), rounds=2),
+        **{name: Peer(partial(split_and_batched, port, picture, n, precision, way)) for name, way in ways.items()},
+    }
 
 
 def ours(port: PortModel, picture: Tensor, n: int, output: str, precision: str) -> Any:
@@ -56,30 +69,28 @@ def ours(port: PortModel, picture: Tensor, n: int, output: str, precision: str) 
 
 
 @pytest.mark.benchmark(group="end to end, image after image")
-@pytest.mark.parametrize("precision", ["ieee", "bf16"])
+@pytest.mark.parametrize("precision", PRECISIONS)
 def bench_image_after_image(benchmark: BenchmarkFixture, port: PortModel, picture: Tensor, precision: str) -> None:
     """What a data set of one size costs an image: a sampler that is kept, on a GPU one CUDA graph."""
     sampler = fastpunet.Sampler(port, precision=precision)
-    peers = {"sampled afresh": Peer(partial(ours, port, picture, 1000, "bits", precision))}
+    peers = {
+        "sampled afresh": Peer(partial(ours, port, picture, 1000, "bits", precision)),
+        **peers_in(precision, port, picture, 1000),
+    }
     run = partial(sampler.sample, picture, 1000, seed=0, output="bits")
     assert torch.equal(run().words, run().words)  # as launched, then as captured
     race(benchmark, run, peers, rounds=5, units=1000, unit="hypothesis", precision=precision)
 
 
 @pytest.mark.benchmark(group="end to end")
-@pytest.mark.parametrize("precision", ["ieee", "bf16"])
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("n", [16, 1000])
 def bench_end_to_end(benchmark: BenchmarkFixture, port: PortModel, picture: Tensor, n: int, precision: str) -> None:
-    rounds = {16: 15, 1000: 5}[n]
-    peers = {
-        "port's loop": Peer(partial(port_loop, port, picture, n)),
-        "PyTorch, split and batched": Peer(partial(split_and_batched, port, picture, n)),
-    }
     race(
         benchmark,
         partial(ours, port, picture, n, "bits", precision),
-        peers,
-        rounds=rounds,
+        peers_in(precision, port, picture, n),
+        rounds={16: 15, 1000: 5}[n],
         units=n,
         unit="hypothesis",
         precision=precision,

@@ -14,12 +14,13 @@ import fastpunet
 from benchmarks import strongest
 from benchmarks.port import PortModel
 from benchmarks.race import Peer, race
-from benchmarks.workloads import decode_flop, image, port_model
+from benchmarks.workloads import PRECISIONS, decode_flop, image, port_model
 from fastpunet.latents import draw_latents
+from fastpunet_kernels import fixed_precision
 
 HYPOTHESES = 1000
 LOOPED = 30  # of the loops, which are linear in n
-PRECISIONS = ["ieee", "bf16", *(["tf32"] if torch.cuda.is_available() else [])]
+BATCHED = 1000 if torch.cuda.is_available() else LOOPED  # of what is batched: a GPU has to be filled
 MAPS = 1000 if torch.cuda.is_available() else 16  # of 24 classes
 
 
@@ -49,9 +50,10 @@ class Workload:
         return [one > 0 if self.classes == 1 else one.argmax(1) for one in logits]
 
     @torch.no_grad()
-    def strongest(self, n: int, run: Any, rows: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        prepared = strongest.prepare(self.port, self.encoding.features, dtype)
-        return strongest.sample(prepared, self.z[0, :n], run, rows)
+    def strongest(self, n: int, run: Any, rows: int, precision: str, dtype: torch.dtype = torch.float32) -> Tensor:
+        with fixed_precision(precision, self.image.device):
+            prepared = strongest.prepare(self.port, self.encoding.features, dtype)
+            return strongest.sample(prepared, self.z[0, :n], run, rows)
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +66,16 @@ def street(device: torch.device) -> Workload:
     return Workload(24, 256, 512, device)
 
 
-def _peers(work: Workload) -> dict[str, Peer]:
-    share = LOOPED / HYPOTHESES
+def _peers(work: Workload, precision: str) -> dict[str, Peer]:
+    def batched(decode: Any, rows: int, dtype: torch.dtype = torch.float32) -> Peer:
+        return Peer(partial(work.strongest, BATCHED, decode, rows, precision, dtype), BATCHED / HYPOTHESES)
+
     compiled = strongest.compiled_decode
     return {
-        "port's loop": Peer(partial(work.port_loop, LOOPED), share),
-        "PyTorch, split and batched": Peer(partial(work.strongest, LOOPED, strongest.decode, 8192), share),
-        "PyTorch, split, batched, compiled": Peer(partial(work.strongest, LOOPED, compiled, 8192), share),
-        "PyTorch, the same in bf16": Peer(partial(work.strongest, 100, compiled, 65536, torch.bfloat16), 0.1),
+        "port's loop": Peer(partial(work.port_loop, LOOPED), LOOPED / HYPOTHESES),
+        "PyTorch, split and batched": batched(strongest.decode, 8192),
+        "PyTorch, split, batched, compiled": batched(compiled, 8192),
+        "PyTorch, the same in bf16": batched(compiled, 65536, torch.bfloat16),
     }
 
 
@@ -81,7 +85,15 @@ def _peers(work: Workload) -> dict[str, Peer]:
 def bench_decode(benchmark: BenchmarkFixture, workload_l: Workload, output: str, precision: str) -> None:
     ours = partial(workload_l.ours, HYPOTHESES, output, precision)
     flop = decode_flop(workload_l.pixels, HYPOTHESES)
-    race(benchmark, ours, _peers(workload_l), flop=flop, units=HYPOTHESES, unit="hypothesis", precision=precision)
+    race(
+        benchmark,
+        ours,
+        _peers(workload_l, precision),
+        flop=flop,
+        units=HYPOTHESES,
+        unit="hypothesis",
+        precision=precision,
+    )
 
 
 @pytest.mark.benchmark(group=f"decode, 24 classes, 256 x 512, n = {MAPS}, labels")
@@ -90,8 +102,10 @@ def bench_decode_classes(benchmark: BenchmarkFixture, street: Workload, precisio
     n = MAPS
     peers = {
         "port's loop": Peer(partial(street.port_loop, 4), 4 / n),
-        "PyTorch, split and batched": Peer(partial(street.strongest, 4, strongest.decode, 8192), 4 / n),
-        "PyTorch, split, batched, compiled": Peer(partial(street.strongest, 4, strongest.compiled_decode, 8192), 4 / n),
+        "PyTorch, split and batched": Peer(partial(street.strongest, 4, strongest.decode, 8192, precision), 4 / n),
+        "PyTorch, split, batched, compiled": Peer(
+            partial(street.strongest, 4, strongest.compiled_decode, 8192, precision), 4 / n
+        ),
     }
     flop = decode_flop(street.pixels, n, 24)
     ours = partial(street.ours, n, "labels", precision)

@@ -41,13 +41,14 @@ def sample(prepared: dict[str, Any], z: Tensor, run: Any, rows: int) -> Tensor:
     """z (n, latent_dim) to decisions (n, P), in tiles of `rows` pixels times hypotheses.
 
     On two cores 8192 proved best in float32, compiled or not, and 65536 for compiled bfloat16 (of 2048 .. 262144). A
-    GPU takes 256 times as many, which fill it; that number has not been tuned.
+    GPU takes 256 times as many, which fill it; that number has not been tuned. Tiles are of equal size where they can
+    be, because every other size is compiled anew.
     """
     base = prepared["base"]
     rows *= 256 if base.is_cuda else 1
     offset = (z @ prepared["z_weight"].T).to(base.dtype)
     pixels = min(rows, base.shape[0])
-    hypotheses = max(1, rows // pixels)
+    hypotheses = -(-len(z) // -(-len(z) // max(1, rows // pixels)))
     classes = prepared["layers"][-1][0].shape[0]
     dtype = torch.bool if classes == 1 else torch.uint8
     out = torch.empty((z.shape[0], base.shape[0]), dtype=dtype, device=base.device)

@@ -10,6 +10,7 @@ from benchmarks.port import PortModel
 FILTERS = (32, 64, 128, 192)
 LATENT_DIM = 6
 FCOMB_LAYERS = 4
+PRECISIONS = ("bf16", "tf32", "ieee") if torch.cuda.is_available() else ("ieee", "bf16")  # a GPU's shortest first
 
 
 def port_model(num_classes: int = 1) -> PortModel:
