@@ -61,9 +61,7 @@ kernels() {
 end-to-end() {
     build end-to-end.txt
     run end-to-end.txt 240 python3 -m pytest -q --benchmark-only --benchmark-json="$out/end-to-end.json" \
-        "benchmarks/bench_end_to_end.py::bench_image_after_image" \
-        "benchmarks/bench_sampler.py::bench_decode[bits-"{bf16,tf32,ieee}"]" \
-        "benchmarks/bench_pairwise.py::bench_pairwise[discs]" "benchmarks/bench_energy_distance.py::bench_binary"
+        benchmarks/bench_{end_to_end,sampler,pairwise,energy_distance}.py -k "image_after_image or bits or discs or binary"
 }
 
 sanitizer() { # memory that PyTorch caches would hide what is read or written beside a tensor
