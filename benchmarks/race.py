@@ -54,7 +54,11 @@ def race(
             ours()
         synchronize()
 
-    benchmark.pedantic(timed, setup=take_turns, rounds=rounds, warmup_rounds=1)
+    try:
+        benchmark.pedantic(timed, setup=take_turns, rounds=rounds, warmup_rounds=1)
+    except KeyboardInterrupt:
+        benchmark.has_error = True  # without this, pytest-benchmark would not write what was timed before
+        raise
     benchmark.extra_info.update(facts, precision=precision)
     if benchmark.stats is None:  # under --benchmark-disable everything has run once, and nothing was measured
         return
