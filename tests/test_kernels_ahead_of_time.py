@@ -22,6 +22,7 @@ WORKLOAD_L = "decode 32-32-32-1 bf16"
 CEILINGS = {"sm_80": (208, 16384), "sm_90": (168, 16384), "sm_100": (208, 16384), "gfx942": (192, 16384)}
 MOST_REGISTERS = {"gfx942": 512}
 MOST_SHARED = 65536  # two programs with room to spare
+PRODUCTS_SHARED = 98304  # of masks on sm_90, where two of these programs fit a multiprocessor
 SPILLING = {"gfx942": ("decode 64-", "decode 128-")}  # known: wide layers are slower there than they might be
 
 
@@ -53,7 +54,8 @@ def test_every_configuration_compiles_without_spilling(target: str, tmp_path: Pa
         assert row["instruction"] == expected_instruction(row, target), row
         assert row["spills"] == 0 or row["name"].startswith(SPILLING.get(target, ())), row
         assert 0 < row["registers"] <= MOST_REGISTERS.get(target, 255), row
-        assert row["shared"] <= MOST_SHARED, row
+        multiplied = target == "sm_90" and row["name"] == "intersection multiplied"
+        assert row["shared"] <= (PRODUCTS_SHARED if multiplied else MOST_SHARED), row
         if row["name"].startswith(WORKLOAD_L) and "sums" not in row["name"]:
             registers, shared = CEILINGS[target]
             assert row["registers"] <= registers, row

@@ -281,6 +281,7 @@ def test_registered_ops_pass_opcheck_and_compile_whole(backend):
     ops = torch.ops.fastpunet
     check(ops.philox_normal.default, (1, torch.arange(3), 0, 4, 5, backend))
     check(ops.pairwise_intersection.default, (masks, masks[:, :2].clone(), backend))
+    check(ops.area.default, (masks, backend))
     check(ops.mask_iou.default, (masks, masks[:, :2].clone(), 1.0, backend))
     check(ops.distance_sums.default, (masks, masks[:, :2].clone(), weights, weights[:, :2].clone(), 1.0, backend))
     check(ops.pack_labels.default, (torch.randint(0, 5, (3, 40)), [0, 4], backend))

@@ -291,4 +291,8 @@ def test_registration(device: torch.device) -> None:
     library.opcheck(ops.philox_normal.default, (1, gaussian.ids, 0, 3, 6, "triton"))
     library.opcheck(ops.decode_latents.default, (base, *decoder, z, "bits", "ieee", "triton"))
     library.opcheck(ops.decode_gaussian.default, (base, *decoder, *gaussian, "labels", "ieee", "triton"))
+    weights = torch.rand(1, 2, dtype=torch.float64).to(device)
+    library.opcheck(ops.area.default, (masks, "triton"))
     library.opcheck(ops.pairwise_intersection.default, (masks, masks.clone(), "triton"))
+    library.opcheck(ops.mask_iou.default, (masks, masks.clone(), 1.0, "triton"))
+    library.opcheck(ops.distance_sums.default, (masks, masks.clone(), weights, weights.clone(), 1.0, "triton"))

@@ -7,7 +7,6 @@ from typing import Any
 
 from torch import Tensor, float32, float64, int32, int64, library, uint8
 
-from fastpunet_kernels import reference
 from fastpunet_kernels.backends import implementation, select_backend
 from fastpunet_kernels.problem import (
     OUTPUTS,
@@ -102,6 +101,11 @@ def _pack_labels(labels: Tensor, classes: Sequence[int], backend: str) -> Tensor
 @_op
 def _unpack_labels(words: Tensor, pixels: int, backend: str) -> Tensor:
     return words.new_empty((*words.shape[:-2], pixels), dtype=uint8)
+
+
+@_op
+def _area(words: Tensor, backend: str) -> Tensor:
+    return words.new_empty(words.shape[:-1])
 
 
 @_op
@@ -211,7 +215,7 @@ def pairwise_intersection(a: Tensor, b: Tensor, *, backend: str = "auto") -> Ten
 
 def area(words: Tensor, *, backend: str = "auto") -> Tensor:
     """Count the pixels of every mask and class: packed int32 (B, N, K, words) -> int32 (B, N, K)."""
-    return reference.area(words, lambda a, b: pairwise_intersection(a, b, backend=backend))
+    return _area(words, select_backend(backend, words.device))
 
 
 def mask_iou(a: Tensor, b: Tensor, empty: float, *, backend: str = "auto") -> Tensor:

@@ -29,8 +29,6 @@ _UNPACKED_FLOATS = 1 << 25  # 128 MiB of unpacked masks at a time
 _COMPARED = 1 << 22  # pixels x classes, or pairs x classes, compared at a time
 _LOGITS = 1 << 23  # 32 MiB of logits at a time
 
-_Intersection = Callable[[Tensor, Tensor], Tensor]
-
 
 def philox_4x32(counter: Sequence[Tensor], key: tuple[int, int], rounds: int = 10) -> tuple[Tensor, ...]:
     """Philox4x32 (Salmon et al., SC 2011): maps four uint32 counters, held in int64 tensors, to four random uint32."""
@@ -255,43 +253,38 @@ def _planes(words: Tensor) -> Tensor:
     return unpack_bits(words, words.shape[-1] * WORD_BITS).float().transpose(1, 2)
 
 
-def area(words: Tensor, intersection: _Intersection = pairwise_intersection) -> Tensor:
-    """Pixels per mask and class, int32 (B, N, K): the pixels that each mask shares with a mask of all pixels."""
+def area(words: Tensor, intersection: Callable[[Tensor, Tensor], Tensor] = pairwise_intersection) -> Tensor:
+    """Pixels per mask and class, int32 (B, N, K): the pixels that each mask shares with a mask of all pixels.
+
+    `intersection` counts them.
+    """
     every_pixel = words.new_full((words.shape[0], 1, *words.shape[2:]), -1)
     return intersection(words.contiguous(), every_pixel)[:, :, 0]
 
 
-def mask_iou(a: Tensor, b: Tensor, empty: float, intersection: _Intersection = pairwise_intersection) -> Tensor:
-    """IoU of packed a (B, Na, K, words) with b (B, Nb, K, words): float32 (B, Na, Nb, K), `empty` for two empty masks.
+def mask_iou(a: Tensor, b: Tensor, empty: float) -> Tensor:
+    """IoU of packed a (B, Na, K, words) with b (B, Nb, K, words): float32 (B, Na, Nb, K).
 
-    `intersection` counts the pixels that masks share.
+    `empty` is the IoU of two empty masks.
     """
-    shared = intersection(a, b)
-    area_a = area(a, intersection)
-    union = area_a[:, :, None] + (area_a if b is a else area(b, intersection))[:, None] - shared
+    shared = pairwise_intersection(a, b)
+    area_a = area(a)
+    union = area_a[:, :, None] + (area_a if b is a else area(b))[:, None] - shared
     return (shared.float() / union.float()).masked_fill_(union == 0, empty)
 
 
-def distance_sums(
-    a: Tensor,
-    b: Tensor,
-    weights_a: Tensor,
-    weights_b: Tensor,
-    empty: float,
-    intersection: _Intersection = pairwise_intersection,
-) -> Tensor:
+def distance_sums(a: Tensor, b: Tensor, weights_a: Tensor, weights_b: Tensor, empty: float) -> Tensor:
     """Weighted sums of d = 1 - (mean IoU over classes) for packed a (B, Na, K, words) and b (B, Nb, K, words).
 
     float64 (B, 2): sum of w d, and sum of w, over the pairs whose d is a number; w = weights_a (B, Na) x weights_b
-    (B, Nb). `empty` is the IoU of two empty masks, NaN leaves the class out. `intersection` counts the pixels that
-    masks share.
+    (B, Nb). `empty` is the IoU of two empty masks, NaN leaves the class out.
     """
     sums = weights_a.new_zeros((a.shape[0], 2))
-    area_b = area(b, intersection)[:, None]
+    area_b = area(b)[:, None]
     rows = max(1, _COMPARED // (a.shape[0] * b.shape[1] * b.shape[2]))
     for some, weights in zip(a.split(rows, dim=1), weights_a.split(rows, dim=1), strict=True):
-        shared = intersection(some.contiguous(), b)
-        union = area(some, intersection)[:, :, None] + area_b - shared
+        shared = pairwise_intersection(some.contiguous(), b)
+        union = area(some)[:, :, None] + area_b - shared
         d = 1 - (shared.double() / union).masked_fill_(union == 0, empty).nanmean(-1)
         pairs = weights[:, :, None] * weights_b[:, None, :] * ~d.isnan()
         sums += torch.stack([(pairs * d.nan_to_num()).sum((1, 2)), pairs.sum((1, 2))], dim=1)

@@ -118,6 +118,10 @@ def pairwise_intersection(a: Tensor, b: Tensor) -> Tensor:
     return out
 
 
+def area(words: Tensor) -> Tensor:
+    return reference.area(words, pairwise_intersection)
+
+
 def mask_iou(a: Tensor, b: Tensor, empty: float) -> Tensor:
     out = torch.empty((a.shape[0], a.shape[1], b.shape[1], a.shape[2]), dtype=torch.float32)
     left, right = _pair(a, b)

@@ -15,7 +15,8 @@ from triton import knobs
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from fastpunet_kernels.triton import decode, intersection, philox
+from fastpunet_kernels.triton import decode, philox
+from fastpunet_kernels.triton.overlap_variants import overlap_variants
 from fastpunet_kernels.triton.tiling import by_rule
 
 TARGETS = {
@@ -63,15 +64,8 @@ def variants(target: GPUTarget) -> list[Variant]:
     return [
         *(_decoder(target, *decoder) for decoder in DECODERS),
         Variant("philox_normal", philox.philox_normal_kernel, philox_types, {"DIM": 6, "BLOCK": philox.BLOCK}, {}),
-        _intersection("counted", intersection.COUNTED | {"SYMMETRIC": False}),
-        _intersection("multiplied", intersection.MULTIPLIED | {"SYMMETRIC": True}),
+        *(Variant(*variant) for variant in overlap_variants()),
     ]
-
-
-def _intersection(name: str, constants: dict[str, Any]) -> Variant:
-    types = {"out_ptr": "*i32", "a_ptr": "*i32", "b_ptr": "*i32"}
-    types |= dict.fromkeys(("count_a", "count_b", "planes", "words"), "i32")
-    return Variant(f"intersection {name}", intersection.intersection_kernel, types, constants, {})
 
 
 def _decoder(target: GPUTarget, output: str, precision: str, drawn: bool, widths: tuple[int, ...]) -> Variant:

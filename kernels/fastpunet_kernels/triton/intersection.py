@@ -1,16 +1,37 @@
 # mypy: allow-untyped-defs, allow-incomplete-defs
-"""Pairwise overlap of bit-packed masks: AND and popcount for small sets, exact int8 matrix products for large ones."""
+"""Shared pixels of all pairs of bit-packed masks: AND and popcount for few masks, exact int8 matrix products for many.
 
-from typing import Any
+For the products, bits become bytes once. That changes the order of the pixels, which their sum does not see. Pairs come
+in square tiles, of which a set that meets itself needs those on and above the diagonal. If there are few tiles, several
+programs share the pixels of one. What becomes of the counts is up to the one pass that adds such parts: see overlap.py.
+"""
+
+from typing import Any, NamedTuple
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-COUNTED: dict[str, Any] = {"MULTIPLY": False, "TILE": 32, "WORDS": 4}  # with 8 words at a time, ptxas spills
-MULTIPLIED: dict[str, Any] = {"MULTIPLY": True, "TILE": 64, "WORDS": 4}  # the fewest rows that wgmma takes
+COUNTED: dict[str, Any] = {"TILE": 32, "WORDS": 4}  # with 8 words at a time, ptxas spills
+MULTIPLIED: dict[str, Any] = {"TILE": 128, "STEP": 128}
+MULTIPLIED_OPTIONS = {"num_warps": 8, "num_stages": 3}
+STEP_WORDS = MULTIPLIED["STEP"] // 32
 FEWEST_MULTIPLIED = 48  # masks of either set, from which on the matrix units have enough to do; not measured yet
+PROGRAMS = 256  # among which the pixels of few tiles are divided: two a multiprocessor of an H100; not measured yet
+EXPANDED_BYTES = 1 << 28  # of masks at a time
+EXPANDED_BLOCK = 512  # words a program
+
+
+class Parts(NamedTuple):
+    """Shared pixels in tiles: int32 (B x K, splits, tiles, TILE, TILE), to be added over splits.
+
+    The tiles are those of (Na, Nb), row by row; if symmetric, those with row <= column, column by column. What lies
+    beyond the last mask of a set is undefined.
+    """
+
+    counts: Tensor
+    symmetric: bool
 
 
 @triton.jit
@@ -25,74 +46,159 @@ def popcount(x):
 
 
 @triton.jit
-def unpacked(words):
-    """int32 words (ROWS, WORDS) as 0 and 1, int8 (ROWS, 32 WORDS)."""
-    bits = (words[:, :, None] >> tl.arange(0, 32)[None, None, :]) & 1
-    return tl.reshape(bits.to(tl.int8), [words.shape[0], 32 * words.shape[1]])
+def tile_place(tile, tiles_b, SYMMETRIC: tl.constexpr):
+    """Row and column of a tile, as `Parts` numbers them."""
+    if SYMMETRIC:
+        column = ((tl.sqrt(8.0 * tile.to(tl.float32) + 1.0) - 1.0) * 0.5).to(tl.int32)  # rounded, so perhaps 1 off
+        column -= (column * (column + 1) // 2 > tile).to(tl.int32)
+        column += ((column + 1) * (column + 2) // 2 <= tile).to(tl.int32)
+        return tile - column * (column + 1) // 2, column
+    else:
+        return tile // tiles_b, tile % tiles_b
 
 
-@triton.jit
-def intersection_kernel(
-    out_ptr,
+@triton.jit(do_not_specialize=["count_a", "count_b", "planes", "words", "tiles"])
+def count_kernel(
+    parts_ptr,
     a_ptr,
     b_ptr,
     count_a,
     count_b,
     planes,
     words,
+    tiles,
     SYMMETRIC: tl.constexpr,
-    MULTIPLY: tl.constexpr,
     TILE: tl.constexpr,
     WORDS: tl.constexpr,
 ):
-    """out (B, count_a, count_b, planes) int32 from a (B, count_a, planes, words) and b (B, count_b, planes, words).
+    """`Parts` of one split, from packed a (B, count_a, planes, words) and b (B, count_b, planes, words).
 
-    A program counts one TILE x TILE block of pairs of one plane of one image. SYMMETRIC: a and b are the same, and each
-    block above the diagonal is stored below it too.
+    A program counts one tile of one plane of one image.
     """
-    tiles_a, tiles_b = tl.cdiv(count_a, TILE), tl.cdiv(count_b, TILE)
-    program = tl.program_id(0)
-    tile_b = program % tiles_b
-    tile_a = program // tiles_b % tiles_a
-    plane = program // tiles_b // tiles_a % planes
-    image = (program // tiles_b // tiles_a // planes).to(tl.int64)
+    tile_a, tile_b = tile_place(tl.program_id(0) % tiles, tl.cdiv(count_b, TILE), SYMMETRIC)
+    plane = tl.program_id(0) // tiles % planes
+    image = (tl.program_id(0) // tiles // planes).to(tl.int64)
     i = tile_a * TILE + tl.arange(0, TILE)
     j = tile_b * TILE + tl.arange(0, TILE)
     rows_a = a_ptr + ((image * count_a + i) * planes + plane) * words  # (TILE,)
     rows_b = b_ptr + ((image * count_b + j) * planes + plane) * words
-    mine = tile_a <= tile_b if SYMMETRIC else True
     total = tl.zeros([TILE, TILE], tl.int32)
-    for start in range(0, words if mine else 0, WORDS):
+    for start in range(0, words, WORDS):
         word = start + tl.arange(0, WORDS)
         inside = (word < words)[None, :]
         left = tl.load(rows_a[:, None] + word[None, :], mask=(i < count_a)[:, None] & inside, other=0)
         right = tl.load(rows_b[:, None] + word[None, :], mask=(j < count_b)[:, None] & inside, other=0)
-        if MULTIPLY:
-            total = tl.dot(unpacked(left), tl.trans(unpacked(right)), total, out_dtype=tl.int32)
-        else:
-            both = (left[:, None, :] & right[None, :, :]).to(tl.uint32, bitcast=True)  # (TILE, TILE, WORDS)
-            total += tl.sum(popcount(both), axis=2)
-    real = (i < count_a)[:, None] & (j < count_b)[None, :] & mine
-    pair = (image * count_a + i)[:, None] * count_b + j[None, :]
-    tl.store(out_ptr + pair * planes + plane, total, mask=real)
-    if SYMMETRIC:
-        mirrored = (image * count_a + j)[None, :] * count_b + i[:, None]
-        tl.store(out_ptr + mirrored * planes + plane, total, mask=real)
+        both = (left[:, None, :] & right[None, :, :]).to(tl.uint32, bitcast=True)  # (TILE, TILE, WORDS)
+        total += tl.sum(popcount(both), axis=2)
+    local = tl.arange(0, TILE)
+    part = parts_ptr + tl.program_id(0).to(tl.int64) * (TILE * TILE)
+    tl.store(part + local[:, None] * TILE + local[None, :], total)
 
 
-def launch_pairwise_intersection(a: Tensor, b: Tensor) -> Tensor:
-    """Packed int32 a (B, Na, K, words) and b (B, Nb, K, words) to exact counts int32 (B, Na, Nb, K)."""
-    many = min(a.shape[1], b.shape[1]) >= FEWEST_MULTIPLIED
-    return _launch(a, b, MULTIPLIED if many else COUNTED)
+@triton.jit(do_not_specialize=["first", "words", "run", "count"])
+def expand_kernel(out_ptr, words_ptr, first, words, run, count, BLOCK: tl.constexpr):
+    """Bytes of bits: out int32 (rows, run, 8), of the words first .. first + run of words int32 (rows, words).
+
+    Element s of a word's eight holds the bits s, 8 + s, 16 + s and 24 + s as bytes of 0 or 1. Words beyond the last of
+    a row are 0. count: rows x run.
+    """
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    column = first + i % run
+    word = tl.load(words_ptr + (i // run).to(tl.int64) * words + column, mask=(i < count) & (column < words), other=0)
+    shift = tl.arange(0, 8)[None, :]
+    out = out_ptr + i.to(tl.int64)[:, None] * 8 + shift
+    tl.store(out, (word[:, None] >> shift) & 0x01010101, mask=(i < count)[:, None])
 
 
-def _launch(a: Tensor, b: Tensor, method: dict[str, Any]) -> Tensor:
+@triton.jit(do_not_specialize=["count_a", "count_b", "planes", "steps", "splits", "tiles", "more"])
+def multiply_kernel(
+    parts_ptr,
+    a_ptr,
+    b_ptr,
+    count_a,
+    count_b,
+    planes,
+    steps,
+    splits,
+    tiles,
+    more,
+    SYMMETRIC: tl.constexpr,
+    TILE: tl.constexpr,
+    STEP: tl.constexpr,
+):
+    """`Parts` from a (B, count_a, planes, depth) and b (B, count_b, planes, depth), int8, depth = steps x STEP.
+
+    A program multiplies the rows of one tile of one plane of one image over one of the splits of the depth. more: adds
+    to what the parts hold already.
+    """
+    tile_a, tile_b = tile_place(tl.program_id(0) % tiles, tl.cdiv(count_b, TILE), SYMMETRIC)
+    split = tl.program_id(0) // tiles % splits
+    plane = tl.program_id(0) // tiles // splits % planes
+    image = (tl.program_id(0) // tiles // splits // planes).to(tl.int64)
+    local = tl.arange(0, TILE)
+    row_a = (image * count_a + tl.minimum(tile_a * TILE + local, count_a - 1)) * planes + plane
+    row_b = (image * count_b + tl.minimum(tile_b * TILE + local, count_b - 1)) * planes + plane
+    k = tl.arange(0, STEP)
+    left = a_ptr + row_a[:, None] * (steps * STEP) + k[None, :]
+    right = b_ptr + row_b[None, :] * (steps * STEP) + k[:, None]
+    part = parts_ptr + tl.program_id(0).to(tl.int64) * (TILE * TILE) + local[:, None] * TILE + local[None, :]
+    total = tl.load(part, mask=tl.full([TILE, TILE], 1, tl.int1) & (more != 0), other=0)
+    for step in range(split * steps // splits, (split + 1) * steps // splits):
+        a = tl.load(left + step * STEP)
+        b = tl.load(right + step * STEP)
+        total = tl.dot(a, b, total, out_dtype=tl.int32)
+    tl.store(part, total)
+
+
+def shared_pixels(a: Tensor, b: Tensor) -> Parts:
+    """`Parts` of contiguous packed masks int32 a (B, Na, K, words) and b (B, Nb, K, words)."""
+    return _multiplied(a, b) if min(a.shape[1], b.shape[1]) >= FEWEST_MULTIPLIED else _counted(a, b)
+
+
+def _counted(a: Tensor, b: Tensor) -> Parts:
+    images, count_a, planes, words = a.shape
+    parts = _empty_parts(a, b, 1, COUNTED["TILE"])
+    tiles = parts.shape[2]
+    sizes = (count_a, b.shape[1], planes, words, tiles)
+    count_kernel[images * planes * tiles,](parts, a, b, *sizes, SYMMETRIC=b is a, **COUNTED)
+    return Parts(parts, b is a)
+
+
+def _multiplied(a: Tensor, b: Tensor) -> Parts:
     images, count_a, planes, words = a.shape
     count_b = b.shape[1]
-    out = a.new_empty((images, count_a, count_b, planes))
-    grid = (images * planes * triton.cdiv(count_a, method["TILE"]) * triton.cdiv(count_b, method["TILE"]),)
-    left = a.contiguous()
-    right = left if b is a else b.contiguous()
-    with torch.cuda.device_of(out):
-        intersection_kernel[grid](out, left, right, count_a, count_b, planes, words, SYMMETRIC=b is a, **method)
-    return out
+    row_bytes = 32 * STEP_WORDS * images * planes * max(count_a, count_b)
+    at_once = max(1, EXPANDED_BYTES // row_bytes)  # steps
+    steps = triton.cdiv(words, STEP_WORDS)
+    tiles = images * planes * _tiles(a, b, MULTIPLIED["TILE"])
+    splits = max(1, min(PROGRAMS // tiles, steps, at_once))
+    parts = _empty_parts(a, b, splits, MULTIPLIED["TILE"])
+    for first in range(0, steps, at_once):
+        some = min(at_once, steps - first)
+        left = _expanded(a, first, some)
+        right = left if b is a else _expanded(b, first, some)
+        sizes = (count_a, count_b, planes, some, splits, parts.shape[2], int(first > 0))
+        multiply_kernel[tiles * splits,](
+            parts, left, right, *sizes, SYMMETRIC=b is a, **MULTIPLIED, **MULTIPLIED_OPTIONS
+        )
+    return Parts(parts, b is a)
+
+
+def _tiles(a: Tensor, b: Tensor, tile: int) -> int:
+    """How many tiles the pairs of one plane of one image make."""
+    rows, columns = triton.cdiv(a.shape[1], tile), triton.cdiv(b.shape[1], tile)
+    return rows * (rows + 1) // 2 if b is a else rows * columns
+
+
+def _empty_parts(a: Tensor, b: Tensor, splits: int, tile: int) -> Tensor:
+    return a.new_empty((a.shape[0] * a.shape[2], splits, _tiles(a, b, tile), tile, tile))
+
+
+def _expanded(words: Tensor, first: int, steps: int) -> Tensor:
+    """Bytes int8 (B, N, K, steps x STEP) of the words from the step `first` on."""
+    run = steps * STEP_WORDS
+    out = words.new_empty((*words.shape[:-1], 8 * run))
+    count = out.numel() // 8
+    sizes = (first * STEP_WORDS, words.shape[-1], run, count)
+    expand_kernel[triton.cdiv(count, EXPANDED_BLOCK),](out, words, *sizes, BLOCK=EXPANDED_BLOCK)
+    return out.view(torch.int8)

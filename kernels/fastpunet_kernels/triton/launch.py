@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 from torch import Tensor
 
-from fastpunet_kernels import reference
 from fastpunet_kernels.problem import Decoder, Gaussian, empty_output
 from fastpunet_kernels.reference import pack_labels, unpack_labels
 from fastpunet_kernels.triton.decode import launch_decode, launch_decode_sums
-from fastpunet_kernels.triton.intersection import launch_pairwise_intersection as pairwise_intersection
+from fastpunet_kernels.triton.overlap import launch_area as area
+from fastpunet_kernels.triton.overlap import launch_distance_sums as distance_sums
+from fastpunet_kernels.triton.overlap import launch_mask_iou as mask_iou
+from fastpunet_kernels.triton.overlap import launch_pairwise_intersection as pairwise_intersection
 from fastpunet_kernels.triton.philox import launch_philox_normal as philox_normal
 
 __all__ = [
+    "area",
     "decode_gaussian",
     "decode_latents",
     "decode_sums",
@@ -25,9 +27,6 @@ __all__ = [
     "philox_normal",
     "unpack_labels",
 ]
-
-mask_iou = partial(reference.mask_iou, intersection=pairwise_intersection)
-distance_sums = partial(reference.distance_sums, intersection=pairwise_intersection)
 
 
 def decode_latents(
