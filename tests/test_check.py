@@ -54,6 +54,8 @@ def test_a_sound_data_set(root):
         "raters": "2: anna, ben",
         "labels": "0, 1",
         "empty": "25.0% of 8 masks, and all masks of 0 of 4 images (those looked at)",
+        "agreement": "two masks of an image share 50% of what either marks (IoU; both empty count as 100 %), and 50% of "
+        "the pairs share nothing",
     }
     assert report.images[1] == {
         "name": "b",
@@ -124,7 +126,8 @@ def test_masks_of_0_and_255(root):
     report = check([root])
     assert report.problems == []
     assert report.notes == [
-        "masks hold 0 and 255 alone: they are read as background and foreground, with num_classes 1 or 2"
+        "all masks of an image are the same, so that there is no disagreement to learn",
+        "masks hold 0 and 255 alone: they are read as background and foreground, with num_classes 1 or 2",
     ]
     assert report.facts["empty"].startswith("0.0% of 8 masks")
 

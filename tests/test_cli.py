@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from fastpunet import ProbabilisticUNet, save
 from fastpunet.cli import main
@@ -13,7 +12,6 @@ from fastpunet.data import lidc
 from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.training.config import TrainingConfig
 from fastpunet.training.run import new_model
-from fastpunet.training.starting_config import write_starting_config
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -33,12 +31,13 @@ def pictures(tmp_path_factory):
 
 
 def test_training_recognises_its_data(pictures, tmp_path, capsys):
+    (tmp_path / "own.yaml").write_text(f"data: {pictures}\nsteps: 1\n")
     run = tmp_path / "run"
-    assert main(["train", "--data", str(pictures), "--output", str(run), "steps=1", *SMALL]) == 0
+    assert main(["train", "--config", str(tmp_path / "own.yaml"), "--output", str(run), *SMALL]) == 0
     assert "kind: folder\n" in (run / "config.yaml").read_text()
     said = capsys.readouterr()
     assert said.out == f"{run}/model.safetensors\n"
-    assert said.err.endswith("finished at step 1, with the weights of that step\n")
+    assert said.err == "finished at step 1, with the weights of that step\n"
 
 
 @pytest.mark.parametrize(
@@ -46,8 +45,12 @@ def test_training_recognises_its_data(pictures, tmp_path, capsys):
     [
         (["--output", "{tmp}/run"], "kind: missing, expected one of lesions, lidc, camvid, cityscapes, folder"),
         (
-            ["--init", "{data}", "--output", "{tmp}/file"],
+            ["--data", "{data}", "--output", "{tmp}/file"],
             "output: got '{tmp}/file', and nothing can be written in {tmp}/file: Not a directory; name another folder",
+        ),
+        (
+            ["--config", "lesions", "--output", "{tmp}/run", "--config-only"],
+            "--config-only: got no --data, or a --config",
         ),
         (
             ["--kind", "lesions", "--output", "{tmp}/run", "--device", "gpu"],
@@ -100,49 +103,6 @@ def test_a_run_goes_on_by_its_own_config(pictures, tmp_path, capsys):
     assert (tmp_path / "run" / "config.yaml").read_text() == before.replace("steps: 1\n", "steps: 2\n", 1)
     assert main(["train", "--resume", "--output", run, "steps=2", "seed=1"]) == 2
     assert "holds a run of another config" in capsys.readouterr().err
-
-
-def test_a_config_to_start_from_is_read_off_the_data(pictures, tmp_path, capsys):
-    run = tmp_path / "run"
-    assert (
-        main(["train", "--init", str(pictures), "--output", str(run), "steps=2", "model.latent_dim=3", "seed=5"]) == 0
-    )
-    assert f"fastpunet train --config {run}/config.yaml --output {run}" in capsys.readouterr().out
-    config = yaml.safe_load((run / "config.yaml").read_text())
-    assert config["model"] == {"in_channels": 1, "num_classes": 1, "channels": [32, 64, 128], "latent_dim": 3}
-    found = {key: config[key] for key in ("kind", "data", "validation_share", "intensity", "graders_per_image")}
-    assert found == {
-        "kind": "folder",
-        "data": str(pictures),
-        "validation_share": 0.2,
-        "intensity": "range:0.0:255.0",
-        "graders_per_image": 2,
-    }
-    assert (config["steps"], config["seed"], "crop" in config) == (2, 5, False)
-    assert main(["train", "--init", str(pictures), "--output", str(run)]) == 2
-    assert "config.yaml exists already" in capsys.readouterr().err
-
-
-def test_classes_and_sizes_are_read_off_the_data(tmp_path):
-    (tmp_path / "images").mkdir()
-    (tmp_path / "masks").mkdir()
-    for number, size in enumerate(((20, 30), (24, 12))):
-        Image.fromarray(np.full((*size, 3), 9, np.uint8)).save(tmp_path / "images" / f"{number}.png")
-        Image.fromarray(np.full(size, (0, 4)[number], np.uint8)).save(tmp_path / "masks" / f"{number}.png")
-    config = yaml.safe_load(write_starting_config(tmp_path, tmp_path / "config.yaml").read_text())
-    assert config["model"] == {"in_channels": 3, "num_classes": 5, "channels": [32, 64]}
-    assert config["crop"] == [20, 12]
-    assert "validation_share" not in config
-
-
-def test_classes_are_not_guessed_from_empty_masks(tmp_path):
-    for name in ("images", "masks"):
-        (tmp_path / name).mkdir()
-        Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / name / "a.png")
-    with pytest.raises(ValueError, match=r"^data: the masks of 1 images mark nothing, .* model\.num_classes=1"):
-        write_starting_config(tmp_path, tmp_path / "config.yaml")
-    written = write_starting_config(tmp_path, tmp_path / "config.yaml", {"model": {"num_classes": 4}})
-    assert yaml.safe_load(written.read_text())["model"]["num_classes"] == 4
 
 
 def test_training_starts_from_given_weights(tmp_path):

@@ -212,7 +212,7 @@ def test_training_reads_grey_values_by_the_rule_of_its_config(root):
         shutil.copytree(root, root.parent / name)
     places = {"data": str(root.parent), "file": "train", "validation": "val"}
     config = TrainingConfig(kind="folder", intensity="range:0:4080", **places)
-    training, validation = read_data(config)
+    training, validation, _ = read_data(config)
     assert intensity_of(training) == intensity_of(validation) == Intensity.range(0, 4080)
     stored = np.asarray(Image.open(root / "images" / "p0.png")) / 4080
     np.testing.assert_allclose(training[0].image[0], stored, atol=1e-6)

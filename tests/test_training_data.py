@@ -31,7 +31,7 @@ def bundle(tmp_path):
 
 def test_validation_patients_are_nobody_elses(bundle):
     config = TrainingConfig(kind="lidc", data=str(bundle), file="a.npz", validation_share=0.4, crop=[4, 8])
-    training, validation = read_data(config)
+    training, validation, _ = read_data(config)
     assert len(training) + len(validation) == 10
     assert not {record.patient for record in training} & {record.patient for record in validation}
     assert validation[0].image.shape == (1, 4, 8)
@@ -65,7 +65,7 @@ def test_the_model_keeps_the_spacing_and_the_size_of_what_it_sees(bundle):
 
 def test_uni_modal_training_sees_one_grader_and_validation_all(bundle):
     config = TrainingConfig(kind="lidc", data=str(bundle), file="a.npz", validation_share=0.4, uni_modal=True)
-    training, validation = read_data(config)
+    training, validation, _ = read_data(config)
     assert {len(record.masks) for record in training} == {1}
     assert {len(record.masks) for record in validation} == {4}
 

@@ -7,12 +7,17 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastpunet.cli.running import add_device
 from fastpunet.parsing import SUPPRESS, Namespace, Parser
-from fastpunet.training.config_file import RecipeFile, add_config_keys, changed_keys, recipes, to_config
+from fastpunet.training.config_file import RecipeFile, add_config_keys, given_keys, recipes, to_config
+
+if TYPE_CHECKING:
+    from fastpunet.training.config import TrainingConfig
 
 SUMMARY = "train a Probabilistic U-Net or one of the methods that it is compared with"
+SCORES_FILE = "scores.md"
 
 
 class TrainParser(Parser):
@@ -30,15 +35,24 @@ class TrainParser(Parser):
         before = Path(options.output) / "config.yaml"
         return ["--config", str(before), *declared] if before.is_file() else declared
 
+    def parse(self, arguments: Sequence[str]) -> Namespace:
+        """As of every command; `given` holds the options that are not left at their defaults, whatever their values."""
+        options = super().parse(arguments)
+        options["given"] = self.parse_args(self.as_declared(arguments), defaults=False).as_dict()
+        return options
+
 
 def parser() -> Parser:
     options = TrainParser(
         "fastpunet train",
-        "Train a model. Writes OUTPUT/model.safetensors, for fastpunet.load, curve.csv, a TensorBoard log, and a "
-        "checkpoint every 250 steps (checkpoint_every), from which --resume goes on as if nothing had happened. "
-        "Any key of the config may be given as --key value or key=value, and keys of keys as model.latent_dim=6. "
-        "Under torchrun the processes share each batch.",
-        usage="fastpunet train --init DATA --output DIR [key=value ...]\n"
+        "Train a model. With --data alone the config is chosen for the data: they are checked, what is chosen is said "
+        "with the reasons, and OUTPUT/config.yaml keeps it, to be edited and given as --config. Writes "
+        "OUTPUT/model.safetensors, for fastpunet.load, scores.md (how good the model is on the test part or, without "
+        "one, on the validation part), curve.csv, a TensorBoard log, and a checkpoint every 250 steps "
+        "(checkpoint_every) and on Ctrl-C, from which --resume goes on as if nothing had happened; with more steps it "
+        "prolongs a finished run. Any key of the config may be given as --key value or key=value, and keys of keys as "
+        "model.latent_dim=6. Under torchrun the processes share each batch.",
+        usage="fastpunet train --data DATA --output DIR [--init-from WEIGHTS] [key=value ...]\n"
         "       fastpunet train --config NAME|YAML --output DIR [key=value ...]\n"
         "       fastpunet train --resume --output DIR [key=value ...]",
     )
@@ -53,10 +67,10 @@ def parser() -> Parser:
         help="go on with the run in OUTPUT, by its own config unless one is given, or start it if there is none",
     )
     options.add_argument(
-        "--init",
-        metavar="DATA",
+        "--config-only",
+        action="store_true",
         default=SUPPRESS,
-        help="do not train, but write OUTPUT/config.yaml for this data set, to be looked at and trained with",
+        help="do not train, but check the data, choose a config for them and write it to OUTPUT/config.yaml",
     )
     add_device(options, default=SUPPRESS)
     add_config_keys(options)
@@ -64,20 +78,49 @@ def parser() -> Parser:
 
 
 def run(options: Namespace) -> None:
-    if options.get("init") is not None:
-        _write_config(options)
+    from fastpunet.training.run import is_first_process, train
+
+    say = partial(print, file=sys.stderr) if is_first_process() else _say_nothing
+    only, device = options.get("config_only", False), options.get("device", "auto")
+    if "config" not in options.given and "data" in options.given:
+        from fastpunet.training.starting_config import choose
+
+        chosen = choose(given_keys(options), device, options.output, say)
+        if only:
+            path = chosen.write(Path(options.output) / "config.yaml")
+            print(f"{path} is written; look at it, then: fastpunet train --config {path} --output {options.output}")
+            return
+        config = chosen.config
+    elif only:
+        raise ValueError("--config-only: got no --data, or a --config, expected --data alone to choose a config for")
+    else:
+        config = to_config(options)
+    weights = train(config, options.output, resume=options.get("resume", False), device=device, say=say)
+    if is_first_process():
+        _score(config, weights, device)
+        print(weights)
+
+
+def _say_nothing(_: str) -> None:
+    pass
+
+
+def _score(config: TrainingConfig, weights: Path, device: str) -> None:
+    """Write the scores of a model that has none yet beside it, and print them, if there are data to score it on."""
+    from fastpunet.devices import find_device
+    from fastpunet.files import write_text
+    from fastpunet.models import checkpoint
+    from fastpunet.reports.run_scores import score_run
+    from fastpunet.training.datasets import held_out, validation_convention
+
+    file = weights.with_name(SCORES_FILE)
+    if file.exists() and file.stat().st_mtime >= weights.stat().st_mtime:
         return
-    from fastpunet.training.run import train
-
-    config, device = to_config(options), options.get("device", "auto")
-    say = partial(print, file=sys.stderr)
-    print(train(config, options.output, resume=options.get("resume", False), device=device, say=say))
-
-
-def _write_config(options: Namespace) -> None:
-    from fastpunet.training.starting_config import write_starting_config
-
-    if options.get("resume"):
-        raise ValueError("--init: got --resume as well, expected one of them")
-    path = write_starting_config(options.init, Path(options.output) / "config.yaml", changed_keys(options))
-    print(f"{path} is written; look at it, then: fastpunet train --config {path} --output {options.output}")
+    found = held_out(config)
+    if found is None:
+        return
+    model = checkpoint.load(weights).to(find_device(device))
+    rule = validation_convention(config, model.num_classes)
+    text = score_run(model, found.records, found.training, rule, found.what)
+    write_text(file, text)
+    print(f"\n{text}\nThese scores are in {file}.", file=sys.stderr)

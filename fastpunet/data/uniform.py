@@ -47,8 +47,8 @@ def check_shapes(records: Records, *, crop: tuple[int, ...] | None = None, chann
 def check_labels(records: Records, num_classes: int) -> None:
     """Raise ValueError, with a record's name, if masks cannot be meant for this number of classes.
 
-    Looks at 64 records at most, evenly spaced: at least one label must be a class other than 0, and none may be at or
-    above the number of classes (2 if it is 1).
+    Looks at 64 records at most, evenly spaced: none of their labels may be at or above the number of classes (2 if it
+    is 1).
     """
     classes = max(2, num_classes)
     seen: set[int] = set()
@@ -65,6 +65,14 @@ def check_labels(records: Records, num_classes: int) -> None:
         raise ValueError(
             f"data: masks hold 0 and {IGNORE} alone, which is background and not annotated for num_classes = "
             f"{num_classes}, expected class indices; set num_classes to 1 or 2 if {IGNORE} is the foreground"
+        )
+
+
+def check_marked(records: Records) -> None:
+    """Raise ValueError if all masks of all records are empty. Records are read until one is found that is not."""
+    if not any(np.isin(records[place].masks, (0, IGNORE), invert=True).any() for place in range(len(records))):
+        raise ValueError(
+            f"data: all masks of all {len(records)} images are empty, so there is nothing to learn; check the masks"
         )
 
 

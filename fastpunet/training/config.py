@@ -45,7 +45,11 @@ class TrainingConfig:
     validation: str = ""
     """What to choose the weights by: a file or folder, relative to the folder given as data."""
     validation_share: float = 0.0
-    """Share of the patients to choose the weights by, if no validation data are named, for example 0.2."""
+    """Share of the patients, or of the images where the data name no patients, to choose the weights by, if no
+    validation data are named, for example 0.2."""
+    test: str = ""
+    """What to score the chosen weights on at the end: a file or folder, relative to the folder given as data. Without
+    it, the validation data."""
     count: int = 4000
     """Number of synthetic training images. Only for lesions."""
     size: int = 64
@@ -138,10 +142,10 @@ class TrainingConfig:
             for step in self.spacing:
                 check_positive("spacing", step)
         if not isinstance(self.intensity, str):
-            raise ValueError(f"intensity: got {_plain(self.intensity)!r}, expected text such as range:0:4095")
+            raise ValueError(f"intensity: got {plain(self.intensity)!r}, expected text such as range:0:4095")
         if self.intensity:
             Intensity.parse(self.intensity)
-        for name in ("data", "file", "validation", "init_from"):
+        for name in ("data", "file", "validation", "test", "init_from"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"{name}: got {getattr(self, name)!r}, expected the name of a file or folder")
         object.__setattr__(self, "augmentation", _nested("augmentation", self.augmentation, AugmentationConfig))
@@ -154,7 +158,7 @@ class TrainingConfig:
         known = list(signature(METHODS[self.method]).parameters)
         if not isinstance(self.model, dict):
             raise ValueError(
-                f"model: got {_plain(self.model)!r}, expected arguments of {self.method}: {', '.join(known)}"
+                f"model: got {plain(self.model)!r}, expected arguments of {self.method}: {', '.join(known)}"
             )
         for key in self.model:
             if key not in known:
@@ -187,20 +191,20 @@ class TrainingConfig:
 
     def to_yaml(self) -> str:
         """All keys, as a file that `read_config` reads."""
-        return yaml.safe_dump(_plain(asdict(self)), sort_keys=False)
+        return yaml.safe_dump(plain(asdict(self)), sort_keys=False)
 
 
-def _plain(value: Any) -> Any:
-    """Tuples as lists."""
+def plain(value: Any) -> Any:
+    """Keys and values with lists for tuples, as YAML has them."""
     if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
+        return {key: plain(entry) for key, entry in value.items()}
+    return [plain(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def _check_size(name: str, size: object) -> None:
     sides = size if isinstance(size, tuple) else ()
     if size is not None and (len(sides) != 2 or any(type(side) is not int or side < 1 for side in sides)):
-        raise ValueError(f"{name}: got {_plain(size)!r}, expected [height, width] in pixels")
+        raise ValueError(f"{name}: got {plain(size)!r}, expected [height, width] in pixels")
 
 
 def _nested(name: str, value: object, kind: type[Any]) -> Any:

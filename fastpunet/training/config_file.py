@@ -53,13 +53,9 @@ def to_config(options: Namespace) -> TrainingConfig:
     return TrainingConfig(**{entry.name: values[entry.name] for entry in fields(TrainingConfig)})
 
 
-def changed_keys(options: Namespace) -> dict[str, Any]:
-    """The keys of a config, with their values, that are not as they are by default."""
-    values = options.as_dict()
-    parser = Parser("fastpunet train", "")
-    add_config_keys(parser)
-    defaults = parser.get_defaults().as_dict()
-    return {key: values[key] for key, default in defaults.items() if values[key] != default}
+def given_keys(options: Namespace) -> dict[str, Any]:
+    """The keys of a config, with their values, among the options that are given, also where they equal a default."""
+    return {entry.name: options.given[entry.name] for entry in fields(TrainingConfig) if entry.name in options.given}
 
 
 class RecipeFile(ConfigFile):

@@ -10,12 +10,12 @@ import numpy as np
 
 from fastpunet.data import Record, Records
 from fastpunet.data.graders import OneGrader
-from fastpunet.data.lazy import WrappedRecords, intensity_of, spacing_of
+from fastpunet.data.lazy import WrappedRecords, intensity_of, patients_of, spacing_of
 from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.data.sources import read
 from fastpunet.data.splits import Subset, graded, split_by_patient
 from fastpunet.data.streets import find_streets
-from fastpunet.data.uniform import check_labels, check_shapes
+from fastpunet.data.uniform import check_labels, check_marked, check_shapes
 from fastpunet.intensity import Intensity
 from fastpunet.metrics import Convention, default_convention
 from fastpunet.training.batches import crop
@@ -25,10 +25,11 @@ _VALIDATION_SEED = 1 << 32  # seed of synthetic lesions that no run trains on
 
 
 class DataSets(NamedTuple):
-    """Records for training, and, if there are any, others that select the best weights."""
+    """Records for training, and, if there are any, others that select the best weights, and others that score these."""
 
     training: Records
     validation: Records | None
+    test: Records | None = None
 
 
 def read_data(config: TrainingConfig) -> DataSets:
@@ -44,18 +45,45 @@ def read_data(config: TrainingConfig) -> DataSets:
         raise ValueError(f"data: missing; pass the folder that holds {config.file or 'the images'} with --data")
     given = Intensity.parse(config.intensity) if config.intensity else None
     training = _read(config, config.file, given)
+    check_marked(training)
+    rule = intensity_of(training)
+    test = _read(config, config.test, rule) if config.test else None
     if config.validation:
-        held_out: Records | None = _read(config, config.validation, intensity_of(training))
+        held_out: Records | None = _read(config, config.validation, rule)
     elif config.validation_share:
         shares = (1 - config.validation_share, config.validation_share)
-        kept, left_out = split_by_patient(training, shares, config.seed)
+        patients = [name or f"image {place}, of nobody known" for place, name in enumerate(patients_of(training))]
+        kept, left_out = split_by_patient(patients, shares, config.seed)
         training, held_out = Subset(training, kept), Subset(training, left_out)
     else:
         held_out = None
     if held_out is not None:
-        held_out = evenly_spaced(held_out, config.validation_images)
-        held_out = held_out if config.crop is None else Cropped(held_out, config.crop)
-    return DataSets(_one_grader(training, config), held_out)
+        held_out = _cropped(evenly_spaced(held_out, config.validation_images), config)
+    return DataSets(_one_grader(training, config), held_out, None if test is None else _cropped(test, config))
+
+
+class HeldOut(NamedTuple):
+    """Records that a run's model is scored on, those that it was trained on, in the same form, and the former in
+    words."""
+
+    records: Records
+    training: Records
+    what: str
+
+
+def held_out(config: TrainingConfig) -> HeldOut | None:
+    """The test part of a config's data or, without one, what it validates on; None if it has neither."""
+    data = read_data(config)
+    records = data.validation if data.test is None else data.test
+    if records is None:
+        return None
+    if data.test is not None:
+        what = f"the test part, {config.test}"
+    else:
+        own = f"the validation part, {config.validation}" if config.validation else "the validation part"
+        what = f"{own}, by which the weights were chosen"
+    size = "" if config.crop is None else f", the central {config.crop[0]} x {config.crop[1]} pixels of each image"
+    return HeldOut(records, _cropped(data.training, config), what + size)
 
 
 def training_spacing(config: TrainingConfig, records: Records, dims: int) -> tuple[float, ...] | None:
@@ -104,6 +132,10 @@ def evenly_spaced(records: Records, count: int) -> Records:
     if len(records) <= count:
         return records
     return Subset(records, [i * len(records) // count for i in range(count)])
+
+
+def _cropped(records: Records, config: TrainingConfig) -> Records:
+    return records if config.crop is None else Cropped(records, config.crop)
 
 
 def _one_grader(records: Records, config: TrainingConfig) -> Records:

@@ -28,6 +28,7 @@ from fastpunet.training.config import TrainingConfig
 from fastpunet.training.config_file import read_config
 from fastpunet.training.curve import Curve
 from fastpunet.training.datasets import Cropped, read_data, training_spacing, validation_convention
+from fastpunet.training.forecast import Forecast
 from fastpunet.training.last import Interrupted, LastCheckpoint, handlers_restored
 from fastpunet.training.module import DataModule, TrainingModule
 from fastpunet.training.start import set_output_bias, set_weights_of
@@ -59,7 +60,7 @@ def train(
     """
     folder, chosen = Path(output), _devices(device)
     weights, best, last = (folder / name for name in _OF_A_RUN)
-    if rank_zero_only.rank == 0:
+    if is_first_process():
         _check_folder(folder, config, resume)
     if weights.exists():
         say(f"{weights} is finished; nothing to do")
@@ -67,7 +68,7 @@ def train(
     data_sets = read_data(config)
     start = replace(config, init_from="") if last.exists() else config  # the checkpoint has the weights then
     model = new_model(start, data_sets.training)
-    if rank_zero_only.rank == 0:
+    if is_first_process():
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "config.yaml", config.to_yaml())
     validation = None
@@ -75,7 +76,7 @@ def train(
         convention = validation_convention(config, model.num_classes)
         validation = Validation(data_sets.validation, convention, config, best)
     checkpoints = LastCheckpoint(last, config.checkpoint_every)
-    trainer = _trainer(config, folder, validation, checkpoints, chosen)
+    trainer = _trainer(config, folder, validation, checkpoints, chosen, say)
     started = time.monotonic()
     try:
         with handlers_restored():
@@ -176,6 +177,11 @@ def _check_folder(folder: Path, config: TrainingConfig, resume: bool) -> None:
             weights.unlink()  # those of the last step, which last.ckpt has too
 
 
+def is_first_process() -> bool:
+    """Whether this process is the only one, or under torchrun the first, which writes and says what there is."""
+    return rank_zero_only.rank == 0
+
+
 def _devices(name: str) -> dict[str, Any]:
     """Where Lightning trains. Raises ValueError for a device that is not there."""
     device = find_device(name)
@@ -196,6 +202,7 @@ def _trainer(
     validation: Validation | None,
     checkpoints: LastCheckpoint,
     devices: dict[str, Any],
+    say: Callable[[str], None],
 ) -> lightning.Trainer:
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -214,6 +221,7 @@ def _trainer(
         gradient_clip_val=config.gradient_clip,
         callbacks=[
             StepBar(),
+            Forecast(say),
             *([] if validation is None else [validation]),
             Curve(folder / "curve.csv", log_every, validation),
             checkpoints,

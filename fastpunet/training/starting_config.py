@@ -1,109 +1,164 @@
-"""A config to start from for somebody's data: what can be read off the data is, the rest are sensible values."""
+"""A config for somebody's data: what can be read off the data is, and the rest are values that suit such data."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
-from fastpunet.data import Records
-from fastpunet.data.lazy import header_of, intensity_of, patients_of
-from fastpunet.data.record import IGNORE
+from fastpunet.data.checking import check
+from fastpunet.data.checking.report import several
+from fastpunet.data.lazy import intensity_of
 from fastpunet.data.sources import read, recognise
 from fastpunet.data.splits import graded
+from fastpunet.devices import find_device
 from fastpunet.files import check_folder, write_text
-from fastpunet.training.config import TrainingConfig
+from fastpunet.models import METHODS, checkpoint
+from fastpunet.training.choices import Choices, choose_classes, choose_crop, choose_network, choose_steps
+from fastpunet.training.config import TrainingConfig, plain
 from fastpunet.training.datasets import training_data
+from fastpunet.training.parts import find_parts
+from fastpunet.training.survey import Survey, survey
 
-_LOOKED_AT = 64  # records whose masks are read
-_WIDTHS = (32, 64, 128, 192)  # channels of the scales
-_COARSEST = 4  # pixels a side at the coarsest scale, at least
-_PATIENTS = 5  # of whom one can be spared for validation
+_PATIENTS = 2  # of whom one can be spared for validation
+_SHARE = 0.2
 _STREETS = (256, 512)  # what street scenes are resized to
+_AUGMENTATION = {"flip": True, "rotation": 15.0, "scale": [0.85, 1.15], "gamma": [0.8, 1.25]}
 
 
-def write_starting_config(
-    data: str | os.PathLike[str], path: str | os.PathLike[str], given: Mapping[str, Any] | None = None
-) -> Path:
-    """Write a config for the data set at `data` to the file `path`, and return that path.
+@dataclass(frozen=True)
+class StartingConfig:
+    """A config, as keys and values, with a line for each choice that says what was chosen and why."""
 
-    The kind, the channels, the classes, the sizes, the intensity rule and the number of graders are those of the data;
-    of a data set with parts train and val the one is for training and the other for validation. given: keys and values
-    that are wanted otherwise. Raises ValueError and FileNotFoundError for data of no use and values out of range, and
-    ValueError if there is a file already or none can be written.
+    values: dict[str, Any]
+    reasons: list[str]
+
+    @property
+    def config(self) -> TrainingConfig:
+        """Raises ValueError for values out of range."""
+        return TrainingConfig(**self.values)
+
+    def write(self, path: str | os.PathLike[str]) -> Path:
+        """Write the file, with the reasons as comments, and return its path. Raises ValueError if it exists already."""
+        file = Path(path)
+        if file.exists():
+            raise ValueError(f"output: {file} exists already; name another folder, or delete it")
+        check_folder("output", file.parent)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        reasons = "".join(f"# {reason}\n" for reason in self.reasons)
+        text = yaml.safe_dump(plain(self.values), sort_keys=False, default_flow_style=None)
+        write_text(file, f"# Chosen by fastpunet train. All keys: fastpunet train --help\n{reasons}{text}")
+        return file
+
+
+def choose(
+    given: Mapping[str, Any], device: str, output: str | os.PathLike[str], say: Callable[[str], None]
+) -> StartingConfig:
+    """Check the data set at given["data"], choose a config for it, and say what was found and chosen.
+
+    given: see `starting_config`. device: where training will run. output: the folder of the run, which must be free.
+    Raises ValueError and FileNotFoundError as `starting_config`, and for a folder in which nothing can be written.
     """
-    file = Path(path)
-    if file.exists():
-        raise ValueError(f"output: {file} exists already; name another folder, or delete it")
-    check_folder("output", file.parent)
-    wanted = dict(given or {})
-    start = _of_data(os.fspath(data), wanted)
-    model = {**start.pop("model"), **wanted.pop("model", {})}
-    values = {**start, **wanted, "model": model}
-    TrainingConfig(**values)  # for its errors
-    file.parent.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(values, sort_keys=False, default_flow_style=None)
-    write_text(file, f"# Written by fastpunet train --init. All keys: fastpunet train --help\n{text}")
-    return file
+    check_folder("output", Path(output))
+    chosen = starting_config(given, gpu=find_device(device).type == "cuda")
+    values = chosen.values
+    others = [values[name] for name in ("validation", "test") if values.get(name)]
+    report = check([training_data(values["data"], name) for name in (values.get("file", ""), *others)])
+    say(report.text())
+    say("\n".join(["", *chosen.reasons, ""]))
+    return chosen
 
 
-def _of_data(data: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Keys and values for the data set at a path."""
-    parts = _parts(Path(data))
-    place = training_data(data, parts.get("file", ""))
-    kind = given.get("kind") or recognise(place)
-    resize = {"resize": list(_STREETS)} if kind == "cityscapes" else {}
-    records = graded(read(kind, place, binary=False, resize=_STREETS if resize else None))
-    headers = [header_of(records, index) for index in range(len(records))]
-    sizes = {header.shape[1:] for header in headers}
-    least = [min(sides) for sides in zip(*sizes, strict=True)]
-    crop = {"crop": least, "crop_anywhere": True} if len(sizes) > 1 else {}
-    share = {"validation_share": 0.2} if not parts and len(set(patients_of(records))) >= _PATIENTS else {}
-    rule = intensity_of(records)
-    scales = sum(min(least) >= _COARSEST << scale for scale in range(len(_WIDTHS)))
-    return {
-        "kind": kind,
-        "data": data,
-        **parts,
-        **share,
-        **resize,
-        **crop,
-        **({} if rule is None else {"intensity": str(rule)}),
-        "model": {
-            "in_channels": headers[0].shape[0],
-            "num_classes": given.get("model", {}).get("num_classes") or _classes(records),
-            "channels": list(_WIDTHS[: max(1, scales)]),
-        },
-        "graders_per_image": min(4, max(header.masks for header in headers)),
-        "batch_size": 16,
-        "steps": 5000,
-        "validate_every": 500,
-    }
+def starting_config(given: Mapping[str, Any], *, gpu: bool) -> StartingConfig:
+    """Choose a config for the data set at given["data"].
 
-
-def _parts(root: Path) -> dict[str, str]:
-    """The parts to train on and to validate on, of a data set that is divided so."""
-    folders = [root / "leftImg8bit" / part for part in ("train", "val")]
-    if not all(folder.is_dir() for folder in folders):
-        folders = [root / part for part in ("train", "val")]
-    return {"file": "train", "validation": "val"} if all(folder.is_dir() for folder in folders) else {}
-
-
-def _classes(records: Records) -> int:
-    """1 for background and foreground, else the number of classes, by the labels of 64 records.
-
-    Raises ValueError where these mark nothing.
+    given: keys and values that are wanted as they are, also where they equal a default. Kind, parts, channels, classes,
+    sizes, intensity rule and the number of graders are those of the data. gpu: whether the network may be as large as
+    the published one. Raises ValueError and FileNotFoundError for data of no use and values out of range.
     """
-    places = np.unique(np.linspace(0, len(records) - 1, min(len(records), _LOOKED_AT)).astype(int))
-    labels = {int(label) for place in places for label in np.unique(records[int(place)].masks)}
-    if labels <= {0}:
-        raise ValueError(
-            f"data: the masks of {len(places)} images mark nothing, so the number of classes is unknown; check the "
-            "masks, or give it as model.num_classes=1"
+    wanted = dict(given)
+    data = str(wanted["data"])
+    parts = {} if "file" in wanted else {name: part for name, part in find_parts(Path(data))._asdict().items() if part}
+    place = training_data(data, wanted.get("file", parts.get("file", "")))
+    kind = wanted.get("kind") or recognise(place)
+    resize = {"resize": list(wanted.get("resize", _STREETS))} if kind == "cityscapes" else {}
+    whole = wanted.get("model", {}).get("dims") == 3
+    records = graded(read(kind, place, binary=False, resize=tuple(resize["resize"]) if resize else None, whole=whole))
+    facts = survey(records)
+    choices = Choices({"kind": kind, "data": data, **parts}, [])
+    choices.say(_data_in_words(facts, kind, place))
+    if not whole and place.is_dir() and any((place / "images").glob("*.nii*")):
+        choices.say(
+            "the volumes are taken slice by slice, those slices in which somebody marked something; "
+            "model.dims=3 takes them whole"
         )
-    highest = max(labels - {IGNORE}, default=0)
-    return 1 if highest <= 1 else highest + 1
+    if resize:
+        choices.take(resize, "images are resized to {} x {}".format(*resize["resize"]))
+    _choose_validation(choices, facts, {**parts, **wanted})
+    rule = intensity_of(records)
+    if rule is not None:
+        choices.take({"intensity": str(rule)}, f"grey values: {rule} becomes 0 .. 1")
+    choose_crop(choices, facts, wanted, gpu=gpu)
+    _choose_model(choices, facts, kind, wanted, gpu=gpu)
+    choose_steps(choices, facts, wanted, gpu=gpu)
+    if facts.dims == 2 and "augmentation" not in wanted:
+        choices.take(
+            {"augmentation": dict(_AUGMENTATION)},
+            "training changes images at random: mirrored left and right (augmentation.flip=false where sides matter), "
+            "turned, scaled, brightened",
+        )
+    values = {**choices.values, **wanted, "model": {**choices.values["model"], **wanted.get("model", {})}}
+    chosen = StartingConfig(values, choices.reasons)
+    _ = chosen.config  # for its errors
+    return chosen
+
+
+def _choose_model(choices: Choices, facts: Survey, kind: str, wanted: Mapping[str, Any], *, gpu: bool) -> None:
+    """The architecture: that of the weights to start from, or one for images of this size."""
+    source = wanted.get("init_from")
+    if source:
+        start = checkpoint.load(source)
+        choices.take(
+            {"method": type(start).__name__, "model": dict(start.config), "learning_rate": 3e-4},
+            f"the architecture is that of {source}, and the learning rate 3e-4, as its weights are not to be forgotten",
+        )
+        return
+    own = dict(wanted.get("model", {}))
+    classes = own.get("num_classes") or choose_classes(choices, facts.labels, kind)
+    network = choose_network(choices, facts, own, gpu=gpu)
+    known = signature(METHODS[wanted.get("method", "ProbabilisticUNet")]).parameters
+    model = {"in_channels": facts.channels, "num_classes": classes, **network}
+    choices.take({"model": {key: value for key, value in model.items() if key in known}})
+
+
+def _choose_validation(choices: Choices, facts: Survey, known: Mapping[str, Any]) -> None:
+    if known.get("validation"):
+        choices.say(f"the weights are chosen by {known['validation']}")
+    elif known.get("validation_share"):
+        choices.say(f"the weights are chosen by {known['validation_share']:.0%} of the patients or images")
+    elif facts.patients == 1 or facts.images < _PATIENTS:
+        what = "one image" if facts.images == 1 else "images of one patient"
+        choices.say(f"no validation: the data are {what}, so nothing says how good the model is on others")
+    else:
+        whom = f"{facts.patients} patients" if facts.patients else f"{facts.images} images, which name no patients"
+        share = max(_SHARE, 1 / (facts.patients or facts.images))
+        choices.take({"validation_share": round(share, 3)}, f"the weights are chosen by {share:.0%} of the {whom}")
+    if known.get("test"):
+        choices.say(f"the scores at the end are those of {known['test']}")
+
+
+def _data_in_words(facts: Survey, kind: str, place: Path) -> str:
+    least, most = facts.least, tuple(max(sides) for sides in zip(*facts.sizes, strict=True))
+    sides = " x ".join(map(str, least)) + ("" if least == most else " to " + " x ".join(map(str, most)))
+    masks = f"up to {facts.raters} masks an image"
+    if facts.raters == 1:
+        masks = "one mask an image, which shows how images differ but not how raters do"
+    return (
+        f"{place} ({kind}): {several(facts.images, 'image')} of {sides} pixels, {several(facts.channels, 'channel')}, "
+        f"{masks}"
+    )

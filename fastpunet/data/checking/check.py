@@ -9,6 +9,7 @@ from pathlib import Path
 from fastpunet.data import sources
 from fastpunet.data.checking.for_model import compare_with_model
 from fastpunet.data.checking.images import describe_images, find_duplicates
+from fastpunet.data.checking.leaks import find_shared_patients
 from fastpunet.data.checking.masks import describe_masks
 from fastpunet.data.checking.report import Report
 from fastpunet.data.checking.values import describe_values, look_at
@@ -20,7 +21,7 @@ def check(paths: Sequence[str | os.PathLike[str]], model: Method | None = None) 
     """What files, folders, patterns or data sets hold, and what about it is suspicious.
 
     paths  as `inputs.find_inputs` takes them; of a path that is a data set with masks (see `data.sources`), the masks
-           are looked at too
+           are looked at too; several are parts of one, which should share no image and no patient
     model  with one, what it expects of images is compared with what they are
 
     Headers are read of all images, pixels and masks of 64 at most, evenly spaced. Raises FileNotFoundError for paths of
@@ -32,10 +33,15 @@ def check(paths: Sequence[str | os.PathLike[str]], model: Method | None = None) 
     find_duplicates(report, found.inputs)
     looked = look_at(report, found.inputs)
     describe_values(report, looked, len(found.inputs))
-    for path in paths:
-        kind = _kind(path)
-        if kind is not None:
-            describe_masks(report, Path(path), kind)
+    kinds = {os.fspath(path): kind for path in paths if (kind := _kind(path))}
+    parts = {}
+    for path, kind in kinds.items():
+        own = Report()
+        records = describe_masks(own, Path(path), kind)
+        report.add(own, f"{Path(path).name}: " if len(kinds) > 1 else "")
+        if records is not None:
+            parts[Path(path).name] = records
+    find_shared_patients(report, parts)
     if model is not None:
         compare_with_model(report, found.inputs, looked, model)
     if not report.facts:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fastpunet.data import sources
+from fastpunet.data.checking.agreement import describe_agreement
 from fastpunet.data.checking.report import Report, counted, listed, several
 from fastpunet.data.checking.values import evenly
 from fastpunet.data.folder.layout import Graded, is_nifti, list_images
@@ -23,19 +24,20 @@ from fastpunet.progress import Progress
 _MANY = 32  # labels of one mask, above which it is hardly of classes
 
 
-def describe_masks(report: Report, path: Path, kind: str) -> None:
-    """Add who graded the images of a data set of that kind, what share of masks is empty, and what looks wrong."""
+def describe_masks(report: Report, path: Path, kind: str) -> Records | None:
+    """Add who graded the images of a data set of that kind, how far they agree, what share of masks is empty, and what
+    looks wrong. Returns the records; None if they cannot be read."""
     try:
         records = (
             _folder(report, path) if kind == "folder" else sources.read(kind, path, binary=False, intensity=PERCENTILES)
         )
     except (ValueError, OSError) as error:
         report.problem(one_line(error, 1000))
-        return
+        return None
     graded = _graded(report, records)
     if not graded:
         report.facts["masks"] = "none"
-        return
+        return records
     looked = _read(report, records, [graded[place] for place in evenly(len(graded))])
     report.facts["masks"] = f"{counted(str(header_of(records, place).masks) for place in graded)} per image"
     if len(graded) < len(records):
@@ -44,6 +46,7 @@ def describe_masks(report: Report, path: Path, kind: str) -> None:
     if raters:
         report.facts["raters"] = f"{len(raters)}: {listed(raters)}"
     _describe_labels(report, looked)
+    return records
 
 
 def _folder(report: Report, path: Path) -> Records:
@@ -105,6 +108,8 @@ def _describe_labels(report: Report, looked: Sequence[Record]) -> None:
     )
     if empty == len(masks):
         report.problem("all masks that were looked at are empty")
+    else:
+        describe_agreement(report, looked, nothing)
     _find_wrong_labels(report, looked, masks, white=white)
 
 

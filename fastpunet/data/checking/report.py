@@ -29,6 +29,14 @@ class Report:
         if text not in self.notes:
             self.notes.append(text)
 
+    def add(self, other: Report, prefix: str = "") -> None:
+        """Add the facts of another report, with a prefix to their names, and its findings."""
+        self.facts.update({prefix + name: fact for name, fact in other.facts.items()})
+        for problem in other.problems:
+            self.problem(problem)
+        for note in other.notes:
+            self.note(note)
+
     def text(self) -> str:
         """A table of the facts, then the findings, one on a line."""
         width = max(map(len, self.facts), default=0)

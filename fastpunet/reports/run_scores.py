@@ -1,0 +1,42 @@
+"""The table with which a training run ends: how good its model is on images that it was not trained on."""
+
+from __future__ import annotations
+
+from fastpunet.data import Records
+from fastpunet.metrics import Convention
+from fastpunet.models import Method
+from fastpunet.reports.differences import basis, yardstick_sentences
+from fastpunet.reports.tables import energy_table, score_table
+from fastpunet.scoring.evaluate import evaluate
+from fastpunet.scoring.evaluation import Evaluated, MethodEvaluation
+from fastpunet.scoring.perfect import PERFECT, perfect_model
+from fastpunet.scoring.winners import against_yardsticks
+from fastpunet.scoring.yardsticks import yardsticks
+
+_NS = (1, 4, 16)
+_MODEL = "the model"
+
+
+def score_run(model: Method, records: Records, training: Records, convention: Convention, what: str) -> str:
+    """The scores of a model on records as Markdown, beside yardsticks that need no model.
+
+    model: on the device to be used; one that has fewer hypotheses is scored at fewer n. training: what it was trained
+    on, whose masks are a yardstick. what: the records in words, for the title.
+    """
+    evaluation = evaluate(model, records, ns=_NS, convention=convention)
+    scored = MethodEvaluation((evaluation,))
+    measured: dict[str, Evaluated] = {
+        **yardsticks(records, model.num_classes, _NS, training=training, convention=convention, device=model.device),
+        PERFECT: perfect_model(evaluation, _NS),
+    }
+    images, most = len(evaluation.images), max(evaluation.ns)
+    sentences = yardstick_sentences(against_yardsticks({_MODEL: scored}, measured, most))
+    columns: dict[str, tuple[Evaluated, int]] = {f"n = {n}": (scored, n) for n in scored.ns}
+    parts = [
+        f"# Scores on {what}",
+        score_table(columns, "mean [95 % interval]", images=images),
+        energy_table({_MODEL: scored, **measured}, _NS, images),
+        "\n".join(f"- {sentence}" for sentence in sentences),
+        basis(images, len(set(evaluation.patients)), {_MODEL: 1}),
+    ]
+    return "\n\n".join(filter(None, parts)) + "\n"
