@@ -54,8 +54,8 @@ def test_a_sound_data_set(root):
         "raters": "2: anna, ben",
         "labels": "0, 1",
         "empty": "25.0% of 8 masks, and all masks of 0 of 4 images (those looked at)",
-        "agreement": "two masks of an image share 50% of what either marks (IoU; both empty count as 100 %), and 50% of "
-        "the pairs share nothing",
+        "agreement": "two masks of an image share 50% of what either marks (IoU; both empty count as 100 %), and 50% "
+        "of the pairs share nothing",
     }
     assert report.images[1] == {
         "name": "b",
