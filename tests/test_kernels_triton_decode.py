@@ -35,15 +35,16 @@ from fastpunet_kernels import (
 pytest.importorskip("triton")
 
 from fastpunet_kernels.triton import decode as triton_decode
-from fastpunet_kernels.triton.decode import CHUNK, launch_decode
+from fastpunet_kernels.triton.decode import launch_decode
+from fastpunet_kernels.triton.offsets import ROWS
 from fastpunet_kernels.triton.tiling import by_rule
 
-RUN = by_rule((16, 1), "ieee").run
+RUN = by_rule((16, 1), "ieee", 0).run
 
 # Pixels, units of each layer with the classes last, images, hypotheses: every depth, width and number of classes once.
 PROBLEMS = (
     (1, (16, 1), 1, RUN + 1),
-    (31, (32, 3), 2, CHUNK + 1),
+    (31, (32, 3), 2, ROWS + 1),
     (33, (24, 24, 1), 2, 3),
     (61, (32, 32, 24), 1, 2),
     (127, (32, 32, 32, 1), 2, 3),

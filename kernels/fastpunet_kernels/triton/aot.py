@@ -15,9 +15,9 @@ from triton import knobs
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from fastpunet_kernels.triton import decode, philox
+from fastpunet_kernels.triton import decode, offsets, philox
 from fastpunet_kernels.triton.overlap_variants import overlap_variants
-from fastpunet_kernels.triton.tiling import by_rule
+from fastpunet_kernels.triton.tiling import Tiling, by_rule
 
 TARGETS = {
     "sm_80": GPUTarget("cuda", 80, 32),
@@ -28,23 +28,24 @@ TARGETS = {
 
 OUT_TYPES = {"labels": "*u8", "logits": "*fp32", "probs": "*fp32", "bits": "*i32", "sums": "*fp32"}
 
-# (output, precision, whether z is drawn in the kernel, units of each layer, the classes last)
+# (output, precision of the products, units of each layer, the classes last)
 DECODERS = (
-    ("labels", "bf16", True, (32, 32, 32, 1)),
-    ("bits", "bf16", True, (32, 32, 32, 1)),
-    ("probs", "bf16", False, (32, 32, 32, 1)),
-    ("bits", "tf32", True, (32, 32, 32, 1)),
-    ("labels", "ieee", True, (32, 32, 32, 1)),
-    ("labels", "bf16", True, (32, 1)),
-    ("labels", "bf16", True, (32, 32, 32, 24)),
-    ("probs", "tf32", False, (32, 32, 32, 24)),
-    ("bits", "ieee", True, (32, 32, 32, 24)),
-    ("bits", "tf32", True, (64, 64, 64, 1)),
-    ("labels", "bf16", False, (128, 128, 128, 1)),
-    ("logits", "ieee", True, (128, 128, 128, 1)),
-    ("sums", "bf16", False, (32, 32, 32, 1)),
-    ("sums", "tf32", False, (32, 32, 32, 24)),
-    ("sums", "ieee", False, (32, 32, 32, 1)),
+    ("labels", "bf16", (32, 32, 32, 1)),
+    ("bits", "bf16", (32, 32, 32, 1)),
+    ("probs", "bf16", (32, 32, 32, 1)),
+    ("bits", "tf32", (32, 32, 32, 1)),
+    ("bits", "3xtf32", (32, 32, 32, 1)),
+    ("labels", "ieee", (32, 32, 32, 1)),
+    ("labels", "bf16", (32, 1)),
+    ("labels", "bf16", (32, 32, 32, 24)),
+    ("probs", "tf32", (32, 32, 32, 24)),
+    ("bits", "ieee", (32, 32, 32, 24)),
+    ("bits", "tf32", (64, 64, 64, 1)),
+    ("labels", "bf16", (128, 128, 128, 1)),
+    ("logits", "ieee", (128, 128, 128, 1)),
+    ("sums", "bf16", (32, 32, 32, 1)),
+    ("sums", "tf32", (32, 32, 32, 24)),
+    ("sums", "ieee", (32, 32, 32, 1)),
 )
 
 
@@ -63,26 +64,34 @@ def variants(target: GPUTarget) -> list[Variant]:
     philox_types = {"out_ptr": "*fp32", "ids_ptr": "*i64", "seed": "i64", "first": "i64", "n": "i32", "count": "i32"}
     return [
         *(_decoder(target, *decoder) for decoder in DECODERS),
+        _offsets("drawn", ("z_ptr",)),
+        _offsets("given", ("mu_ptr", "sigma_ptr", "ids_ptr")),
         Variant("philox_normal", philox.philox_normal_kernel, philox_types, {"DIM": 6, "BLOCK": philox.BLOCK}, {}),
         *(Variant(*variant) for variant in overlap_variants()),
     ]
 
 
-def _decoder(target: GPUTarget, output: str, precision: str, drawn: bool, widths: tuple[int, ...]) -> Variant:
+def _offsets(name: str, absent: tuple[str, ...]) -> Variant:
+    types: dict[str, Any] = dict.fromkeys(("out_ptr", "z_weight_ptr", "z_ptr", "mu_ptr", "sigma_ptr"), "*fp32")
+    types |= {"ids_ptr": "*i64", "seed": "i64", "first": "i64", "n": "i32", "z_weight_strides": ("i32", "i32")}
+    constants = offsets.constants(32, 32, 6) | dict.fromkeys(absent)
+    return Variant(f"offsets {name}", offsets.offsets_kernel, types, constants, {})
+
+
+def _decoder(
+    target: GPUTarget, output: str, precision: str, widths: tuple[int, ...], tiling: Tiling | None = None
+) -> Variant:
     layers = len(widths) - 1
-    types: dict[str, Any] = dict.fromkeys(("base_ptr", "z_weight_ptr", "z_ptr", "mu_ptr", "sigma_ptr"), "*fp32")
-    types |= {"out_ptr": OUT_TYPES[output], "entropy_ptr": "*fp32", "volume_ptr": "*i64", "ids_ptr": "*i64"}
+    types: dict[str, Any] = {"out_ptr": OUT_TYPES[output], "entropy_ptr": "*fp32", "volume_ptr": "*i64"}
+    types |= {"base_ptr": "*fp32", "offsets_ptr": "*fp32"}
     types |= {"weight_ptrs": ("*fp32",) * layers, "bias_ptrs": ("*fp32",) * layers}
-    types |= {"seed": "i64", "first": "i64", "n": "i32", "pixels": "i32"}
-    types |= {"base_strides": ("i32",) * 3, "z_weight_strides": ("i32",) * 2, "out_strides": ("i32",) * 3}
+    types |= dict.fromkeys(("n", "pixels", "run"), "i32") | dict.fromkeys(("base_strides", "out_strides"), ("i32",) * 3)
     capability = int(target.arch) // 10 if target.backend == "cuda" else 0
-    tiling = by_rule(widths, precision)
-    constants = decode.constants(widths, 6, output, precision, capability, tiling)
-    options = decode.options(tiling)
-    absent: tuple[str, ...] = ("z_ptr",) if drawn else ("mu_ptr", "sigma_ptr", "ids_ptr", "seed", "first")
-    absent += () if output == "sums" else ("entropy_ptr", "volume_ptr")
-    name = f"decode {'-'.join(map(str, widths))} {precision} {output} {'drawn' if drawn else 'given'}"
-    return Variant(name, decode.decode_kernel, types, constants | dict.fromkeys(absent), options)
+    tiling = tiling or by_rule(widths, precision, capability)
+    constants = decode.constants(widths, output, precision, capability, tiling)
+    absent = () if output == "sums" else ("entropy_ptr", "volume_ptr")
+    name = f"decode {'-'.join(map(str, widths))} {precision} {output}"
+    return Variant(name, decode.decode_kernel, types, constants | dict.fromkeys(absent), decode.options(tiling))
 
 
 def compile_ahead(target: str) -> list[dict[str, Any]]:

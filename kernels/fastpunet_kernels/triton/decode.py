@@ -1,5 +1,5 @@
 # mypy: allow-untyped-defs, allow-incomplete-defs
-"""f_comb for many latents at once: noise, reparameterisation, every 1x1 layer and the output or sums in one kernel."""
+"""f_comb for many latents at once: the offsets of all hypotheses, then every 1x1 layer and the output in one kernel."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,145 +13,160 @@ from triton.runtime.errors import OutOfResources
 from triton.testing import do_bench
 
 from fastpunet_kernels.problem import Decoder, Gaussian
-from fastpunet_kernels.triton.layers import linear, load_bias, load_weight
+from fastpunet_kernels.triton.layers import anchored, biased, linear, load_bias, load_weight, rectified
+from fastpunet_kernels.triton.offsets import ROWS, launch_offsets
 from fastpunet_kernels.triton.outputs import add_to_sums, store_output, store_sums
-from fastpunet_kernels.triton.philox import standard_normal
 from fastpunet_kernels.triton.tiling import Tiling, candidates, find_tiling, padded, remember
 
-CHUNK = 16  # hypotheses whose latents are drawn together: the fewest rows that tl.dot takes
 PARTIAL_SUMS = 1 << 24  # floats of all programs' sums together, or as few as one program a tile of pixels has
 KEPT_WEIGHTS = 10240  # weights that fit on the chip beside the activations; larger networks are read again and again
+THREE_PRODUCTS = False  # "ieee" on tensor cores, as three products of TF32; their error has not been measured yet
 
 
-@triton.jit(do_not_specialize=["seed", "first", "n"])
+@triton.jit
+def pixel_of_row(PIXELS: tl.constexpr, WARPS: tl.constexpr):
+    """The pixel that each row of an accumulator shall hold: those of a warp, 16 of every 16 WARPS, are neighbours."""
+    row = tl.arange(0, PIXELS)
+    return row // 16 % WARPS * (PIXELS // WARPS) + row // (16 * WARPS) * 16 + row % 16
+
+
+@triton.jit
+def in_order_of_pixels(x, WARPS: tl.constexpr):
+    """x (PIXELS, COLUMNS), whose rows are in the order of `pixel_of_row`, in that of the pixels."""
+    PIXELS: tl.constexpr = x.shape[0]
+    COLUMNS: tl.constexpr = x.shape[1]
+    blocks = tl.reshape(x, [PIXELS // (16 * WARPS), WARPS, 16, COLUMNS])
+    return tl.reshape(tl.permute(blocks, [1, 0, 2, 3]), [PIXELS, COLUMNS])
+
+
+@triton.jit(do_not_specialize=["n", "pixels", "run", "base_strides", "out_strides"])
 def decode_kernel(
     out_ptr,
     entropy_ptr,
     volume_ptr,
     base_ptr,
-    z_weight_ptr,
+    offsets_ptr,
     weight_ptrs,
     bias_ptrs,
-    z_ptr,
-    mu_ptr,
-    sigma_ptr,
-    ids_ptr,
-    seed,
-    first,
     n,
     pixels,
+    run,
     base_strides,
-    z_weight_strides,
     out_strides,
     OUTPUT: tl.constexpr,
     PRECISION: tl.constexpr,
     CAPABILITY: tl.constexpr,
-    LATENT: tl.constexpr,
     WIDTHS: tl.constexpr,
     KEEP: tl.constexpr,
-    TILE_LATENT: tl.constexpr,
     TILE_WIDTH: tl.constexpr,
-    TILE_CLASSES: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    ROWS: tl.constexpr,
     PIXELS: tl.constexpr,
-    CHUNK: tl.constexpr,
-    RUN: tl.constexpr,
+    WARPS: tl.constexpr,
+    UNROLL: tl.constexpr,
 ):
     """The kernel of the launchers; WIDTHS are the units of the first layer, of the hidden layers, and the classes.
 
-    A program owns PIXELS pixels of one image and takes RUN hypotheses through all layers, in registers. It draws z
-    itself where z_ptr is None, and holds all weights on the chip if KEEP. OUTPUT "sums" goes to out (B, runs, K, P),
-    entropy (B, runs, P) and volume (B, n, K); any other to out (B, n, ...).
+    A program owns PIXELS pixels of one image and takes `run` hypotheses, a multiple of ROWS, through all layers, in
+    registers. The COLUMNS of the last accumulator are as many hypotheses of a binary model, or the classes of one.
+    Weights stay on the chip if KEEP. OUTPUT "sums" goes to out (B, runs, K, P), entropy (B, runs, P) and volume
+    (B, n, K); any other to out (B, n, ...).
     """
     LAST: tl.constexpr = len(weight_ptrs) - 1
-    tiles, runs = tl.cdiv(pixels, PIXELS), tl.cdiv(n, RUN)
+    CLASSES: tl.constexpr = WIDTHS[LAST + 1]
+    GROUP: tl.constexpr = COLUMNS if CLASSES == 1 else 1
+    tiles, runs = tl.cdiv(pixels, PIXELS), tl.cdiv(n, run)
     program = tl.program_id(0)
     image = (program // tiles // runs).to(tl.int64)
-    start = program // tiles % runs * RUN
-    stop = tl.minimum(start + RUN, n)
-    pixel = program % tiles * PIXELS + tl.arange(0, PIXELS)
+    start = program // tiles % runs * run
+    stop = tl.minimum(start + run, n)
+    first = program % tiles * PIXELS
+    pixel = (first + pixel_of_row(PIXELS, WARPS))[:, None]
     unit = tl.arange(0, TILE_WIDTH)[None, :]
-    dim = tl.arange(0, TILE_LATENT)
+    column = tl.arange(0, COLUMNS)[None, :]
 
-    base_place = base_ptr + image * base_strides[0] + pixel.to(tl.int64)[:, None] * base_strides[1]
-    base_place += unit.to(tl.int64) * base_strides[2]
-    base = tl.load(base_place, mask=(pixel < pixels)[:, None] & (unit < WIDTHS[0]), other=0.0)  # (PIXELS, TILE_WIDTH)
-    z_weight = tl.load(
-        z_weight_ptr + unit * z_weight_strides[0] + dim[:, None] * z_weight_strides[1],
-        mask=(dim < LATENT)[:, None] & (unit < WIDTHS[0]),
-        other=0.0,
-    )  # (TILE_LATENT, TILE_WIDTH)
+    place = (
+        base_ptr + image * base_strides[0] + pixel.to(tl.int64) * base_strides[1] + unit.to(tl.int64) * base_strides[2]
+    )
+    base = tl.load(place, mask=(pixel < pixels) & (unit < WIDTHS[0]), other=0.0)  # (PIXELS, TILE_WIDTH)
+    base = anchored(base, PRECISION)
+    offsets_ptr += image * tl.cdiv(n, ROWS) * ROWS * TILE_WIDTH
     kept = ()
     if KEEP:
         for layer in tl.static_range(LAST):
             weight = load_weight(weight_ptrs, 0, layer, WIDTHS, TILE_WIDTH, TILE_WIDTH, PRECISION)
             kept += ((weight, load_bias(bias_ptrs, layer, WIDTHS, TILE_WIDTH)),)  # type: ignore[assignment]
-        weight = load_weight(weight_ptrs, 0, LAST, WIDTHS, TILE_WIDTH, TILE_CLASSES, PRECISION)
-        kept += ((weight, load_bias(bias_ptrs, LAST, WIDTHS, TILE_CLASSES)),)  # type: ignore[assignment]
-    if z_ptr is None:
-        mu = tl.load(mu_ptr + image * LATENT + dim, mask=dim < LATENT, other=0.0)[None, :]
-        sigma = tl.load(sigma_ptr + image * LATENT + dim, mask=dim < LATENT, other=0.0)[None, :]
-        image_id = tl.load(ids_ptr + image)
+        weight = load_weight(weight_ptrs, 0, LAST, WIDTHS, TILE_WIDTH, COLUMNS, PRECISION)
+        kept += ((weight, load_bias(bias_ptrs, LAST, WIDTHS, COLUMNS)),)  # type: ignore[assignment]
     if OUTPUT == "sums":
         entropy = tl.zeros([PIXELS, 1], tl.float32)
-        probability = tl.zeros([PIXELS, 1 if WIDTHS[LAST + 1] == 1 else TILE_CLASSES], tl.float32)
+        probability = tl.zeros([PIXELS, 1 if CLASSES == 1 else COLUMNS], tl.float32)
 
-    for chunk in range(start, stop, CHUNK):
-        row = chunk + tl.arange(0, CHUNK)[:, None]
-        if z_ptr is None:
-            z = mu + sigma * standard_normal(seed, image_id, first + row.to(tl.int64), dim[None, :])
-        else:
-            z_place = z_ptr + (image * n + row) * LATENT + dim[None, :]
-            z = tl.load(z_place, mask=(row < n) & (dim < LATENT)[None, :], other=0.0)  # (CHUNK, TILE_LATENT)
-        offsets = tl.dot(z, z_weight, input_precision="ieee")  # (CHUNK, TILE_WIDTH)
-        for hypothesis in range(chunk, tl.minimum(chunk + CHUNK, stop)):
-            offset = tl.sum(tl.where(row == hypothesis, offsets, 0.0), axis=0, keep_dims=True)
-            hidden = base + offset
+    tl.debug_barrier()  # once, after the weights are in place; the compiler would wait for them in every iteration
+    for group in range(start, stop, GROUP):
+        logits = tl.zeros([PIXELS, COLUMNS], tl.float32)
+        for member in tl.range(GROUP, loop_unroll_factor=UNROLL):
+            offset = tl.load(offsets_ptr + (group + member) * TILE_WIDTH + unit)
+            hidden = rectified(base + offset, PRECISION, CAPABILITY)
             for layer in tl.static_range(LAST):
-                hidden = linear(hidden, kept, weight_ptrs, bias_ptrs, layer, WIDTHS, TILE_WIDTH, PRECISION, CAPABILITY)
-            logits = linear(hidden, kept, weight_ptrs, bias_ptrs, LAST, WIDTHS, TILE_CLASSES, PRECISION, CAPABILITY)
-            if OUTPUT == "sums":
-                volumes = volume_ptr + (image * n + hypothesis) * WIDTHS[LAST + 1]
-                probability, entropy = add_to_sums(
-                    probability, entropy, volumes, logits, pixel, pixels, WIDTHS[LAST + 1]
-                )
-            else:
-                planes = out_ptr + image * out_strides[0] + tl.cast(hypothesis, tl.int64) * out_strides[1]
-                store_output(planes, out_strides[2], logits, pixel, pixels, WIDTHS[LAST + 1], OUTPUT)
+                total, bias = linear(hidden, kept, weight_ptrs, bias_ptrs, layer, WIDTHS, TILE_WIDTH, PRECISION)
+                hidden = biased(total, bias, PRECISION, CAPABILITY)
+            total, bias = linear(hidden, kept, weight_ptrs, bias_ptrs, LAST, WIDTHS, COLUMNS, PRECISION)
+            logits = tl.where(column == member, total + bias, logits) if CLASSES == 1 else total + bias
+        logits = in_order_of_pixels(logits, WARPS)
+        columns = stop - group if CLASSES == 1 else CLASSES
+        if OUTPUT == "sums":
+            volumes = volume_ptr + (image * n + group) * CLASSES
+            probability, entropy = add_to_sums(probability, entropy, volumes, columns, logits, first, pixels, CLASSES)
+        else:
+            out = out_ptr + image * out_strides[0] + tl.cast(group, tl.int64) * out_strides[1]
+            stride = out_strides[1] if CLASSES == 1 else out_strides[2]
+            store_output(out, stride, columns, logits, first, pixels, CLASSES, OUTPUT)
     if OUTPUT == "sums":
-        run = start // RUN
-        planes = out_ptr + image * out_strides[0] + run * out_strides[1]
-        entropies = entropy_ptr + (image * runs + run) * pixels
-        store_sums(planes, out_strides[2], entropies, probability, entropy, pixel, pixels, WIDTHS[LAST + 1])
+        planes = out_ptr + image * out_strides[0] + start // run * out_strides[1]
+        entropies = entropy_ptr + (image * runs + start // run) * pixels
+        store_sums(planes, out_strides[2], entropies, probability, entropy, first, pixels, CLASSES)
 
 
-def constants(
-    widths: tuple[int, ...], latent: int, output: str, precision: str, capability: int, tiling: Tiling
-) -> dict[str, Any]:
-    """The compile-time arguments of `decode_kernel` for layers of `widths` units, the classes last."""
-    width, classes = padded(max(widths[:-1])), padded(widths[-1])
+def constants(widths: tuple[int, ...], output: str, precision: str, capability: int, tiling: Tiling) -> dict[str, Any]:
+    """The compile-time arguments of `decode_kernel` for layers of `widths` units, the classes last.
+
+    precision is that of the products, capability is 0 for all but NVIDIA GPUs.
+    """
+    width, fewest = padded(max(widths[:-1])), 8 if capability else 16
+    columns = max(fewest, triton.next_power_of_2(widths[-1]))
     return {
         "OUTPUT": output,
         "PRECISION": precision,
         "CAPABILITY": capability,
-        "LATENT": latent,
         "WIDTHS": widths,
-        "KEEP": width * (width * (len(widths) - 2) + classes) <= KEPT_WEIGHTS,
-        "TILE_LATENT": padded(latent),
+        "KEEP": width * (width * (len(widths) - 2) + columns) <= KEPT_WEIGHTS,
         "TILE_WIDTH": width,
-        "TILE_CLASSES": classes,
+        "COLUMNS": columns,
+        "ROWS": ROWS,
         "PIXELS": tiling.pixels,
-        "CHUNK": CHUNK,
-        "RUN": tiling.run,
+        "WARPS": min(tiling.warps, tiling.pixels // 32),
+        "UNROLL": tiling.unroll,
     }
 
 
 def options(tiling: Tiling) -> dict[str, int]:
-    """How to compile `decode_kernel`.
-
-    The cap on registers, all that a thread can have, keeps ptxas from spilling a few for the sake of more threads.
-    """
-    cap = {} if torch.version.hip else {"maxnreg": min(255, 2048 // tiling.warps)}
+    """How to compile `decode_kernel`."""
+    cap = {} if torch.version.hip else {"maxnreg": tiling.registers}
     return {"num_warps": tiling.warps, "num_stages": 1} | cap
+
+
+def products(precision: str) -> str:
+    """The PRECISION of `decode_kernel` for a precision of the ops."""
+    if precision == "bf16" and not isinstance(decode_kernel, triton.JITFunction):
+        return "emulated bf16"
+    return "3xtf32" if precision == "ieee" and THREE_PRODUCTS and not torch.version.hip else precision
+
+
+def compute_capability(device: torch.device) -> int:
+    """The major one of an NVIDIA GPU; 0 for others and in Triton's interpreter."""
+    plain = not isinstance(decode_kernel, triton.JITFunction) or torch.version.hip
+    return 0 if plain else torch.cuda.get_device_capability(device)[0]
 
 
 def launch_decode(
@@ -170,7 +185,8 @@ def launch_decode(
     that was found fastest, or the rule's.
     """
     if tiling is None:
-        tiling = find_tiling(layer_widths(base, decoder), decoder.z_weight.shape[1], output, precision, base.device)
+        widths, capability = layer_widths(base, decoder), compute_capability(base.device)
+        tiling = find_tiling(widths, output, products(precision), capability, base.device)
     strides = (out.stride(0), out.stride(1), out.stride(2) if out.dim() == 4 else 0)
     _launch(base, decoder, latents, out.shape[1], output, precision, tiling, (out, None, None), strides)
     return out
@@ -189,15 +205,15 @@ def tune_decode(
 
     Arguments as of `launch_decode`. Those that need more of the GPU than it has are left out.
     """
-    widths, latent = layer_widths(base, decoder), decoder.z_weight.shape[1]
+    widths, rounding = layer_widths(base, decoder), products(precision)
     took = {}
-    for tiling in candidates(widths, precision):
+    for tiling in candidates(widths, rounding, compute_capability(base.device)):
         try:
             took[tiling] = measure(partial(launch_decode, base, decoder, latents, out, output, precision, tiling))
         except OutOfResources:
             continue
     if took:
-        remember(min(took, key=lambda each: took[each]), widths, latent, output, precision, base.device)
+        remember(min(took, key=lambda each: took[each]), widths, output, rounding, base.device)
     return took
 
 
@@ -213,8 +229,8 @@ def launch_decode_sums(base: Tensor, decoder: Decoder, z: Tensor, precision: str
     """
     images, pixels, _ = base.shape
     n, classes = z.shape[1], decoder.weights[-1].shape[0]
-    widths = layer_widths(base, decoder)
-    tiling = find_tiling(widths, z.shape[2], "sums", precision, base.device)
+    widths, capability = layer_widths(base, decoder), compute_capability(base.device)
+    tiling = find_tiling(widths, "sums", products(precision), capability, base.device)
     run = tiling.run
     while run < n and images * (classes + 1) * pixels * triton.cdiv(n, run) > PARTIAL_SUMS:
         run *= 2
@@ -238,31 +254,21 @@ def _launch(
     out_strides: tuple[int, ...],
 ) -> None:
     images, pixels, _ = base.shape
-    interpreted = not isinstance(decode_kernel, triton.JITFunction)
-    rounding = "emulated bf16" if interpreted and precision == "bf16" else precision
-    plain = interpreted or torch.version.hip
-    capability = 0 if plain else torch.cuda.get_device_capability(base.device)[0]
-    widths = layer_widths(base, decoder)
-    compile_time = constants(widths, decoder.z_weight.shape[1], output, rounding, capability, tiling)
-    drawn_or_given: tuple[Any, ...]
-    if isinstance(latents, Gaussian):
-        moments = latents.mu.contiguous(), latents.sigma.contiguous(), latents.ids.contiguous()
-        drawn_or_given = (None, *moments, latents.seed, latents.first)
-    else:
-        drawn_or_given = (latents.contiguous(), None, None, None, None, None)
+    capability = compute_capability(base.device)
+    compile_time = constants(layer_widths(base, decoder), output, products(precision), capability, tiling)
+    offsets = launch_offsets(decoder, latents, images, n, compile_time["TILE_WIDTH"])
     grid = (images * triton.cdiv(n, tiling.run) * triton.cdiv(pixels, tiling.pixels),)
     with torch.cuda.device_of(base):
         decode_kernel[grid](
             *outs,
             base,
-            decoder.z_weight,
+            offsets,
             tuple(weight.contiguous() for weight in decoder.weights),
             tuple(bias.contiguous() for bias in decoder.biases),
-            *drawn_or_given,
             n,
             pixels,
+            tiling.run,
             base.stride(),
-            decoder.z_weight.stride(),
             out_strides,
             **compile_time,
             **options(tiling),

@@ -1,8 +1,21 @@
 # mypy: allow-untyped-defs, allow-incomplete-defs
-"""The 1x1 layers of f_comb on the matrix units: how operands are rounded, where weights are kept."""
+"""The 1x1 layers of f_comb on the matrix units: how operands are rounded and laid out, where weights are kept.
+
+PRECISION is that of the products: "bf16", "tf32", "ieee" (float32), "3xtf32" (float32 by three products of TF32), or
+"emulated bf16" for Triton's interpreter, which cannot multiply bfloat16: the same values kept in float32. CAPABILITY is
+an NVIDIA GPU's major compute capability, and 0 stands for all that has no such instructions.
+
+An operand is a tuple: of one tensor, or for "3xtf32" of a high and a low part, whose sum is meant.
+"""
 
 import triton
 import triton.language as tl
+
+# Two products, a bias each, in bfloat16: relu(product * 1 + bias) of the rounded products.
+BIASED = tl.constexpr(
+    "{.reg .b32 products, ones; mov.b32 ones, 0x3F803F80; cvt.rn.bf16x2.f32 products, $2, $1; "
+    "fma.rn.relu.bf16x2 $0, products, ones, $3;}"
+)
 
 
 @triton.jit
@@ -14,37 +27,103 @@ def round_float32(x, LOST: tl.constexpr):
 
 
 @triton.jit
-def operand(x, PRECISION: tl.constexpr):
+def rounded(x, PRECISION: tl.constexpr):
     """float32 x rounded to what tl.dot shall multiply.
 
     Tensor cores merely cut float32 off to TF32, a biased and twice as large an error, hence the rounding here.
-    "emulated bf16" is for Triton's interpreter, which cannot multiply bfloat16: the same values kept in float32.
     """
     if PRECISION == "bf16":
         return x.to(tl.bfloat16)
     elif PRECISION == "ieee":
         return x
     else:
-        return round_float32(x, 13 if PRECISION == "tf32" else 16)
+        return round_float32(x, 16 if PRECISION == "emulated bf16" else 13)
 
 
 @triton.jit
 def rectified(x, PRECISION: tl.constexpr, CAPABILITY: tl.constexpr):
-    """operand(max(x, 0)), where NaN stays NaN as in PyTorch.
+    """max(x, 0) as an operand, of float32 x; NaN stays NaN as in PyTorch.
 
-    NVIDIA GPUs of compute capability 8 do that in one instruction for two values in bfloat16, those of 9 in one for a
-    value in TF32; the compiler takes three and ten. CAPABILITY 0 stands for all that has no such instructions.
+    NVIDIA GPUs of compute capability 8 rectify and round two values in bfloat16 in one instruction, and those of 9 one
+    value in TF32, for which those of 8 take three; the compiler takes three and ten.
     """
+    positive = tl.maximum(x, 0.0, propagate_nan=tl.PropagateNan.ALL)
     if PRECISION == "bf16" and CAPABILITY >= 8:
-        return tl.inline_asm_elementwise(
+        high = tl.inline_asm_elementwise(
             "cvt.rn.relu.bf16x2.f32 $0, $2, $1;", "=r,f,f", [x], dtype=tl.bfloat16, is_pure=True, pack=2
         )
-    elif PRECISION == "tf32" and CAPABILITY >= 9:
-        return tl.inline_asm_elementwise(
+    elif (PRECISION == "tf32" or PRECISION == "3xtf32") and CAPABILITY >= 9:
+        high = tl.inline_asm_elementwise(
             "cvt.rn.relu.tf32.f32 $0, $1;", "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1
         )
+    elif (PRECISION == "tf32" or PRECISION == "3xtf32") and CAPABILITY == 8:
+        high = tl.inline_asm_elementwise(
+            "cvt.rna.tf32.f32 $0, $1;", "=f,f", [positive], dtype=tl.float32, is_pure=True, pack=1
+        )
     else:
-        return operand(tl.maximum(x, 0.0, propagate_nan=tl.PropagateNan.ALL), PRECISION)
+        high = rounded(positive, PRECISION)
+    return (high, positive - high) if PRECISION == "3xtf32" else (high,)
+
+
+@triton.jit
+def biased(total, bias, PRECISION: tl.constexpr, CAPABILITY: tl.constexpr):
+    """max(total + bias, 0) as an operand, of float32 products (PIXELS, WIDTH) and a bias (1, WIDTH).
+
+    In bfloat16 products, bias and sum are rounded, as PyTorch does: two instructions for two values.
+    """
+    if PRECISION == "bf16" and CAPABILITY >= 8:
+        wide = tl.broadcast_to(bias.to(tl.bfloat16), total.shape)
+        return (tl.inline_asm_elementwise(BIASED, "=r,f,f,r", [total, wide], dtype=tl.bfloat16, is_pure=True, pack=2),)
+    elif PRECISION == "emulated bf16":
+        return rectified(rounded(total, PRECISION) + rounded(bias, PRECISION), PRECISION, CAPABILITY)
+    else:
+        return rectified(total + bias, PRECISION, CAPABILITY)
+
+
+@triton.jit
+def paired(k):
+    """Column 8 b + 2 t + e of an accumulator, which becomes column 8 b + 4 e + t of an operand: k -> its column."""
+    return k // 8 * 8 + k % 4 * 2 + k % 8 // 4
+
+
+@triton.jit
+def in_pairs(x):
+    """The columns of x (PIXELS, INS) in the order of `paired`."""
+    PIXELS: tl.constexpr = x.shape[0]
+    INS: tl.constexpr = x.shape[1]
+    return tl.reshape(tl.permute(tl.reshape(x, [PIXELS, INS // 8, 4, 2]), [0, 1, 3, 2]), [PIXELS, INS])
+
+
+@triton.jit
+def product(left, right, total, PRECISION: tl.constexpr):
+    """total + left @ right, of operands and a float32 total.
+
+    In TF32 the products sum over `left`'s columns in the order of `paired`, in which `load_weight` loads `right`'s
+    rows: what a thread holds of an accumulator then is what the matrix units take of it as an operand.
+    """
+    if PRECISION == "tf32" or PRECISION == "3xtf32":
+        high = in_pairs(left[0])
+        if PRECISION == "3xtf32":
+            total = tl.dot(in_pairs(left[1]), right[0], total, input_precision="tf32")
+            total = tl.dot(high, right[1], total, input_precision="tf32")
+        return tl.dot(high, right[0], total, input_precision="tf32")
+    else:
+        return tl.dot(left[0], right[0], total, input_precision="ieee")
+
+
+@triton.jit
+def anchored(x, PRECISION: tl.constexpr):
+    """float32 x (PIXELS, WIDTH) as it is, but where accumulators are, so that sums of both stay in registers."""
+    left = rounded(tl.zeros([x.shape[0], 16], tl.float32), PRECISION)
+    right = rounded(tl.zeros([16, x.shape[1]], tl.float32), PRECISION)
+    return product((left, left), (right, right), x, PRECISION)
+
+
+@triton.jit
+def output_columns(layer_ptrs, LAYER: tl.constexpr, WIDTHS: tl.constexpr, OUTS: tl.constexpr):
+    """The output of a layer that each of OUTS columns holds; all hold the only one of a binary model's last layer."""
+    column = tl.arange(0, OUTS)[None, :]
+    return column * 0 if len(layer_ptrs) - 1 == LAYER and WIDTHS[LAYER + 1] == 1 else column
 
 
 @triton.jit
@@ -58,23 +137,25 @@ def load_weight(
     PRECISION: tl.constexpr,
 ):
     """Inputs first .. first + INS of a layer's weight (outs, ins) as an operand (INS, OUTS), padded with zeros."""
-    i = first + tl.arange(0, INS)[:, None]
-    o = tl.arange(0, OUTS)[None, :]
+    k = tl.arange(0, INS)[:, None]
+    i = first + (paired(k) if PRECISION == "tf32" or PRECISION == "3xtf32" else k)
+    o = output_columns(weight_ptrs, LAYER, WIDTHS, OUTS)
     real = (i < WIDTHS[LAYER]) & (o < WIDTHS[LAYER + 1])
-    weight = tl.load(weight_ptrs[LAYER] + o * WIDTHS[LAYER] + i, mask=real, other=0.0)
-    return operand(weight.to(tl.float32), PRECISION)
+    weight = tl.load(weight_ptrs[LAYER] + o * WIDTHS[LAYER] + i, mask=real, other=0.0).to(tl.float32)
+    high = rounded(weight, PRECISION)
+    return (high, rounded(weight - high, PRECISION)) if PRECISION == "3xtf32" else (high,)
 
 
 @triton.jit
 def load_bias(bias_ptrs, LAYER: tl.constexpr, WIDTHS: tl.constexpr, OUTS: tl.constexpr):
     """A layer's bias as float32 (1, OUTS), padded with zeros."""
-    o = tl.arange(0, OUTS)[None, :]
+    o = output_columns(bias_ptrs, LAYER, WIDTHS, OUTS)
     return tl.load(bias_ptrs[LAYER] + o, mask=o < WIDTHS[LAYER + 1], other=0.0).to(tl.float32)
 
 
 @triton.jit
 def linear(
-    hidden,
+    left,
     kept,
     weight_ptrs,
     bias_ptrs,
@@ -82,25 +163,22 @@ def linear(
     WIDTHS: tl.constexpr,
     OUTS: tl.constexpr,
     PRECISION: tl.constexpr,
-    CAPABILITY: tl.constexpr,
 ):
-    """A 1x1 layer of the rectified `hidden`: float32 (PIXELS, WIDTH) to float32 (PIXELS, OUTS).
+    """A 1x1 layer of an operand (PIXELS, WIDTH): the products, float32 (PIXELS, OUTS), and the bias to add to them.
 
     `kept` holds the (weight, bias) of every layer, or nothing: then they are read here, STEP inputs at a time.
     """
-    DOT: tl.constexpr = "tf32" if PRECISION == "tf32" else "ieee"
-    left = rectified(hidden, PRECISION, CAPABILITY)
+    PIXELS: tl.constexpr = left[0].shape[0]
+    total = tl.zeros([PIXELS, OUTS], tl.float32)
     if len(kept) > 0:
         weight, bias = kept[LAYER]
-        total = tl.dot(left, weight, input_precision=DOT)
+        return product(left, weight, total, PRECISION), bias
     else:
-        PIXELS: tl.constexpr = hidden.shape[0]
         STEP: tl.constexpr = 16
-        bias = load_bias(bias_ptrs, LAYER, WIDTHS, OUTS)
-        total = tl.zeros([PIXELS, OUTS], tl.float32)
-        for first in range(0, hidden.shape[1], STEP):
+        for first in range(0, left[0].shape[1], STEP):
             column = tl.broadcast_to(first + tl.arange(0, STEP)[None, :], [PIXELS, STEP])
-            part = tl.gather(left, column, axis=1)
+            high = tl.gather(left[0], column, axis=1)
+            part = (high, tl.gather(left[1], column, axis=1)) if PRECISION == "3xtf32" else (high,)
             weight = load_weight(weight_ptrs, first, LAYER, WIDTHS, STEP, OUTS, PRECISION)
-            total = tl.dot(part, weight, total, input_precision=DOT)
-    return total + bias
+            total = product(part, weight, total, PRECISION)
+        return total, load_bias(bias_ptrs, LAYER, WIDTHS, OUTS)

@@ -6,7 +6,6 @@ import json
 import os
 import tempfile
 from functools import cache
-from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +20,9 @@ class Tiling(NamedTuple):
 
     pixels: int  # of one image, a power of two and at least 32
     warps: int
-    run: int  # hypotheses, a multiple of 16
+    registers: int  # that a thread may have, at most; fewer let more programs run at a time
+    unroll: int  # hypotheses in an iteration, a divisor of 8
+    run: int  # hypotheses in all, a multiple of 16
 
 
 def padded(width: int) -> int:
@@ -29,39 +30,57 @@ def padded(width: int) -> int:
     return max(16, triton.next_power_of_2(width))
 
 
-def by_rule(widths: tuple[int, ...], precision: str) -> Tiling:
-    """Warps enough to hold the activations of the widest layer without spilling; not measured on any GPU yet."""
+def by_rule(widths: tuple[int, ...], precision: str, capability: int) -> Tiling:
+    """Warps enough to hold the activations of the widest layer without spilling; not measured on any GPU yet.
+
+    On NVIDIA GPUs of a compute capability other than 9, two warps: with four, those of 10 would multiply in a memory
+    of their own, to and from which the activations would have to be copied.
+    """
     widest = max(32, *map(padded, widths))
     pixels = max(32, 4096 // widest // (2 if precision == "ieee" else 1))
-    return Tiling(pixels, 4 if widest <= 32 else 8 if widest <= 128 else 16, run=64)
+    if widest > 32 or precision == "ieee":
+        warps = 4 if widest <= 32 else 8 if widest <= 128 else 16
+        return Tiling(pixels, warps, most_registers(warps), unroll=1, run=64)
+    if capability == 9 or capability == 0:
+        return Tiling(pixels, 4, 255 if precision == "3xtf32" else 168, unroll=2 if precision == "bf16" else 1, run=64)
+    return Tiling(pixels // 2, 2, 168 if precision == "bf16" else 255, unroll=1, run=64)
 
 
-def candidates(widths: tuple[int, ...], precision: str) -> list[Tiling]:
-    """The rule's; more or fewer pixels, for reuse against room; more warps; longer runs, which set up less often."""
-    rule = by_rule(widths, precision)
-    pixels = sorted({max(32, rule.pixels // 2), rule.pixels, 2 * rule.pixels})
-    warps = sorted({rule.warps, min(16, 2 * rule.warps)})
-    others = [Tiling(*each) for each in product(pixels, warps, (rule.run, 4 * rule.run))]
-    return [rule, *(each for each in others if each != rule)]
+def most_registers(warps: int) -> int:
+    """All that a thread can have where one program has a multiprocessor of an NVIDIA GPU to itself."""
+    return min(255, 2048 // warps)
 
 
-def find_tiling(widths: tuple[int, ...], latent: int, output: str, precision: str, device: torch.device) -> Tiling:
+def candidates(widths: tuple[int, ...], precision: str, capability: int) -> list[Tiling]:
+    """The rule's; more or fewer pixels, for reuse against room; other warps; more programs at a time; longer runs."""
+    rule = by_rule(widths, precision, capability)
+    sizes = [(rule.pixels, rule.warps), (2 * rule.pixels, rule.warps), (2 * rule.pixels, 2 * rule.warps)]
+    sizes += [(max(32, rule.pixels // 2), warps) for warps in (rule.warps // 2, rule.warps)]
+    others = [
+        Tiling(pixels, warps, registers, unroll, run)
+        for pixels, warps in sizes
+        for registers in sorted({min(rule.registers, most_registers(warps)), 128})
+        for unroll in (1, 2)
+        for run in (rule.run, 4 * rule.run)
+    ]
+    return list(dict.fromkeys([rule, *others]))
+
+
+def find_tiling(widths: tuple[int, ...], output: str, precision: str, capability: int, device: torch.device) -> Tiling:
     """The remembered one of this GPU, or the rule's."""
     if device.type == "cuda":
-        found = _remembered(_file()).get(_key(widths, latent, output, precision, device))
+        found = _remembered(_file()).get(_key(widths, output, precision, device))
         if found is not None:
             return found
-    return by_rule(widths, precision)
+    return by_rule(widths, precision, capability)
 
 
-def remember(
-    tiling: Tiling, widths: tuple[int, ...], latent: int, output: str, precision: str, device: torch.device
-) -> None:
+def remember(tiling: Tiling, widths: tuple[int, ...], output: str, precision: str, device: torch.device) -> None:
     """Take `tiling` for such layers on GPUs of this name from now on, in later processes too."""
     path = _file()
     _remembered.cache_clear()  # another process may have added some
     known = _remembered(path)
-    known[_key(widths, latent, output, precision, device)] = tiling
+    known[_key(widths, output, precision, device)] = tiling
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
         json.dump(known, file, indent=1)
@@ -86,6 +105,6 @@ def _file() -> Path:
     return cache_folder() / "tilings.json"
 
 
-def _key(widths: tuple[int, ...], latent: int, output: str, precision: str, device: torch.device) -> str:
+def _key(widths: tuple[int, ...], output: str, precision: str, device: torch.device) -> str:
     layers = "-".join(map(str, widths))
-    return f"{_name(device)}, triton {triton.__version__}, layers {layers}, latent {latent}, {output}, {precision}"
+    return f"{_name(device)}, triton {triton.__version__}, layers {layers}, {output}, {precision}"

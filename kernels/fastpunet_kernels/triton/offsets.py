@@ -1,0 +1,79 @@
+# mypy: allow-untyped-defs, allow-incomplete-defs
+"""What latents add to f_comb's first layer, Wz z: drawn, scaled and multiplied once for all pixels."""
+
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from fastpunet_kernels.problem import Decoder, Gaussian
+from fastpunet_kernels.triton.philox import standard_normal
+from fastpunet_kernels.triton.tiling import padded
+
+ROWS = 16  # hypotheses of a program: the fewest rows that tl.dot takes
+
+
+@triton.jit(do_not_specialize=["seed", "first", "n", "z_weight_strides"])
+def offsets_kernel(
+    out_ptr,
+    z_weight_ptr,
+    z_ptr,
+    mu_ptr,
+    sigma_ptr,
+    ids_ptr,
+    seed: tl.int64,
+    first: tl.int64,
+    n,
+    z_weight_strides,
+    LATENT: tl.constexpr,
+    WIDTH: tl.constexpr,
+    TILE_LATENT: tl.constexpr,
+    TILE_WIDTH: tl.constexpr,
+    ROWS: tl.constexpr,
+):
+    """out (B, n rounded up to ROWS, TILE_WIDTH), padded with zeros to the right. It draws z itself if z_ptr is None."""
+    blocks = tl.cdiv(n, ROWS)
+    image = (tl.program_id(0) // blocks).to(tl.int64)
+    row = tl.program_id(0) % blocks * ROWS + tl.arange(0, ROWS)[:, None]
+    unit = tl.arange(0, TILE_WIDTH)[None, :]
+    dim = tl.arange(0, TILE_LATENT)
+    z_weight = tl.load(
+        z_weight_ptr + unit * z_weight_strides[0] + dim[:, None] * z_weight_strides[1],
+        mask=(dim < LATENT)[:, None] & (unit < WIDTH),
+        other=0.0,
+    )  # (TILE_LATENT, TILE_WIDTH)
+    if z_ptr is None:
+        mu = tl.load(mu_ptr + image * LATENT + dim, mask=dim < LATENT, other=0.0)[None, :]
+        sigma = tl.load(sigma_ptr + image * LATENT + dim, mask=dim < LATENT, other=0.0)[None, :]
+        z = mu + sigma * standard_normal(seed, tl.load(ids_ptr + image), first + row.to(tl.int64), dim[None, :])
+    else:
+        z_place = z_ptr + (image * n + row) * LATENT + dim[None, :]
+        z = tl.load(z_place, mask=(row < n) & (dim < LATENT)[None, :], other=0.0)  # (ROWS, TILE_LATENT)
+    offsets = tl.dot(z, z_weight, input_precision="ieee")
+    tl.store(out_ptr + (image * blocks * ROWS + row) * TILE_WIDTH + unit, offsets)
+
+
+def constants(width: int, tile_width: int, latent: int) -> dict[str, Any]:
+    """The compile-time arguments of `offsets_kernel`."""
+    tiles = {"TILE_LATENT": padded(latent), "TILE_WIDTH": tile_width, "ROWS": ROWS}
+    return {"LATENT": latent, "WIDTH": width} | tiles
+
+
+def launch_offsets(decoder: Decoder, latents: Tensor | Gaussian, images: int, n: int, tile_width: int) -> Tensor:
+    """Wz z float32 (B, n rounded up to ROWS, tile_width), of z float32 (B, n, latent_dim) or of a recipe for z."""
+    width, latent = decoder.z_weight.shape
+    blocks = triton.cdiv(n, ROWS)
+    out = torch.empty((images, blocks * ROWS, tile_width), dtype=torch.float32, device=decoder.z_weight.device)
+    given: tuple[Any, ...]
+    if isinstance(latents, Gaussian):
+        moments = latents.mu.contiguous(), latents.sigma.contiguous(), latents.ids.contiguous()
+        given = (None, *moments, latents.seed, latents.first)
+    else:
+        given = (latents.contiguous(), None, None, None, 0, 0)
+    with torch.cuda.device_of(out):
+        offsets_kernel[(images * blocks,)](
+            out, decoder.z_weight, *given, n, decoder.z_weight.stride(), **constants(width, tile_width, latent)
+        )
+    return out
