@@ -41,9 +41,10 @@ def by_rule(widths: tuple[int, ...], precision: str, capability: int) -> Tiling:
     if widest > 32 or precision == "ieee":
         warps = 4 if widest <= 32 else 8 if widest <= 128 else 16
         return Tiling(pixels, warps, most_registers(warps), unroll=1, run=64)
+    registers = 168 if precision == "bf16" or (precision == "tf32" and widths[-1] == 1) else 255
     if capability == 9 or capability == 0:
-        return Tiling(pixels, 4, 255 if precision == "3xtf32" else 168, unroll=2 if precision == "bf16" else 1, run=64)
-    return Tiling(pixels // 2, 2, 168 if precision == "bf16" else 255, unroll=1, run=64)
+        return Tiling(pixels, 4, registers, unroll=2 if precision == "bf16" else 1, run=64)
+    return Tiling(pixels // 2, 2, registers if precision == "bf16" else 255, unroll=1, run=64)
 
 
 def most_registers(warps: int) -> int:
