@@ -1,6 +1,8 @@
 """Without a GPU the Triton kernels run in Triton's interpreter; that has to be said before triton is imported."""
 
 import os
+import re
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,32 @@ QUICK = {  # the files behind `pytest -m quick`: what most changes break first, 
     "test_training_objective",
     "test_writing",
 }
+
+
+# Packages of the extras that a machine with a GPU may lack: the modules that import them are skipped there.
+OPTIONAL = {
+    "highdicom",
+    "hypothesis",
+    "jsonargparse",
+    "monai",
+    "nbformat",
+    "nibabel",
+    "pydicom",
+    "sklearn",
+    "zarr",
+}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    missing = re.search(r"No module named '(\w+)", str(report.longrepr)) if report.failed else None
+    if missing and missing[1] in OPTIONAL:
+        report.outcome = "skipped"
+        report.longrepr = (str(collector.path), 1, f"Skipped: {missing[1]} is not installed")
+    return report
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

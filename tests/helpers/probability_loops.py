@@ -8,9 +8,9 @@ import itertools
 import math
 
 import numpy as np
+import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
-from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from helpers import score_loops
 
@@ -86,6 +86,7 @@ def selective(samples, references, classes, uncertainty, weights=None, keep=None
     auroc = math.nan
     if 1e-9 < errors.sum() < len(errors) - 1e-9:
         of_both = np.concatenate((errors, 1 - errors)).clip(0)
+        roc_auc_score = pytest.importorskip("sklearn.metrics").roc_auc_score
         auroc = roc_auc_score(np.repeat([1, 0], len(u)), np.tile(u, 2), sample_weight=of_both)
     ause = (aurc - best) / risk if risk > 1e-12 else math.nan
     return [aurc, aurc - best, auroc, ause, risk]
@@ -145,6 +146,7 @@ def kappa(samples, references, weights=None, keep=None):
         return math.nan
     q = np.ones(len(references)) if weights is None else weights
     values, of_pairs = [], []
+    cohen_kappa_score = pytest.importorskip("sklearn.metrics").cohen_kappa_score
     for s, (j, y) in itertools.product(samples, enumerate(references)):
         same = len({*s[pixels], *y[pixels]}) == 1
         values.append(math.nan if same else cohen_kappa_score(s[pixels], y[pixels]))
