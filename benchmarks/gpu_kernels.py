@@ -28,6 +28,7 @@ import triton
 from torch import Tensor
 from triton.testing import do_bench
 
+from benchmarks.gpu_rates import rates
 from benchmarks.roofline import DEVICE, synchronize
 from fastpunet_kernels import Decoder, Gaussian, decode_samples, mask_iou
 from fastpunet_kernels.problem import empty_output
@@ -336,6 +337,7 @@ def main() -> None:
             truth = Truth(given)
         record(case.name, measured, future, case, given, truth)
     if DEVICE.type == "cuda":
+        record("instructions of a warp in a microsecond and multiprocessor", rates, milliseconds)
         given = problem(BINARY, options.pixels, options.n)
         for case in wanted[:3]:
             record(f"{case.name}, do_bench", benched, case, given)
