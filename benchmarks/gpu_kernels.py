@@ -30,10 +30,9 @@ from triton.testing import do_bench
 
 from benchmarks.gpu_rates import rates
 from benchmarks.roofline import DEVICE, synchronize
-from fastpunet_kernels import Decoder, Gaussian, decode_samples, mask_iou
+from fastpunet_kernels import Decoder, Gaussian, decode_samples, mask_iou, pairwise_intersection
 from fastpunet_kernels.problem import empty_output
 from fastpunet_kernels.triton import decode
-from fastpunet_kernels.triton.intersection import launch_pairwise_intersection
 from fastpunet_kernels.triton.offsets import launch_offsets
 from fastpunet_kernels.triton.philox import launch_philox_normal
 from fastpunet_kernels.triton.tiling import Tiling
@@ -267,10 +266,10 @@ def others(given: Problem) -> list[tuple[str, Callable[[], Any]]]:
     return [
         ("offsets drawn", lambda: launch_offsets(given.decoder, given.recipe, 1, n, width)),
         ("offsets given", lambda: launch_offsets(given.decoder, given.z, 1, n, width)),
-        (f"intersection {n} x {n} with itself", lambda: launch_pairwise_intersection(masks, masks)),
-        (f"intersection {n} x {n} of two sets", lambda: launch_pairwise_intersection(masks, more)),
-        (f"IoU {n} x {n} with itself", lambda: mask_iou(masks, masks, 1.0)),
-        (f"IoU {n} x {n} of two sets", lambda: mask_iou(masks, more, 1.0)),
+        (f"intersection {n} x {n} with itself", lambda: pairwise_intersection(masks, masks, backend="triton")),
+        (f"intersection {n} x {n} of two sets", lambda: pairwise_intersection(masks, more, backend="triton")),
+        (f"IoU {n} x {n} with itself", lambda: mask_iou(masks, masks, 1.0, backend="triton")),
+        (f"IoU {n} x {n} of two sets", lambda: mask_iou(masks, more, 1.0, backend="triton")),
         (f"philox 16 x {10 * n} x {LATENT}", lambda: launch_philox_normal(1, ids, 0, 10 * n, LATENT)),
     ]
 
@@ -285,7 +284,7 @@ def wrong_intersections(n: int, pixels: int) -> dict[str, Any]:
     shifts = torch.arange(32, device=DEVICE, dtype=torch.int32)
     planes = (masks[0, :, 0, :, None] >> shifts & 1).flatten(1).double()
     wanted = (planes @ planes.T).int()
-    with_itself, of_two = (launch_pairwise_intersection(masks, b)[0, ..., 0] for b in (masks, masks.clone()))
+    with_itself, of_two = (pairwise_intersection(masks, b, backend="triton")[0, ..., 0] for b in (masks, masks.clone()))
     return {"with itself": int((with_itself != wanted).sum()), "of two sets": int((of_two != wanted).sum())}
 
 
