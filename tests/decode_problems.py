@@ -78,10 +78,13 @@ def round_to_tf32(x: Tensor) -> Tensor:
 
 
 def plain_logits(base: Tensor, decoder: Decoder, latents: Tensor | Gaussian, precision: str) -> Tensor:
-    """What plain PyTorch makes of it, float32 (B, n, K, P). CPUs have no TF32: there operands are rounded by hand."""
-    if precision != "tf32" or base.is_cuda:
+    """What plain PyTorch makes of it, float32 (B, n, K, P).
+
+    Operands are rounded to TF32 by hand: CPUs have none, and on a GPU PyTorch multiplies by a single row in float32.
+    """
+    if precision != "tf32":
         return decode_samples(base, decoder, latents, output="logits", precision=precision, backend="reference")
-    z = exact_latents(latents).float()
+    z = exact_latents(latents).float().to(base.device)
     hidden = base[:, None] + (z @ decoder.z_weight.T)[:, :, None]
     for weight, bias in zip(decoder.weights, decoder.biases, strict=True):
         hidden = round_to_tf32(hidden.relu()) @ round_to_tf32(weight).T + bias

@@ -73,6 +73,15 @@ def test_decode_given_latents(
     check_decode(pixels, widths, torch.randn(images, n, LATENT_DIM).to(device), precision, device)
 
 
+@pytest.mark.parametrize(("pixels", "widths", "images", "n"), [PROBLEMS[0], *PROBLEMS[3:6], (33, (128, 100, 5), 1, 1)])
+def test_three_products_of_tf32_are_as_good_as_float32(
+    pixels: int, widths: tuple[int, ...], images: int, n: int, monkeypatch: pytest.MonkeyPatch, device: torch.device
+) -> None:
+    monkeypatch.setattr(triton_decode, "THREE_PRODUCTS", True)
+    torch.manual_seed(pixels)
+    check_decode(pixels, widths, torch.randn(images, n, LATENT_DIM).to(device), "ieee", device)
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_decode_with_weights_too_many_to_keep(precision: str, device: torch.device) -> None:
     torch.manual_seed(1)
