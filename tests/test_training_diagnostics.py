@@ -10,6 +10,7 @@ from fastpunet.metrics import convention, energy_distance, nestedness
 from fastpunet.models import MHeads, ProbabilisticUNet
 from fastpunet.training.batches import draw_masks
 from fastpunet.training.diagnostics import diagnose
+from fastpunet.training.objective import Objective, ObjectiveConfig
 
 
 def records():
@@ -33,7 +34,14 @@ def build(method, **arguments):
 def test_diagnostics_are_the_means_of_single_images(model, n):
     """Of a method with fewer hypotheses than asked for, all of them count."""
     everything = list(records())
-    found = diagnose(model, everything, convention("kohl-lidc"), n=16, seed=4, ignore_label=None)
+    found = diagnose(
+        model,
+        everything,
+        convention("kohl-lidc"),
+        n=16,
+        seed=4,
+        objective=Objective(ObjectiveConfig(ignore_label=None)),
+    )
     rows = []
     for record in everything[:4]:
         image, ids = torch.from_numpy(record.image)[None], torch.tensor([record.id])

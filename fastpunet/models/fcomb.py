@@ -33,6 +33,14 @@ class FComb(nn.Module):
                 nn.init.orthogonal_(module.weight)
                 init_bias(module)
 
+    def split(self, latent_dim: int) -> SplitFComb:
+        """The first layer split off as `flatten_combiner` does, but with the weights themselves, for training."""
+        convs = [layer for layer in (*self.layers, self.last_layer) if isinstance(layer, _ConvNd)]
+        weights = [conv.weight.flatten(1) for conv in convs]
+        biases = [conv.bias for conv in convs if conv.bias is not None]
+        feature_weight, z_weight = weights[0].tensor_split([-latent_dim], dim=1)
+        return SplitFComb(feature_weight, biases[0], Decoder(z_weight, weights[1:], biases[1:]))
+
     def forward(self, features: Tensor, z: Tensor) -> Tensor:
         """Logits (B, K, *size) of features (B, C, *size) and one latent per image, z (B, latent_dim)."""
         tiled = broadcast_latents(z, features)

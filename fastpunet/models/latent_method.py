@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fastpunet.latents import Noise
 from fastpunet.models.fcomb import FComb, flatten_combiner
-from fastpunet.models.method import Encoding, Method, arithmetic
+from fastpunet.models.method import Encoding, Method
 from fastpunet.models.priors import Prior
 from fastpunet.models.verification import verify
-from fastpunet_kernels import BACKENDS, Decoder, Gaussian, Sums, decode_samples, decode_sums, tune_decode
+from fastpunet_kernels import BACKENDS, Decoder, Gaussian, Sums, decode_logits, decode_samples, decode_sums, tune_decode
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,19 +110,13 @@ class LatentMethod(Method):
         return decode_samples(encoding.base, encoding.decoder, z, output=output, precision=precision, backend=backend)
 
     def differentiable_logits(self, encoding: LatentEncoding, z: Tensor, pixels: Tensor | None = None) -> Tensor:
-        """Logits of latents z float (B, n, latent_dim), computed by plain PyTorch in the dtype of z, with gradients.
+        """Logits of latents z float (B, n, latent_dim), computed in the dtype of z, float32 or float64, with gradients.
 
         Returns (B, n, K, *size), or, for pixels int64 (p,), indices of the image's flattened pixels, (B, n, K, p).
         It computes what `decode` does: Kohl et al. 2018, equation 2, with the first layer of f_comb split.
         """
         base = encoding.base if pixels is None else encoding.base[:, pixels]
-        z_weight, weights, biases = encoding.decoder
-        with arithmetic("ieee", z.device):
-            offset = F.linear(z, z_weight.to(z.dtype))
-            hidden = base.to(z.dtype)[:, None] + offset[:, :, None]
-            for weight, bias in zip(weights, biases, strict=True):
-                hidden = F.linear(hidden.relu(), weight.to(z.dtype), bias.to(z.dtype))
-        logits = hidden.movedim(3, 2)
+        logits = decode_logits(base.to(z.dtype), encoding.decoder.to(z.dtype), z)
         return logits.unflatten(3, encoding.size) if pixels is None else logits
 
     def tune(self, encoding: LatentEncoding, noise: Noise, *, output: str, precision: str) -> dict[str, float]:

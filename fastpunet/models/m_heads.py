@@ -38,6 +38,7 @@ class MHeads(Method):
     """
 
     encoding_kind = Heads
+    loss_options = ("hypotheses",)
 
     def __init__(
         self,
@@ -86,14 +87,18 @@ class MHeads(Method):
         ids: Tensor,
         ignore_index: int | None = None,
         class_weights: Tensor | None = None,
+        hypotheses: int = 0,
     ) -> LossTerms:
         """(1 - epsilon) times the cross-entropy of the best head, plus epsilon times the mean of the others' (Rupprecht
-        et al. 2017, the relaxed meta loss). The best head is chosen for each segmentation."""
-        entropies = cross_entropy_of_each(self.encode(images).logits, labels, ignore_index, class_weights)
+        et al. 2017, the relaxed meta loss). The best head is chosen for each segmentation. With `hypotheses`, however
+        many, the result has the logits of all heads."""
+        heads = self.encode(images).logits
+        entropies = cross_entropy_of_each(heads, labels, ignore_index, class_weights)
         best = entropies.amin(1)
         others = (entropies.sum(1) - best) / (entropies.shape[1] - 1)
         reconstruction = (1 - self.epsilon) * best + self.epsilon * others
-        return LossTerms(reconstruction, reconstruction.new_zeros(*reconstruction.shape, 0))
+        kl = reconstruction.new_zeros(*reconstruction.shape, 0)
+        return LossTerms(reconstruction, kl, hypotheses=heads if hypotheses else None)
 
     def encode(self, images: Tensor) -> Heads:
         heads = self.last_layer(self.unet(images)).unflatten(1, (-1, self.num_classes))

@@ -30,6 +30,8 @@ class LossTerms(NamedTuple):
 
     reconstruction: Tensor  # (B, G), cross-entropy summed over the pixels of an image
     kl: Tensor  # (B, G, latent_dim), KL(posterior || prior), which is a sum over the latent's dimensions
+    bound: Tensor | None = None  # (B, G), the negative importance-weighted bound, if it was asked for
+    hypotheses: Tensor | None = None  # (B, n, K, *size), logits of hypotheses as they are drawn, if they were asked for
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +97,9 @@ class Method(nn.Module, ABC):
         "reference",
     )  # backends that can compute the hypotheses; by default PyTorch alone
     encoding_kind: type[Encoding] = ImageEncoding
+    # Which of these `loss_terms` takes besides: hypotheses, a number of hypotheses whose logits it shall return, and
+    # bound_samples, the number of posterior samples of an importance-weighted bound (Burda et al. 2016, equation 8).
+    loss_options: tuple[str, ...] = ()
 
     @abstractmethod
     def encode(self, images: Tensor) -> Encoding:

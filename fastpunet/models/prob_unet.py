@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,8 +26,11 @@ from fastpunet.models.method import LossTerms
 from fastpunet.models.port_state import UNTOLD, UNTOLD_KEY
 from fastpunet.models.priors import AxisAligned, Prior
 from fastpunet.models.unet import Conv, UNet
+from fastpunet_kernels import decode_logits
+from fastpunet_kernels.problem import reparameterised
 
 POSTERIOR_INPUTS = ("one-hot", "plain-one-hot", "mask")
+_FIRST_OF_PRIOR = 2**31  # in training: the noise of earlier hypotheses is the posterior's
 
 
 class ProbabilisticUNet(LatentMethod):
@@ -45,6 +49,8 @@ class ProbabilisticUNet(LatentMethod):
         log_sigma_bound: a smooth bound on |log sigma|; None is the published, unbounded form.
         dims: 2 for images (B, C, H, W), 3 for volumes (B, C, D, H, W).
     """
+
+    loss_options = ("hypotheses", "bound_samples")
 
     def __init__(
         self,
@@ -128,9 +134,19 @@ class ProbabilisticUNet(LatentMethod):
         ids: Tensor,
         ignore_index: int | None = None,
         class_weights: Tensor | None = None,
+        hypotheses: int = 0,
+        bound_samples: int = 1,
     ) -> LossTerms:
-        noise = Noise(seed, ids, 0, labels.shape[1]).normals(self.latent_dim)
-        return self.elbo(images, labels, noise=noise, ignore_index=ignore_index, class_weights=class_weights)
+        posterior_noise = Noise(seed, ids, 0, labels.shape[1] * bound_samples).normals(self.latent_dim)
+        prior_noise = Noise(seed, ids, _FIRST_OF_PRIOR, hypotheses).normals(self.latent_dim)
+        return self.elbo(
+            images,
+            labels,
+            noise=posterior_noise.unflatten(1, (-1, bound_samples)),
+            prior_noise=prior_noise if hypotheses else None,
+            ignore_index=ignore_index,
+            class_weights=class_weights,
+        )
 
     def elbo(
         self,
@@ -138,27 +154,54 @@ class ProbabilisticUNet(LatentMethod):
         labels: Tensor,
         *,
         noise: Tensor | None = None,
+        prior_noise: Tensor | None = None,
         ignore_index: int | None = None,
         class_weights: Tensor | None = None,
     ) -> LossTerms:
         """Evidence lower bound of segmentations given their image (Kohl et al. 2018, equation 4).
 
         labels: int (B, *size) for one grader per image, or (B, G, *size) for G graders, who share one pass of the U-Net
-        and of the prior net. noise: standard normals (B, G, latent_dim), or (B, latent_dim) for one grader, for the
-        posterior's samples; None draws them from the global generator. class_weights: float (K,), the weights of the
-        classes' cross-entropies.
+        and of the prior net. noise: standard normals (B, G, k, latent_dim) for k samples of each posterior, or
+        (B, G, latent_dim), or (B, latent_dim) for one grader; None draws one sample from the global generator. With
+        k > 1 the result has the importance-weighted bound. prior_noise: standard normals (B, n, latent_dim) for n
+        hypotheses from the prior, which the result then has. class_weights: float (K,), the weights of the classes'
+        cross-entropies.
         """
         labels = labels[:, None] if labels.ndim == self.dims + 1 else labels
         graders = labels.shape[1]
         features, prior = self.unet(images), self.prior(images)
         posterior = self.posterior_of(images.repeat_interleave(graders, 0), labels.flatten(0, 1), ignore_index)
-        q, p = posterior.base_dist, prior.base_dist
-        noise = torch.randn_like(q.loc) if noise is None else noise.reshape(q.loc.shape)
-        logits = self.fcomb(features.repeat_interleave(graders, 0), q.loc + q.scale * noise)
-        reconstruction = cross_entropy(logits, labels.flatten(0, 1), ignore_index, class_weights)
-        loc, scale = (values.repeat_interleave(graders, 0) for values in (_in_units(p.loc, p.scale), p.scale))
-        kl = kl_divergence(q, Normal(loc, scale, validate_args=False))
-        return LossTerms(reconstruction.unflatten(0, labels.shape[:2]), kl.unflatten(0, labels.shape[:2]))
+        q = _each(posterior.base_dist, labels.shape[:2])  # of (B, G, 1, latent_dim)
+        p = prior.base_dist
+        noise = torch.randn_like(q.loc) if noise is None else noise.reshape(*q.loc.shape[:2], -1, self.latent_dim)
+        z = q.loc + q.scale * noise
+        samples = z.shape[2]
+        latents = [z.flatten(1, 2), *([] if prior_noise is None else [reparameterised(p.loc, p.scale, prior_noise)])]
+        logits = self._decode(features, torch.cat(latents, dim=1))
+        decoded, hypotheses = logits.tensor_split([graders * samples], dim=1)
+        repeated = labels.repeat_interleave(samples, 1).flatten(0, 1)
+        entropies = cross_entropy(decoded.flatten(0, 1), repeated, ignore_index, class_weights).view(z.shape[:3])
+        loc, scale = (values[:, None, None] for values in (_in_units(p.loc, p.scale), p.scale))
+        own_prior = Normal(loc, scale, validate_args=False)
+        bound = None
+        if samples > 1:
+            log_weights = own_prior.log_prob(z).sum(-1) - q.log_prob(z).sum(-1) - entropies
+            bound = math.log(samples) - log_weights.logsumexp(2)
+        kl = kl_divergence(q, own_prior).squeeze(2)
+        return LossTerms(entropies.mean(2), kl, bound, None if prior_noise is None else hypotheses)
+
+    def _decode(self, features: Tensor, z: Tensor) -> Tensor:
+        """Logits float32 (B, n, K, *size) of latents z (B, n, latent_dim), with gradients also of the weights."""
+        with torch.autocast(features.device.type, enabled=False):
+            split = self.fcomb.split(self.latent_dim)
+            base = split.base(features.to(split.feature_weight.dtype))
+            return decode_logits(base, split.decoder, z.to(base.dtype)).unflatten(3, features.shape[2:])
+
+
+def _each(flat: Normal, shape: torch.Size) -> Normal:
+    """Normals of (B * G, latent_dim) as those of (B, G, 1, latent_dim)."""
+    loc, scale = (values.unflatten(0, shape)[:, :, None] for values in (flat.loc, flat.scale))
+    return Normal(loc, scale, validate_args=False)
 
 
 def _in_units(mean: Tensor, scale: Tensor) -> Tensor:

@@ -151,6 +151,7 @@ class TrainingConfig:
         object.__setattr__(self, "augmentation", _nested("augmentation", self.augmentation, AugmentationConfig))
         object.__setattr__(self, "objective", _nested("objective", self.objective, ObjectiveConfig))
         self._check_model()
+        self._check_objective()
         self._check_rates()
         self._check_data()
 
@@ -163,6 +164,19 @@ class TrainingConfig:
         for key in self.model:
             if key not in known:
                 raise ValueError(unknown_key("model", key, known))
+
+    def _check_objective(self) -> None:
+        asked = {
+            "hypotheses": [f"{name.removesuffix('_score')}_weight" for name in self.objective.score_weights],
+            "bound_samples": ["bound_samples"] if self.objective.bound_samples > 1 else [],
+        }
+        for option, keys in asked.items():
+            able = [name for name, method in METHODS.items() if option in method.loss_options]
+            if keys and self.method not in able:
+                raise ValueError(
+                    f"objective.{keys[0]}: got {getattr(self.objective, keys[0])} with method {self.method}, expected "
+                    f"method {' or '.join(able)}"
+                )
 
     def _check_rates(self) -> None:
         rates = self.learning_rates

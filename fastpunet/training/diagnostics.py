@@ -14,6 +14,7 @@ from fastpunet.models import Method
 from fastpunet.scoring.drawing import Drawn, draw_records
 from fastpunet.scoring.scored_batch import ScoredBatch
 from fastpunet.training.batches import draw_masks
+from fastpunet.training.objective import Objective
 
 _ACTIVE = (
     0.01  # variance of a posterior mean above which a latent unit counts as active (Burda et al. 2016, section 5.2)
@@ -25,11 +26,11 @@ _OF_SAMPLES = ("energy_distance", "energy_distance_unbiased", "sample_diversity"
 
 @torch.no_grad()
 def diagnose(
-    model: Method, records: Records, convention: Convention, *, n: int, seed: int, ignore_label: int | None
+    model: Method, records: Records, convention: Convention, *, n: int, seed: int, objective: Objective
 ) -> dict[str, float]:
     """Compute means over the records that anybody annotated:
 
-    reconstruction, kl    in nats an image, of at most four segmentations, drawn as in training
+    reconstruction, kl, and the objective's other terms   of at most four segmentations, drawn as in training
     active_units          latent dimensions whose posterior mean, in prior standard deviations from the prior's mean,
                           varies by more than 0.01 over images and graders; 0 means collapse (if there is a latent)
     energy_distance, energy_distance_unbiased, sample_diversity   under the convention, of n hypotheses, or of all that
@@ -37,6 +38,7 @@ def diagnose(
     nestedness            see fastpunet.metrics.nestedness
     """
     columns: dict[str, list[float]] = {name: [] for name in (*_OF_THE_LOSS, *_OF_SAMPLES)}
+    columns |= {name: [] for name in objective.config.score_weights}
     shifts = []
     for drawn in draw_records(model, records, n, seed=seed, fewer=True):
         if drawn.references.masks is None:
@@ -44,8 +46,8 @@ def diagnose(
         for name, values in zip(_OF_SAMPLES, _score(drawn, convention), strict=True):
             columns[name] += values.tolist()
         for record in drawn.records:
-            terms, shift = _loss_terms(model, record, seed, ignore_label)
-            for name, value in zip(_OF_THE_LOSS, terms, strict=True):
+            terms, shift = _loss_terms(model, record, seed, objective)
+            for name, value in terms.items():
                 columns[name].append(float(value))
             shifts += shift
     result = {name: _mean(np.array(column)) for name, column in columns.items()}
@@ -62,16 +64,17 @@ def _score(drawn: Drawn, convention: Convention) -> tuple[Tensor, ...]:
 
 
 def _loss_terms(
-    model: Method, record: Record, seed: int, ignore_label: int | None
-) -> tuple[tuple[Tensor, Tensor], list[Tensor]]:
-    """Reconstruction and KL of some of the record's segmentations, and their posterior means if there is a latent."""
+    model: Method, record: Record, seed: int, objective: Objective
+) -> tuple[dict[str, Tensor], list[Tensor]]:
+    """The loss's terms of some of the record's segmentations, and their posterior means if there is a latent."""
     rng = np.random.default_rng([seed, record.id])
     masks = draw_masks(rng, record, min(_SEGMENTATIONS, len(record.masks)))
     image, labels = (torch.from_numpy(array)[None].to(model.device) for array in (record.image, masks))
     ids = torch.tensor([record.id], device=model.device)
-    terms = model.loss_terms(image, labels, seed=seed, ids=ids, ignore_index=ignore_label)
-    shift = [_standardised_means(model, image, labels, ignore_label)] if model.latent_dim else []
-    return (terms.reconstruction.mean(), terms.kl.sum(-1).mean()), shift
+    terms = objective.terms_of(model, image, labels, seed=seed, ids=ids)
+    shift = [_standardised_means(model, image, labels, objective.config.ignore_label)] if model.latent_dim else []
+    means = {"reconstruction": terms.reconstruction.mean(), "kl": terms.kl.sum(-1).mean()}
+    return means | objective.scores(terms, labels), shift
 
 
 def _standardised_means(model: Any, image: Tensor, masks: Tensor, ignore_label: int | None) -> Tensor:

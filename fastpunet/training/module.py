@@ -17,6 +17,7 @@ from fastpunet.models import Method
 from fastpunet.models.unet import CHANNELS_LAST
 from fastpunet.training.batches import Batch, Batches
 from fastpunet.training.config import TrainingConfig
+from fastpunet.training.datasets import validation_convention
 from fastpunet.training.objective import Objective
 
 
@@ -26,35 +27,27 @@ class TrainingModule(lightning.LightningModule):
     def __init__(self, model: Method, config: TrainingConfig) -> None:
         super().__init__()
         self.model = model.to(memory_format=CHANNELS_LAST[model.dims])  # type: ignore[call-overload]
-        self.objective = Objective(config.objective)
+        self.objective = Objective(config.objective, validation_convention(config, model.num_classes).averaged)
         self.config = config
-        weights = config.objective.class_weights
-        self.class_weights: Tensor | None
-        self.register_buffer("class_weights", None if weights is None else torch.tensor(weights), persistent=False)
-        self._parts: list[Tensor] = []  # (loss, reconstruction, kl) of the parts of this step
-        self._means = torch.zeros(3)
+        self._names = ("loss", "reconstruction", "kl", *config.objective.score_weights)
+        self._parts: list[Tensor] = []  # what _names says, of the parts of this step
+        self._means = torch.zeros(len(self._names))
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         config = self.config
         images = batch.images.to(memory_format=CHANNELS_LAST[self.model.dims])
-        elbo = self.model.loss_terms(
-            images,
-            batch.labels,
-            seed=config.seed,
-            ids=batch.ids,
-            ignore_index=config.objective.ignore_label,
-            class_weights=self.class_weights,
-        )
-        loss = self.objective(elbo, self.global_step)
+        terms = self.objective.terms_of(self.model, images, batch.labels, seed=config.seed, ids=batch.ids)
+        scores = self.objective.scores(terms, batch.labels)
+        loss = self.objective(terms, self.global_step, scores)
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 f"the loss became {loss.item()} at step {self.global_step}: lower learning_rate, or set a "
                 "log_sigma_bound in the model; the last checkpoint is intact"
             )
-        terms = (loss, elbo.reconstruction.mean(), elbo.kl.sum(-1).mean())
-        self._parts.append(torch.stack([term.detach().float() for term in terms]))
-        shown = dict(on_step=True, on_epoch=False, batch_size=len(images))
-        self.log_dict({"reconstruction": terms[1], "kl": terms[2]}, **shown)
+        values = (loss, terms.reconstruction.mean(), terms.kl.sum(-1).mean(), *scores.values())
+        self._parts.append(torch.stack([value.detach().float() for value in values]))
+        shown = dict(zip(self._names[1:], values[1:], strict=True))
+        self.log_dict(shown, on_step=True, on_epoch=False, batch_size=len(images))
         return loss
 
     def on_before_optimizer_step(self, _: object) -> None:
@@ -65,7 +58,7 @@ class TrainingModule(lightning.LightningModule):
 
     def latest(self) -> dict[str, float]:
         """The terms of the loss at the last step, over all its parts and processes."""
-        values = dict(zip(("loss", "reconstruction", "kl"), self._means.tolist(), strict=True))
+        values = dict(zip(self._names, self._means.tolist(), strict=True))
         if self.config.objective.geco_target is not None:
             values["multiplier"] = float(self.objective.multiplier)
         return {**values, "learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"]}

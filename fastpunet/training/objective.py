@@ -1,14 +1,18 @@
-"""The objective of training: both terms of the evidence lower bound, weighted in one of three ways."""
+"""The objective of training: the evidence lower bound, its terms weighted, and scores of hypotheses from the prior."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from fastpunet.arguments import check_at_least_zero, check_positive, is_number
-from fastpunet.models import LossTerms
+from fastpunet.arguments import check_at_least_zero, check_count, check_positive, is_number
+from fastpunet.models import LossTerms, Method
+from fastpunet.models.cross_entropy import cross_entropy_of_each
+from fastpunet.training.energy_score import energy_score
 from fastpunet.training.frozen import lists_to_tuples
 
 _GECO_SPEED = 0.02  # largest relative change of the multiplier in a step
@@ -17,7 +21,7 @@ _GECO_LIMITS = (1e-3, 1e3)
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """The `objective` of a config: how the terms of the evidence lower bound are weighted."""
+    """The `objective` of a config: how the evidence lower bound is weighted, and what is added to it."""
 
     beta: float = 1.0
     """Weight of the Kullback-Leibler divergence (Higgins et al. 2017). With 1 the loss is the evidence lower bound."""
@@ -31,6 +35,21 @@ class ObjectiveConfig:
     geco_target: float | None = None
     """Reconstruction loss, in nats an image, that is to be reached with the least divergence (Rezende and Viola 2018,
     arXiv 1810.00597). It takes the place of beta."""
+    bound_samples: int = 1
+    """Posterior samples of a segmentation in an importance-weighted bound, which is the tighter the more there are
+    (Burda et al. 2016, arXiv 1509.00519, equation 8). With 1 it is the evidence lower bound; more exclude beta,
+    beta_warmup, free_bits and geco_target. For ProbabilisticUNet."""
+    energy_weight: float = 0.0
+    """Weight of the energy score, in nats an image: 2 E d(S, Y) - E d(S, S') of hypotheses from the prior, with
+    d = 1 - soft IoU. It trains the distribution that is evaluated; 100 to 1000 are worth a try. For ProbabilisticUNet,
+    and for MHeads, of which all heads count."""
+    energy_smoothing: float = 2.0
+    """Pixels that are added to intersection and union in the soft IoU of the energy score."""
+    best_of_weight: float = 0.0
+    """Weight of the cross-entropy of each segmentation with the best of the hypotheses from the prior (Guzman-Rivera et
+    al. 2012). Alone it spreads hypotheses, however unlikely. For the same methods."""
+    hypotheses: int = 16
+    """Hypotheses of an image that are drawn from the prior for these two scores, 2 to 256."""
     class_weights: tuple[float, ...] | None = None
     """One weight for each class, background first, of the pixels' cross-entropies."""
     ignore_label: int | None = 255
@@ -44,8 +63,18 @@ class ObjectiveConfig:
         check_at_least_zero("objective.free_bits", self.free_bits)
         if self.geco_target is not None:
             check_positive("objective.geco_target", self.geco_target)
-            if self.beta != 1 or self.beta_warmup or self.free_bits:
+            if self._weighted:
                 raise ValueError("objective.geco_target: excludes beta, beta_warmup and free_bits; give one of them")
+        check_count("objective.bound_samples", self.bound_samples)
+        if self.bound_samples > 1 and (self._weighted or self.geco_target is not None):
+            raise ValueError(
+                f"objective.bound_samples: got {self.bound_samples}, which excludes beta, beta_warmup, free_bits and "
+                "geco_target, because the terms of that bound cannot be weighted; give one of them"
+            )
+        check_at_least_zero("objective.energy_weight", self.energy_weight)
+        check_at_least_zero("objective.best_of_weight", self.best_of_weight)
+        check_positive("objective.energy_smoothing", self.energy_smoothing)
+        check_count("objective.hypotheses", self.hypotheses, least=2, limit=256)
         weights = self.class_weights
         if weights is not None and not (
             isinstance(weights, list | tuple) and all(is_number(w) and w >= 0 for w in weights) and any(weights)
@@ -56,19 +85,78 @@ class ObjectiveConfig:
                 f"objective.ignore_label: got {self.ignore_label!r}, expected a label in 0 .. 255, or null"
             )
 
+    @property
+    def _weighted(self) -> bool:
+        return self.beta != 1 or self.beta_warmup > 0 or self.free_bits > 0
+
+    @property
+    def score_weights(self) -> dict[str, float]:
+        """The scores of hypotheses that count, and their weights."""
+        weights = {"energy_score": self.energy_weight, "best_of": self.best_of_weight}
+        return {name: weight for name, weight in weights.items() if weight}
+
+    @property
+    def loss_options(self) -> dict[str, int]:
+        """The arguments of `Method.loss_terms` that only some methods take, as far as they are needed."""
+        hypotheses = {"hypotheses": self.hypotheses} if self.score_weights else {}
+        return hypotheses if self.bound_samples == 1 else {**hypotheses, "bound_samples": self.bound_samples}
+
 
 class Objective(nn.Module):
-    """Computes the loss from its terms. A buffer holds GECO's multiplier, so that a resumed run keeps it."""
+    """Computes the loss from its terms. A buffer holds GECO's multiplier, so that a resumed run keeps it.
 
-    def __init__(self, config: ObjectiveConfig) -> None:
+    classes: those whose IoU the energy score averages, by default the foreground of binary masks.
+    """
+
+    def __init__(self, config: ObjectiveConfig, classes: Sequence[int] = (1,)) -> None:
         super().__init__()
-        self.config = config
+        self.config, self._classes = config, classes
         self.register_buffer("multiplier", torch.ones(()))
         self.multiplier: Tensor
+        self.register_buffer("class_weights", None, persistent=False)
+        self.class_weights: Tensor | None
+        if config.class_weights is not None:
+            self.class_weights = torch.tensor(config.class_weights)
 
-    def forward(self, terms: LossTerms, step: int) -> Tensor:
-        """The loss of a step, averaged over images and graders."""
+    def terms_of(self, model: Method, images: Tensor, labels: Tensor, *, seed: int, ids: Tensor) -> LossTerms:
+        """What the objective needs of a model and images (B, C, *size) with labels (B, G, *size)."""
+        return model.loss_terms(
+            images,
+            labels,
+            seed=seed,
+            ids=ids,
+            ignore_index=self.config.ignore_label,
+            class_weights=self.class_weights,
+            **self.config.loss_options,
+        )
+
+    def scores(self, terms: LossTerms, labels: Tensor) -> dict[str, Tensor]:
+        """Those of `score_weights`, averaged over images and graders: the energy score, and best_of in nats."""
         config = self.config
+        found: dict[str, Tensor] = {}
+        if terms.hypotheses is None:
+            return found
+        if config.energy_weight:
+            options: dict[str, Any] = {"classes": self._classes, "ignore_label": config.ignore_label}
+            found["energy_score"] = energy_score(
+                terms.hypotheses, labels, smoothing=config.energy_smoothing, **options
+            ).mean()
+        if config.best_of_weight:
+            each = cross_entropy_of_each(terms.hypotheses, labels, config.ignore_label, self.class_weights)
+            found["best_of"] = each.amin(1).mean()
+        return found
+
+    def forward(self, terms: LossTerms, step: int, scores: Mapping[str, Tensor] = {}) -> Tensor:
+        """The loss of a step, in nats an image, averaged over images and graders."""
+        loss = self._bound(terms, step)
+        for name, weight in self.config.score_weights.items():
+            loss = loss + weight * scores[name]
+        return loss
+
+    def _bound(self, terms: LossTerms, step: int) -> Tensor:
+        config = self.config
+        if terms.bound is not None:
+            return terms.bound.mean()
         if config.geco_target is not None:
             return terms.kl.sum(-1).mean() + self.multiplier * (terms.reconstruction.mean() - config.geco_target)
         kl = terms.kl.clamp(min=config.free_bits) if config.free_bits else terms.kl

@@ -47,7 +47,7 @@ class Validation(StepCallback):
             self._convention,
             n=SAMPLES,
             seed=_SEED,
-            ignore_label=config.objective.ignore_label,
+            objective=module.objective,
         )
         self.scores, self.scored_step = {f"validation_{name}": value for name, value in scores.items()}, step
         module.log_dict(self.scores, batch_size=1)

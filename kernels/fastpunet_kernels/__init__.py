@@ -3,6 +3,7 @@
 from fastpunet_kernels.backends import BACKENDS, select_backend, why_unavailable
 from fastpunet_kernels.dispatch import (
     area,
+    decode_logits,
     decode_samples,
     decode_sums,
     distance_sums,
@@ -27,6 +28,7 @@ __all__ = [
     "Sums",
     "area",
     "automatic_precision",
+    "decode_logits",
     "decode_samples",
     "decode_sums",
     "distance_sums",

@@ -15,6 +15,7 @@ from fastpunet_kernels.problem import (
     Gaussian,
     Sums,
     check_problem,
+    check_same_dtype,
     empty_output,
     reparameterised,
 )
@@ -162,6 +163,19 @@ def decode_samples(
     if isinstance(latents, Tensor):
         return _decode_latents(base, *decoder, latents, output, precision, chosen)
     return _decode_gaussian(base, *decoder, *latents, output, precision, chosen)
+
+
+def decode_logits(base: Tensor, decoder: Decoder, z: Tensor) -> Tensor:
+    """The logits of `decode_samples`, with gradients of base, decoder and z (Kohl et al. 2018, equation 2).
+
+    base (B, P, h), z (B, n, latent_dim) and the decoder's weights are all float32 or all float64. Returns logits
+    (B, n, K, P) in that dtype. NaN stays NaN, as in PyTorch.
+
+    Raises ValueError, naming the argument, for shapes and dtypes that do not fit.
+    """
+    check_problem(base, decoder, z, dtypes=(float32, float64))
+    check_same_dtype(base, decoder, z)
+    return reference.decode_logits(base, *decoder, z)
 
 
 def tune_decode(

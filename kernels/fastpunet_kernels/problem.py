@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -18,6 +19,10 @@ class Decoder(NamedTuple):
     z_weight: Tensor  # (h, latent_dim)
     weights: list[Tensor]  # (out, in) each; the last one is (classes, h)
     biases: list[Tensor]  # (out,) each
+
+    def to(self, dtype: torch.dtype) -> Decoder:
+        """The same numbers in another dtype."""
+        return Decoder(self.z_weight.to(dtype), [w.to(dtype) for w in self.weights], [b.to(dtype) for b in self.biases])
 
 
 class Gaussian(NamedTuple):
@@ -57,11 +62,17 @@ def reparameterised(mu: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
     return mu[:, None] + sigma[:, None] * noise
 
 
-def check_problem(base: Tensor, decoder: Decoder, latents: Tensor | Gaussian) -> None:
-    """Raise ValueError, naming the argument, unless shapes and dtypes are those that `decode_samples` describes."""
+def check_problem(
+    base: Tensor, decoder: Decoder, latents: Tensor | Gaussian, dtypes: Sequence[torch.dtype] = (torch.float32,)
+) -> None:
+    """Raise ValueError, naming the argument, unless shapes and dtypes are those that `decode_samples` describes.
+
+    dtypes: those that base may have.
+    """
     z_weight, weights, biases = decoder
-    if base.ndim != 3 or base.dtype != torch.float32:
-        raise ValueError(f"base: got {_described(base)}, expected float32 of shape (B, P, h)")
+    if base.ndim != 3 or base.dtype not in dtypes:
+        names = " or ".join(map(_name, dtypes))
+        raise ValueError(f"base: got {_described(base)}, expected {names} of shape (B, P, h)")
     images, _, width = base.shape
     if z_weight.ndim != 2 or z_weight.shape[0] != width or z_weight.shape[1] < 1:
         raise ValueError(f"decoder.z_weight: got {_described(z_weight)}, expected ({width}, latent_dim) as base has it")
@@ -84,5 +95,19 @@ def check_problem(base: Tensor, decoder: Decoder, latents: Tensor | Gaussian) ->
         raise ValueError(f"latents: got {_described(latents)}, expected ({images}, n, {latent_dim})")
 
 
+def check_same_dtype(base: Tensor, decoder: Decoder, z: Tensor) -> None:
+    """Raise ValueError, naming the argument, unless weights and latents have the dtype of base."""
+    parts = {"decoder.z_weight": decoder.z_weight, "z": z}
+    parts |= {f"decoder.weights[{layer}]": weight for layer, weight in enumerate(decoder.weights)}
+    parts |= {f"decoder.biases[{layer}]": bias for layer, bias in enumerate(decoder.biases)}
+    for name, part in parts.items():
+        if part.dtype != base.dtype:
+            raise ValueError(f"{name}: got {_name(part.dtype)}, expected {_name(base.dtype)}, the dtype of base")
+
+
 def _described(tensor: Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+    return f"{_name(tensor.dtype)} {tuple(tensor.shape)}"
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

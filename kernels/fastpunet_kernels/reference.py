@@ -175,6 +175,20 @@ def decode_latents(
     return out
 
 
+def decode_logits(
+    base: Tensor, z_weight: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], z: Tensor
+) -> Tensor:
+    """Logits (B, n, K, P) of base (B, P, h) and z (B, n, latent_dim), all float32 or all float64.
+
+    PyTorch's autograd gives the gradients with respect to all arguments, and keeps the activations of every layer.
+    """
+    with fixed_precision("ieee", base.device):
+        hidden = base[:, None] + F.linear(z, z_weight)[:, :, None]
+        for weight, bias in zip(weights, biases, strict=True):
+            hidden = F.linear(hidden.relu(), weight, bias)
+    return hidden.movedim(3, 2)
+
+
 def decode_gaussian(
     base: Tensor,
     z_weight: Tensor,
