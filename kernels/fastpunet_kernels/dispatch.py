@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, float32, float64, int32, int64, library, uint8
 
+from fastpunet_kernels import reference
 from fastpunet_kernels.backends import implementation, select_backend
 from fastpunet_kernels.problem import (
     OUTPUTS,
