@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from operator import index
@@ -161,9 +162,10 @@ def check_same_device(name: str, device: torch.device, like_name: str, like_devi
 
 
 def check_images(images: object, channels: int | None, dims: int, device: torch.device) -> Tensor:
-    """Return images if they are finite floats (B, C, *size), not empty, and fit the model; else raise an error.
+    """Return images if they are floats (B, C, *size), not empty, and fit the model; else raise an error.
 
-    size has `dims` dimensions. channels: the model's C, or None for any. device: the model's.
+    size has `dims` dimensions. channels: the model's C, or None for any. device: the model's. `check_pixels` checks
+    their values.
     """
     axes = "(B, C, H, W)" if dims == 2 else "(B, C, D, H, W)"
     if not isinstance(images, Tensor):
@@ -178,6 +180,16 @@ def check_images(images: object, channels: int | None, dims: int, device: torch.
         raise ValueError(f"images: got {images.shape[1]} channels, the model takes {channels}: C of {axes}")
     if images.device != device:
         raise ValueError(f"images: on {images.device}, the model on {device}; use images.to({str(device)!r})")
-    if not torch.isfinite(images).all():
-        raise ValueError("images: NaN or infinity among the pixels; replace them, for example torch.nan_to_num(images)")
     return images
+
+
+def pixel_range(images: Tensor) -> tuple[float, float]:
+    """The smallest and the largest pixel; both are NaN if any is."""
+    least, most = torch.stack(images.detach().aminmax()).tolist()
+    return least, most
+
+
+def check_pixels(least: float, most: float) -> None:
+    """Raise ValueError for NaN or infinity among pixels, given their `pixel_range`."""
+    if not math.isfinite(least) or not math.isfinite(most):
+        raise ValueError("images: NaN or infinity among the pixels; replace them, for example torch.nan_to_num(images)")

@@ -1,64 +1,80 @@
-"""Functions as CUDA graphs: the second call for a key captures a graph, and later calls replay it with new inputs."""
+"""Functions as CUDA graphs: the first call for a key captures a graph, which all calls replay with their own inputs."""
 
 from __future__ import annotations
 
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from fastpunet.waits import without_waiting
+
 _WARM_UPS = 2  # calls on the capturing stream, in which kernels are compiled and algorithms chosen
+_capturing = threading.Lock()  # CUDA and PyTorch's allocator take one capture at a time
 
 
-class _Order(Protocol):
+class Order(Protocol):
     """The part of torch.cuda.Event that is used here."""
 
     def record(self) -> None: ...
     def wait(self) -> None: ...
+    def synchronize(self) -> None: ...
 
 
 @dataclass(frozen=True)
 class Captured:
-    """A function's launches, with the memory that they read and write."""
+    """A function's launches, with the memory that they read and write.
 
+    function  what was captured, which holds the tensors that it reads besides its inputs
+    pool      where temporaries are; the graphs of one pool use the same memory one after the other
+    done      recorded when a graph's outputs have been copied; the pool's next replay, on any stream, waits for it
+    """
+
+    function: Callable[..., tuple[Tensor, ...]]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     replay: Callable[[], None]
-    done: _Order  # recorded when the outputs have been copied; the next replay, on any stream, waits for it
+    pool: Any
+    done: Order
 
 
-def capture(function: Callable[..., tuple[Tensor, ...]], inputs: Sequence[Tensor]) -> Captured:
-    """Record the kernels that `function(*inputs)` launches. RuntimeError if a graph cannot hold what it does."""
-    with torch.inference_mode(False), torch.no_grad():  # tensors made in inference mode could not be copied to later
+def capture(function: Callable[..., tuple[Tensor, ...]], inputs: Sequence[Tensor], beside: Captured | None) -> Captured:
+    """Record the kernels that `function(*inputs)` launches. Raises an error if a graph cannot hold what it does.
+
+    beside: a graph of the same device whose pool the new one shares, or None.
+    """
+    device, graph = inputs[0].device, torch.cuda.CUDAGraph()
+    pool, done = (torch.cuda.graph_pool_handle(), torch.cuda.Event()) if beside is None else (beside.pool, beside.done)
+    # Tensors made in inference mode could not be copied to later.
+    with _capturing, without_waiting(), torch.inference_mode(False), torch.no_grad(), torch.cuda.device(device):
         own = tuple(tensor.clone() for tensor in inputs)
-        side, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(_WARM_UPS):
-                function(*own)
-        torch.cuda.current_stream().wait_stream(side)
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may go on
-            outputs = function(*own)
-    return Captured(own, outputs, graph.replay, torch.cuda.Event())
+        caller, side = torch.cuda.current_stream(), torch.cuda.Stream()
+        side.wait_stream(caller)
+        try:
+            with torch.cuda.stream(side):  # which also leaves that stream if torch.cuda.graph fails to
+                for _ in range(_WARM_UPS):
+                    function(*own)
+                with torch.cuda.graph(graph, pool, side, capture_error_mode="thread_local"):  # other threads may go on
+                    outputs = function(*own)
+        finally:
+            caller.wait_stream(side)
+    return Captured(function, own, outputs, graph.replay, pool, done)
 
 
 class GraphCache:
-    """Calls functions, and replays the CUDA graph of a key that it has seen before.
+    """Calls functions as CUDA graphs. The `limit` graphs used last are kept; they share the memory of temporaries.
 
-    A graph reads the tensors that the function read when it was captured. The caller names those that may change
-    between calls. Changes in place take effect; if a tensor has been replaced, the graph is captured anew. The `limit`
-    graphs used last are kept, each with the memory of its inputs, outputs and temporaries.
+    A graph reads the tensors that the function read when it was captured. Changes in place take effect.
     """
 
     def __init__(self, limit: int = 8) -> None:
         self._limit = limit
-        self._graphs: OrderedDict[Hashable, Captured | None] = OrderedDict()  # None: called once, or not to be captured
-        self._refused: set[Hashable] = set()
+        self._graphs: OrderedDict[Hashable, Captured | None] = OrderedDict()  # None: it cannot be captured
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type[GraphCache], tuple[int]]:
@@ -66,20 +82,17 @@ class GraphCache:
         return GraphCache, (self._limit,)
 
     def call(
-        self,
-        key: Hashable,
-        function: Callable[..., tuple[Tensor, ...]],
-        inputs: Sequence[Tensor],
-        reads: Iterable[Tensor],
-    ) -> tuple[Tensor, ...]:
-        """Return function(*inputs) in fresh memory. Calls that launch different kernels must have different keys."""
-        where = tuple((tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()) for tensor in reads)
-        shapes = tuple((tensor.shape, tensor.stride(), tensor.dtype) for tensor in inputs)
-        known = (key, shapes, where)
+        self, key: Hashable, function: Callable[..., tuple[Tensor, ...]], inputs: Sequence[Tensor]
+    ) -> tuple[Tensor, ...] | None:
+        """Return function(*inputs) in fresh memory, or None if it cannot be captured.
+
+        The first time a UserWarning says why. Calls that launch different kernels must have different keys.
+        """
+        known = (key, *((tensor.device, tensor.shape, tensor.stride(), tensor.dtype) for tensor in inputs))
         with self._lock, torch.cuda.device_of(inputs[0]):
             graph = self._graph(known, function, inputs)
             if graph is None:
-                return function(*inputs)
+                return None
             graph.done.wait()
             for own, given in zip(graph.inputs, inputs, strict=True):
                 own.copy_(given)
@@ -88,20 +101,36 @@ class GraphCache:
             graph.done.record()
             return results
 
+    def forget(self) -> None:
+        """Let go of all graphs, once the device has finished with them."""
+        with self._lock:
+            while self._graphs:
+                self._evict()
+
     def _graph(
         self, known: Hashable, function: Callable[..., tuple[Tensor, ...]], inputs: Sequence[Tensor]
     ) -> Captured | None:
-        if known not in self._graphs:
+        if known in self._graphs:
+            self._graphs.move_to_end(known)
+            return self._graphs[known]
+        while len(self._graphs) >= self._limit:
+            self._evict()
+        living = (graph for graph in self._graphs.values() if graph is not None)
+        beside = next((graph for graph in living if graph.inputs[0].device == inputs[0].device), None)
+        try:
+            self._graphs[known] = capture(function, inputs, beside)
+        except Exception as error:  # if it is the function's own, the caller will have it again
+            while self._graphs:  # PyTorch may not capture into the same pool again
+                self._evict()
             self._graphs[known] = None
-            while len(self._graphs) > self._limit:
-                self._refused.discard(self._graphs.popitem(last=False)[0])
-            return None
-        self._graphs.move_to_end(known)
-        graph = self._graphs[known]
-        if graph is None and known not in self._refused:
-            try:
-                graph = self._graphs[known] = capture(function, inputs)
-            except RuntimeError as error:
-                self._refused.add(known)
-                warnings.warn(f"no CUDA graph, kernels are launched one by one: {error}", stacklevel=4)
-        return graph
+            cause: BaseException = error
+            while cause.__context__ is not None:  # the end of a capture that has failed raises an error of its own
+                cause = cause.__context__
+            warnings.warn(f"no CUDA graph, kernels are launched one by one: {cause}", stacklevel=4)
+        return self._graphs[known]
+
+    def _evict(self) -> None:
+        """Let go of the graph that was not used for longest; another stream may be replaying it."""
+        graph = self._graphs.popitem(last=False)[1]
+        if graph is not None:
+            graph.done.synchronize()

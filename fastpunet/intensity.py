@@ -156,13 +156,13 @@ EIGHT_BIT = Intensity.range(0, 255)
 PERCENTILES = Intensity.percentiles()
 
 
-def warn_if_unscaled(images: Any, name: str = "images") -> None:
+def warn_if_unscaled(least: float, most: float, name: str = "images") -> None:
     """Warn (UserWarning) if a model's floats are far from [0, 1], where every `Intensity` puts them.
 
-    images: a tensor or array, for a model whose `intensity` is known. Pixels of 0 .. 255 are too large, and those that
-    were divided by 255 twice too small.
+    least, most: the smallest and the largest pixel, for a model whose `intensity` is known. Pixels of 0 .. 255 are too
+    large, and those that were divided by 255 twice too small.
     """
-    message = _outside(float(images.min()), float(images.max()), 0.0, 1.0, name)
+    message = _outside(least, most, 0.0, 1.0, name)
     if message:
         warnings.warn(message, stacklevel=2)
 

@@ -3,65 +3,102 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
+from fastpunet.arguments import check_pixels, pixel_range
 from fastpunet.graphs import GraphCache
 from fastpunet.latents import Noise
+from fastpunet.models.kept_casts import KeptCasts
 from fastpunet.models.method import Method
+from fastpunet.models.snapshot import Snapshot
 from fastpunet.models.twin import evaluation_twin
-from fastpunet.passes import Passes, all_finite, check_finite
+from fastpunet.passes import Passes, all_finite
+from fastpunet.waits import RefuseWaits
 from fastpunet_kernels import Gaussian
 
 Request = tuple[int, int]  # the arguments (dim, layer) of `Noise.normals`
+
+
+class Drawn(NamedTuple):
+    """Hypotheses, and what is known of the values that they were computed from, all on the device.
+
+    facts  float32 (3,): the smallest and the largest pixel of the images, and 1 if the encoding is finite, else 0
+    """
+
+    hypotheses: Tensor
+    facts: Tensor
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the first call for a key has shown: the random numbers that the method asks for, if these are all."""
+
+    requests: list[Request] | None
+    snapshot: Snapshot
 
 
 class Replays:
     """Draws hypotheses, and replays a CUDA graph for a shape, output and precision that it has seen before.
 
     Noise is drawn outside the graph, because a captured graph would repeat the same seed. The first call records which
-    random numbers the method asks for. A method that reads the seed or the ids themselves is not captured.
+    random numbers the method asks for. A method that reads the seed or the ids themselves is not captured. After a
+    change of the model other than of its weights' values, everything is recorded and captured anew.
     """
 
     def __init__(self) -> None:
         self._graphs = GraphCache()
-        self._requests: dict[Any, list[Request] | None] = {}
+        self._known: dict[Any, _Known] = {}
+
+    def forget(self) -> None:
+        """Begin anew, as after a change of the model or of the kernels' tilings."""
+        self._known = {}
+        self._graphs.forget()
 
     @torch.no_grad()
-    def draw(self, method: Method, passes: Passes, images: Tensor, noise: Noise, output: str, precision: str) -> Tensor:
+    def draw(self, method: Method, passes: Passes, images: Tensor, noise: Noise, output: str, precision: str) -> Drawn:
         """Encode images (B, C, *size) and return what `method.draw` gives for all of `noise` at once.
 
-        Raises ValueError, naming the part, if the encoding holds NaN or infinity.
+        Where a graph is replayed, the host does not wait, and the caller must look at the facts. Elsewhere ValueError
+        is raised for NaN or infinity in the images.
         """
-        backend = noise.backend
+        backend, compiled = noise.backend, passes.compiles(images, precision)
 
-        def compute(images: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+        def compute(images: Tensor, noise: Noise) -> Drawn:
             twin = evaluation_twin(method)
             encoding = passes.encode(twin, images, precision)
             drawn = twin.draw(encoding, noise, output=output, precision=precision, backend=backend)
-            return drawn, all_finite(encoding)
+            facts = (*images.float().aminmax(), all_finite(encoding).float())
+            return Drawn(drawn, torch.stack(facts))
 
-        compiled = passes.compiles(images, precision)
-        key = (images.shape, images.dtype, noise.n, noise.sampler, output, precision, backend, compiled)
-        if key not in self._requests:
+        where = images.device, images.shape, images.dtype
+        key = (*where, noise.n, noise.first, noise.sampler, output, precision, backend, compiled)
+        known = self._known.get(key)
+        if known is None or known.requests is None:
+            check_pixels(*pixel_range(images))
             noting = _Noting(noise)
-            drawn, finite = compute(images, cast(Noise, noting))
-            self._requests[key] = noting.requests if noting.only_normals else None
-        elif (requests := self._requests[key]) is None:
-            drawn, finite = compute(images, noise)
-        else:
+            drawn = compute(images, cast(Noise, noting))
+            self._known[key] = _Known(noting.requests if noting.only_normals else None, Snapshot(method))
+            return drawn
+        requests, casts = known.requests, KeptCasts(method)
 
-            def replayed(images: Tensor, *normals: Tensor) -> tuple[Tensor, Tensor]:
+        def captured(images: Tensor, *normals: Tensor) -> Drawn:
+            with ExitStack() as contexts:
+                if not compiled:  # PyTorch runs no compiled code inside such contexts
+                    contexts.enter_context(RefuseWaits(images.device))
+                    contexts.enter_context(casts.used())
                 return compute(images, cast(Noise, _Given(requests, normals, noise)))
 
-            normals = [noise.normals(*request) for request in requests]
-            weights = (*method.parameters(), *method.buffers())
-            drawn, finite = self._graphs.call(key, replayed, (images, *normals), weights)
-        if not finite:
-            check_finite(passes.encode(evaluation_twin(method), images, precision))
-        return drawn
+        normals = [noise.normals(*request) for request in requests]
+        replayed = self._graphs.call(key, captured, (images, *normals))
+        if not known.snapshot.holds():  # looked at while the device computes
+            self.forget()
+            return self.draw(method, passes, images, noise, output, precision)
+        return compute(images, noise) if replayed is None else Drawn(*replayed)
 
 
 class _Noting:

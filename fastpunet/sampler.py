@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fastpunet.arguments import check_choice, check_count, check_images
+from fastpunet.arguments import check_choice, check_count, check_images, check_pixels, pixel_range
 from fastpunet.intensity import warn_if_unscaled
 from fastpunet.latents import SAMPLERS, Noise, check_ids, check_latents, check_seed
 from fastpunet.memory import assemble, check_memory, chunk_size, how_many, shaped
@@ -17,7 +17,7 @@ from fastpunet.models.method import PIXEL_BYTES, Encoding, Method
 from fastpunet.models.twin import evaluation_twin
 from fastpunet.passes import Passes, check_finite
 from fastpunet.replays import Replays
-from fastpunet.streams import overlapped
+from fastpunet.streams import Pending, overlapped
 from fastpunet_kernels import OUTPUTS, PRECISIONS, Sums, automatic_precision, select_backend
 
 
@@ -141,22 +141,7 @@ class Sampler:
         graph, unless `chunk` is given. Later calls replay the graph with their own images and seed and with the
         model's current weights. The 8 graphs used last are kept. If a graph is impossible, a UserWarning says why.
         """
-        n, chunk = self._check_request(n, output, chunk)
-        self._check_images(images)
-        check_memory(output, len(images), n, images[0, 0].numel(), self.num_classes, self.device)
-        seed = check_seed(seed)
-        parts = (
-            (first, hypothesis, part)
-            for first, group, its in self._groups(images, ids)
-            for hypothesis, part in self._sampled(
-                group,
-                Noise(seed, its, 0, n, self.backend, self.sampler),
-                output,
-                chunk,
-                whole=len(group) == len(images),
-            )
-        )
-        return assemble(parts, len(images), n)
+        return self._sample(images, n, check_seed(seed), ids, output, chunk).settled()
 
     def sample_batches(
         self, batches: Iterable[Any], n: int = 1000, *, seed: int | None = None, output: str = "labels"
@@ -171,8 +156,8 @@ class Sampler:
         self._check_request(n, output, None)
         seed = check_seed(seed)
 
-        def call(images: Tensor, ids: Tensor) -> Any:
-            return self.sample(images, n, seed=seed, ids=ids, output=output)
+        def call(images: Tensor, ids: Tensor) -> Pending:
+            return self._sample(images, n, seed, ids, output, None)
 
         return overlapped(self.device, batches, call)
 
@@ -276,7 +261,44 @@ class Sampler:
             if select_backend(self.backend, self.device) == "triton":
                 took |= twin.tune(self._encode(group), self._recipe(n, 0, its), output=output, precision=self.precision)
             seconds = {name: seconds.get(name, 0.0) + value for name, value in took.items()}
+        self._replays.forget()  # graphs that were captured before hold the tilings of then
         return seconds
+
+    def _sample(self, images: Tensor, n: int, seed: int, ids: Tensor | None, output: str, chunk: int | None) -> Pending:
+        """`sample`, before anybody has looked at the values of what a CUDA graph has computed."""
+        n, chunk = self._check_request(n, output, chunk)
+        check_images(images, self.method.in_channels, self.method.dims, self.device)
+        check_memory(output, len(images), n, images[0, 0].numel(), self.num_classes, self.device)
+        replayed = self.device.type == "cuda" and chunk is None
+        groups: list[Tensor] = []
+        facts: list[Tensor] = []
+
+        def parts() -> Iterator[tuple[int, int, Any]]:
+            for first, group, its in self._groups(images, ids):
+                noise = self._recipe(n, seed, its)
+                if replayed:
+                    drawn = self._replays.draw(self.method, self._passes, group, noise, output, self.precision)
+                    groups.append(group)
+                    facts.append(drawn.facts)
+                    yield first, 0, shaped(drawn.hypotheses, output, tuple(images.shape[2:]))
+                else:
+                    twin = evaluation_twin(self.method)
+                    encoding = self._encode(group, twin)
+                    whole = len(group) == len(images)
+                    for hypothesis, part in self._drawn(encoding, noise, output, chunk, whole=whole, twin=twin):
+                        yield first, hypothesis, part
+
+        def judge(facts: Tensor) -> None:
+            for group, (least, most, finite) in zip(groups, facts.tolist(), strict=True):
+                self._check_pixels(least, most)
+                if not finite:
+                    self._encode(group)  # raises the error that names the part
+                    raise ValueError("model: NaN or infinity in a replayed pass, and none in a repetition of it")
+
+        if not replayed:
+            self._check_pixels(*pixel_range(images))
+        hypotheses = assemble(parts(), len(images), n)
+        return Pending(hypotheses, torch.stack(facts) if facts else torch.empty(0, 3), judge)
 
     def _encode(self, images: Tensor, twin: Method | None = None) -> Encoding:
         encoding = self._passes.encode(evaluation_twin(self.method) if twin is None else twin, images, self.precision)
@@ -290,16 +312,6 @@ class Sampler:
         return (
             (first, images[first : first + group], ids[first : first + group]) for first in range(0, len(images), group)
         )
-
-    def _sampled(
-        self, images: Tensor, noise: Noise, output: str, chunk: int | None, *, whole: bool
-    ) -> Iterator[tuple[int, Any]]:
-        """Hypotheses of images that are encoded together, each part with the index of its first hypothesis."""
-        if self.device.type == "cuda" and chunk is None:
-            flat = self._replays.draw(self.method, self._passes, images, noise, output, self.precision)
-            return iter([(0, shaped(flat, output, tuple(images.shape[2:])))])
-        twin = evaluation_twin(self.method)
-        return self._drawn(self._encode(images, twin), noise, output, chunk, whole=whole, twin=twin)
 
     def _drawn(
         self,
@@ -355,8 +367,12 @@ class Sampler:
 
     def _check_images(self, images: Tensor) -> None:
         check_images(images, self.method.in_channels, self.method.dims, self.device)
+        self._check_pixels(*pixel_range(images))
+
+    def _check_pixels(self, least: float, most: float) -> None:
+        check_pixels(least, most)
         if self.method.intensity is not None:  # then it was trained on images in [0, 1]
-            warn_if_unscaled(images)
+            warn_if_unscaled(least, most)
 
     def _check_encoding(self, encoding: object) -> None:
         expected = self.method.encoding_kind

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,11 +12,31 @@ from torch import Tensor
 
 from fastpunet.masks import PackedMasks
 
-Call = Callable[[Tensor, Tensor], Any]  # images (B, C, *size) and ids (B,), on the device, to a result
+
+@dataclass(frozen=True)
+class Pending:
+    """A result whose inputs have still to be judged, which waits for the device.
+
+    result  a tensor or PackedMasks
+    facts   a tensor on the device with what the judge has to know
+    judge   takes the facts in main memory, and raises ValueError if the result is good for nothing
+    """
+
+    result: Any
+    facts: Tensor
+    judge: Callable[[Tensor], None]
+
+    def settled(self) -> Any:
+        """The result, once its inputs have been judged."""
+        self.judge(self.facts.cpu())
+        return self.result
+
+
+Call = Callable[[Tensor, Tensor], Pending]  # takes images (B, C, *size) and ids (B,), both on the device
 
 
 def overlapped(device: torch.device, batches: Iterable[Any], call: Call) -> Iterator[Any]:
-    """Yield call(images, ids) for every batch, in order. Results are tensors or PackedMasks in main memory.
+    """Yield the result of call(images, ids) for every batch, in order: tensors or PackedMasks in main memory.
 
     A batch is images, or a pair (images, ids); batches without ids are numbered consecutively. On a GPU both copies
     are asynchronous: they use pinned memory and their own CUDA streams, and the next batch is copied ahead of time.
@@ -50,24 +70,26 @@ def _parts(batch: Any) -> tuple[Tensor, Tensor | None]:
 
 def _one_by_one(device: torch.device, batches: Iterable[tuple[Tensor, Tensor]], call: Call) -> Iterator[Any]:
     for images, ids in batches:
-        result = call(images.to(device), ids)
+        result = call(images.to(device), ids).settled()
         yield result if device.type == "cpu" else result.to("cpu")
 
 
 def _overlapping(device: torch.device, batches: Iterable[tuple[Tensor, Tensor]], call: Call) -> Iterator[Any]:
     up, down = torch.cuda.Stream(device), torch.cuda.Stream(device)
-    waiting: deque[tuple[Any, torch.cuda.Event]] = deque()
+    waiting: deque[tuple[Pending, torch.cuda.Event]] = deque()
     for images, ids in batches:
         with torch.cuda.device(device):
             main = torch.cuda.current_stream()
             with torch.cuda.stream(up):
-                arrived = images.pin_memory().to(device, non_blocking=True)
+                arrived, numbers = (part.pin_memory().to(device, non_blocking=True) for part in (images, ids))
             main.wait_stream(up)
             arrived.record_stream(main)
-            result = call(arrived, ids)
+            numbers.record_stream(main)
+            pending = call(arrived, numbers)
             down.wait_stream(main)
             with torch.cuda.stream(down):
-                waiting.append((_to_pinned(result, down), down.record_event()))
+                result, facts = (_to_pinned(part, down) for part in (pending.result, pending.facts))
+                waiting.append((replace(pending, result=result, facts=facts), down.record_event()))
         if len(waiting) > 1:
             yield _waited_for(*waiting.popleft())
     while waiting:
@@ -81,6 +103,6 @@ def _to_pinned(result: Any, stream: torch.cuda.Stream) -> Any:
     return torch.empty_like(result, device="cpu", pin_memory=True).copy_(result, non_blocking=True)
 
 
-def _waited_for(result: Any, copied: torch.cuda.Event) -> Any:
+def _waited_for(pending: Pending, copied: torch.cuda.Event) -> Any:
     copied.synchronize()
-    return result
+    return pending.settled()

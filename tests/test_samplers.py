@@ -126,7 +126,7 @@ def test_replayed_graphs_are_given_the_points(name, sampler, captures):
     drawing = Sampler(GAUSSIAN[name](), precision="ieee", sampler=sampler)
     for seed in range(4):
         images, noise = torch.rand(2, 2, 8, 8), Noise(seed, IDS[:2], 0, 5, sampler=sampler)
-        flat = drawing._replays.draw(drawing.method, drawing._passes, images, noise, "logits", "ieee")
+        flat = drawing._replays.draw(drawing.method, drawing._passes, images, noise, "logits", "ieee").hypotheses
         plain = drawing.sample(images, 5, seed=seed, ids=IDS[:2], output="logits")
         torch.testing.assert_close(flat.unflatten(-1, (8, 8)), plain)
     assert len(captures) == 1

@@ -60,7 +60,7 @@ def test_replayed_graphs_take_windows(name, captures):
     drawing = Sampler(windowed(build(name), 12), precision="ieee")
     for seed in range(4):
         images, noise = torch.rand(2, 2, 20, 16), Noise(seed, torch.arange(2), 0, 3)
-        flat = drawing._replays.draw(drawing.method, drawing._passes, images, noise, "logits", "ieee")
+        flat = drawing._replays.draw(drawing.method, drawing._passes, images, noise, "logits", "ieee").hypotheses
         plain = drawing.sample(images, 3, seed=seed, output="logits")
         torch.testing.assert_close(flat.unflatten(-1, (20, 16)), plain, **CLOSE)
     assert len(captures) == (name != "M-Heads")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -109,11 +110,17 @@ class DropoutUNet(Method):
         return self.last_layer(x).unflatten(0, (-1, noise.n))
 
 
+@cache
+def _quantile(probability: float) -> float:
+    """That of the standard normal distribution, to which a float32 is compared."""
+    return torch.special.ndtri(torch.tensor(probability)).item()
+
+
 class _Dropout:
     """Drops units of one layer after another, each with independent noise."""
 
     def __init__(self, probability: float, noise: Noise) -> None:
-        self._keep, self._threshold = 1 - probability, torch.special.ndtri(torch.tensor(probability)).item()
+        self._keep, self._threshold = 1 - probability, _quantile(probability)
         self._noise, self._layer = noise, 0
 
     def __call__(self, x: Tensor) -> Tensor:

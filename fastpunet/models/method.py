@@ -17,6 +17,7 @@ from fastpunet.intensity import Intensity
 from fastpunet.latents import Noise
 from fastpunet.models.priors import Prior
 from fastpunet.models.unet import Conv
+from fastpunet.waits import may_wait
 from fastpunet_kernels import Sums, finish, fixed_precision, sums_of_logits
 
 PIXEL_BYTES = 256  # memory that a pass of a U-Net takes for each pixel of an image: about 64 float32
@@ -197,8 +198,7 @@ class Method(nn.Module, ABC):
     def _logits(self, encoding: Encoding, noise: Noise, precision: str) -> Tensor:
         with arithmetic(precision, encoding.device):
             logits = self.logits(encoding, noise)
-        capturing = logits.is_cuda and torch.cuda.is_current_stream_capturing()  # a graph cannot raise
-        if not capturing and not torch.isfinite(logits).all():
+        if may_wait() and not torch.isfinite(logits).all():
             raise ValueError(
                 "model: NaN or infinity in its logits; look for broken weights, or for images of another scale"
             )

@@ -32,15 +32,18 @@ class Window:
     share: float  # the mean of the weights over the pixels of the image; those of all windows sum to 1
 
 
-def windows_over(size: tuple[int, ...], window: tuple[int, ...], overlap: float) -> Iterator[Window]:
+def windows_over(
+    size: tuple[int, ...], window: tuple[int, ...], overlap: float, device: torch.device | str = "cpu"
+) -> Iterator[Window]:
     """Windows that cover an image of this size, all of one size, the last one along each axis shifted inside.
 
+    Their weights are computed on `device`, without the host waiting for it.
     A window's weights are the product over the axes of cos^2, 1 in its middle and all but 0 at its edges, over the sum
     of all windows' there. Since windows form a grid, they are normalised along each axis alone.
     """
-    axes = [spans(length, min(side, length), overlap) for length, side in zip(size, window, strict=True)]
+    axes = [spans(length, min(side, length), overlap, device) for length, side in zip(size, window, strict=True)]
     for along in product(*axes):
-        weights = torch.ones((), dtype=torch.float64)
+        weights = torch.ones((), dtype=torch.float64, device=device)
         for span in along:
             weights = weights[..., None] * span.weights
         place, share = (..., *(span.place for span in along)), math.prod(span.share for span in along)
@@ -48,7 +51,7 @@ def windows_over(size: tuple[int, ...], window: tuple[int, ...], overlap: float)
 
 
 @not_compiled
-def spans(length: int, window: int, overlap: float) -> list[Span]:
+def spans(length: int, window: int, overlap: float, device: torch.device | str = "cpu") -> list[Span]:
     """Intervals that cover an axis, each `window` long, with weights that sum to 1 at every pixel.
 
     >>> [span.place.start for span in spans(10, 4, 0.5)], [span.place.start for span in spans(4, 4, 0.5)]
@@ -56,9 +59,20 @@ def spans(length: int, window: int, overlap: float) -> list[Span]:
     """
     step = max(1, int(window * (1 - overlap)))
     places = [slice(start, start + window) for start in (*range(0, length - window, step), length - window)]
-    profile = torch.sin(math.pi * (torch.arange(window, dtype=torch.float64) + 0.5) / window).square()
-    total = torch.zeros(length, dtype=torch.float64)
+    middles = torch.arange(window, dtype=torch.float64, device=device) + 0.5
+    profile = torch.sin(math.pi * middles / window).square()
+    total = torch.zeros(length, dtype=torch.float64, device=device)
     for place in places:
         total[place] += profile
-    weights = [profile / total[place] for place in places]
-    return [Span(place, its, float(its.sum()) / length) for place, its in zip(places, weights, strict=True)]
+    shares = _shares(places, length, window)
+    return [Span(place, profile / total[place], share) for place, share in zip(places, shares, strict=True)]
+
+
+def _shares(places: list[slice], length: int, window: int) -> list[float]:
+    """The means over the axis of the weights that `spans` computes on a device."""
+    profile = [math.sin(math.pi * (i + 0.5) / window) ** 2 for i in range(window)]
+    total = [0.0] * length
+    for place in places:
+        for i, value in enumerate(profile):
+            total[place.start + i] += value
+    return [sum(value / total[place.start + i] for i, value in enumerate(profile)) / length for place in places]

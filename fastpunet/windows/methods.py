@@ -19,6 +19,7 @@ from fastpunet.models.latent_method import LatentMethod
 from fastpunet.models.method import PIXEL_BYTES, Encoding, ImageEncoding, LossTerms, Method, arithmetic, to_output
 from fastpunet.models.priors import Prior
 from fastpunet.models.verification import not_compiled
+from fastpunet.waits import may_wait
 from fastpunet.windows.grid import Window, windows_over
 from fastpunet.windows.pooling import check_gaussian, pooled
 from fastpunet_kernels import Gaussian, Sums
@@ -59,9 +60,9 @@ class Windowed(Method):
         """Whether images (B, C, *size) are no larger than a window."""
         return all(length <= side for length, side in zip(images.shape[2:], self.window, strict=True))
 
-    def windows(self, size: tuple[int, ...]) -> Iterator[Window]:
-        """The windows of images of this size."""
-        return windows_over(size, self.window, self.overlap)
+    def windows(self, size: tuple[int, ...], device: torch.device) -> Iterator[Window]:
+        """The windows of images of this size, with their weights on the images' device."""
+        return windows_over(size, self.window, self.overlap, device)
 
     def encode(self, images: Tensor) -> Encoding:
         return self.inner.encode(images) if self.fits(images) else self.encode_large(images)
@@ -121,7 +122,7 @@ class WindowedFeatures(Windowed):
         blended: Tensor | None = None
         priors: list[Prior] = []
         shares: list[float] = []
-        windows = self.windows(tuple(images.shape[2:]))
+        windows = self.windows(tuple(images.shape[2:]), images.device)
         while some := list(islice(windows, self._at_once(images))):
             crops = torch.cat([images[window.place] for window in some])
             features, prior = self.inner.features_and_prior(crops)
@@ -129,7 +130,7 @@ class WindowedFeatures(Windowed):
                 check_gaussian(prior)
                 blended = _zeros(images, features.shape[1])
             for window, its in zip(some, features.split(len(images)), strict=True):
-                blended[window.place].addcmul_(its.float(), window.weights.to(its.device))
+                blended[window.place].addcmul_(its.float(), window.weights)
             priors.append(prior)
             shares += [window.share for window in some]
         assert blended is not None
@@ -137,7 +138,7 @@ class WindowedFeatures(Windowed):
 
     def _at_once(self, images: Tensor) -> int:
         """How many windows pass the networks together."""
-        if _capturing(images):  # a graph launches kernels at no cost, and may not ask for the memory that is free
+        if not may_wait():  # a graph launches kernels at no cost, and may not ask for the memory that is free
             return 1
         pixels = math.prod(map(min, images.shape[2:], self.window))
         return max(1, how_many(PIXEL_BYTES * pixels, images.device) // len(images))
@@ -190,19 +191,15 @@ class WindowedLogits(Windowed):
         """Logits float32 (B, n, K, *size), blended from those of each window."""
         values = encoding.values
         blended = torch.zeros((len(values), n, self.num_classes, *encoding.size), device=values.device)
-        for window in self.windows(encoding.size):
+        for window in self.windows(encoding.size, values.device):
             logits = logits_of(self.inner.encode(values[window.place]))
-            blended[window.place].addcmul_(logits.float(), window.weights.to(logits.device))
+            blended[window.place].addcmul_(logits.float(), window.weights)
         return blended
 
 
 def _zeros(images: Tensor, features: int) -> Tensor:
     """Zeros float32 (B, features, *size) with the channels last in memory, from where the combiner takes them."""
     size = tuple(images.shape[2:])
-    if not _capturing(images):
+    if may_wait():
         check_features(features, size, len(images), images.device)
     return torch.zeros((len(images), *size, features), device=images.device).movedim(-1, 1)
-
-
-def _capturing(images: Tensor) -> bool:
-    return images.is_cuda and torch.cuda.is_current_stream_capturing()

@@ -31,12 +31,14 @@ def pooled(priors: Sequence[Prior], shares: Sequence[float], images: int) -> Pri
     pixels of all windows. With a window's share of the image as its weight, pixels that several windows see count
     hardly more than the others.
     """
-    weights = torch.tensor(shares, dtype=torch.float64)
     given: list[Any] = list(priors)
 
     def mean(parameters: Iterable[Tensor]) -> Tensor:
-        rows = torch.cat([values.double() for values in parameters]).unflatten(0, (-1, images))
-        return torch.tensordot(weights.to(rows.device), rows, 1)
+        rows = [row for values in parameters for row in values.double().unflatten(0, (-1, images))]
+        total = torch.zeros_like(rows[0])
+        for row, share in zip(rows, shares, strict=True):
+            total.add_(row, alpha=share)
+        return total
 
     mu = mean(prior.mu for prior in given).float()
     sigma = None if given[0].sigma is None else mean(prior.sigma.log() for prior in given).exp().float()

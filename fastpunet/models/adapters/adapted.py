@@ -23,6 +23,7 @@ from fastpunet.models.method import Encoding, LossTerms, Method, arithmetic, to_
 from fastpunet.models.priors import AxisAligned, Prior
 from fastpunet.models.sampled_prior import Sampled, draw_once
 from fastpunet.models.verification import Call, Verified, find_call, verify
+from fastpunet.waits import may_wait
 from fastpunet_kernels import BACKENDS, Gaussian, Sums
 
 Encode = Callable[[Tensor], tuple[Tensor, Any]]  # images (B, C, *size) to features (B, F, *size) and a prior
@@ -197,7 +198,7 @@ class AdaptedModel(LatentMethod):
             ) from None
 
     def _verified(self, features: Tensor, latent_dim: int) -> Verified | None:
-        if features.is_cuda and torch.cuda.is_current_stream_capturing():  # a graph cannot hold a comparison
+        if not may_wait():  # which a comparison does
             if self._memory.verified is None:
                 raise RuntimeError("the combiner has not been verified, or decodes by its own forward pass")
             latents_first, last_activation = self._memory.verified

@@ -77,9 +77,9 @@ def observe(network: Network, memory: Memory, forward: Callable[[], Any]) -> Pas
         contexts.enter_context(network.prior.register_forward_pre_hook(note_inputs, prepend=True, with_kwargs=True))
         contexts.enter_context(_recording(network.combiner, seen, stop=False))
         private = contexts.enter_context(PrivateRandomness(0)) if memory.draws else None
-        before = torch.get_rng_state()
+        before = _random_state()
         forward()
-        unexpected = private is None and not torch.equal(before, torch.get_rng_state())
+        unexpected = private is None and before != _random_state()
     memory.draws = unexpected or (private is not None and private.used)
     if unexpected:  # it has begun to draw random numbers since the last pass
         return observe(network, memory, forward)
@@ -91,6 +91,10 @@ def observe(network: Network, memory: Memory, forward: Callable[[], Any]) -> Pas
         _run_sample(network, seen)
         memory.asks_sample = seen.drawn_by_sample and not any(value is seen.unet for value in seen.combined)
     return seen
+
+
+def _random_state() -> bytes:
+    return torch.get_rng_state().numpy().tobytes()
 
 
 def _run_sample(network: Network, seen: Pass) -> None:
