@@ -11,40 +11,61 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from fastpunet.models.affine import Affine, leaves, read_layers
+from fastpunet.models.latent_maps import grid_of, interpolated
 from fastpunet.models.unet import CONV, init_bias
 from fastpunet_kernels import Decoder
 
 
 class FComb(nn.Module):
-    """`num_layers` 1x1 convolutions, ReLU between them (Kohl et al. 2018, equation 2), in their published form."""
+    """`num_layers` 1x1 convolutions, ReLU between them (Kohl et al. 2018, equation 2), in their published form.
+
+    They are `width` channels wide, by default as wide as the features. With `maps`, z has that many latents in every
+    cell of a grid as well, which are interpolated to the features' size (see `latent_maps`); `scales` is the number of
+    scales of the U-Net, which decides the grid.
+    """
 
     def __init__(
-        self, feature_channels: int, latent_dim: int, num_classes: int, num_layers: int, dims: int = 2
+        self,
+        feature_channels: int,
+        latent_dim: int,
+        num_classes: int,
+        num_layers: int,
+        dims: int = 2,
+        *,
+        width: int | None = None,
+        maps: int = 0,
+        scales: int = 1,
     ) -> None:
         super().__init__()
+        self.latent_dim, self.maps, self.scales = latent_dim, maps, scales
+        width = width or feature_channels
         layers: list[nn.Module] = []
         for i in range(num_layers - 1):
-            conv = CONV[dims](feature_channels + (latent_dim if i == 0 else 0), feature_channels, 1)
+            conv = CONV[dims](feature_channels + latent_dim + maps if i == 0 else width, width, 1)
             layers += [conv, nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers)
-        self.last_layer = CONV[dims](feature_channels, num_classes, 1)
+        self.last_layer = CONV[dims](width, num_classes, 1)
         for module in self.modules():
             if isinstance(module, CONV[dims]):
                 nn.init.orthogonal_(module.weight)
                 init_bias(module)
 
-    def split(self, latent_dim: int) -> SplitFComb:
+    def split(self) -> SplitFComb:
         """The first layer split off as `flatten_combiner` does, but with the weights themselves, for training."""
         convs = [layer for layer in (*self.layers, self.last_layer) if isinstance(layer, _ConvNd)]
         weights = [conv.weight.flatten(1) for conv in convs]
         biases = [conv.bias for conv in convs if conv.bias is not None]
-        feature_weight, z_weight = weights[0].tensor_split([-latent_dim], dim=1)
+        feature_weight, z_weight = weights[0].tensor_split([-self.latent_dim - self.maps], dim=1)
         return SplitFComb(feature_weight, biases[0], Decoder(z_weight, weights[1:], biases[1:]))
 
     def forward(self, features: Tensor, z: Tensor) -> Tensor:
-        """Logits (B, K, *size) of features (B, C, *size) and one latent per image, z (B, latent_dim)."""
-        tiled = broadcast_latents(z, features)
-        return self.last_layer(self.layers(torch.cat((features, tiled), dim=1)))
+        """Logits (B, K, *size) of features (B, C, *size) and one latent per image, z (B, latent_dim + maps * cells)."""
+        size = tuple(features.shape[2:])
+        parts = [features, broadcast_latents(z[:, : self.latent_dim], features)]
+        if self.maps:
+            maps = z[:, self.latent_dim :].unflatten(1, (self.maps, *grid_of(size, self.scales)))
+            parts.append(interpolated(maps, size))
+        return self.last_layer(self.layers(torch.cat(parts, dim=1)))
 
 
 def broadcast_latents(z: Tensor, like: Tensor) -> Tensor:

@@ -10,11 +10,14 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
 from fastpunet.arguments import check_labels
-from fastpunet.models.unet import CONV, Encoder, init_conv
+from fastpunet.models.unet import CONV, Conv, Encoder, init_conv
 
 
 class AxisAlignedGaussian(nn.Module):
     """An encoder, a mean over space and a 1x1 convolution to [mu, log sigma] (Kohl et al. 2018, section 2).
+
+    With `maps`, there are that many latents in each cell of the encoder's coarsest scale besides (see `latent_maps`). A
+    second 1x1 convolution gives their [mu, log sigma] without the mean over space.
 
     With log_sigma_bound b, log sigma = raw / (1 + |raw| / b), which lies in (-b, b), so that neither sigma nor the KL
     can overflow. Its gradient vanishes slowly, so that training can return from either end, unlike with a clamp or a
@@ -29,25 +32,40 @@ class AxisAlignedGaussian(nn.Module):
         convs_per_block: int,
         log_sigma_bound: float | None,
         dims: int = 2,
+        maps: int = 0,
     ) -> None:
         super().__init__()
         self.encoder = Encoder(in_channels, channels, convs_per_block, dims)
         self.conv_layer = CONV[dims](channels[-1], 2 * latent_dim, 1)
         self.log_sigma_bound = log_sigma_bound
         init_conv(self.conv_layer)
+        self.map_layer = CONV[dims](channels[-1], 2 * maps, 1) if maps else None
+        if self.map_layer is not None:
+            init_conv(self.map_layer)
 
     def forward(self, x: Tensor) -> Independent:
-        """The distribution over (B, latent_dim) for x (B, in_channels, *size), in float32 also under autocast."""
+        """The distribution over (B, latent_dim) for x (B, in_channels, *size), in float32 also under autocast.
+
+        With maps it is over (B, latent_dim + maps * cells): the maps' cells are flattened behind the other latents.
+        """
         encoding = self.encoder(x)
         with torch.autocast(x.device.type, enabled=False):
-            head = self.conv_layer
-            assert head.bias is not None
-            pooled = encoding.float().mean(dim=tuple(range(2, x.ndim)), keepdim=True)
-            convolve = F.conv2d if x.ndim == 4 else F.conv3d
-            mu, log_sigma = convolve(pooled, head.weight.float(), head.bias.float()).flatten(1).chunk(2, dim=1)
+            encoding = encoding.float()
+            moments = [_moments(self.conv_layer, encoding.mean(dim=tuple(range(2, x.ndim)), keepdim=True))]
+            if self.map_layer is not None:
+                moments.append(_moments(self.map_layer, encoding))
+            mu, log_sigma = (torch.cat(parts, dim=1) for parts in zip(*moments, strict=True))
             if self.log_sigma_bound is not None:
                 log_sigma = log_sigma / (1 + log_sigma.abs() / self.log_sigma_bound)
             return Independent(Normal(mu, log_sigma.exp(), validate_args=False), 1, validate_args=False)
+
+
+def _moments(head: Conv, encoding: Tensor) -> tuple[Tensor, Tensor]:
+    """Means and raw log standard deviations, each (B, number), from a head's channels in every cell."""
+    assert head.bias is not None
+    convolve = F.conv2d if encoding.ndim == 4 else F.conv3d
+    mu, log_sigma = convolve(encoding, head.weight.float(), head.bias.float()).chunk(2, dim=1)
+    return mu.flatten(1), log_sigma.flatten(1)
 
 
 def segmentation_planes(labels: Tensor, num_classes: int, form: str, ignore_index: int | None) -> Tensor:

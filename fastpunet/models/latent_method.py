@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fastpunet.latents import Noise
-from fastpunet.models.fcomb import FComb, flatten_combiner
+from fastpunet.models.fcomb import FComb, SplitFComb, flatten_combiner
 from fastpunet.models.method import Encoding, Method
 from fastpunet.models.priors import Prior
 from fastpunet.models.verification import verify
@@ -39,6 +39,14 @@ class LatentEncoding(Encoding):
             "the combiner's first layer": self.base,
         }
 
+    def problem(self, z: Tensor | Gaussian) -> tuple[Tensor, Decoder, Tensor | Gaussian]:
+        """What the kernels decode latents z (B, n, latent_dim) from: base, decoder and latents.
+
+        Here they are this encoding's. Encodings whose hypotheses do not share a base give one "image" for each
+        hypothesis, B * n of them in order, with one latent each.
+        """
+        return self.base, self.decoder, z
+
 
 class LatentMethod(Method):
     """Encodes an image once, and decodes any number of latents with the kernels (Kohl et al. 2018, section 2)."""
@@ -64,15 +72,24 @@ class LatentMethod(Method):
         """The encoding of images with these features (B, C, *size) and this prior."""
         with torch.autocast(features.device.type, enabled=False):
             features = features.float()
-            split = flatten_combiner(self.combiner, prior.latent_dim)
+            split = flatten_combiner(self.combiner, self.latent_inputs(prior))
             if not _is_as_published(self.combiner) and not _verified(self.combiner, features, prior.latent_dim):
                 raise ValueError(
                     f"model: the forward pass of its combiner, a {type(self.combiner).__name__}, gives something else "
                     "than its 1x1 convolutions with ReLUs between them; put what it does into the U-Net, or draw with "
                     "fastpunet.adapt(model, encode=..., combiner=...)"
                 )
-            base = split.base(features)
-        return LatentEncoding(len(features), tuple(features.shape[2:]), features, prior, base, split.decoder)
+            return self.encoded(split, features, prior)
+
+    def latent_inputs(self, prior: Prior) -> int:
+        """Input channels of the combiner that latents are fed to."""
+        return prior.latent_dim
+
+    def encoded(self, split: SplitFComb, features: Tensor, prior: Prior) -> LatentEncoding:
+        """The encoding of images with these features (B, C, *size) and this prior, and a combiner that was read."""
+        return LatentEncoding(
+            len(features), tuple(features.shape[2:]), features, prior, split.base(features), split.decoder
+        )
 
     def latent_dim_of(self, encoding: LatentEncoding) -> int:
         return encoding.prior.latent_dim
@@ -107,7 +124,9 @@ class LatentMethod(Method):
     def decode(
         self, encoding: LatentEncoding, z: Tensor | Gaussian, *, output: str, precision: str, backend: str
     ) -> Tensor:
-        return decode_samples(encoding.base, encoding.decoder, z, output=output, precision=precision, backend=backend)
+        base, decoder, latents = encoding.problem(z)
+        decoded = decode_samples(base, decoder, latents, output=output, precision=precision, backend=backend)
+        return decoded.view(encoding.images, -1, *decoded.shape[2:])
 
     def differentiable_logits(self, encoding: LatentEncoding, z: Tensor, pixels: Tensor | None = None) -> Tensor:
         """Logits of latents z float (B, n, latent_dim), computed in the dtype of z, float32 or float64, with gradients.
@@ -115,17 +134,22 @@ class LatentMethod(Method):
         Returns (B, n, K, *size), or, for pixels int64 (p,), indices of the image's flattened pixels, (B, n, K, p).
         It computes what `decode` does: Kohl et al. 2018, equation 2, with the first layer of f_comb split.
         """
-        base = encoding.base if pixels is None else encoding.base[:, pixels]
-        logits = decode_logits(base.to(z.dtype), encoding.decoder.to(z.dtype), z)
+        base, decoder, latents = encoding.problem(z)
+        assert isinstance(latents, Tensor)
+        base = base if pixels is None else base[:, pixels]
+        logits = decode_logits(base.to(z.dtype), decoder.to(z.dtype), latents)
+        logits = logits.reshape(*z.shape[:2], *logits.shape[2:])
         return logits.unflatten(3, encoding.size) if pixels is None else logits
 
     def tune(self, encoding: LatentEncoding, noise: Noise, *, output: str, precision: str) -> dict[str, float]:
-        latents = self.latents(encoding, noise)
-        return tune_decode(encoding.base, encoding.decoder, latents, output=output, precision=precision)
+        base, decoder, latents = encoding.problem(self.latents(encoding, noise))
+        return tune_decode(base, decoder, latents, output=output, precision=precision)
 
     def sums(self, encoding: LatentEncoding, noise: Noise, *, precision: str, backend: str) -> Sums:
-        latents = self.latents(encoding, noise)
-        return decode_sums(encoding.base, encoding.decoder, latents, precision=precision, backend=backend)
+        base, decoder, latents = encoding.problem(self.latents(encoding, noise))
+        sums = decode_sums(base, decoder, latents, precision=precision, backend=backend)
+        probability, entropy, volume = (part.unflatten(0, (encoding.images, -1)) for part in sums)
+        return Sums(probability.sum(1), entropy.sum(1), volume.flatten(1, 2))
 
 
 def _is_as_published(combiner: nn.Module) -> bool:

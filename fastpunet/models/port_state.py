@@ -51,12 +51,15 @@ def infer_config(state: Mapping[str, Tensor]) -> dict[str, object]:
         fcomb = _layers(state, "fcomb.layers.")
         image_channels = first[0].shape[1]
         classes = state[_LAST].shape[0]
+        width = fcomb[0].shape[0]
         mask_channels = state["posterior.encoder.layers.0.weight"].shape[1] - image_channels
         return dict(
             in_channels=image_channels,
             num_classes=classes,
             channels=[_layers(state, f"unet.contracting_path.{i}.layers.")[0].shape[0] for i in range(scales)],
             latent_dim=state["prior.conv_layer.weight"].shape[0] // 2,
+            latent_maps=state["prior.map_layer.weight"].shape[0] // 2 if "prior.map_layer.weight" in state else 0,
+            fcomb_channels=None if width == first[0].shape[0] else width,
             convs_per_block=len(first),
             fcomb_layers=len(fcomb) + 1,
             posterior_input="one-hot" if mask_channels == classes > 1 else "mask",

@@ -12,6 +12,7 @@ from torch.distributions import Independent, Normal, kl_divergence
 
 from fastpunet.arguments import (
     check_channels,
+    check_count,
     check_counts,
     check_dims,
     check_log_sigma_bound,
@@ -19,14 +20,15 @@ from fastpunet.arguments import (
 )
 from fastpunet.latents import Noise
 from fastpunet.models.cross_entropy import cross_entropy
-from fastpunet.models.fcomb import FComb
+from fastpunet.models.fcomb import FComb, SplitFComb
 from fastpunet.models.gaussian import AxisAlignedGaussian, segmentation_planes
-from fastpunet.models.latent_method import LatentMethod
+from fastpunet.models.latent_maps import grid_of
+from fastpunet.models.latent_method import LatentEncoding, LatentMethod
+from fastpunet.models.map_encoding import MapEncoding
 from fastpunet.models.method import LossTerms
 from fastpunet.models.port_state import UNTOLD, UNTOLD_KEY
 from fastpunet.models.priors import AxisAligned, Prior
 from fastpunet.models.unet import Conv, UNet
-from fastpunet_kernels import decode_logits
 from fastpunet_kernels.problem import reparameterised
 
 POSTERIOR_INPUTS = ("one-hot", "plain-one-hot", "mask")
@@ -39,10 +41,14 @@ class ProbabilisticUNet(LatentMethod):
     Args:
         in_channels: image channels.
         num_classes: 1 for a binary mask (one logit, threshold at 0), otherwise the number of classes (2 .. 256).
-        channels: width of each scale; there are as many scales as widths. f_comb is channels[0] wide.
+        channels: width of each scale; there are as many scales as widths.
         latent_dim: number of dimensions of z.
         convs_per_block: number of 3x3 convolutions in each scale (3 as published).
         fcomb_layers: number of 1x1 convolutions in f_comb (4 as published).
+        fcomb_channels: width of f_comb; None is channels[0], as published.
+        latent_maps: number of latents that each cell of the U-Net's coarsest scale has besides, so that hypotheses can
+            differ in one place and not in another (see `latent_maps`); 0 as published. z then has latent_dim +
+            latent_maps * cells dimensions, as many as the image's size gives cells.
         posterior_input: the form in which the posterior net sees a segmentation beside the image. "one-hot" is one-hot
             minus 0.5 (authors' release; one channel if binary); "plain-one-hot" subtracts nothing; "mask" is the
             label map as one channel (PyTorch port).
@@ -61,6 +67,8 @@ class ProbabilisticUNet(LatentMethod):
         *,
         convs_per_block: int = 3,
         fcomb_layers: int = 4,
+        fcomb_channels: int | None = None,
+        latent_maps: int = 0,
         posterior_input: str = "one-hot",
         log_sigma_bound: float | None = 5.0,
         dims: int = 2,
@@ -75,6 +83,9 @@ class ProbabilisticUNet(LatentMethod):
         check_channels(channels)
         if fcomb_layers < 2:
             raise ValueError(f"fcomb_layers: got {fcomb_layers}, expected at least 2 (with 1, f_comb is affine in z)")
+        if fcomb_channels is not None:
+            check_count("fcomb_channels", fcomb_channels)
+        check_count("latent_maps", latent_maps, least=0)
         if posterior_input not in POSTERIOR_INPUTS:
             raise ValueError(f"posterior_input: got {posterior_input!r}, expected one of {', '.join(POSTERIOR_INPUTS)}")
         check_log_sigma_bound(log_sigma_bound)
@@ -82,19 +93,30 @@ class ProbabilisticUNet(LatentMethod):
             **sizes,
             channels=list(channels),
             fcomb_layers=fcomb_layers,
+            fcomb_channels=fcomb_channels,
+            latent_maps=latent_maps,
             posterior_input=posterior_input,
             log_sigma_bound=log_sigma_bound,
             dims=dims,
         )
         self.in_channels, self.num_classes, self.dims = in_channels, num_classes, dims
-        self.latent_dim = latent_dim
+        self.latent_dim, self.latent_maps, self.scales = latent_dim, latent_maps, len(channels)
         self.posterior_input = posterior_input
         mask_channels = 1 if posterior_input == "mask" else num_classes
-        gaussian = (channels, latent_dim, convs_per_block, log_sigma_bound, dims)
+        gaussian = (channels, latent_dim, convs_per_block, log_sigma_bound, dims, latent_maps)
         self.unet = UNet(in_channels, channels, convs_per_block, dims)
         self.prior = AxisAlignedGaussian(in_channels, *gaussian)
         self.posterior = AxisAlignedGaussian(in_channels + mask_channels, *gaussian)
-        self.fcomb = FComb(channels[0], latent_dim, num_classes, fcomb_layers, dims)
+        self.fcomb = FComb(
+            channels[0],
+            latent_dim,
+            num_classes,
+            fcomb_layers,
+            dims,
+            width=fcomb_channels,
+            maps=latent_maps,
+            scales=len(channels),
+        )
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         """Adds to the state dict's metadata, which torch.save keeps, what the weights' shapes do not tell."""
@@ -109,6 +131,22 @@ class ProbabilisticUNet(LatentMethod):
     def features_and_prior(self, images: Tensor) -> tuple[Tensor, Prior]:
         prior = self.prior(images)
         return self.unet(images), AxisAligned(prior.mean, prior.stddev)
+
+    def latent_inputs(self, prior: Prior) -> int:
+        return self.latent_dim + self.latent_maps
+
+    def encoded(self, split: SplitFComb, features: Tensor, prior: Prior) -> LatentEncoding:
+        if not self.latent_maps:
+            return super().encoded(split, features, prior)
+        size = tuple(features.shape[2:])
+        of_image, of_maps = split.decoder.z_weight.tensor_split([self.latent_dim], dim=1)
+        decoder = split.decoder._replace(z_weight=of_image.contiguous())
+        grid = grid_of(size, self.scales)
+        return MapEncoding(len(features), size, features, prior, split.base(features), decoder, grid, of_maps)
+
+    def scratch_bytes(self, encoding: LatentEncoding) -> int:  # type: ignore[override]
+        of_bases = 3 * encoding.base.nbytes if self.latent_maps else 0  # one for each hypothesis, and its temporaries
+        return super().scratch_bytes(encoding) + of_bases
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K, *size) of one hypothesis per image, drawn from the prior with the global generator.
@@ -137,8 +175,9 @@ class ProbabilisticUNet(LatentMethod):
         hypotheses: int = 0,
         bound_samples: int = 1,
     ) -> LossTerms:
-        posterior_noise = Noise(seed, ids, 0, labels.shape[1] * bound_samples).normals(self.latent_dim)
-        prior_noise = Noise(seed, ids, _FIRST_OF_PRIOR, hypotheses).normals(self.latent_dim)
+        dim = self.latent_dim + self.latent_maps * math.prod(grid_of(tuple(images.shape[2:]), self.scales))
+        posterior_noise = Noise(seed, ids, 0, labels.shape[1] * bound_samples).normals(dim)
+        prior_noise = Noise(seed, ids, _FIRST_OF_PRIOR, hypotheses).normals(dim)
         return self.elbo(
             images,
             labels,
@@ -173,11 +212,11 @@ class ProbabilisticUNet(LatentMethod):
         posterior = self.posterior_of(images.repeat_interleave(graders, 0), labels.flatten(0, 1), ignore_index)
         q = _each(posterior.base_dist, labels.shape[:2])  # of (B, G, 1, latent_dim)
         p = prior.base_dist
-        noise = torch.randn_like(q.loc) if noise is None else noise.reshape(*q.loc.shape[:2], -1, self.latent_dim)
+        noise = torch.randn_like(q.loc) if noise is None else noise.reshape(*q.loc.shape[:2], -1, q.loc.shape[-1])
         z = q.loc + q.scale * noise
         samples = z.shape[2]
         latents = [z.flatten(1, 2), *([] if prior_noise is None else [reparameterised(p.loc, p.scale, prior_noise)])]
-        logits = self._decode(features, torch.cat(latents, dim=1))
+        logits = self._decode(features, AxisAligned(p.loc, p.scale), torch.cat(latents, dim=1))
         decoded, hypotheses = logits.tensor_split([graders * samples], dim=1)
         repeated = labels.repeat_interleave(samples, 1).flatten(0, 1)
         entropies = cross_entropy(decoded.flatten(0, 1), repeated, ignore_index, class_weights).view(z.shape[:3])
@@ -190,12 +229,12 @@ class ProbabilisticUNet(LatentMethod):
         kl = kl_divergence(q, own_prior).squeeze(2)
         return LossTerms(entropies.mean(2), kl, bound, None if prior_noise is None else hypotheses)
 
-    def _decode(self, features: Tensor, z: Tensor) -> Tensor:
-        """Logits float32 (B, n, K, *size) of latents z (B, n, latent_dim), with gradients also of the weights."""
+    def _decode(self, features: Tensor, prior: Prior, z: Tensor) -> Tensor:
+        """Logits float32 (B, n, K, *size) of latents z (B, n, ...), with gradients also of the weights."""
         with torch.autocast(features.device.type, enabled=False):
-            split = self.fcomb.split(self.latent_dim)
-            base = split.base(features.to(split.feature_weight.dtype))
-            return decode_logits(base, split.decoder, z.to(base.dtype)).unflatten(3, features.shape[2:])
+            split = self.fcomb.split()
+            encoding = self.encoded(split, features.to(split.feature_weight.dtype), prior)
+            return self.differentiable_logits(encoding, z.to(encoding.base.dtype))
 
 
 def _each(flat: Normal, shape: torch.Size) -> Normal:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 Conv: TypeAlias = nn.Conv2d | nn.Conv3d
 CONV: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}  # the layout that CPU convolutions are fastest in
-_LINEAR_INTERPOLATION = {2: "bilinear", 3: "trilinear"}
+LINEAR_INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 
 
 def init_conv(conv: Conv) -> None:
@@ -91,7 +91,7 @@ class Up(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, convs: int, dims: int) -> None:
         super().__init__()
-        self.interpolation = _LINEAR_INTERPOLATION[dims]
+        self.interpolation = LINEAR_INTERPOLATION[dims]
         self.conv_block = Down(in_channels, out_channels, convs, dims, pool=False)
 
     def forward(self, x: Tensor, skip: Tensor, drop: Callable[[Tensor], Tensor] | None = None) -> Tensor:

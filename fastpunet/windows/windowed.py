@@ -46,5 +46,10 @@ def windowed(model: nn.Module, size: int | Sequence[int], overlap: float = 0.5) 
         raise ValueError(f"size: got {size!r}, expected one number or {method.dims}, for images of {method.name}")
     if not is_number(overlap) or not 0 <= overlap < 1:
         raise ValueError(f"overlap: got {overlap!r}, expected a share of a window, at least 0 and below 1, such as 0.5")
+    if getattr(method, "latent_maps", 0):
+        raise ValueError(
+            f"model: {method.name} has latent maps, whose cells belong to one image and not to a window of it; sample "
+            "the image in one piece, which any size allows"
+        )
     kind = WindowedFeatures if isinstance(method, LatentMethod) else WindowedLogits
     return kind(method, window, float(overlap))
