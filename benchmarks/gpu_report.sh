@@ -42,7 +42,7 @@ tests() {
         tests/test_kernels_triton_{decode,intersection,noise,tiling}.py
     run tests.txt 90 python3 -m pytest -q -n $workers -m "not slow" --durations=15 tests/test_graphs*.py \
         tests/test_{streams,sampling_errors,sampling_precision,acceleration,seam,masks}.py \
-        tests/test_kernels_{precision,reference}.py tests/test_metrics_{iou,energy,errors}.py
+        tests/test_kernels_{precision,reference}.py tests/test_metrics_{iou,energy,errors,waits}.py
 }
 
 kernels() {

@@ -11,6 +11,8 @@ from typing import SupportsIndex, TypeGuard
 import torch
 from torch import Tensor
 
+from fastpunet.late_checks import check_values
+
 LABEL_DTYPES = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _SUM_TOLERANCE = 1e-5  # for a sum of probabilities, which may be float32
 
@@ -110,12 +112,16 @@ def check_label_range(name: str, labels: Tensor, num_classes: int, advice: str) 
         raise ValueError(f"{name}: got a tensor of the meta device, which holds no labels; give their values")
     if labels.dtype == torch.bool or not labels.numel():
         return
-    lowest, highest = (int(label) for label in labels.aminmax())
-    if lowest < 0 or highest >= num_classes:
-        raise ValueError(
-            f"{name}: got labels {lowest} .. {highest}, expected 0 .. {num_classes - 1} for {num_classes} classes; "
-            f"{advice}"
-        )
+
+    def check(bounds: Sequence[float]) -> None:
+        lowest, highest = map(int, bounds)
+        if lowest < 0 or highest >= num_classes:
+            raise ValueError(
+                f"{name}: got labels {lowest} .. {highest}, expected 0 .. {num_classes - 1} for {num_classes} classes; "
+                f"{advice}"
+            )
+
+    check_values(labels.aminmax(), check)
 
 
 def check_label_tensor(name: str, labels: object, axes: str) -> Tensor:
@@ -147,12 +153,16 @@ def check_probabilities(name: str, probabilities: object) -> Tensor:
         )
     if probabilities.is_meta:
         raise ValueError(f"{name}: got a tensor of the meta device, which holds no probabilities; give their values")
-    if not bool((probabilities >= 0).all()):
-        raise ValueError(f"{name}: got a negative or NaN value, expected probabilities of at least 0; correct them")
-    sums = probabilities.double().sum(-1).flatten()
-    worst = float(sums[(sums - 1).abs().argmax()])
-    if not abs(worst - 1) <= _SUM_TOLERANCE:
-        raise ValueError(f"{name}: got a sum of {worst:.6g}, expected 1; divide by {name}.sum(-1, keepdim=True)")
+
+    def check(found: Sequence[float]) -> None:
+        least, *sums = found
+        if not least >= 0:
+            raise ValueError(f"{name}: got a negative or NaN value, expected probabilities of at least 0; correct them")
+        worst = max(sums, key=lambda total: abs(total - 1))
+        if not abs(worst - 1) <= _SUM_TOLERANCE:
+            raise ValueError(f"{name}: got a sum of {worst:.6g}, expected 1; divide by {name}.sum(-1, keepdim=True)")
+
+    check_values((probabilities.min(), *probabilities.double().sum(-1).aminmax()), check)
     return probabilities
 
 

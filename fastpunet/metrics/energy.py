@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fastpunet.arguments import check_count
+from fastpunet.late_checks import checking_last
 from fastpunet.metrics.conventions import Convention, find_convention
 from fastpunet.metrics.mask_sets import MaskSet, RaggedMasks, check_pair, mask_weights, read_mask_set
 from fastpunet.metrics.pairs import class_ious, dice_of
@@ -59,6 +60,7 @@ class EnergyDistance:
 ENERGY_DISTANCE_TERMS = ("value", "unbiased", "cross", "sample_diversity", "reference_diversity")
 
 
+@checking_last()
 def energy_distance(
     samples: RaggedMasks,
     references: RaggedMasks,

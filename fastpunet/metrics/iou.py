@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from fastpunet.late_checks import checking_last
 from fastpunet.masks import PackedMasks
 from fastpunet.metrics.conventions import check_empty
 from fastpunet.metrics.mask_sets import Masks, check_ignore, check_same_images, read_mask_set
@@ -11,6 +12,7 @@ from fastpunet.metrics.planes import class_planes, count_classes
 from fastpunet_kernels import mask_iou
 
 
+@checking_last()
 def pairwise_iou(
     a: Masks,
     b: Masks | None = None,

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from fastpunet.arguments import check_label_tensor, check_probabilities, check_same_device
+from fastpunet.late_checks import check_values
 from fastpunet.masks import PackedMasks
 
 Masks: TypeAlias = Tensor | PackedMasks
@@ -53,12 +54,12 @@ class MaskSet:
     @property
     def ragged(self) -> bool:
         """Whether some images have fewer masks than others."""
-        return bool((self.counts < self.longest).any())
+        return min(self.counts.tolist()) < self.longest
 
     @property
     def own(self) -> Tensor:
         """Which masks are an image's own, not filling: bool (B, N), on the device of the masks."""
-        return (torch.arange(self.longest) < self.counts[:, None]).to(self.device)
+        return (torch.arange(self.longest) < self.counts[:, None]).to(self.device, non_blocking=True)
 
 
 def read_mask_set(name: str, masks: object, *, ragged: bool = True) -> MaskSet:
@@ -131,11 +132,19 @@ def mask_weights(masks: MaskSet, weights: Tensor | None, name: str = "weights") 
         check_same_device(name, weights.device, masks.name, masks.device)
     check_probabilities(name, weights)
     expanded = weights.double().expand(shape)
-    if masks.ragged and bool((expanded[~own] > 0).any()):
-        raise ValueError(
-            f"{name}: got a value > 0 beyond the last of an image's {masks.name}, expected 0 there; set it to 0"
-        )
+    if masks.ragged:
+        _check_no_weight_beyond(name, expanded, masks)
     return expanded.contiguous()
+
+
+def _check_no_weight_beyond(name: str, weights: Tensor, masks: MaskSet) -> None:
+    def check(found: Sequence[float]) -> None:
+        if any(found):
+            raise ValueError(
+                f"{name}: got a value > 0 beyond the last of an image's {masks.name}, expected 0 there; set it to 0"
+            )
+
+    check_values([((weights > 0) & ~masks.own).any()], check)
 
 
 def _read_list(name: str, images: Sequence[object]) -> MaskSet:

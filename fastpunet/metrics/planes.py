@@ -57,7 +57,7 @@ def select_classes(masks: Masks, num_classes: int, classes: Sequence[int]) -> Te
         every_pixel = pack_bits(torch.ones(masks.pixels, dtype=torch.bool, device=words.device))
         planes = [words if wanted == 1 else ~words & every_pixel for wanted in classes]
         return planes[0] if len(planes) == 1 else torch.cat(planes, dim=2)
-    return words[:, :, list(classes)]
+    return torch.stack([words[:, :, wanted] for wanted in classes], dim=2)
 
 
 def class_shares(planes: Tensor, masks: MaskSet, weights: Tensor | None = None, name: str = "weights") -> Tensor:

@@ -81,7 +81,7 @@ def unpack_bits(words: Tensor, pixels: int) -> Tensor:
 
 def pack_labels(labels: Tensor, classes: Sequence[int]) -> Tensor:
     """Pack labels (..., P) to int32 (..., K, words): plane k has a bit wherever the label is classes[k]."""
-    wanted = torch.tensor(classes, device=labels.device)[:, None]
+    wanted = torch.tensor(classes).to(labels.device, non_blocking=True)[:, None]
     flat = labels.reshape(-1, 1, labels.shape[-1])
     at_once = max(1, _COMPARED // (len(classes) * flat.shape[-1]))
     words = torch.cat([pack_bits(some == wanted) for some in flat.split(at_once)])
