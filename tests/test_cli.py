@@ -43,7 +43,10 @@ def test_training_recognises_its_data(pictures, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--output", "{tmp}/run"], "kind: missing, expected one of lesions, lidc, camvid, cityscapes, folder"),
+        (
+            ["--output", "{tmp}/run"],
+            "kind: missing, expected one of lesions, lesion-pairs, lidc, camvid, ",
+        ),
         (
             ["--data", "{data}", "--output", "{tmp}/file"],
             "output: got '{tmp}/file', and nothing can be written in {tmp}/file: Not a directory; name another folder",

@@ -1,16 +1,22 @@
-"""Records: the synthetic lesions."""
+"""Records: the synthetic data sets."""
 
 import numpy as np
 import pytest
+import torch
 
+from fastpunet import pairwise_iou
+from fastpunet.data import lesion_pairs
+from fastpunet.data.lesion_pairs import SyntheticLesionPairs
 from fastpunet.data.lesions import MODES, SyntheticLesions, mode_probabilities
+from fastpunet.data.synthetic_sets import SYNTHETIC_SETS
 
 
-def test_lesions_are_a_function_of_seed_and_index():
-    few, many = SyntheticLesions(3, seed=1), SyntheticLesions(10, seed=1)
+@pytest.mark.parametrize("make", SYNTHETIC_SETS.values())
+def test_records_are_a_function_of_seed_and_index(make):
+    few, many = make(3, seed=1), make(10, seed=1)
     np.testing.assert_array_equal(few[2].image, many[2].image)
     np.testing.assert_array_equal(few[-1].masks, many[2].masks)
-    assert not np.array_equal(few[0].image, SyntheticLesions(3, seed=2)[0].image)
+    assert not np.array_equal(few[0].image, make(3, seed=2)[0].image)
     assert len(many[2:8:3]) == 2
     with pytest.raises(IndexError):
         few[3]
@@ -37,3 +43,28 @@ def test_contrast_sets_the_probabilities():
     records = SyntheticLesions(100, 0)[:]
     contrast = [r.image[0][r.masks[1] > 0].mean() - r.image[0][r.masks[2] > r.masks[1]].mean() for r in records]
     assert np.corrcoef(contrast, [1 - r.weights[0] for r in records])[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_pairs_of_lesions_are_apart_and_no_mode_is_like_another(size):
+    for record in SyntheticLesionPairs(50, seed=3, size=size):
+        absent, left, right, both = record.masks.astype(bool)
+        assert absent.sum() == 0
+        assert left[:, : size // 2].sum() == left.sum() > 0
+        assert right[:, size // 2 :].sum() == right.sum() > 0
+        np.testing.assert_array_equal(both, left | right)
+        overlaps = pairwise_iou(torch.from_numpy(record.masks)[None])[0].fill_diagonal_(0)
+        assert overlaps.max() < 0.65  # so that `modes`, which takes an IoU of 0.7 for the same, finds four
+        assert len(record.weights) == len(SyntheticLesionPairs.modes) == 4
+        assert record.weights.sum() == pytest.approx(1, abs=1e-6)
+
+
+def test_the_contrast_of_each_lesion_sets_how_likely_it_is_outlined():
+    np.testing.assert_allclose(lesion_pairs.mode_probabilities(0.5, 0.5), [0.25] * 4, rtol=1e-6)
+    np.testing.assert_allclose(lesion_pairs.mode_probabilities(1, 1), [0.0324, 0.1476, 0.1476, 0.6724], rtol=1e-6)
+    np.testing.assert_allclose(lesion_pairs.mode_probabilities(0, 1), [0.1476, 0.0324, 0.6724, 0.1476], rtol=1e-6)
+    records = SyntheticLesionPairs(200, 0)[:]
+    for lesion, outlined in ((1, [1, 3]), (2, [2, 3])):
+        brightness = [record.image[0][record.masks[lesion] > 0].mean() for record in records]
+        probability = [record.weights[outlined].sum() for record in records]
+        assert np.corrcoef(brightness, probability)[0, 1] > 0.9

@@ -27,7 +27,10 @@ def test_a_config_survives_its_yaml():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (dict(kind="brats"), "kind: got 'brats', expected one of lesions, lidc, camvid, cityscapes, folder"),
+        (
+            dict(kind="brats"),
+            "kind: got 'brats', expected one of lesions, lesion-pairs, lidc, camvid, ",
+        ),
         (dict(kind="lidc"), "file: missing"),
         (dict(precision="16"), "precision: got 16, expected one of 32-true, bf16-mixed"),
         (dict(steps=0), "steps: got 0"),

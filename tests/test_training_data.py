@@ -10,6 +10,7 @@ from test_training_run import TINY
 from fastpunet import ProbabilisticUNet
 from fastpunet.data import IGNORE, Record
 from fastpunet.data.lesions import SyntheticLesions
+from fastpunet.data.synthetic_sets import SYNTHETIC_SETS
 from fastpunet.metrics import convention
 from fastpunet.training.config import TrainingConfig
 from fastpunet.training.config_file import read_config
@@ -101,6 +102,15 @@ def test_lidc_needs_its_folder(tmp_path):
     with pytest.raises(ValueError, match="data: missing; pass the folder that holds lidc_train_128.npz with --data"):
         train(read_config("lidc-tiny"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kind", SYNTHETIC_SETS)
+def test_synthetic_sets_are_made_for_the_config(kind):
+    training, validation, test = read_data(TrainingConfig(kind=kind, count=5, size=16, seed=3, validation_images=2))
+    assert type(training) is type(validation) is SYNTHETIC_SETS[kind]
+    assert (len(training), len(validation), test) == (5, 2, None)
+    np.testing.assert_array_equal(training[1].image, SYNTHETIC_SETS[kind](5, seed=3, size=16)[1].image)
+    assert not np.array_equal(training[1].image, validation[1].image)
 
 
 def test_parts_of_records():

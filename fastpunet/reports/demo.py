@@ -21,17 +21,17 @@ from fastpunet.data.lesions import MODES, SyntheticLesions
 from fastpunet.devices import find_device
 from fastpunet.hypotheses import summarize
 from fastpunet.masks import PackedMasks
-from fastpunet.metrics import default_convention, pairwise_iou
+from fastpunet.metrics import default_convention
 from fastpunet.models import Method, checkpoint
 from fastpunet.reports.figures import FigureRow, check_figure_path, hypothesis_figure, save_figure
 from fastpunet.scoring.drawing import Drawn, draw_records
+from fastpunet.scoring.mode_shares import mode_shares, nearest_modes
 from fastpunet.scoring.scored_batch import ScoredBatch
 
 LIDC_FILE = "lidc_tiny_test_64.npz"
 HELD_OUT_SEED = 20260  # no recipe trains on these lesions
 IMAGES, FIGURE_ROWS, PLAIN_LOOP_SAMPLES = 24, 4, 100
 FEW = 16  # number of hypotheses for which the V-statistic is reported, as in the papers
-_SAME_MODE = 0.5  # a hypothesis belongs to the mode it overlaps most, if by at least this IoU
 
 
 @dataclass(frozen=True)
@@ -127,21 +127,18 @@ def _say_energy(shown: Sequence[Shown], n: int, exact: bool, say: Callable[[str]
     say(f"{diversity:<46}{np.mean([d.diversity for d in shown]):>8.3f}")
 
 
-def mode_frequencies(shown: Shown) -> NDArray[np.float64]:
-    """The share of hypotheses that are nearest to each of the record's masks, and last the share near to none."""
-    masks = torch.from_numpy(shown.record.masks)[None]
-    best, mode = pairwise_iou(shown.samples, masks)[0].max(-1)
-    mode = mode.where(best >= _SAME_MODE, masks.shape[1])
-    return np.bincount(mode.numpy(), minlength=masks.shape[1] + 1) / len(mode)
-
-
 def _say_modes(shown: Sequence[Shown], say: Callable[[str], None]) -> None:
-    found = np.array([mode_frequencies(d) for d in shown])
+    found = np.array([_mode_shares(d) for d in shown])
     known = np.array([np.append(_weights(d.record), 0.0) for d in shown])
     say(f"\n{'mode':<12}{'known':>8}{'drawn':>8}{'mean |error| per image':>26}")
     for index, mode in enumerate([*MODES, "other"]):
         error = np.abs(found - known)[:, index].mean()
         say(f"{mode:<12}{known[:, index].mean():>8.3f}{found[:, index].mean():>8.3f}{error:>26.3f}")
+
+
+def _mode_shares(d: Shown) -> NDArray[np.float64]:
+    masks = torch.from_numpy(d.record.masks)[None]
+    return mode_shares(nearest_modes(d.samples, masks)[0], masks.shape[1])
 
 
 def _say_presence(shown: Sequence[Shown], say: Callable[[str], None]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastpunet.data.flips import modes
+from fastpunet.reports.json_values import json_values
 from fastpunet.reports.tables import DASH, markdown
 from fastpunet.scoring.flip_evaluation import FlipsEvaluation, column_means
 
@@ -45,15 +46,15 @@ def flips_content(result: FlipsEvaluation) -> dict[str, Any]:
     """The fields and all estimates for JSON: arrays are lists, undefined values None."""
     flipped, exact = modes(result.probabilities)
     return {
-        **{field.name: _jsonable(getattr(result, field.name)) for field in fields(result)},
+        **{field.name: json_values(getattr(result, field.name)) for field in fields(result)},
         "images": [{"id": image.id, "name": image.name, "patient": image.patient} for image in result.images],
         "mode_classes": [[label for label, on in zip(result.probabilities, row, strict=True) if on] for row in flipped],
         "mode_probabilities": exact.tolist(),
-        "image_frequencies": _jsonable(result.image_frequencies()._asdict()),
-        "pixel_frequencies": _jsonable(result.pixel_frequencies()._asdict()),
-        "mode_frequencies": _jsonable(result.mode_frequencies()._asdict()),
-        "pooled_variation": _jsonable(dict(zip(("mean", "perfect"), result.pooled_variation(), strict=True))),
-        "scores": {name: _jsonable(score._asdict()) for name, score in result.scores().items()},
+        "image_frequencies": json_values(result.image_frequencies()._asdict()),
+        "pixel_frequencies": json_values(result.pixel_frequencies()._asdict()),
+        "mode_frequencies": json_values(result.mode_frequencies()._asdict()),
+        "pooled_variation": json_values(dict(zip(("mean", "perfect"), result.pooled_variation(), strict=True))),
+        "scores": {name: json_values(score._asdict()) for name, score in result.scores().items()},
     }
 
 
@@ -63,13 +64,3 @@ def _cells(mean: float, low: float, high: float) -> tuple[str, str]:
 
 def _number(value: float) -> str:
     return DASH if np.isnan(value) else f"{value:.3f}"
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _jsonable(entry) for key, entry in value.items()}
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        return [_jsonable(entry) for entry in value]
-    return None if isinstance(value, float) and np.isnan(value) else value

@@ -18,6 +18,7 @@ from fastpunet.arguments import (
 )
 from fastpunet.data import sources
 from fastpunet.data.streets import find_streets
+from fastpunet.data.synthetic_sets import SYNTHETIC_SETS
 from fastpunet.intensity import Intensity
 from fastpunet.models import METHODS
 from fastpunet.parsing import unknown_key
@@ -25,7 +26,7 @@ from fastpunet.training.augmentation import AugmentationConfig
 from fastpunet.training.frozen import lists_to_tuples
 from fastpunet.training.objective import ObjectiveConfig
 
-KINDS = ("lesions", *sources.KINDS)
+KINDS = (*SYNTHETIC_SETS, *sources.KINDS)
 Precision = Literal["32-true", "bf16-mixed"]
 Schedule = Literal["cosine", "constant"]
 ModelArgument = bool | int | float | str | None | list[int] | list[float]
@@ -36,10 +37,10 @@ class TrainingConfig:
     """Everything that decides the weights of a run. Unknown keys and impossible values are errors."""
 
     kind: str = ""
-    """Kind of data set: lesions (synthetic), lidc, camvid, cityscapes or folder. In a config file or on the command
-    line it may be left out, and is then recognised by what the data hold."""
+    """Kind of data set: lesions or lesion-pairs (both synthetic), lidc, camvid, cityscapes or folder. In a config file
+    or on the command line it may be left out, and is then recognised by what the data hold."""
     data: str = ""
-    """Folder that holds the data, or the data set itself, where no file is named. Not needed for lesions."""
+    """Folder that holds the data, or the data set itself, where no file is named. Not needed for synthetic ones."""
     file: str = ""
     """What to train on: a file or folder, relative to the folder given as data."""
     validation: str = ""
@@ -51,9 +52,9 @@ class TrainingConfig:
     """What to score the chosen weights on at the end: a file or folder, relative to the folder given as data. Without
     it, the validation data."""
     count: int = 4000
-    """Number of synthetic training images. Only for lesions."""
+    """Number of synthetic training images. Only for synthetic data sets."""
     size: int = 64
-    """Height and width of synthetic images in pixels. Only for lesions."""
+    """Height and width of synthetic images in pixels. Only for synthetic data sets."""
     resize: tuple[int, int] | None = None
     """Size [height, width] that images are resized to. Only for cityscapes."""
     intensity: str = ""
@@ -200,7 +201,7 @@ class TrainingConfig:
                 f"validation_share: got {self.validation_share} and validation {self.validation!r}, expected one of "
                 "them, and a share below 1"
             )
-        if self.patience and not (self.validation or self.validation_share or self.kind == "lesions"):
+        if self.patience and not (self.validation or self.validation_share or self.kind in SYNTHETIC_SETS):
             raise ValueError(f"patience: got {self.patience} without validation data; name some, or set it to 0")
 
     def to_yaml(self) -> str:

@@ -11,17 +11,17 @@ import numpy as np
 from fastpunet.data import Record, Records
 from fastpunet.data.graders import OneGrader
 from fastpunet.data.lazy import WrappedRecords, intensity_of, patients_of, spacing_of
-from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.data.sources import read
 from fastpunet.data.splits import Subset, graded, split_by_patient
 from fastpunet.data.streets import find_streets
+from fastpunet.data.synthetic_sets import SYNTHETIC_SETS
 from fastpunet.data.uniform import check_labels, check_marked, check_shapes
 from fastpunet.intensity import Intensity
 from fastpunet.metrics import Convention, default_convention
 from fastpunet.training.batches import crop
 from fastpunet.training.config import TrainingConfig
 
-_VALIDATION_SEED = 1 << 32  # seed of synthetic lesions that no run trains on
+_VALIDATION_SEED = 1 << 32  # seed of synthetic images that no run trains on
 
 
 class DataSets(NamedTuple):
@@ -37,9 +37,10 @@ def read_data(config: TrainingConfig) -> DataSets:
 
     Raises ValueError or FileNotFoundError, from the readers, for files that are missing or broken.
     """
-    if config.kind == "lesions":
-        validation: Records = SyntheticLesions(config.validation_images, _VALIDATION_SEED, config.size)
-        training: Records = SyntheticLesions(config.count, config.seed, config.size)
+    if config.kind in SYNTHETIC_SETS:
+        make = SYNTHETIC_SETS[config.kind]
+        validation: Records = make(config.validation_images, _VALIDATION_SEED, config.size)
+        training: Records = make(config.count, config.seed, config.size)
         return DataSets(_one_grader(training, config), validation)
     if not config.data:
         raise ValueError(f"data: missing; pass the folder that holds {config.file or 'the images'} with --data")

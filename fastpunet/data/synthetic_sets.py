@@ -1,0 +1,10 @@
+"""The synthetic data sets by name."""
+
+from fastpunet.data.lesion_pairs import SyntheticLesionPairs
+from fastpunet.data.lesions import SyntheticLesions
+from fastpunet.data.synthetic import SyntheticRecords
+
+SYNTHETIC_SETS: dict[str, type[SyntheticRecords]] = {
+    "lesions": SyntheticLesions,
+    "lesion-pairs": SyntheticLesionPairs,
+}
