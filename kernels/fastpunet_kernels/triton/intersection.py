@@ -46,18 +46,16 @@ def popcount(x):
 
 
 @triton.jit
-def tile_place(tile, tiles_b, SYMMETRIC: tl.constexpr):
+def tile_place(tile, tiles_b, symmetric):
     """Row and column of a tile, as `Parts` numbers them."""
-    if SYMMETRIC:
-        column = ((tl.sqrt(8.0 * tile.to(tl.float32) + 1.0) - 1.0) * 0.5).to(tl.int32)  # rounded, so perhaps 1 off
-        column -= (column * (column + 1) // 2 > tile).to(tl.int32)
-        column += ((column + 1) * (column + 2) // 2 <= tile).to(tl.int32)
-        return tile - column * (column + 1) // 2, column
-    else:
-        return tile // tiles_b, tile % tiles_b
+    column = ((tl.sqrt(8.0 * tile.to(tl.float32) + 1.0) - 1.0) * 0.5).to(tl.int32)  # rounded, so perhaps 1 off
+    column -= (column * (column + 1) // 2 > tile).to(tl.int32)
+    column += ((column + 1) * (column + 2) // 2 <= tile).to(tl.int32)
+    row = tile - column * (column + 1) // 2
+    return tl.where(symmetric != 0, row, tile // tiles_b), tl.where(symmetric != 0, column, tile % tiles_b)
 
 
-@triton.jit(do_not_specialize=["count_a", "count_b", "planes", "words", "tiles"])
+@triton.jit(do_not_specialize=["count_a", "count_b", "planes", "words", "tiles", "symmetric"])
 def count_kernel(
     parts_ptr,
     a_ptr,
@@ -67,7 +65,7 @@ def count_kernel(
     planes,
     words,
     tiles,
-    SYMMETRIC: tl.constexpr,
+    symmetric,
     TILE: tl.constexpr,
     WORDS: tl.constexpr,
 ):
@@ -75,7 +73,7 @@ def count_kernel(
 
     A program counts one tile of one plane of one image.
     """
-    tile_a, tile_b = tile_place(tl.program_id(0) % tiles, tl.cdiv(count_b, TILE), SYMMETRIC)
+    tile_a, tile_b = tile_place(tl.program_id(0) % tiles, tl.cdiv(count_b, TILE), symmetric)
     plane = tl.program_id(0) // tiles % planes
     image = (tl.program_id(0) // tiles // planes).to(tl.int64)
     i = tile_a * TILE + tl.arange(0, TILE)
@@ -110,7 +108,7 @@ def expand_kernel(out_ptr, words_ptr, first, words, run, count, BLOCK: tl.conste
     tl.store(out, (word[:, None] >> shift) & 0x01010101, mask=(i < count)[:, None])
 
 
-@triton.jit(do_not_specialize=["count_a", "count_b", "planes", "steps", "splits", "tiles", "more"])
+@triton.jit(do_not_specialize=["count_a", "count_b", "planes", "steps", "splits", "tiles", "symmetric", "more"])
 def multiply_kernel(
     parts_ptr,
     a_ptr,
@@ -121,8 +119,8 @@ def multiply_kernel(
     steps,
     splits,
     tiles,
+    symmetric,
     more,
-    SYMMETRIC: tl.constexpr,
     TILE: tl.constexpr,
     STEP: tl.constexpr,
 ):
@@ -131,7 +129,7 @@ def multiply_kernel(
     A program multiplies the rows of one tile of one plane of one image over one of the splits of the depth. more: adds
     to what the parts hold already.
     """
-    tile_a, tile_b = tile_place(tl.program_id(0) % tiles, tl.cdiv(count_b, TILE), SYMMETRIC)
+    tile_a, tile_b = tile_place(tl.program_id(0) % tiles, tl.cdiv(count_b, TILE), symmetric)
     split = tl.program_id(0) // tiles % splits
     plane = tl.program_id(0) // tiles // splits % planes
     image = (tl.program_id(0) // tiles // splits // planes).to(tl.int64)
@@ -159,8 +157,8 @@ def _counted(a: Tensor, b: Tensor) -> Parts:
     images, count_a, planes, words = a.shape
     parts = _empty_parts(a, b, 1, COUNTED["TILE"])
     tiles = parts.shape[2]
-    sizes = (count_a, b.shape[1], planes, words, tiles)
-    count_kernel[images * planes * tiles,](parts, a, b, *sizes, SYMMETRIC=b is a, **COUNTED)
+    sizes = (count_a, b.shape[1], planes, words, tiles, int(b is a))
+    count_kernel[images * planes * tiles,](parts, a, b, *sizes, **COUNTED)
     return Parts(parts, b is a)
 
 
@@ -177,10 +175,8 @@ def _multiplied(a: Tensor, b: Tensor) -> Parts:
         some = min(at_once, steps - first)
         left = _expanded(a, first, some)
         right = left if b is a else _expanded(b, first, some)
-        sizes = (count_a, count_b, planes, some, splits, parts.shape[2], int(first > 0))
-        multiply_kernel[tiles * splits,](
-            parts, left, right, *sizes, SYMMETRIC=b is a, **MULTIPLIED, **MULTIPLIED_OPTIONS
-        )
+        sizes = (count_a, count_b, planes, some, splits, parts.shape[2], int(b is a), int(first > 0))
+        multiply_kernel[tiles * splits,](parts, left, right, *sizes, **MULTIPLIED, **MULTIPLIED_OPTIONS)
     return Parts(parts, b is a)
 
 

@@ -4,7 +4,6 @@
 A set that meets itself has its areas on the diagonal of the counts. Other areas are sums over rows of words.
 """
 
-from typing import Any
 
 import torch
 import triton
@@ -17,7 +16,7 @@ BLOCK = 32  # x BLOCK pairs a program, which divides the tiles
 AREA_BLOCK = 512  # words at a time
 PAIRS = 1 << 26  # times classes, whose counts distance_sums holds at a time: 256 MiB
 
-_SIZES = ["count_a", "count_b", "planes", "splits", "tiles"]
+_SIZES = ["count_a", "count_b", "planes", "splits", "tiles", "side", "symmetric"]
 
 
 @triton.jit(do_not_specialize=["words"])
@@ -33,43 +32,41 @@ def area_kernel(out_ptr, words_ptr, words, AREA_BLOCK: tl.constexpr):
 
 
 @triton.jit
-def block_place(tile, block, count_b, SYMMETRIC: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr):
-    """Rows i (BLOCK,) and columns j of the pairs of a block of a tile, and whether the tile is off the diagonal."""
-    tile_a, tile_b = tile_place(tile, tl.cdiv(count_b, TILE), SYMMETRIC)
-    blocks: tl.constexpr = TILE // BLOCK
-    i = tile_a * TILE + block // blocks * BLOCK + tl.arange(0, BLOCK)
-    j = tile_b * TILE + block % blocks * BLOCK + tl.arange(0, BLOCK)
-    return i, j, tile_a != tile_b
+def block_place(tile, block, count_b, symmetric, side, BLOCK: tl.constexpr):
+    """Rows i (BLOCK,) and columns j of the pairs of a block of a tile, and whether the tile has a mirrored one."""
+    tile_a, tile_b = tile_place(tile, tl.cdiv(count_b, side), symmetric)
+    blocks = side // BLOCK
+    i = tile_a * side + block // blocks * BLOCK + tl.arange(0, BLOCK)
+    j = tile_b * side + block % blocks * BLOCK + tl.arange(0, BLOCK)
+    return i, j, (symmetric != 0) & (tile_a != tile_b)
 
 
 @triton.jit
-def added(parts_ptr, place, splits, tiles, TILE: tl.constexpr):
-    """The counts at a place in a plane of `Parts`, added over the splits."""
+def added(parts_ptr, place, splits, size):
+    """The counts at a place in a plane of `Parts`, added over the splits, each of that size."""
     total = tl.load(parts_ptr + place)
     for split in range(1, splits):
-        total += tl.load(parts_ptr + tl.cast(split, tl.int64) * tiles * (TILE * TILE) + place)
+        total += tl.load(parts_ptr + split * size + place)
     return total
 
 
 @triton.jit
-def shared_of(parts_ptr, plane, tile, i, j, splits, tiles, TILE: tl.constexpr):
-    """Pixels that the masks i and j of a tile share in a plane, (BLOCK, BLOCK)."""
-    place = tl.cast(tile, tl.int64) * (TILE * TILE) + (i % TILE)[:, None] * TILE + (j % TILE)[None, :]
-    return added(parts_ptr + plane * splits * tiles * (TILE * TILE), place, splits, tiles, TILE)
+def shared_of(parts_ptr, tile, i, j, splits, size, side):
+    """Pixels that the masks i and j of a tile share, (BLOCK, BLOCK)."""
+    place = tl.cast(tile, tl.int64) * (side * side) + (i % side)[:, None] * side + (j % side)[None, :]
+    return added(parts_ptr, place, splits, size)
 
 
 @triton.jit
-def areas_of(
-    area_ptr, parts_ptr, image, plane, planes, i, count, splits, tiles, SYMMETRIC: tl.constexpr, TILE: tl.constexpr
-):
+def areas_of(area_ptr, parts_ptr, image, plane, planes, i, count, splits, size, symmetric, side):
     """Areas of the masks i in a plane of an image, (BLOCK,): from the diagonal of the parts if symmetric."""
-    if SYMMETRIC:
-        tile = (i // TILE).to(tl.int64)
-        place = tile * (tile + 3) // 2 * (TILE * TILE) + i % TILE * (TILE + 1)
-        parts_ptr += (image * planes + plane) * splits * tiles * (TILE * TILE)
-        return added(parts_ptr, tl.where(i < count, place, 0), splits, tiles, TILE)
+    if symmetric != 0:
+        tile = (i // side).to(tl.int64)
+        place = tile * (tile + 3) // 2 * (side * side) + i % side * (side + 1)
+        area = added(parts_ptr, tl.where(i < count, place, 0), splits, size)
     else:
-        return tl.load(area_ptr + (image * count + i) * planes + plane, mask=i < count, other=0)
+        area = tl.load(area_ptr + (image * count + i) * planes + plane, mask=i < count, other=0)
+    return area
 
 
 @triton.jit(do_not_specialize=_SIZES)
@@ -84,33 +81,34 @@ def overlap_kernel(
     planes,
     splits,
     tiles,
-    SYMMETRIC: tl.constexpr,
+    side,
+    symmetric,
     IOU: tl.constexpr,
-    TILE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """out (B, count_a, count_b, planes) of `Parts`: int32 counts, or float32 IoU.
 
-    area_a (B, count_a, planes), area_b (B, count_b, planes); None without IOU, and if symmetric.
+    side: of a tile. area_a (B, count_a, planes), area_b (B, count_b, planes): not read without IOU, nor if symmetric.
     """
-    blocks: tl.constexpr = (TILE // BLOCK) * (TILE // BLOCK)
+    blocks = (side // BLOCK) * (side // BLOCK)
+    size = tl.cast(tiles, tl.int64) * (side * side)
     tile = tl.program_id(0) // blocks % tiles
     plane = tl.program_id(0) // blocks // tiles % planes
     image = (tl.program_id(0) // blocks // tiles // planes).to(tl.int64)
-    i, j, mirrored = block_place(tile, tl.program_id(0) % blocks, count_b, SYMMETRIC, TILE, BLOCK)
-    result = shared_of(parts_ptr, image * planes + plane, tile, i, j, splits, tiles, TILE)
+    i, j, mirrored = block_place(tile, tl.program_id(0) % blocks, count_b, symmetric, side, BLOCK)
+    parts_ptr += (image * planes + plane) * splits * size
+    result = shared_of(parts_ptr, tile, i, j, splits, size, side)
     if IOU:
-        area_a = areas_of(area_a_ptr, parts_ptr, image, plane, planes, i, count_a, splits, tiles, SYMMETRIC, TILE)
-        area_b = areas_of(area_b_ptr, parts_ptr, image, plane, planes, j, count_b, splits, tiles, SYMMETRIC, TILE)
+        area_a = areas_of(area_a_ptr, parts_ptr, image, plane, planes, i, count_a, splits, size, symmetric, side)
+        area_b = areas_of(area_b_ptr, parts_ptr, image, plane, planes, j, count_b, splits, size, symmetric, side)
         union = area_a[:, None] + area_b[None, :] - result
         iou = tl.div_rn(result.to(tl.float32), tl.where(union == 0, 1, union).to(tl.float32))
         result = tl.where(union == 0, empty, iou)
     real = (i < count_a)[:, None] & (j < count_b)[None, :]
     pair = (image * count_a + i)[:, None] * count_b + j[None, :]
     tl.store(out_ptr + pair * planes + plane, result, mask=real)
-    if SYMMETRIC:
-        pair = (image * count_b + j)[:, None] * count_a + i[None, :]
-        tl.store(out_ptr + pair * planes + plane, tl.trans(result), mask=tl.trans(real & mirrored))
+    pair = (image * count_b + j)[:, None] * count_a + i[None, :]
+    tl.store(out_ptr + pair * planes + plane, tl.trans(result), mask=tl.trans(real & mirrored))
 
 
 @triton.jit(do_not_specialize=_SIZES)
@@ -127,25 +125,27 @@ def distance_kernel(
     planes,
     splits,
     tiles,
-    SYMMETRIC: tl.constexpr,
-    TILE: tl.constexpr,
+    side,
+    symmetric,
     BLOCK: tl.constexpr,
 ):
     """out float64 (programs, 2), of `Parts`: a program's share of the two sums of `reference.distance_sums`.
 
-    area_a (B, count_a, planes), area_b (B, count_b, planes), None if symmetric; weights_a float64 (B, count_a),
-    weights_b (B, count_b).
+    side: of a tile. area_a (B, count_a, planes), area_b (B, count_b, planes): not read if symmetric; weights_a float64
+    (B, count_a), weights_b (B, count_b).
     """
-    blocks: tl.constexpr = (TILE // BLOCK) * (TILE // BLOCK)
+    blocks = (side // BLOCK) * (side // BLOCK)
+    size = tl.cast(tiles, tl.int64) * (side * side)
     tile = tl.program_id(0) // blocks % tiles
     image = (tl.program_id(0) // blocks // tiles).to(tl.int64)
-    i, j, mirrored = block_place(tile, tl.program_id(0) % blocks, count_b, SYMMETRIC, TILE, BLOCK)
+    i, j, mirrored = block_place(tile, tl.program_id(0) % blocks, count_b, symmetric, side, BLOCK)
     total = tl.zeros([BLOCK, BLOCK], tl.float64)
     classes = tl.zeros([BLOCK, BLOCK], tl.float64)
     for plane in range(planes):
-        shared = shared_of(parts_ptr, image * planes + plane, tile, i, j, splits, tiles, TILE)
-        area_a = areas_of(area_a_ptr, parts_ptr, image, plane, planes, i, count_a, splits, tiles, SYMMETRIC, TILE)
-        area_b = areas_of(area_b_ptr, parts_ptr, image, plane, planes, j, count_b, splits, tiles, SYMMETRIC, TILE)
+        part_ptr = parts_ptr + (image * planes + plane) * splits * size
+        shared = shared_of(part_ptr, tile, i, j, splits, size, side)
+        area_a = areas_of(area_a_ptr, part_ptr, image, plane, planes, i, count_a, splits, size, symmetric, side)
+        area_b = areas_of(area_b_ptr, part_ptr, image, plane, planes, j, count_b, splits, size, symmetric, side)
         union = area_a[:, None] + area_b[None, :] - shared
         iou = shared.to(tl.float64) / tl.where(union == 0, 1, union).to(tl.float64)
         iou = tl.where(union == 0, empty, iou)
@@ -155,10 +155,9 @@ def distance_kernel(
     weight_a = tl.load(weights_a_ptr + image * count_a + i, mask=i < count_a, other=0.0)
     weight_b = tl.load(weights_b_ptr + image * count_b + j, mask=j < count_b, other=0.0)
     weight = weight_a[:, None] * weight_b[None, :]
-    if SYMMETRIC:
-        other_a = tl.load(weights_a_ptr + image * count_a + j, mask=(j < count_a) & mirrored, other=0.0)
-        other_b = tl.load(weights_b_ptr + image * count_b + i, mask=(i < count_b) & mirrored, other=0.0)
-        weight += other_b[:, None] * other_a[None, :]
+    other_a = tl.load(weights_a_ptr + image * count_a + j, mask=(j < count_a) & mirrored, other=0.0)
+    other_b = tl.load(weights_b_ptr + image * count_b + i, mask=(i < count_b) & mirrored, other=0.0)
+    weight += other_b[:, None] * other_a[None, :]
     weight = tl.where(classes > 0, weight, 0.0)
     distance = 1 - total / tl.maximum(classes, 1.0)
     out = out_ptr + tl.program_id(0).to(tl.int64) * 2
@@ -199,9 +198,9 @@ def _overlaps(out: Tensor, a: Tensor, b: Tensor, empty: float, *, iou: bool) -> 
     with torch.cuda.device_of(a):
         a, b = _contiguous(a, b)
         parts = shared_pixels(a, b)
-        areas = _areas(a, b) if iou else (None, None)
-        programs, sizes, constants = _shape(parts, a, b)
-        overlap_kernel[programs * a.shape[2],](out, parts.counts, *areas, empty, *sizes, IOU=iou, **constants)
+        areas = _areas(parts, a, b) if iou else (parts.counts, parts.counts)
+        programs, sizes = _sizes(parts, a, b)
+        overlap_kernel[programs * a.shape[2],](out, parts.counts, *areas, empty, *sizes, IOU=iou, BLOCK=BLOCK)
     return out
 
 
@@ -209,10 +208,11 @@ def _distances(a: Tensor, b: Tensor, weights_a: Tensor, weights_b: Tensor, empty
     with torch.cuda.device_of(a):
         a, b = _contiguous(a, b)
         parts = shared_pixels(a, b)
-        programs, sizes, constants = _shape(parts, a, b)
+        programs, sizes = _sizes(parts, a, b)
         sums = weights_a.new_empty((programs, 2))
         weights = weights_a.contiguous(), weights_b.contiguous()
-        distance_kernel[programs,](sums, parts.counts, *_areas(a, b), *weights, empty, *sizes, **constants)
+        areas = _areas(parts, a, b)
+        distance_kernel[programs,](sums, parts.counts, *areas, *weights, empty, *sizes, BLOCK=BLOCK)
     return sums.view(a.shape[0], -1, 2).sum(1)
 
 
@@ -221,13 +221,13 @@ def _contiguous(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return left, left if b is a else b.contiguous()
 
 
-def _areas(a: Tensor, b: Tensor) -> tuple[Tensor | None, Tensor | None]:
-    return (None, None) if b is a else (launch_area(a), launch_area(b))
+def _areas(parts: Parts, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Areas of both sets, or, where the kernels find them on the diagonal of the parts, anything."""
+    return (parts.counts, parts.counts) if parts.symmetric else (launch_area(a), launch_area(b))
 
 
-def _shape(parts: Parts, a: Tensor, b: Tensor) -> tuple[int, tuple[int, ...], dict[str, Any]]:
-    """Programs for one plane of all images, the run-time sizes, and the compile-time ones, of the kernels above."""
-    _, splits, tiles, tile, _ = parts.counts.shape
-    sizes = (a.shape[1], b.shape[1], a.shape[2], splits, tiles)
-    constants = {"SYMMETRIC": parts.symmetric, "TILE": tile, "BLOCK": BLOCK}
-    return a.shape[0] * tiles * (tile // BLOCK) ** 2, sizes, constants
+def _sizes(parts: Parts, a: Tensor, b: Tensor) -> tuple[int, tuple[int, ...]]:
+    """Programs for one plane of all images, and the sizes that the kernels above take."""
+    _, splits, tiles, side, _ = parts.counts.shape
+    sizes = (a.shape[1], b.shape[1], a.shape[2], splits, tiles, side, int(parts.symmetric))
+    return a.shape[0] * tiles * (side // BLOCK) ** 2, sizes

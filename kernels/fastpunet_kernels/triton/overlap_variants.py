@@ -8,7 +8,8 @@ from typing import Any
 from fastpunet_kernels.triton import intersection, overlap
 from fastpunet_kernels.triton.intersection import COUNTED, MULTIPLIED, MULTIPLIED_OPTIONS
 
-_SIZES = dict.fromkeys(("count_a", "count_b", "planes", "words", "steps", "splits", "tiles", "more"), "i32")
+_COUNTED_IN = ("count_a", "count_b", "planes", "words", "steps", "splits", "tiles", "side", "symmetric", "more")
+_SIZES = dict.fromkeys(_COUNTED_IN, "i32")
 _WORDS = _SIZES | {"parts_ptr": "*i32", "a_ptr": "*i32", "b_ptr": "*i32"}
 _BYTES = _WORDS | {"a_ptr": "*i8", "b_ptr": "*i8"}
 _EXPANDING = dict.fromkeys(("first", "words", "run", "count"), "i32") | {"out_ptr": "*i32", "words_ptr": "*i32"}
@@ -19,19 +20,11 @@ _DISTANCES = _COUNTS | dict.fromkeys(("out_ptr", "weights_a_ptr", "weights_b_ptr
 
 def overlap_variants() -> Iterator[tuple[str, Any, dict[str, str], dict[str, Any], dict[str, int]]]:
     """Name, kernel, types of the run-time arguments, compile-time arguments, options of the compiler."""
-    tile = {"TILE": MULTIPLIED["TILE"], "BLOCK": overlap.BLOCK}
-    itself: dict[str, Any] = {"SYMMETRIC": True}
-    pair: dict[str, Any] = {"SYMMETRIC": False}
-    no_areas = dict.fromkeys(("area_a_ptr", "area_b_ptr"))
-    yield "intersection counted", intersection.count_kernel, _WORDS, pair | COUNTED, {}
-    yield "intersection multiplied", intersection.multiply_kernel, _BYTES, itself | MULTIPLIED, MULTIPLIED_OPTIONS
-    yield (
-        "intersection expanded",
-        intersection.expand_kernel,
-        _EXPANDING,
-        {"BLOCK": intersection.EXPANDED_BLOCK},
-        {},
-    )
+    block = {"BLOCK": overlap.BLOCK}
+    yield "intersection counted", intersection.count_kernel, _WORDS, COUNTED, {}
+    yield "intersection multiplied", intersection.multiply_kernel, _BYTES, MULTIPLIED, MULTIPLIED_OPTIONS
+    expanded = {"BLOCK": intersection.EXPANDED_BLOCK}
+    yield "intersection expanded", intersection.expand_kernel, _EXPANDING, expanded, {}
     yield "intersection areas", overlap.area_kernel, _EXPANDING, {"AREA_BLOCK": overlap.AREA_BLOCK}, {}
-    yield "intersection IoU", overlap.overlap_kernel, _IOU, itself | tile | no_areas | {"IOU": True}, {}
-    yield "intersection distances", overlap.distance_kernel, _DISTANCES, pair | tile, {}
+    yield "intersection IoU", overlap.overlap_kernel, _IOU, block | {"IOU": True}, {}
+    yield "intersection distances", overlap.distance_kernel, _DISTANCES, block, {}
