@@ -16,6 +16,7 @@ from fastpunet.training.config import TrainingConfig
 from fastpunet.training.config_file import read_config
 from fastpunet.training.datasets import Cropped, evenly_spaced, read_data, validation_convention
 from fastpunet.training.diagnostics import diagnose
+from fastpunet.training.objective import Objective, ObjectiveConfig
 from fastpunet.training.pictures import sample_picture
 from fastpunet.training.run import new_model, train
 from fastpunet_kernels import philox_normal
@@ -122,7 +123,7 @@ def test_parts_of_records():
 
 def _diagnose(model, records, rule="kohl-lidc"):
     rule = convention(rule) if isinstance(rule, str) else rule
-    return diagnose(model, records, rule, n=16, seed=0, ignore_label=IGNORE)
+    return diagnose(model, records, rule, n=16, seed=0, objective=Objective(ObjectiveConfig(ignore_label=IGNORE)))
 
 
 def test_a_collapsed_model_is_caught():

@@ -150,6 +150,21 @@ def test_one_sample_gives_the_elbo_itself():
 
 
 @torch.no_grad()
+def test_the_bound_of_some_graders_beside_the_score_of_all():
+    model = model_of()
+    images, labels, ids = torch.rand(2, 1, 8, 8), torch.randint(0, 2, (2, 3, 8, 8)), torch.arange(2)
+    some = Objective(ObjectiveConfig(bound_graders=1, energy_weight=1.0, hypotheses=4))
+    every = Objective(ObjectiveConfig(energy_weight=1.0, hypotheses=4))
+    terms, of_all = (objective.terms_of(model, images, labels, seed=0, ids=ids) for objective in (some, every))
+    assert terms.reconstruction.shape == (2, 1)
+    torch.testing.assert_close(terms.reconstruction, of_all.reconstruction[:, :1])
+    torch.testing.assert_close(some.scores(terms, labels), every.scores(of_all, labels))
+    with pytest.raises(ValueError, match=r"objective\.bound_graders"):
+        ObjectiveConfig(bound_graders=0)
+
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("method", [ProbabilisticUNet, MHeads])
 def test_scores_are_weighted_and_added(method):
     model = model_of(method)
