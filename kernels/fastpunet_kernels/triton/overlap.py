@@ -4,7 +4,6 @@
 A set that meets itself has its areas on the diagonal of the counts. Other areas are sums over rows of words.
 """
 
-
 import torch
 import triton
 import triton.language as tl
