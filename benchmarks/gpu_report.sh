@@ -38,15 +38,14 @@ tests() {
     workers=$((cores < 12 ? cores : 12))
     export OMP_NUM_THREADS=$((cores / workers))
     build tests.txt
-    run tests.txt 150 python3 -m pytest -q -n $workers -m "not slow" --durations=15 \
-        tests/test_kernels_triton_{decode,intersection,noise,tiling}.py
-    run tests.txt 90 python3 -m pytest -q -n $workers -m "not slow" --durations=15 tests/test_graphs*.py \
-        tests/test_{streams,sampling_errors,sampling_precision,acceleration,seam,masks}.py \
-        tests/test_kernels_{precision,reference}.py tests/test_metrics_{iou,energy,errors,waits}.py
+    run tests.txt 170 python3 -m pytest -q -n $workers -m "not slow" -p no:benchmark --durations=15 \
+        tests/test_kernels_triton_*.py tests/test_graphs.py tests/test_streams.py tests/test_metrics_iou.py \
+        tests/test_{sampling_errors,sampling_precision,acceleration,seam,masks}.py \
+        tests/test_kernels_{precision,reference}.py tests/test_metrics_{energy,errors}.py
 }
 
 kernels() {
-    run kernels.txt 300 python3 -m benchmarks.gpu_kernels
+    run kernels.txt 120 python3 -m benchmarks.gpu_kernels "$out"
     if command -v ncu > /dev/null; then
         run kernels.txt 120 ncu --clock-control none --set basic --kernel-name regex:decode --launch-skip 1 \
             --launch-count 1 python3 -c "if True:
@@ -59,9 +58,7 @@ kernels() {
 }
 
 end-to-end() {
-    build end-to-end.txt
-    run end-to-end.txt 240 python3 -m pytest -q --benchmark-only --benchmark-json="$out/end-to-end.json" \
-        benchmarks/bench_{end_to_end,sampler,pairwise,energy_distance}.py -k "image_after_image or bits or discs or binary"
+    run end-to-end.txt 60 python3 -m benchmarks.gpu_end_to_end "$out"
 }
 
 sanitizer() { # memory that PyTorch caches would hide what is read or written beside a tensor

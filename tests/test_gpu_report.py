@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -37,9 +36,9 @@ def run(folder: Path, *pieces: str, data: str = "", fails: str = "nothing") -> t
 
 BUILD = ["setup.py -q build_ext --inplace", "-c from fastpunet.reports.info import info; print(info())"]
 STARTS = {
-    "tests": [*BUILD, "-m pytest -q -n 12 -m not slow", "-m pytest -q -n 12 -m not slow"],
+    "tests": [*BUILD, "-m pytest -q -n 12 -m not slow"],
     "kernels": ["-m benchmarks.gpu_kernels", "-c if True:"],
-    "end-to-end": [*BUILD, "-m pytest -q --benchmark-only"],
+    "end-to-end": ["-m benchmarks.gpu_end_to_end"],
     "sanitizer": ["-m pytest -q tests/test_kernels_triton_decode.py"],
     "train": [f"{TRAIN} lidc-128 --data /data/lidc", f"{TRAIN} camvid-flips --data /data/camvid"],
 }
@@ -59,14 +58,15 @@ def test_a_piece_runs_in_order_and_within_nine_minutes(piece, tmp_path):
 
 def test_kernels_are_tested_first(tmp_path):
     _, calls, _ = run(tmp_path, "tests")
-    assert "tests/test_kernels_triton_decode.py" in calls[2]
-    assert "tests/test_graphs.py" in calls[3]
+    files = [word for word in calls[2].split() if word.endswith(".py")]
+    assert all("test_kernels_triton" in file for file in files[:4])
+    assert "tests/test_graphs.py" in files
 
 
 def test_several_pieces_in_one_call(tmp_path):
     status, calls, _ = run(tmp_path, "sanitizer", "tests")
     assert status == 0
-    assert len(calls) == 5
+    assert len(calls) == 4
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"sanitizer.txt", "tests.txt"}
 
 
@@ -87,7 +87,7 @@ def test_nothing_is_trained_without_data(tmp_path):
 def test_a_failure_is_told_and_the_rest_goes_on(fails, tmp_path):
     status, calls, _ = run(tmp_path, "tests", "train", data="/data", fails=fails)
     assert status == 1
-    assert len(calls) == 6
+    assert len(calls) == 5
 
 
 def test_what_is_named_exists():
@@ -97,11 +97,3 @@ def test_what_is_named_exists():
     files = expanded.stdout.split()
     assert len(files) > 10
     assert [file for file in files if not (ROOT / file).exists()] == []
-
-
-def test_the_rows_that_are_timed_exist():
-    files, rows = re.findall(r'(benchmarks/bench_{.*\.py) -k "(.*)"', SCRIPT.read_text())[0]
-    command = f"{sys.executable} -m pytest -q --collect-only {files} -k '{rows}'"
-    collected = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False).stdout
-    for name in ("bench_image_after_image", "bench_decode[bits-ieee]", "bench_pairwise[discs]", "bench_binary"):
-        assert name in collected
