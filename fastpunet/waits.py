@@ -54,7 +54,7 @@ class RefuseWaits(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
-        if name in _READ_BY_THE_HOST and args[0].device == self._device:
+        if (name in _READ_BY_THE_HOST or _selects_by_mask(name, args)) and args[0].device == self._device:
             raise HostWaitsError(f"{name} makes the host wait for the device")
         result = func(*args, **(kwargs or {}))
         if (
@@ -63,3 +63,9 @@ class RefuseWaits(TorchDispatchMode):
         ):
             raise HostWaitsError(f"{name} between devices makes the host wait")
         return result
+
+
+def _selects_by_mask(name: str, args: Any) -> bool:
+    """Whether this is tensor[mask], whose length is not known before the mask has been counted."""
+    masks = (torch.bool, torch.uint8)
+    return name == "index" and any(index is not None and index.dtype in masks for index in args[1])
