@@ -68,10 +68,9 @@ def test_sums_of_distances_of_many_pairs(device: torch.device, monkeypatch: pyte
     torch.testing.assert_close(distance_sums(masks, masks, weights, weights, 1.0, backend="triton"), expected)
 
 
+@pytest.mark.usefixtures("method")
 @pytest.mark.parametrize("programs", [1, 7, 10**6])
-def test_products_of_many_pixels_are_divided(
-    programs: int, device: torch.device, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_pixels_are_divided(programs: int, device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pixels are divided among programs, and where memory for their bytes is short, among launches too."""
     monkeypatch.setattr(intersection, "PROGRAMS", programs)
     a, b = random_words(1, 50, 1, 45).to(device), random_words(1, 60, 1, 45).to(device)

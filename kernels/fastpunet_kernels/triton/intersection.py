@@ -13,12 +13,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-COUNTED: dict[str, Any] = {"TILE": 32, "WORDS": 4}  # with 8 words at a time, ptxas spills
+COUNTED: dict[str, Any] = {"TILE": 32, "WORDS": 8}
 MULTIPLIED: dict[str, Any] = {"TILE": 128, "STEP": 128}
 MULTIPLIED_OPTIONS = {"num_warps": 8, "num_stages": 3}
 STEP_WORDS = MULTIPLIED["STEP"] // 32
 FEWEST_MULTIPLIED = 48  # masks of either set, from which on the matrix units have enough to do; not measured yet
 PROGRAMS = 256  # among which the pixels of few tiles are divided: two a multiprocessor of an H100; not measured yet
+MOST_SPLITS = 16  # of a tile's pixels, which a later pass adds one by one
 EXPANDED_BYTES = 1 << 28  # of masks at a time
 EXPANDED_BLOCK = 512  # words a program
 
@@ -36,13 +37,10 @@ class Parts(NamedTuple):
 
 @triton.jit
 def popcount(x):
-    """Bits set in each uint32, as int32, without a popcount instruction, so that it runs on any target."""
+    """Bits set in each uint32, as int32. Compilers know this for a popcount, of which Triton's language has none."""
     x -= (x >> 1) & 0x55555555
     x = (x & 0x33333333) + ((x >> 2) & 0x33333333)
-    x = (x + (x >> 4)) & 0x0F0F0F0F
-    x += x >> 8
-    x += x >> 16
-    return (x & 0x3F).to(tl.int32)
+    return ((((x + (x >> 4)) & 0x0F0F0F0F) * 0x01010101) >> 24).to(tl.int32)
 
 
 @triton.jit
@@ -55,7 +53,7 @@ def tile_place(tile, tiles_b, symmetric):
     return tl.where(symmetric != 0, row, tile // tiles_b), tl.where(symmetric != 0, column, tile % tiles_b)
 
 
-@triton.jit(do_not_specialize=["count_a", "count_b", "planes", "words", "tiles", "symmetric"])
+@triton.jit(do_not_specialize=["count_a", "count_b", "planes", "words", "splits", "tiles", "symmetric"])
 def count_kernel(
     parts_ptr,
     a_ptr,
@@ -64,31 +62,30 @@ def count_kernel(
     count_b,
     planes,
     words,
+    splits,
     tiles,
     symmetric,
     TILE: tl.constexpr,
     WORDS: tl.constexpr,
 ):
-    """`Parts` of one split, from packed a (B, count_a, planes, words) and b (B, count_b, planes, words).
+    """`Parts` from packed a (B, count_a, planes, words) and b (B, count_b, planes, words).
 
-    A program counts one tile of one plane of one image.
+    A program counts one tile of one plane of one image in one of the splits of the words.
     """
     tile_a, tile_b = tile_place(tl.program_id(0) % tiles, tl.cdiv(count_b, TILE), symmetric)
-    plane = tl.program_id(0) // tiles % planes
-    image = (tl.program_id(0) // tiles // planes).to(tl.int64)
-    i = tile_a * TILE + tl.arange(0, TILE)
-    j = tile_b * TILE + tl.arange(0, TILE)
-    rows_a = a_ptr + ((image * count_a + i) * planes + plane) * words  # (TILE,)
-    rows_b = b_ptr + ((image * count_b + j) * planes + plane) * words
-    total = tl.zeros([TILE, TILE], tl.int32)
-    for start in range(0, words, WORDS):
-        word = start + tl.arange(0, WORDS)
-        inside = (word < words)[None, :]
-        left = tl.load(rows_a[:, None] + word[None, :], mask=(i < count_a)[:, None] & inside, other=0)
-        right = tl.load(rows_b[:, None] + word[None, :], mask=(j < count_b)[:, None] & inside, other=0)
-        both = (left[:, None, :] & right[None, :, :]).to(tl.uint32, bitcast=True)  # (TILE, TILE, WORDS)
-        total += tl.sum(popcount(both), axis=2)
+    split = tl.program_id(0) // tiles % splits
+    plane = tl.program_id(0) // tiles // splits % planes
+    image = (tl.program_id(0) // tiles // splits // planes).to(tl.int64)
     local = tl.arange(0, TILE)
+    row_a = (image * count_a + tl.minimum(tile_a * TILE + local, count_a - 1)) * planes + plane
+    row_b = (image * count_b + tl.minimum(tile_b * TILE + local, count_b - 1)) * planes + plane
+    total = tl.zeros([TILE, TILE], tl.int32)
+    end = (split + 1) * words // splits
+    for start in range(split * words // splits, end, WORDS):
+        for word in tl.static_range(WORDS):
+            left = tl.load(a_ptr + row_a * words + start + word, mask=start + word < end, other=0)
+            right = tl.load(b_ptr + row_b * words + start + word, mask=start + word < end, other=0)
+            total += popcount((left[:, None] & right[None, :]).to(tl.uint32, bitcast=True))
     part = parts_ptr + tl.program_id(0).to(tl.int64) * (TILE * TILE)
     tl.store(part + local[:, None] * TILE + local[None, :], total)
 
@@ -140,7 +137,7 @@ def multiply_kernel(
     left = a_ptr + row_a[:, None] * (steps * STEP) + k[None, :]
     right = b_ptr + row_b[None, :] * (steps * STEP) + k[:, None]
     part = parts_ptr + tl.program_id(0).to(tl.int64) * (TILE * TILE) + local[:, None] * TILE + local[None, :]
-    total = tl.load(part, mask=tl.full([TILE, TILE], 1, tl.int1) & (more != 0), other=0)
+    total = tl.load(part, mask=more != 0, other=0)
     for step in range(split * steps // splits, (split + 1) * steps // splits):
         a = tl.load(left + step * STEP)
         b = tl.load(right + step * STEP)
@@ -155,10 +152,12 @@ def shared_pixels(a: Tensor, b: Tensor) -> Parts:
 
 def _counted(a: Tensor, b: Tensor) -> Parts:
     images, count_a, planes, words = a.shape
-    parts = _empty_parts(a, b, 1, COUNTED["TILE"])
-    tiles = parts.shape[2]
-    sizes = (count_a, b.shape[1], planes, words, tiles, int(b is a))
-    count_kernel[images * planes * tiles,](parts, a, b, *sizes, **COUNTED)
+    side = COUNTED["TILE"]
+    tiles = images * planes * _tiles(a, b, side)
+    splits = _splits(tiles, words // COUNTED["WORDS"])
+    parts = _empty_parts(a, b, splits, side)
+    sizes = (count_a, b.shape[1], planes, words, splits, parts.shape[2], int(b is a))
+    count_kernel[tiles * splits,](parts, a, b, *sizes, **COUNTED)
     return Parts(parts, b is a)
 
 
@@ -169,7 +168,7 @@ def _multiplied(a: Tensor, b: Tensor) -> Parts:
     at_once = max(1, EXPANDED_BYTES // row_bytes)  # steps
     steps = triton.cdiv(words, STEP_WORDS)
     tiles = images * planes * _tiles(a, b, MULTIPLIED["TILE"])
-    splits = max(1, min(PROGRAMS // tiles, steps, at_once))
+    splits = _splits(tiles, min(steps, at_once))
     parts = _empty_parts(a, b, splits, MULTIPLIED["TILE"])
     for first in range(0, steps, at_once):
         some = min(at_once, steps - first)
@@ -178,6 +177,11 @@ def _multiplied(a: Tensor, b: Tensor) -> Parts:
         sizes = (count_a, count_b, planes, some, splits, parts.shape[2], int(b is a), int(first > 0))
         multiply_kernel[tiles * splits,](parts, left, right, *sizes, **MULTIPLIED, **MULTIPLIED_OPTIONS)
     return Parts(parts, b is a)
+
+
+def _splits(tiles: int, steps: int) -> int:
+    """Among how many programs to divide the steps of a tile."""
+    return max(1, min(PROGRAMS // tiles, steps, MOST_SPLITS))
 
 
 def _tiles(a: Tensor, b: Tensor, tile: int) -> int:
