@@ -80,7 +80,7 @@ def test_data_alone_suffice(pictures, tmp_path, capsys):
 def test_the_choice_can_be_written_and_edited_first(pictures, tmp_path, capsys):
     run = tmp_path / "run"
     command = ["train", "--data", str(pictures), "--output", str(run), "--config-only", "steps=2", "seed=5"]
-    assert main([*command, "model.latent_dim=3", "augmentation.flip=true"]) == 0
+    assert main([*command, "model.latent_dim=3", "augmentation.flip=false"]) == 0
     assert f"fastpunet train --config {run}/config.yaml --output {run}" in capsys.readouterr().out
     assert not (run / "model.safetensors").exists()
     text = (run / "config.yaml").read_text()
@@ -101,7 +101,11 @@ def test_the_choice_can_be_written_and_edited_first(pictures, tmp_path, capsys):
         "intensity": "range:0.0:255.0",
         "graders_per_image": 2,
     }
-    assert (config["steps"], config["seed"], config["augmentation"]) == (2, 5, {"flip": True})
+    assert (config["steps"], config["seed"], config["augmentation"]) == (
+        2,
+        5,
+        {"flip": False, "rotation": 15.0, "scale": [0.85, 1.15], "gamma": [0.8, 1.25]},
+    )
     assert "crop" not in config
     assert main(command) == 2
     assert "config.yaml exists already" in capsys.readouterr().err
@@ -218,7 +222,7 @@ def test_volumes_are_said_to_be_taken_slice_by_slice(tmp_path):
     assert len(read_data(chosen.config).training) == 3  # marked slices of the one of two patients
     whole = _chosen(tmp_path, model={"dims": 3})
     assert not any("slice by slice" in reason for reason in whole.reasons)
-    assert "augmentation" not in whole.values
+    assert not whole.values["augmentation"]
     assert read_data(whole.config).training[0].image.shape == (1, 8, 12, 10)
 
 

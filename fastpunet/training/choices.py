@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fastpunet.data.checking.report import listed
 from fastpunet.data.record import IGNORE
 from fastpunet.data.streets import STREETS
 from fastpunet.training.survey import Survey
@@ -23,7 +24,8 @@ _PIXELS = {False: 8 * 64**2, True: 16 * 128**2}  # in a step, about
 _BATCHES = (4, 16)
 _SEEN = 100  # times that each mask is to be seen
 _STEPS = (1500, 10_000)
-_CLASSES = 64  # more are grey values rather than classes
+_CLASSES = 64  # above which labels are grey values, unless most of those below the highest occur
+_OCCURRING = 4  # labels up to the highest over those that occur, at most, of classes
 
 
 @dataclass
@@ -42,11 +44,12 @@ class Choices:
         self.reasons.append(reason)
 
 
-def choose_classes(choices: Choices, labels: frozenset[int], kind: str) -> int:
+def choose_classes(choices: Choices, labels: frozenset[int]) -> int:
     """1 for background and foreground, else the number of classes.
 
     Raises ValueError where masks mark nothing, or hold too many values to be classes.
     """
+    kind = choices.values["kind"]
     if kind in STREETS:
         return len(STREETS[kind].classes)
     if labels <= {0}:
@@ -54,14 +57,14 @@ def choose_classes(choices: Choices, labels: frozenset[int], kind: str) -> int:
             "data: all masks are empty, so there is nothing to learn and the number of classes is unknown; check them"
         )
     highest = max(labels - {IGNORE}, default=0)
-    if highest >= _CLASSES:
+    if highest >= _CLASSES and highest > _OCCURRING * len(labels):
         raise ValueError(
             f"data: masks hold {len(labels)} values up to {highest}, which look like grey values rather than classes; "
             f"store class indices, or give their number as model.num_classes={highest + 1}"
         )
     classes = 1 if highest <= 1 else highest + 1
     missing = sorted(set(range(classes)) - labels) if classes > 1 else []
-    gaps = f"; nothing is labelled {', '.join(map(str, missing))}" if missing else ""
+    gaps = f"; nothing is labelled {listed(map(str, missing))}" if missing else ""
     choices.say("binary masks, one logit" if classes == 1 else f"{classes} classes, the labels 0 .. {highest}{gaps}")
     return classes
 

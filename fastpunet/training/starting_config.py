@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from fastpunet.data import Records
 from fastpunet.data.checking import check
 from fastpunet.data.checking.report import several
 from fastpunet.data.lazy import intensity_of
@@ -18,6 +19,7 @@ from fastpunet.data.sources import read, recognise
 from fastpunet.data.splits import graded
 from fastpunet.devices import find_device
 from fastpunet.files import check_folder, write_text
+from fastpunet.intensity import Intensity
 from fastpunet.models import METHODS, checkpoint
 from fastpunet.training.choices import Choices, choose_classes, choose_crop, choose_network, choose_steps
 from fastpunet.training.config import TrainingConfig, plain
@@ -83,42 +85,52 @@ def starting_config(given: Mapping[str, Any], *, gpu: bool) -> StartingConfig:
     """
     wanted = dict(given)
     data = str(wanted["data"])
-    parts = {} if "file" in wanted else {name: part for name, part in find_parts(Path(data))._asdict().items() if part}
-    place = training_data(data, wanted.get("file", parts.get("file", "")))
-    kind = wanted.get("kind") or recognise(place)
-    resize = {"resize": list(wanted.get("resize", _STREETS))} if kind == "cityscapes" else {}
-    whole = wanted.get("model", {}).get("dims") == 3
-    records = graded(read(kind, place, binary=False, resize=tuple(resize["resize"]) if resize else None, whole=whole))
-    facts = survey(records)
-    choices = Choices({"kind": kind, "data": data, **parts}, [])
-    choices.say(_data_in_words(facts, kind, place))
+    if "file" not in wanted:
+        wanted = {**{name: part for name, part in find_parts(Path(data))._asdict().items() if part}, **wanted}
+    place = training_data(data, wanted.get("file", ""))
+    choices = Choices({"kind": wanted.get("kind") or recognise(place)}, [])
+    records, facts = _look(choices, data, wanted)
+    choices.reasons.insert(0, _data_in_words(facts, choices.values["kind"], place))
+    _choose_validation(choices, facts, wanted)
+    rule = intensity_of(records)
+    if rule is not None:
+        choices.take({"intensity": str(rule)}, f"grey values: {rule} becomes 0 .. 1")
+    choose_crop(choices, facts, wanted, gpu=gpu)
+    _choose_model(choices, facts, wanted, gpu=gpu)
+    choose_steps(choices, facts, wanted, gpu=gpu)
+    if facts.dims == 2:
+        choices.take(
+            {"augmentation": _AUGMENTATION},
+            "training changes images at random: mirrored left and right (augmentation.flip=false where sides matter), "
+            "turned, scaled, brightened",
+        )
+    both = {key: {**choices.values.get(key, {}), **wanted.get(key, {})} for key in ("model", "augmentation")}
+    chosen = StartingConfig({**choices.values, **wanted, **both}, choices.reasons)
+    _ = chosen.config  # for its errors
+    return chosen
+
+
+def _look(choices: Choices, data: str, wanted: Mapping[str, Any]) -> tuple[Records, Survey]:
+    """The records to train on, and the facts about them; labels are those of all parts."""
+    kind, whole = choices.values["kind"], wanted.get("model", {}).get("dims") == 3
+    form: dict[str, Any] = {"binary": False, "whole": whole}
+    if wanted.get("intensity"):
+        form["intensity"] = Intensity.parse(wanted["intensity"])
+    if kind == "cityscapes":
+        form["resize"] = tuple(wanted.get("resize", _STREETS))
+        choices.take({"resize": form["resize"]}, "images are resized to {} x {}".format(*form["resize"]))
+    place = training_data(data, wanted.get("file", ""))
     if not whole and place.is_dir() and any((place / "images").glob("*.nii*")):
         choices.say(
             "the volumes are taken slice by slice, those slices in which somebody marked something; "
             "model.dims=3 takes them whole"
         )
-    if resize:
-        choices.take(resize, "images are resized to {} x {}".format(*resize["resize"]))
-    _choose_validation(choices, facts, {**parts, **wanted})
-    rule = intensity_of(records)
-    if rule is not None:
-        choices.take({"intensity": str(rule)}, f"grey values: {rule} becomes 0 .. 1")
-    choose_crop(choices, facts, wanted, gpu=gpu)
-    _choose_model(choices, facts, kind, wanted, gpu=gpu)
-    choose_steps(choices, facts, wanted, gpu=gpu)
-    if facts.dims == 2 and "augmentation" not in wanted:
-        choices.take(
-            {"augmentation": dict(_AUGMENTATION)},
-            "training changes images at random: mirrored left and right (augmentation.flip=false where sides matter), "
-            "turned, scaled, brightened",
-        )
-    values = {**choices.values, **wanted, "model": {**choices.values["model"], **wanted.get("model", {})}}
-    chosen = StartingConfig(values, choices.reasons)
-    _ = chosen.config  # for its errors
-    return chosen
+    records = graded(read(kind, place, **form))
+    others = [wanted[name] for name in ("validation", "test") if wanted.get(name)]
+    return records, survey(records, [read(kind, training_data(data, part), **form) for part in others])
 
 
-def _choose_model(choices: Choices, facts: Survey, kind: str, wanted: Mapping[str, Any], *, gpu: bool) -> None:
+def _choose_model(choices: Choices, facts: Survey, wanted: Mapping[str, Any], *, gpu: bool) -> None:
     """The architecture: that of the weights to start from, or one for images of this size."""
     source = wanted.get("init_from")
     if source:
@@ -129,7 +141,7 @@ def _choose_model(choices: Choices, facts: Survey, kind: str, wanted: Mapping[st
         )
         return
     own = dict(wanted.get("model", {}))
-    classes = own.get("num_classes") or choose_classes(choices, facts.labels, kind)
+    classes = own.get("num_classes") or choose_classes(choices, facts.labels)
     network = choose_network(choices, facts, own, gpu=gpu)
     known = signature(METHODS[wanted.get("method", "ProbabilisticUNet")]).parameters
     model = {"in_channels": facts.channels, "num_classes": classes, **network}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastpunet.data import Records
 from fastpunet.data.lazy import header_of, patients_of
-from fastpunet.data.record import IGNORE
+from fastpunet.data.record import IGNORE, Record
 from fastpunet.progress import Progress
 
 _LOOKED_AT = 2000  # records whose masks are read
@@ -25,7 +26,7 @@ class Survey:
     sizes     how many images have which size, (H, W) or (D, H, W)
     raters    the largest number of masks of an image
     patients  their number; 0 if the data do not name any
-    labels    the values in the masks
+    labels    the values in the masks, also of the other parts of the data set
     extent    the longer side of the box around all that a mask marks, in pixels: nine of ten masks have at most this
     """
 
@@ -50,22 +51,23 @@ class Survey:
         return tuple(min(sides) for sides in zip(*self.sizes, strict=True))
 
 
-def survey(records: Records) -> Survey:
+def survey(records: Records, others: Sequence[Records] = ()) -> Survey:
     """Look at all headers, and at the masks of 2000 records at most, evenly spaced.
 
-    Raises ValueError for files that cannot be read.
+    others: further parts of the data set, of which the labels alone count. Raises ValueError for files that cannot be
+    read.
     """
     headers = [header_of(records, place) for place in range(len(records))]
     labels: set[int] = set()
     marked, not_zero = [], []  # extents without and with pixels of label 255
-    places = np.unique(np.linspace(0, len(records) - 1, min(len(records), _LOOKED_AT)).astype(int)).tolist()
-    with Progress(len(places), "reading masks", "image") as progress:
-        for place in places:
-            for mask in records[place].masks:
-                labels |= set(np.unique(mask).tolist())
-                marked.append(_extent((mask != 0) & (mask != IGNORE)))
-                not_zero.append(_extent(mask != 0))
-            progress.update(1)
+    for record in _some(records, "reading masks"):
+        for mask in record.masks:
+            labels |= set(np.unique(mask).tolist())
+            marked.append(_extent((mask != 0) & (mask != IGNORE)))
+            not_zero.append(_extent(mask != 0))
+    for other in others:
+        for record in _some(other, "reading masks of other parts"):
+            labels |= set(np.unique(record.masks).tolist())
     extents = [extent for extent in (not_zero if labels <= {0, IGNORE} else marked) if extent]
     return Survey(
         channels=headers[0].shape[0],
@@ -75,6 +77,15 @@ def survey(records: Records) -> Survey:
         labels=frozenset(labels),
         extent=float(np.percentile(extents, _LARGE)) if extents else 0.0,
     )
+
+
+def _some(records: Records, label: str) -> Iterator[Record]:
+    """At most 2000 records, evenly spaced."""
+    places = np.unique(np.linspace(0, len(records) - 1, min(len(records), _LOOKED_AT)).astype(int)).tolist()
+    with Progress(len(places), label, "image") as progress:
+        for place in places:
+            yield records[place]
+            progress.update(1)
 
 
 def _extent(marked: NDArray[np.bool_]) -> int:
