@@ -93,6 +93,7 @@ def parser() -> Parser:
 
 def run(options: Namespace) -> int:
     from fastpunet.intensity import Intensity
+    from fastpunet.models.checkpoint import load
     from fastpunet.prediction.request import Request
     from fastpunet.prediction.run import Outcome
     from fastpunet.prediction.run import run as predict
@@ -143,6 +144,9 @@ def run(options: Namespace) -> int:
                 f"fastpunet sample: warning: {count} images have such a warning about {kind}; summary.json lists them",
                 file=sys.stderr,
             )
+    calibration = load(options.model).calibration
+    if calibration is not None:
+        print(f"of this model: {calibration}")
     failed = sum(outcome.status == "failed" for outcome in outcomes)
     print(f"{len(outcomes) - failed} of {len(outcomes)} images have an answer in {options.output}")
     return 1 if failed else 0

@@ -18,7 +18,7 @@ from fastpunet.arguments import check_choice
 from fastpunet.files import write_bytes
 from fastpunet.models import METHODS, Method
 from fastpunet.models.checkpoint_files import HEADER_KEY, one_line, read_file, state_dicts
-from fastpunet.models.input_header import describe_inputs, set_inputs
+from fastpunet.models.header_entries import describe, set_described
 from fastpunet.models.port_state import infer_config, untold, without_prefixes
 from fastpunet.models.prob_unet import POSTERIOR_INPUTS
 
@@ -37,9 +37,9 @@ def shipped() -> dict[str, Path]:
 def save(model: Method, path: str | os.PathLike[str]) -> None:
     """Write a model to `path`, as safetensors, whole or not at all.
 
-    The file holds the weights, the architecture and what is known of the images that the model was trained on
-    (`intensity`, `spacing` and `image_size`). `load` reads it, with weights in float32. Raises OSError, and TypeError
-    for anything but a fastpunet model; of other models, save the state dict.
+    The file holds the weights, the architecture, what is known of the images that the model was trained on
+    (`intensity`, `spacing` and `image_size`) and its `calibration`. `load` reads it, with weights in float32. Raises
+    OSError, and TypeError for anything but a fastpunet model; of other models, save the state dict.
     """
     model = getattr(model, "_orig_mod", model)  # out of torch.compile's wrapper
     if type(model).__name__ not in METHODS or not isinstance(model, Method):
@@ -47,7 +47,7 @@ def save(model: Method, path: str | os.PathLike[str]) -> None:
             f"model: got {type(model).__name__}, expected one of {', '.join(METHODS)}; save what is inside of windows, "
             "and others with torch.save(model.state_dict(), path), which load reads too"
         )
-    header: dict[str, Any] = {"method": type(model).__name__, "config": model.config, **describe_inputs(model)}
+    header: dict[str, Any] = {"method": type(model).__name__, "config": model.config, **describe(model)}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     write_bytes(path, serialize(tensors, metadata={HEADER_KEY: json.dumps(header)}))
 
@@ -88,7 +88,7 @@ def load(source: str | os.PathLike[str] | Mapping[str, Tensor], *, posterior_inp
         return _of_state(held, str(path), posterior_input)
     model = _build(str(header.get("method")), header["config"], held, str(path))
     try:
-        set_inputs(model, header)
+        set_described(model, header)
     except (TypeError, ValueError) as error:
         raise ValueError(f"checkpoint: {path}: {one_line(error)}") from None
     return model

@@ -98,6 +98,7 @@ def run(
             "source": os.fspath(model),
             "sha256": sha256(file),
             "method": method.name,
+            "calibration": None if method.calibration is None else method.calibration.errors(),
         },
         "request": request.to_dict(),
     }

@@ -23,6 +23,7 @@ from fastpunet.data.lazy import intensity_of
 from fastpunet.devices import find_device
 from fastpunet.files import check_folder, write_text
 from fastpunet.models import METHODS, Method, checkpoint
+from fastpunet.scoring.calibrating import measure_calibration
 from fastpunet.training.bar import StepBar
 from fastpunet.training.config import TrainingConfig
 from fastpunet.training.config_file import read_config
@@ -106,9 +107,13 @@ def train(
     }
     write_text(folder / "run.json", json.dumps(result, indent=2) + "\n")
     if best.exists():
-        os.replace(best, weights)
-    else:  # no validation, or none with a defined score
-        checkpoint.save(model, weights)
+        model = checkpoint.load(best).to(trainer.strategy.root_device)
+    if data_sets.validation is not None:
+        model.calibration = measure_calibration(model, data_sets.validation, "validation data")
+    checkpoint.save(model, weights)
+    best.unlink(missing_ok=True)  # which is not there without a validation that has a defined score
+    if model.calibration is not None:
+        say(str(model.calibration))
     say(_ending(trainer.global_step, {} if validation is None else validation.summary()))
     return weights
 

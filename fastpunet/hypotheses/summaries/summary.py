@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fastpunet.hypotheses.display import html_block, html_picture, html_table, percent
 from fastpunet.latents import check_seed
+from fastpunet.models.calibration import Calibration
 from fastpunet.models.method import Encoding
 from fastpunet.sampler import Sampler
 
@@ -29,6 +30,7 @@ class Summary:
     mutual_information: Tensor  # float32 (B, *size), nats: entropy minus the hypotheses' mean entropy (disagreement)
     volume: Tensor  # int64 (B, n, K'), pixels of each class in each hypothesis
     presence: Tensor  # float32 (B, K'), share of hypotheses in which the class occurs at all
+    calibration: Calibration | None = None  # of the model: how far such shares agreed with graders on other images
 
     @property
     def foreground(self) -> Tensor:
@@ -58,9 +60,10 @@ class Summary:
         rows = [(place, *self._row(place)) for place in range(min(images, _TABLED))]
         headers = ["image", "something there", "size where there is: median", "5 to 95 %", "inner", "outer"]
         shown = f"; the first {_TABLED} are listed" if images > _TABLED else ""
+        trust = "" if self.calibration is None else f" Of the model: {self.calibration}."
         return html_block(
             f"{n} hypotheses of {images} image{'' if images == 1 else 's'}{shown}. Sizes in pixels; the inner outline "
-            f"holds what is foreground with probability {INNER} and more, the outer one {OUTER} and more.",
+            f"holds what is foreground with probability {INNER} and more, the outer one {OUTER} and more.{trust}",
             html_picture(self.plot, "outlines, mean probability, entropy and volumes"),
             html_table(headers, rows),
         )
@@ -104,8 +107,9 @@ def summarize(
         summarize_encoded(drawing, encoding, n, seed, its, chunk)
         for encoding, its in drawing.encode_groups(images, ids)
     ]
-    names = [field.name for field in fields(Summary)]
-    return Summary(**{name: torch.cat([getattr(group, name) for group in groups]) for name in names})
+    names = [field.name for field in fields(Summary) if field.name != "calibration"]
+    parts = {name: torch.cat([getattr(group, name) for group in groups]) for name in names}
+    return Summary(**parts, calibration=groups[0].calibration)
 
 
 def summarize_encoded(
@@ -128,6 +132,7 @@ def summarize_encoded(
         mutual_information=(entropy - (entropies / n).float().unflatten(-1, encoding.size)).clamp_(min=0),
         volume=volume,
         presence=(volume > 0).float().mean(1),
+        calibration=sampler.method.calibration,
     )
 
 

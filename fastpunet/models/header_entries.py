@@ -1,4 +1,4 @@
-"""The images that a model was trained on, as its checkpoint describes them: intensity rule, spacing and size."""
+"""What a checkpoint says of its model besides the architecture: the images of its training, and its calibration."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ from typing import Any
 
 from fastpunet.arguments import is_number
 from fastpunet.intensity import Intensity
+from fastpunet.models.calibration import Calibration
 from fastpunet.models.method import Method
 
 
-def describe_inputs(model: Method) -> dict[str, Any]:
-    """The entries of a checkpoint's header that describe the model's images; what is unknown has no entry."""
+def describe(model: Method) -> dict[str, Any]:
+    """The entries of a checkpoint's header about the model's images and calibration; what is unknown has no entry."""
     entries = {
         "intensity": None if model.intensity is None else model.intensity.to_dict(),
         "spacing": None if model.spacing is None else list(model.spacing),
         "image_size": None if model.image_size is None else list(model.image_size),
+        "calibration": None if model.calibration is None else model.calibration.to_dict(),
     }
     return {name: entry for name, entry in entries.items() if entry is not None}
 
 
-def set_inputs(model: Method, header: Mapping[str, Any]) -> None:
-    """Set the model's `intensity`, `spacing` and `image_size` from a header. Raises ValueError for odd entries."""
+def set_described(model: Method, header: Mapping[str, Any]) -> None:
+    """Set `intensity`, `spacing`, `image_size` and `calibration` from a header. Raises ValueError for odd entries."""
     intensity, spacing, size = (header.get(name) for name in ("intensity", "spacing", "image_size"))
+    calibration = header.get("calibration")
     if spacing is not None and not (
         _has_one_an_axis(spacing, model.dims) and all(is_number(x) and x > 0 for x in spacing)
     ):
@@ -32,6 +35,7 @@ def set_inputs(model: Method, header: Mapping[str, Any]) -> None:
     model.intensity = None if intensity is None else Intensity.from_dict(intensity)
     model.spacing = None if spacing is None else tuple(map(float, spacing))
     model.image_size = None if size is None else tuple(size)
+    model.calibration = None if calibration is None else Calibration.from_dict(calibration)
 
 
 def _has_one_an_axis(entry: object, dims: int) -> bool:
