@@ -82,6 +82,7 @@ def test_architecture_is_inferred_from_the_ports_state_dict(
         latent_maps=0,
         posterior_input="mask",
         log_sigma_bound=None,
+        prior_scale=1.0,
         dims=2,
     )
     images = torch.rand(1, channels, 16, 24)

@@ -22,6 +22,7 @@ class AxisAlignedGaussian(nn.Module):
     With log_sigma_bound b, log sigma = raw / (1 + |raw| / b), which lies in (-b, b), so that neither sigma nor the KL
     can overflow. Its gradient vanishes slowly, so that training can return from either end, unlike with a clamp or a
     tanh. With None, log sigma = raw, as published.
+    scale: what sigma is multiplied by, for a prior that was calibrated after training.
     """
 
     def __init__(
@@ -33,11 +34,12 @@ class AxisAlignedGaussian(nn.Module):
         log_sigma_bound: float | None,
         dims: int = 2,
         maps: int = 0,
+        scale: float = 1.0,
     ) -> None:
         super().__init__()
         self.encoder = Encoder(in_channels, channels, convs_per_block, dims)
         self.conv_layer = CONV[dims](channels[-1], 2 * latent_dim, 1)
-        self.log_sigma_bound = log_sigma_bound
+        self.log_sigma_bound, self.scale = log_sigma_bound, scale
         init_conv(self.conv_layer)
         self.map_layer = CONV[dims](channels[-1], 2 * maps, 1) if maps else None
         if self.map_layer is not None:
@@ -57,7 +59,7 @@ class AxisAlignedGaussian(nn.Module):
             mu, log_sigma = (torch.cat(parts, dim=1) for parts in zip(*moments, strict=True))
             if self.log_sigma_bound is not None:
                 log_sigma = log_sigma / (1 + log_sigma.abs() / self.log_sigma_bound)
-            return Independent(Normal(mu, log_sigma.exp(), validate_args=False), 1, validate_args=False)
+            return Independent(Normal(mu, log_sigma.exp() * self.scale, validate_args=False), 1, validate_args=False)
 
 
 def _moments(head: Conv, encoding: Tensor) -> tuple[Tensor, Tensor]:

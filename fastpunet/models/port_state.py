@@ -9,7 +9,7 @@ from torch import Tensor
 
 _LAST = "fcomb.last_layer.weight"  # a name that every such state dict has
 _WRAPPERS = ("_orig_mod", "module")  # of torch.compile; of DataParallel, DistributedDataParallel and AveragedModel
-UNTOLD = ("posterior_input", "log_sigma_bound")  # of an architecture, what the weights' shapes do not tell
+UNTOLD = ("posterior_input", "log_sigma_bound", "prior_scale")  # what the weights' shapes do not tell
 UNTOLD_KEY = "fastpunet"  # where our models' state dicts hold it, in the metadata of the network's module
 
 
@@ -64,6 +64,7 @@ def infer_config(state: Mapping[str, Tensor]) -> dict[str, object]:
             fcomb_layers=len(fcomb) + 1,
             posterior_input="one-hot" if mask_channels == classes > 1 else "mask",
             log_sigma_bound=None,
+            prior_scale=1.0,
             dims=first[0].ndim - 2,
         )
     except (KeyError, IndexError, ValueError) as error:

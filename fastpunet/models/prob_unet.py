@@ -17,6 +17,7 @@ from fastpunet.arguments import (
     check_dims,
     check_log_sigma_bound,
     check_num_classes,
+    check_positive,
 )
 from fastpunet.latents import Noise
 from fastpunet.models.cross_entropy import cross_entropy
@@ -53,6 +54,7 @@ class ProbabilisticUNet(LatentMethod):
             minus 0.5 (authors' release; one channel if binary); "plain-one-hot" subtracts nothing; "mask" is the
             label map as one channel (PyTorch port).
         log_sigma_bound: a smooth bound on |log sigma|; None is the published, unbounded form.
+        prior_scale: what the prior's sigma is multiplied by. `fastpunet calibrate` sets it; in training it is 1.
         dims: 2 for images (B, C, H, W), 3 for volumes (B, C, D, H, W).
     """
 
@@ -71,6 +73,7 @@ class ProbabilisticUNet(LatentMethod):
         latent_maps: int = 0,
         posterior_input: str = "one-hot",
         log_sigma_bound: float | None = 5.0,
+        prior_scale: float = 1.0,
         dims: int = 2,
     ) -> None:
         super().__init__()
@@ -89,6 +92,7 @@ class ProbabilisticUNet(LatentMethod):
         if posterior_input not in POSTERIOR_INPUTS:
             raise ValueError(f"posterior_input: got {posterior_input!r}, expected one of {', '.join(POSTERIOR_INPUTS)}")
         check_log_sigma_bound(log_sigma_bound)
+        check_positive("prior_scale", prior_scale)
         self.config = dict[str, Any](
             **sizes,
             channels=list(channels),
@@ -97,6 +101,7 @@ class ProbabilisticUNet(LatentMethod):
             latent_maps=latent_maps,
             posterior_input=posterior_input,
             log_sigma_bound=log_sigma_bound,
+            prior_scale=prior_scale,
             dims=dims,
         )
         self.in_channels, self.num_classes, self.dims = in_channels, num_classes, dims
@@ -105,7 +110,7 @@ class ProbabilisticUNet(LatentMethod):
         mask_channels = 1 if posterior_input == "mask" else num_classes
         gaussian = (channels, latent_dim, convs_per_block, log_sigma_bound, dims, latent_maps)
         self.unet = UNet(in_channels, channels, convs_per_block, dims)
-        self.prior = AxisAlignedGaussian(in_channels, *gaussian)
+        self.prior = AxisAlignedGaussian(in_channels, *gaussian, scale=prior_scale)
         self.posterior = AxisAlignedGaussian(in_channels + mask_channels, *gaussian)
         self.fcomb = FComb(
             channels[0],
