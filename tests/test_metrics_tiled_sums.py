@@ -28,20 +28,22 @@ def test_tiles_add_up_to_the_whole(pairs, classes, empty, monkeypatch):
         torch.testing.assert_close(found, whole, rtol=1e-13, atol=1e-13)
 
 
-def test_no_call_compares_more_pairs_or_words_than_it_may(monkeypatch):
+@pytest.mark.parametrize(("budget", "limit"), [("_PAIRS", 200), ("_WORDS", 900), ("_COUNTS", 450)])
+def test_no_call_compares_more_than_it_may(budget, limit, monkeypatch):
     compared = []
 
     def record(a, b, weights_a, weights_b, empty):
-        compared.append((a.shape[0] * a.shape[1] * b.shape[1], a.shape[2] * a.shape[3]))
+        pairs = a.shape[0] * a.shape[1] * b.shape[1]
+        of_a_pair = {"_PAIRS": 1, "_WORDS": a.shape[2] * a.shape[3], "_COUNTS": a.shape[2]}
+        compared.append(pairs * of_a_pair[budget])
         return distance_sums(a, b, weights_a, weights_b, empty)
 
     monkeypatch.setattr(tiled_sums, "distance_sums", record)
-    monkeypatch.setattr(tiled_sums, "_PAIRS", {"cpu": 200})
-    monkeypatch.setattr(tiled_sums, "_WORDS", {"cpu": 900})
+    monkeypatch.setattr(tiled_sums, budget, {"cpu": limit})
     sets = masks(0, 50, 3).words, torch.ones(2, 50, dtype=torch.float64)
     tiled_sums.tiled_distance_sums(sets, sets, 1.0)
     assert len(compared) > 10
-    assert all(pairs <= 200 and pairs * words <= 900 for pairs, words in compared)
+    assert limit / 2 < max(compared) <= limit
 
 
 def test_scores_do_not_depend_on_how_much_is_compared_at_a_time(monkeypatch):

@@ -16,6 +16,7 @@ WeightedMasks = tuple[Tensor, Tensor]  # packed masks (B, N, K, words) and their
 # interruption soon.
 _PAIRS = {"cpu": 1 << 22, "cuda": 1 << 28}
 _WORDS = {"cpu": 1 << 32, "cuda": 1 << 35}
+_COUNTS = {"cpu": 1 << 32, "cuda": 1 << 28}  # pairs and classes: a GPU kernel holds 1 GiB of counts, the CPU's none
 _OVERLAPS = {"cpu": 1 << 20, "cuda": 1 << 25}  # pairs and classes, whose overlaps are held for 1 - Dice
 
 
@@ -25,13 +26,15 @@ def tiled_distance_sums(a: WeightedMasks, b: WeightedMasks, empty: float, overla
     overlap: "iou", or "dice" for the distance 1 - Dice.
     """
     images, _, classes, words = a[0].shape
-    pairs = min(_budget(_PAIRS, a[0].device), _budget(_WORDS, a[0].device) // (classes * words)) // images
+    device = a[0].device
+    counts = min(_budget(_COUNTS, device), _budget(_WORDS, device) // words)
+    pairs = min(_budget(_PAIRS, device), counts // classes) // images
     sums: Callable[..., Tensor] = distance_sums
     if overlap == "dice":
-        sums, pairs = _dice_sums, min(pairs, _budget(_OVERLAPS, a[0].device) // (classes * images))
+        sums, pairs = _dice_sums, min(pairs, _budget(_OVERLAPS, device) // (classes * images))
     columns = min(b[0].shape[1], max(1, math.isqrt(pairs)))
     rows = columns if a is b else max(1, pairs // columns)
-    total = torch.zeros(images, 2, dtype=torch.float64, device=a[0].device)
+    total = torch.zeros(images, 2, dtype=torch.float64, device=device)
     for i, row in enumerate(_tiles(a, rows)):
         for j, column in enumerate(_tiles(b, columns)):
             if a is not b:

@@ -13,7 +13,7 @@ from fastpunet_kernels.triton.intersection import Parts, popcount, shared_pixels
 
 BLOCK = 32  # x BLOCK pairs a program, which divides the tiles
 AREA_BLOCK = 512  # words at a time
-PAIRS = 1 << 26  # times classes, whose counts distance_sums holds at a time: 256 MiB
+PAIRS = 1 << 28  # times classes, whose counts distance_sums holds at a time: 1 GiB
 
 _SIZES = ["count_a", "count_b", "planes", "splits", "tiles", "side", "symmetric"]
 
