@@ -268,8 +268,8 @@ class Sampler:
         """`sample`, before anybody has looked at the values of what a CUDA graph has computed."""
         n, chunk = self._check_request(n, output, chunk)
         check_images(images, self.method.in_channels, self.method.dims, self.device)
-        check_memory(output, len(images), n, images[0, 0].numel(), self.num_classes, self.device)
-        replayed = self.device.type == "cuda" and chunk is None
+        check_memory(output, len(images), n, images[0, 0].numel(), self.num_classes, images.device)
+        replayed = images.device.type == "cuda" and chunk is None
         groups: list[Tensor] = []
         facts: list[Tensor] = []
 
@@ -307,8 +307,8 @@ class Sampler:
 
     def _groups(self, images: Tensor, ids: Tensor | None) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Groups of as many images as fit in memory: the index of the first image, the images, their ids."""
-        ids = check_ids(ids, len(images), self.device)
-        group = how_many(PIXEL_BYTES * images[0, 0].numel(), self.device)
+        ids = check_ids(ids, len(images), images.device)
+        group = how_many(PIXEL_BYTES * images[0, 0].numel(), images.device)
         return (
             (first, images[first : first + group], ids[first : first + group]) for first in range(0, len(images), group)
         )

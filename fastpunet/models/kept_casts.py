@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+_LOWER = (torch.bfloat16, torch.float16)
+
 
 class KeptCasts:
     """Autocast's copies of weights, which are kept from one pass to the next.
@@ -42,11 +44,8 @@ class _Keeping(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if (
-            func is not torch.ops.aten._to_copy.default
-            or kwargs.keys() != {"dtype"}
-            or id(args[0]) not in self._weights
-        ):
+        is_cast = func is torch.ops.aten._to_copy.default and kwargs.keys() == {"dtype"}
+        if not is_cast or kwargs["dtype"] not in _LOWER or id(args[0]) not in self._weights:
             return func(*args, **kwargs)
         key = id(args[0]), kwargs["dtype"]
         if key not in self._copies:

@@ -74,6 +74,7 @@ class AdaptedModel(LatentMethod):
         self.model = model
         self._encode, self._combiner = encode, combiner
         self._memory = Memory()
+        self.dims = 3 if any(isinstance(module, nn.Conv3d) for module in model.modules()) else 2
         self._check()
 
     @classmethod
@@ -100,11 +101,6 @@ class AdaptedModel(LatentMethod):
             if isinstance(width, int):
                 return width
         raise TypeError(f"model: its combiner, a {type(self.combiner).__name__}, has no layer that tells the classes")
-
-    @property
-    def dims(self) -> int:  # type: ignore[override]
-        """3 for a model with three-dimensional convolutions, else 2."""
-        return 3 if any(isinstance(module, nn.Conv3d) for module in self.model.modules()) else 2
 
     def features_and_prior(self, images: Tensor) -> tuple[Tensor, Prior]:
         features, returned = self._encode(images)
