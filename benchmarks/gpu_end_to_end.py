@@ -15,7 +15,7 @@ import json
 import multiprocessing
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -106,7 +106,8 @@ def encoded_to_masks(port: PortModel, picture: Tensor, n: int, precision: str) -
     return {"ours, draw": partial(sampler.draw, encoding, n, seed=0, output="bits")}
 
 
-def compiled_peers(port: PortModel, picture: Tensor, n: int, precision: str) -> dict[str, Way]:
+def compiled_peers(port: PortModel, picture: Tensor, n: int, precision: str, compiled: Future[None]) -> dict[str, Way]:
+    compiled.result(timeout=0)
     sampler = fastpunet.Sampler(port, precision=precision)
     return {
         "ours, replayed": partial(sampler.sample, picture, n, seed=0, output="bits"),
@@ -184,9 +185,10 @@ def main() -> None:
             f"encoded image in, {n} masks out, {precision}", partial(encoded_to_masks, port, picture, n, precision), {}
         )
     for precision, future in zip(PRECISIONS, compiled, strict=True):
-        if future.done() and future.exception() is None:
-            race.run(f"beside compiled, {precision}", partial(compiled_peers, port, picture, n, precision), {})
-    pool.shutdown(wait=False, cancel_futures=True)
+        peers = partial(compiled_peers, port, picture, n, precision, future)
+        race.run(f"image in, {n} masks out, beside what torch.compile makes, {precision}", peers, {})
+    for process in multiprocessing.active_children():
+        process.terminate()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ triton = pytest.importorskip("triton")
 
 import triton.language as tl  # noqa: E402
 
-from fastpunet_kernels.triton.philox import philox_words  # noqa: E402
+from fastpunet_kernels.triton.offsets import offsets_kernel  # noqa: E402
+from fastpunet_kernels.triton.philox import philox_normal_kernel, philox_words  # noqa: E402
 
 # Random123's known answers for Philox4x32-10: counter, key, words.
 KNOWN_ANSWERS = (
@@ -102,3 +103,10 @@ def test_noise_of_a_hypothesis_does_not_depend_on_its_neighbours(device: torch.d
     few = philox_normal(11, ids[1::2], 65, 3, 6, backend="triton")
     assert torch.equal(few[0], many[1, 65:68])
     assert torch.equal(philox_normal(11, ids, 0, 70, 4, backend="triton"), many[..., :4])
+
+
+def test_a_large_seed_needs_no_other_variant() -> None:
+    """Triton would compile a kernel for seeds below 2^31 and another one for those above."""
+    for kernel in (philox_normal_kernel, offsets_kernel):
+        types = kernel.fn.__annotations__
+        assert types["seed"] == types["first"] == tl.int64

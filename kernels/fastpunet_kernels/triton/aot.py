@@ -61,7 +61,7 @@ class Variant(NamedTuple):
 
 def variants(target: GPUTarget) -> list[Variant]:
     """All kernels, in the configurations that are worth watching."""
-    philox_types = {"out_ptr": "*fp32", "ids_ptr": "*i64", "seed": "i64", "first": "i64", "n": "i32", "count": "i32"}
+    philox_types = {"out_ptr": "*fp32", "ids_ptr": "*i64", "seed": "i64", "first": "i64", "n": "i32", "count": "i64"}
     return [
         *(_decoder(target, *each) for each in DECODERS if each[1] != "3xtf32" or target.backend == "cuda"),
         _offsets("drawn", ("z_ptr",)),

@@ -34,8 +34,10 @@ def standard_normal(seed, image, hypothesis, dim):
     return tl.sqrt_rn(-2.0 * tl.log(u0)) * tl.where(dim % 2 == 0, tl.cos(angle), tl.sin(angle))
 
 
-@triton.jit(do_not_specialize=["seed", "first", "n"])
-def philox_normal_kernel(out_ptr, ids_ptr, seed, first, n, count, DIM: tl.constexpr, BLOCK: tl.constexpr):
+@triton.jit(do_not_specialize=["seed", "first", "n", "count"])
+def philox_normal_kernel(
+    out_ptr, ids_ptr, seed: tl.int64, first: tl.int64, n, count: tl.int64, DIM: tl.constexpr, BLOCK: tl.constexpr
+):
     """out (B, n, DIM) float32, `count` elements in all; ids (B,) int64. A program fills BLOCK elements."""
     index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = index < count
