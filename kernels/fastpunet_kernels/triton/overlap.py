@@ -12,6 +12,7 @@ from torch import Tensor
 from fastpunet_kernels.triton.intersection import Parts, popcount, shared_pixels, tile_place
 
 BLOCK = 32  # x BLOCK pairs a program, which divides the tiles
+DISTANCE_OPTIONS = {"num_warps": 8}  # float64 takes many registers
 AREA_BLOCK = 512  # words at a time
 PAIRS = 1 << 28  # times classes, whose counts distance_sums holds at a time: 1 GiB
 
@@ -211,7 +212,7 @@ def _distances(a: Tensor, b: Tensor, weights_a: Tensor, weights_b: Tensor, empty
         sums = weights_a.new_empty((programs, 2))
         weights = weights_a.contiguous(), weights_b.contiguous()
         areas = _areas(parts, a, b)
-        distance_kernel[programs,](sums, parts.counts, *areas, *weights, empty, *sizes, BLOCK=BLOCK)
+        distance_kernel[programs,](sums, parts.counts, *areas, *weights, empty, *sizes, BLOCK=BLOCK, **DISTANCE_OPTIONS)
     return sums.view(a.shape[0], -1, 2).sum(1)
 
 

@@ -27,4 +27,4 @@ def overlap_variants() -> Iterator[tuple[str, Any, dict[str, str], dict[str, Any
     yield "intersection expanded", intersection.expand_kernel, _EXPANDING, expanded, {}
     yield "intersection areas", overlap.area_kernel, _EXPANDING, {"AREA_BLOCK": overlap.AREA_BLOCK}, {}
     yield "intersection IoU", overlap.overlap_kernel, _IOU, block | {"IOU": True}, {}
-    yield "intersection distances", overlap.distance_kernel, _DISTANCES, block, {}
+    yield "intersection distances", overlap.distance_kernel, _DISTANCES, block, overlap.DISTANCE_OPTIONS
