@@ -5,8 +5,11 @@ import pickle
 import warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -20,6 +23,7 @@ from fastpunet.latents import Noise
 from fastpunet.masks import PackedMasks
 from fastpunet.memory import shaped
 from fastpunet.models import METHODS
+from fastpunet.waits import may_wait
 
 
 def negative(x):
@@ -108,6 +112,86 @@ def test_captures_share_the_pool_of_a_living_graph(captures, monkeypatch):
     for name in "abc":
         cache.call(name, negative, [torch.ones(1)])
     assert pools == [None, 1, 2]
+
+
+class FakeCuda:
+    """The parts of torch.cuda that a capture uses, with streams that are names, on a device that is one, too."""
+
+    def __init__(self, monkeypatch):
+        self.streams, self.waits, self.pools = ["caller"], [], []
+        for name in ("CUDAGraph", "Event", "Stream", "current_stream", "graph", "graph_pool_handle", "stream"):
+            monkeypatch.setattr(torch.cuda, name, getattr(self, name))
+        monkeypatch.setattr(torch.cuda, "device", lambda _: nullcontext())
+        monkeypatch.setattr(torch.cuda, "device_of", lambda _: nullcontext())
+
+    def CUDAGraph(self):
+        return SimpleNamespace(replay=lambda: None)
+
+    def Event(self):
+        return SimpleNamespace(record=lambda: None, wait=lambda: None, synchronize=lambda: None)
+
+    def graph_pool_handle(self):
+        return object()
+
+    def Stream(self):
+        return FakeStream("side", self.waits)
+
+    def current_stream(self):
+        return FakeStream(self.streams[-1], self.waits)
+
+    @contextmanager
+    def stream(self, stream):
+        self.streams.append(stream.name)
+        try:
+            yield
+        finally:
+            self.streams.pop()
+
+    @contextmanager
+    def graph(self, _, pool, stream, capture_error_mode):
+        """Like torch.cuda.graph, it leaves its stream only if nothing has gone wrong."""
+        assert graphs._capturing.locked()
+        assert not may_wait()
+        assert (self.streams[-1], stream.name, capture_error_mode) == ("side", "side", "thread_local")
+        self.pools.append(pool)
+        self.streams.append(stream.name)
+        yield
+        self.streams.pop()
+
+
+class FakeStream(NamedTuple):
+    name: str
+    waits: list
+
+    def wait_stream(self, other):
+        self.waits.append((self.name, other.name))
+
+
+def test_a_capture_has_a_stream_of_its_own_and_leaves_it(monkeypatch):
+    cuda, cache = FakeCuda(monkeypatch), GraphCache()
+    for name in "ab":
+        cache.call(name, negative, [torch.ones(2)])
+    assert cuda.streams == ["caller"]
+    assert cuda.waits == [("side", "caller"), ("caller", "side")] * 2
+    assert cuda.pools[0] is cuda.pools[1]
+
+
+def test_a_refused_capture_leaves_stream_and_lock_and_a_pool_that_is_used_no_more(monkeypatch):
+    cuda, cache = FakeCuda(monkeypatch), GraphCache()
+
+    def refused(x):
+        if cuda.pools[1:]:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        return (x,)
+
+    cache.call("a", negative, [torch.ones(2)])
+    with pytest.warns(UserWarning, match="no CUDA graph.*not permitted"):
+        assert cache.call("b", refused, [torch.ones(2)]) is None
+    assert len(cuda.streams) == 2  # the stand-in's own, as torch.cuda.graph would leave it
+    assert not graphs._capturing.locked()
+    assert may_wait()
+    cache.call("c", negative, [torch.ones(2)])
+    assert cuda.pools[0] is cuda.pools[1] is not cuda.pools[2]
 
 
 def small(device="cpu", classes=3):
