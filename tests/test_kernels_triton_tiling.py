@@ -1,5 +1,6 @@
 """Dividing the decoding kernel's work: the same answers however it is divided, and the fastest way remembered."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,6 +50,46 @@ def test_tuning_measures_equals_and_remembers_the_fastest(
     path.write_text(path.read_text()[:-9])
     tiling._remembered.cache_clear()
     assert find_tiling((16, 1), *of) == by_rule((16, 1), "ieee", capability)
+
+
+IMPOSSIBLE = (
+    [100, 4, 128, 1, 64],
+    [16, 4, 128, 1, 64],
+    [-128, 4, 128, 1, 64],
+    [128.0, 4, 128, 1, 64],
+    ["128", 4, 128, 1, 64],
+    [128, 3, 128, 1, 64],
+    [128, 4, 1000, 1, 64],
+    [128, 4, 128, 3, 64],
+    [128, 4, 128, 1, 30],
+    [128, 4],
+)
+
+
+@pytest.mark.parametrize("stored", IMPOSSIBLE)
+def test_impossible_tilings_in_the_file_are_left_out(stored: list[object], tmp_path: Path) -> None:
+    path = tmp_path / "tilings.json"
+    path.write_text(json.dumps({"a": stored}))
+    assert tiling._remembered(path) == {}
+
+
+def test_every_candidate_is_possible(tmp_path: Path) -> None:
+    """And is read as it was written."""
+    path = tmp_path / "tilings.json"
+    for widths in ((16, 1), (32, 32, 32, 1), (128, 128, 24)):
+        for precision in ("ieee", "tf32", "bf16"):
+            for capability in (0, 8, 9, 10):
+                tried = candidates(widths, precision, capability)
+                path.write_text(json.dumps(dict(enumerate(tried))))
+                tiling._remembered.cache_clear()
+                assert list(tiling._remembered(path).values()) == tried
+
+
+def test_a_tiling_of_other_kernels_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = ((16, 1), "labels", "ieee", torch.device("cuda"))
+    ours = tiling._key(*problem)
+    monkeypatch.setattr(tiling, "_kernels", lambda: "others")
+    assert tiling._key(*problem) != ours
 
 
 @pytest.mark.gpu

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -90,11 +91,23 @@ def remember(tiling: Tiling, widths: tuple[int, ...], output: str, precision: st
 
 @cache
 def _remembered(path: Path) -> dict[str, Tiling]:
-    """Of a file that is missing or broken, nothing: it is written anew."""
+    """Of a file that is missing or broken, nothing: it is written anew. Tilings that no kernel takes are left out."""
     try:
-        return {key: Tiling(*map(int, value)) for key, value in json.loads(path.read_text()).items()}
+        stored = {key: Tiling(*value) for key, value in json.loads(path.read_text()).items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
+    return {key: tiling for key, tiling in stored.items() if _is_possible(tiling)}
+
+
+def _is_possible(tiling: Tiling) -> bool:
+    pixels, warps, registers, unroll, run = tiling
+    return (
+        all(type(value) is int and value > 0 for value in tiling)
+        and (pixels & (pixels - 1), warps & (warps - 1)) == (0, 0)
+        and pixels >= 32
+        and 16 <= registers <= most_registers(warps)
+        and (8 % unroll, run % 16) == (0, 0)
+    )
 
 
 @cache
@@ -108,4 +121,12 @@ def _file() -> Path:
 
 def _key(widths: tuple[int, ...], output: str, precision: str, device: torch.device) -> str:
     layers = "-".join(map(str, widths))
-    return f"{_name(device)}, triton {triton.__version__}, layers {layers}, {output}, {precision}"
+    compiler = f"triton {triton.__version__}, kernels {_kernels()}"
+    return f"{_name(device)}, {compiler}, layers {layers}, {output}, {precision}"
+
+
+@cache
+def _kernels() -> str:
+    """What the kernels are: other kernels are fastest in other tilings."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
