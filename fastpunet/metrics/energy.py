@@ -117,21 +117,25 @@ def _diversities(masks: tuple[Tensor, Tensor], rule: Convention) -> tuple[Tensor
     """Mean distances (B,) over all pairs of packed masks and their weights, over the pairs of different index, and over
     those of equal index."""
     sums, weights = tiled_distance_sums(masks, masks, rule.empty, rule.overlap), masks[1]
-    itself = torch.where(area(masks[0]) > 0, 1.0, rule.empty)  # overlap of each mask and class with itself, (B, N, K)
-    d = 1 - itself.double().nanmean(-1)
-    known = ~d.isnan()
-    pairs = weights.square() * known
-    others = sums - torch.stack([(pairs * d.nan_to_num()).sum(1), pairs.sum(1)], dim=1)
-    every, squares = weights.sum(1).square(), weights.square().sum(1)
-    different = torch.where(others[:, 1] > 0, _mean(others, every - squares, rule), math.nan)  # none: rounding alone
-    equal = torch.stack([(weights * d.nan_to_num()).sum(1), (weights * known).sum(1)], dim=1)
-    return _mean(sums, every, rule), different, _mean(equal, weights.sum(1), rule)
+    total, squares = weights.sum(1), weights.square()
+    every, same = total.square(), squares.sum(1)
+    if rule.empty == 1:  # then every mask is like itself
+        others = sums - torch.stack([torch.zeros_like(same), same], dim=1)
+        equal = torch.zeros_like(same)
+    else:
+        itself = torch.where(area(masks[0]) > 0, 1.0, rule.empty)  # overlap of each mask and class with itself
+        d = 1 - itself.double().nanmean(-1)  # (B, N)
+        both = torch.stack([d.nan_to_num(), (~d.isnan()).double()], dim=-1)  # (B, N, 2)
+        others = sums - (squares[..., None] * both).sum(1)
+        equal = _mean((weights[..., None] * both).sum(1), total, rule)
+    different = torch.where(others[:, 1] > 0, _mean(others, every - same, rule), math.nan)  # none: rounding alone
+    return _mean(sums, every, rule), different, equal
 
 
 def _mean(sums: Tensor, every: Tensor, rule: Convention) -> Tensor:
     """The mean (B,) of distances whose sum and weight are `sums` (B, 2); every: the weight of pairs known or not."""
-    unknown = (sums[:, 1] < every * (1 - 1e-9)) & rule.strict
-    return (sums[:, 0] / sums[:, 1]).masked_fill(unknown, math.nan)
+    mean = sums[:, 0] / sums[:, 1]
+    return mean.masked_fill(sums[:, 1] < every * (1 - 1e-9), math.nan) if rule.strict else mean
 
 
 def _cross_without_lacking(

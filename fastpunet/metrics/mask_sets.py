@@ -119,10 +119,9 @@ def mask_weights(masks: MaskSet, weights: Tensor | None, name: str = "weights") 
     weights: float (N,) or (B, N), N the largest number of masks of an image; 0 beyond the masks that an image has.
     Raises TypeError or ValueError, with this name, for others and for those that do not sum to 1.
     """
-    own = masks.own
-    if weights is None:
-        return own.double()
     shape = (masks.images, masks.longest)
+    if weights is None:
+        return masks.own.double() if masks.ragged else torch.ones(shape, dtype=torch.float64, device=masks.device)
     if isinstance(weights, Tensor):
         if tuple(weights.shape) not in (shape[1:], shape):
             raise ValueError(

@@ -54,10 +54,14 @@ def select_classes(masks: Masks, num_classes: int, classes: Sequence[int]) -> Te
         return pack_labels(masks.flatten(2), classes)
     words = masks.words
     if masks.num_planes == 1 and num_classes == 2:
-        every_pixel = pack_bits(torch.ones(masks.pixels, dtype=torch.bool, device=words.device))
-        planes = [words if wanted == 1 else ~words & every_pixel for wanted in classes]
+        planes = [words if wanted == 1 else _complement(masks) for wanted in classes]
         return planes[0] if len(planes) == 1 else torch.cat(planes, dim=2)
     return torch.stack([words[:, :, wanted] for wanted in classes], dim=2)
+
+
+def _complement(masks: PackedMasks) -> Tensor:
+    every_pixel = pack_bits(torch.ones(masks.pixels, dtype=torch.bool, device=masks.device))
+    return ~masks.words & every_pixel
 
 
 def class_shares(planes: Tensor, masks: MaskSet, weights: Tensor | None = None, name: str = "weights") -> Tensor:

@@ -34,6 +34,8 @@ def tiled_distance_sums(a: WeightedMasks, b: WeightedMasks, empty: float, overla
         sums, pairs = _dice_sums, min(pairs, _budget(_OVERLAPS, device) // (classes * images))
     columns = min(b[0].shape[1], max(1, math.isqrt(pairs)))
     rows = columns if a is b else max(1, pairs // columns)
+    if a[0].shape[1] <= rows and b[0].shape[1] <= columns:
+        return sums(a[0], b[0], a[1], b[1], empty)
     total = torch.zeros(images, 2, dtype=torch.float64, device=device)
     for i, row in enumerate(_tiles(a, rows)):
         for j, column in enumerate(_tiles(b, columns)):
