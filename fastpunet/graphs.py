@@ -104,8 +104,8 @@ class GraphCache:
     def forget(self) -> None:
         """Let go of all graphs, once the device has finished with them."""
         with self._lock:
-            while self._graphs:
-                self._evict()
+            for known in list(self._graphs):
+                self._evict(known)
 
     def _graph(
         self, known: Hashable, function: Callable[..., tuple[Tensor, ...]], inputs: Sequence[Tensor]
@@ -114,14 +114,14 @@ class GraphCache:
             self._graphs.move_to_end(known)
             return self._graphs[known]
         while len(self._graphs) >= self._limit:
-            self._evict()
+            self._evict(next(iter(self._graphs)))  # the one that was not used for longest
         living = (graph for graph in self._graphs.values() if graph is not None)
         beside = next((graph for graph in living if graph.inputs[0].device == inputs[0].device), None)
         try:
             self._graphs[known] = capture(function, inputs, beside)
         except Exception as error:  # if it is the function's own, the caller will have it again
-            while self._graphs:  # PyTorch may not capture into the same pool again
-                self._evict()
+            for other in [key for key, graph in self._graphs.items() if graph is not None]:
+                self._evict(other)  # PyTorch may not capture into the same pool again
             self._graphs[known] = None
             cause: BaseException = error
             while cause.__context__ is not None:  # the end of a capture that has failed raises an error of its own
@@ -129,8 +129,8 @@ class GraphCache:
             warnings.warn(f"no CUDA graph, kernels are launched one by one: {cause}", stacklevel=4)
         return self._graphs[known]
 
-    def _evict(self) -> None:
-        """Let go of the graph that was not used for longest; another stream may be replaying it."""
-        graph = self._graphs.popitem(last=False)[1]
+    def _evict(self, known: Hashable) -> None:
+        """Let go of a graph, which another stream may be replaying."""
+        graph = self._graphs.pop(known)
         if graph is not None:
             graph.done.synchronize()

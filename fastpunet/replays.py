@@ -82,7 +82,8 @@ class Replays:
             check_pixels(*pixel_range(images))
             noting = _Noting(noise)
             drawn = compute(images, cast(Noise, noting))
-            self._known[key] = _Known(noting.requests if noting.only_normals else None, Snapshot(method))
+            if known is None:
+                self._known[key] = _Known(noting.requests if noting.only_normals else None, Snapshot(method))
             return drawn
         requests, casts = known.requests, KeptCasts(method)
 

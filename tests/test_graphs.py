@@ -192,6 +192,8 @@ def test_a_refused_capture_leaves_stream_and_lock_and_a_pool_that_is_used_no_mor
     assert may_wait()
     cache.call("c", negative, [torch.ones(2)])
     assert cuda.pools[0] is cuda.pools[1] is not cuda.pools[2]
+    assert cache.call("b", refused, [torch.ones(2)]) is None  # remembered
+    assert len(cuda.pools) == 3
 
 
 def small(device="cpu", classes=3):

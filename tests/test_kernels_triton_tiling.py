@@ -94,11 +94,15 @@ def test_a_tiling_of_other_kernels_is_not_taken(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.gpu
 def test_a_sampler_tunes_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: torch.device) -> None:
+    """In TF32, whose switch PyTorch's compiler must not mind; two tilings, for each takes seconds to compile."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    sampler = Sampler(ProbabilisticUNet(1, 1, channels=(32, 32), latent_dim=6).to(device), precision="bf16")
+    monkeypatch.setattr(triton_decode, "candidates", lambda *of: candidates(*of)[:2])
+    sampler = Sampler(ProbabilisticUNet(1, 1, channels=(32, 32), latent_dim=6).to(device), precision="tf32")
     image = torch.rand(1, 1, 64, 64, device=device)
     before = sampler.draw(sampler.encode(image), 100, seed=0)
     took = sampler.tune(image, 100)
     assert took["decoding, tuned"] <= took["decoding"]
-    assert (sampler.draw(sampler.encode(image), 100, seed=0) != before).float().mean() < 1e-3
+    sampler._passes._compiled.add((image.shape, "tf32"))  # whichever proved faster here
+    for _ in range(3):  # launched, captured and replayed
+        assert (sampler.sample(image, 100, seed=0) != before).float().mean() < 1e-3
     assert len(list(tmp_path.glob("fastpunet/tilings.json"))) == 1
