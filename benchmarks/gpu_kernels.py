@@ -3,10 +3,10 @@
     PYTHONPATH=.:kernels python -m benchmarks.gpu_kernels FOLDER
 
 Random data: 1000 hypotheses of an image of 128 x 128 pixels by an f_comb of 32-32-32-1 units and a latent space of six
-dimensions, and the IoU of 1000 masks with 1000. Worker processes compile all variants first. A time is the median of
-replays of a CUDA graph that holds several launches, so that it has none of the host's work in it. Decisions and numbers
-are compared with float64. Writes FOLDER/kernels.json and prints a table; a variant that fails is recorded with its
-error.
+dimensions, and overlaps of 1000 masks with 1000. Worker processes compile, the most wanted variants first. A time is
+the median of replays of a CUDA graph that holds several launches, so that it has none of the host's work in it.
+Decisions and numbers are compared with float64. FOLDER/kernels.json is written after every measurement, so that a run
+that is cut off has told what it knows; a variant that fails is recorded with its error.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -30,27 +30,27 @@ from triton.testing import do_bench
 
 from benchmarks.gpu_rates import rates
 from benchmarks.roofline import DEVICE, synchronize
-from fastpunet_kernels import Decoder, Gaussian, decode_samples, mask_iou, pairwise_intersection
+from fastpunet_kernels import Decoder, Gaussian, decode_samples, distance_sums, mask_iou, pairwise_intersection
 from fastpunet_kernels.problem import empty_output
-from fastpunet_kernels.triton import decode
+from fastpunet_kernels.triton import decode, intersection
 from fastpunet_kernels.triton.offsets import launch_offsets
 from fastpunet_kernels.triton.philox import launch_philox_normal
 from fastpunet_kernels.triton.tiling import Tiling
 
 LATENT = 6
 BINARY = (32, 32, 32, 1)
-RULE = None  # the tiling that the rule takes
 LAUNCHES, REPLAYS = 4, 9
 WORKERS = 14
+PRECISIONS = ("bf16", "tf32", "3xtf32", "ieee")  # 3xtf32 is float32 by three products of TF32
 
 
-class Case(NamedTuple):
-    """One way to decode: the precision of its products, where "3xtf32" is float32 by three products of TF32."""
+class Decoding(NamedTuple):
+    """One way to decode; without a tiling by the rule."""
 
     output: str
     precision: str
     widths: tuple[int, ...] = BINARY
-    tiling: Tiling | None = RULE
+    tiling: Tiling | None = None
 
     @property
     def name(self) -> str:
@@ -58,63 +58,78 @@ class Case(NamedTuple):
         return f"decode {'-'.join(map(str, self.widths))} {self.output} {self.precision} {tiling}"
 
 
-def cases() -> list[Case]:
-    """The most wanted first: pixels, warps, registers, unroll, run."""
-    found = [Case("bits", precision) for precision in ("bf16", "tf32", "3xtf32", "ieee")]
-    bf16 = [(128, 4, r, u, run) for r in (168, 128) for u in (1, 2) for run in (64, 256)] + [
-        (128, 4, 255, 2, 64),
+class Other(NamedTuple):
+    """Another kernel, for so many masks or hypotheses, and how overlaps are counted, if that is forced."""
+
+    kind: str
+    n: int
+    method: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind} {self.n} {self.method}".strip()
+
+
+Task = Decoding | Other
+
+# Pixels, warps, registers, unroll, run.
+TILINGS = {
+    "bf16": (
+        *((128, 4, registers, unroll, 64) for registers in (168, 128) for unroll in (1, 2)),
+        *((128, 4, 168, 2, run) for run in (32, 128, 256)),
+        *((64, 2, registers, unroll, 64) for registers, unroll in ((168, 1), (255, 1), (255, 2), (128, 1))),
+        *((128, 2, 255, unroll, 64) for unroll in (1, 2)),
         (128, 4, 255, 4, 64),
-    ]
-    bf16 += [(64, 2, r, u, 64) for r in (168, 128) for u in (1, 2)] + [(64, 2, 255, 2, 64)]
-    bf16 += [
-        (128, 2, 255, 1, 64),
-        (128, 2, 255, 2, 64),
-        (64, 1, 255, 1, 64),
         (64, 4, 128, 1, 64),
         (64, 4, 128, 2, 64),
+        (64, 4, 80, 1, 64),
         (256, 8, 128, 1, 64),
-        (128, 8, 128, 1, 64),
-    ]
-    bf16 += [(128, 4, 168, 1, 128), (128, 4, 168, 1, 512)]
-    tf32 = [
-        (128, 4, 168, 1, 64),
-        (128, 4, 168, 1, 256),
-        (128, 4, 255, 1, 64),
-        (128, 4, 255, 2, 64),
-        (64, 4, 128, 1, 64),
-        (64, 4, 128, 2, 64),
-        (64, 4, 168, 1, 64),
-        (64, 4, 168, 2, 64),
+        (128, 8, 128, 2, 64),
+    ),
+    "tf32": (
+        *((128, 4, registers, unroll, 64) for registers, unroll in ((168, 1), (255, 2), (128, 1))),
+        *((64, 4, registers, unroll, 64) for registers, unroll in ((128, 1), (128, 2), (168, 2))),
+        *((128, 4, 168, 1, run) for run in (32, 256)),
         (64, 2, 255, 1, 64),
-        (128, 4, 128, 1, 64),
         (256, 8, 168, 1, 64),
-    ]
-    three = [
-        (128, 4, 255, 1, 64),
-        (128, 4, 255, 1, 256),
-        (128, 4, 168, 1, 64),
-        (64, 4, 128, 1, 64),
-        (64, 4, 168, 1, 64),
-        (64, 4, 128, 2, 64),
-        (64, 4, 168, 2, 64),
-        (64, 4, 168, 1, 256),
+    ),
+    "3xtf32": (
+        *((128, 4, registers, 1, 64) for registers in (255, 168)),
+        *((64, 4, registers, unroll, 64) for registers, unroll in ((128, 1), (128, 2), (168, 2))),
+        *((128, 4, 255, 1, run) for run in (32, 256)),
         (64, 2, 255, 1, 64),
-        (256, 8, 255, 1, 64),
-    ]
-    ieee = [(64, 4, 128, 1, 64), (128, 4, 255, 1, 64)]
-    for precision, tilings in (("bf16", bf16), ("tf32", tf32), ("3xtf32", three), ("ieee", ieee)):
-        found += [Case("bits", precision, tiling=Tiling(*each)) for each in tilings]
-    found += [
-        Case(output, precision)
-        for precision in ("bf16", "tf32", "3xtf32", "ieee")
-        for output in ("labels", "logits", "probs", "sums")
-    ]
-    found += [Case(output, "bf16", (32, 32, 32, classes)) for output in ("labels", "sums") for classes in (3, 24)]
-    found += [
-        Case("bits", precision, (width, width, width, 1))
-        for width in (16, 64, 128)
-        for precision in ("bf16", "tf32", "ieee")
-    ]
+    ),
+    "ieee": ((64, 4, 128, 1, 64), (128, 4, 255, 1, 64)),
+}
+WIDE = {
+    (64, "bf16"): ((64, 4, 168, 1, 64), (128, 4, 255, 1, 64), (128, 8, 255, 1, 64)),
+    (64, "tf32"): ((64, 4, 168, 1, 64), (64, 4, 255, 1, 64), (128, 8, 255, 1, 64)),
+    (64, "3xtf32"): ((64, 4, 255, 1, 64),),
+    (64, "ieee"): ((32, 8, 255, 1, 64),),
+    (128, "bf16"): ((64, 4, 255, 1, 64), (128, 8, 255, 1, 64), (64, 8, 255, 1, 64)),
+    (128, "tf32"): ((64, 4, 255, 1, 64), (64, 8, 255, 1, 64)),
+    (128, "3xtf32"): ((64, 4, 255, 1, 64), (64, 8, 255, 1, 64)),
+    (128, "ieee"): ((32, 8, 255, 1, 64),),
+}
+
+
+def tasks() -> list[Task]:
+    """The most wanted first."""
+    found: list[Task] = [Decoding("bits", precision) for precision in PRECISIONS]
+    found += [Other(kind, 1000) for kind in ("IoU of a set with itself", "IoU of two sets", "distances of two sets")]
+    found += [Decoding("logits", precision) for precision in PRECISIONS]
+    found += [Other(kind, 1000) for kind in ("offsets drawn", "offsets given")]
+    found += [Decoding(output, "bf16") for output in ("labels", "probs", "sums")]
+    for precision, tilings in TILINGS.items():
+        found += [Decoding("bits", precision, tiling=Tiling(*each)) for each in tilings]
+    found += [Other("IoU of two sets", n, method) for n in (16, 32, 64, 128) for method in ("counted", "multiplied")]
+    found += [Decoding(output, "3xtf32") for output in ("labels", "probs", "sums")]
+    found += [Decoding("labels", "bf16", (32, 32, 32, classes)) for classes in (3, 24)]
+    for (width, precision), tilings in WIDE.items():
+        found += [Decoding("bits", precision, (width, width, width, 1), Tiling(*each)) for each in tilings]
+    found += [Decoding("sums", precision, (32, 32, 32, 3)) for precision in ("bf16", "3xtf32")]
+    found += [Decoding(output, "tf32") for output in ("labels", "probs", "sums")]
+    found += [Other("philox of 16 images", 10000)]
     return list(dict.fromkeys(found))
 
 
@@ -127,54 +142,78 @@ class Problem(NamedTuple):
 
 def problem(widths: tuple[int, ...], pixels: int, n: int) -> Problem:
     torch.manual_seed(0)
-    layers = list(pairwise(widths))
-    weights = [torch.randn(outs, ins) * (2 / ins) ** 0.5 for ins, outs in layers]
-    biases = [torch.randn(outs) / 4 for _, outs in layers]
-    decoder = Decoder(
-        torch.randn(widths[0], LATENT).to(DEVICE) / LATENT**0.5,
-        [w.to(DEVICE) for w in weights],
-        [b.to(DEVICE) for b in biases],
-    )
+    weights = [torch.randn(outs, ins) * (2 / ins) ** 0.5 for ins, outs in pairwise(widths)]
+    biases = [torch.randn(outs) / 4 for outs in widths[1:]]
+    z_weight = torch.randn(widths[0], LATENT) / LATENT**0.5
+    decoder = Decoder(z_weight.to(DEVICE), [w.to(DEVICE) for w in weights], [b.to(DEVICE) for b in biases])
     ids = torch.zeros(1, dtype=torch.int64, device=DEVICE)
     mu, sigma = torch.zeros(1, LATENT, device=DEVICE), torch.ones(1, LATENT, device=DEVICE)
-    z = launch_philox_normal(1, ids, 0, n, LATENT)
-    return Problem(torch.randn(1, pixels, widths[0]).to(DEVICE), decoder, Gaussian(mu, sigma, ids, 1, 0, n), z)
+    recipe = Gaussian(mu, sigma, ids, 1, 0, n)
+    base = torch.randn(1, pixels, widths[0]).to(DEVICE)
+    return Problem(base, decoder, recipe, launch_philox_normal(1, ids, 0, n, LATENT))
 
 
-def launcher(case: Case, given: Problem) -> tuple[Callable[[], Any], Tensor | None]:
+def decoding(task: Decoding, given: Problem) -> tuple[Callable[[], Any], Tensor | None]:
     """A function that decodes, and the tensor that it fills; sums are returned."""
-    precision = "ieee" if case.precision == "3xtf32" else case.precision
-    decode.THREE_PRODUCTS = case.precision == "3xtf32"
-    if case.output == "sums":
+    precision = "ieee" if task.precision == "3xtf32" else task.precision
+    decode.THREE_PRODUCTS = task.precision == "3xtf32"
+    if task.output == "sums":
         return lambda: decode.launch_decode_sums(given.base, given.decoder, given.z, precision), None
-    out = empty_output(given.base, given.recipe.n, case.widths[-1], case.output)
-    return lambda: decode.launch_decode(
-        given.base, given.decoder, given.recipe, out, case.output, precision, case.tiling
-    ), out
+    out = empty_output(given.base, given.recipe.n, task.widths[-1], task.output)
+    arguments = given.base, given.decoder, given.recipe, out, task.output, precision, task.tiling
+    return lambda: decode.launch_decode(*arguments), out
 
 
-def compile_case(case: Case) -> tuple[float, str]:
-    """In a worker: how long it took, and the error if there was one."""
+def random_masks(n: int, pixels: int) -> Tensor:
+    return torch.randint(-(2**31), 2**31 - 1, (1, n, 1, pixels // 32), dtype=torch.int32, device=DEVICE)
+
+
+def other(task: Other, n: int, pixels: int) -> Callable[[], Any]:
+    """A function that runs the kernels of a task, for n masks or hypotheses."""
+    intersection.FEWEST_MULTIPLIED = {"": 48, "counted": 1 << 30, "multiplied": 1}[task.method]
+    if task.kind.startswith("offsets"):
+        given = problem(BINARY, 32, n)
+        latents = given.recipe if task.kind == "offsets drawn" else given.z
+        return lambda: launch_offsets(given.decoder, latents, 1, n, BINARY[0])
+    if task.kind.startswith("philox"):
+        ids = torch.arange(16, device=DEVICE)
+        return lambda: launch_philox_normal(1, ids, 0, n, LATENT)
+    masks = random_masks(n, pixels)
+    others = masks if "itself" in task.kind else masks.clone()
+    if task.kind.startswith("IoU"):
+        return lambda: mask_iou(masks, others, 1.0, backend="triton")
+    weights = torch.full((1, n), 1 / n, dtype=torch.float64, device=DEVICE)
+    return lambda: distance_sums(masks, others, weights, weights, 1.0, backend="triton")
+
+
+def compile_only() -> None:
+    """Of this process: kernels are compiled, not launched, so that others can time theirs."""
+    if isinstance(decode.decode_kernel, triton.JITFunction):
+        triton.JITFunction.__getitem__ = lambda kernel, grid: (
+            lambda *arguments, **options: kernel.warmup(*arguments, grid=grid, **options)
+        )
+
+
+def compiled(task: Task) -> float:
+    """In a worker: the seconds that it took to compile a task's kernels for a small problem."""
     began = time.perf_counter()
-    try:
-        launcher(case, problem(case.widths, 256, 16))[0]()
-        synchronize()
-    except Exception as error:  # whatever it is, the others are still wanted
-        return time.perf_counter() - began, f"{type(error).__name__}: {error}"[:300]
-    return time.perf_counter() - began, ""
+    if isinstance(task, Decoding):
+        decoding(task, problem(task.widths, 256, 16))[0]()
+    else:
+        other(task, min(task.n, 64), 1024)()
+    return time.perf_counter() - began
 
 
 def milliseconds(run: Callable[[], Any]) -> float:
     """Of one launch, from a graph of several; without a GPU of one run, which tells nothing but that it runs."""
     run()
+    synchronize()
     if DEVICE.type != "cuda":
         began = time.perf_counter()
         run()
         return 1000 * (time.perf_counter() - began)
-    stream = torch.cuda.Stream()
     graph = torch.cuda.CUDAGraph()
-    torch.cuda.synchronize()
-    with torch.cuda.stream(stream), torch.cuda.graph(graph, stream=stream):
+    with torch.cuda.graph(graph):
         for _ in range(LAUNCHES):
             run()
     graph.replay()
@@ -190,112 +229,111 @@ def milliseconds(run: Callable[[], Any]) -> float:
 
 
 class Truth:
-    """float64 results of a problem, computed once for all its cases."""
+    """float64 results of a problem, computed once for all its tasks."""
 
-    def __init__(self, given: Problem) -> None:
-        self.given = given
-        self.exact = torch.cat([self.logits(z) for z in given.z[0].double().split(100)])  # (n, K, P)
+    def __init__(self, widths: tuple[int, ...], given: Problem) -> None:
+        self.widths, self.given = widths, given
+        self.logits = torch.cat([self._logits(z) for z in given.z[0].double().split(50)])  # (n, K, P)
+        binary = widths[-1] == 1
+        self.labels = ((self.logits[:, 0] > 0) if binary else self.logits.argmax(1)).byte()
+        self.probs = self.logits.sigmoid() if binary else self.logits.softmax(1)
 
-    def logits(self, z: Tensor) -> Tensor:
+    def _logits(self, z: Tensor) -> Tensor:
         decoder = self.given.decoder
         hidden = self.given.base[0].double() + (z @ decoder.z_weight.double().T)[:, None]
         for weight, bias in zip(decoder.weights, decoder.biases, strict=True):
             hidden = hidden.relu() @ weight.double().T + bias.double()
         return hidden.movedim(-1, -2)
 
-    def labels(self) -> Tensor:
-        exact = self.exact
-        return (exact[:, 0] > 0).byte() if exact.shape[1] == 1 else exact.argmax(1).byte()
-
-    def probs(self) -> Tensor:
-        exact = self.exact
-        return exact.sigmoid() if exact.shape[1] == 1 else exact.softmax(1)
-
     def faults(self, output: str, result: Any) -> dict[str, float]:
         """The share of flipped decisions, or the largest and the mean error."""
+        if output == "labels":
+            return {"flipped": float((result[0] != self.labels).double().mean())}
+        if output == "bits":
+            return {"flipped": float((unpacked(result[0, :, 0], self.labels.shape[1]) != self.labels).double().mean())}
         if output == "sums":
             probability, entropy, _ = result
-            probs = self.probs()
-            each = torch.cat((1 - probs, probs), 1) if probs.shape[1] == 1 else probs
-            wanted = torch.special.entr(each).sum((0, 1))
-            return {
-                "largest error": float((probability[0] - probs.sum(0)).abs().max() / len(probs)),
-                "error of the entropy": float((entropy[0] - wanted).abs().max() / len(probs)),
-            }
-        if output == "labels":
-            return {"flipped": float((result[0] != self.labels()).double().mean())}
-        if output == "bits":
-            shifts = torch.arange(32, device=result.device, dtype=torch.int32)
-            planes = (result[0, :, 0, :, None] >> shifts & 1).flatten(1)[:, : self.given.base.shape[1]].byte()
-            return {"flipped": float((planes != self.labels()).double().mean())}
-        wrong = (result[0] - (self.probs() if output == "probs" else self.exact)).abs()
+            each = torch.cat((1 - self.probs, self.probs), 1) if self.widths[-1] == 1 else self.probs
+            entropy_error = entropy[0] - torch.special.entr(each).sum((0, 1))
+            wrong = (probability[0] - self.probs.sum(0)).abs() / len(self.probs)
+            return {"largest error": float(wrong.max()), "of entropy": float(entropy_error.abs().max()) / len(each)}
+        wrong = (result[0] - (self.probs if output == "probs" else self.logits)).abs()
         return {"largest error": float(wrong.max()), "mean error": float(wrong.mean())}
 
 
-def measured(compiled: Future[tuple[float, str]], case: Case, given: Problem, truth: Truth) -> dict[str, Any]:
-    seconds, error = compiled.result(timeout=0.1)
-    if error:
-        raise RuntimeError(error)
-    run, out = launcher(case, given)
-    found = {"compiled in": round(seconds, 1), **timed(run)}
+def unpacked(words: Tensor, pixels: int) -> Tensor:
+    """Packed int32 (n, words) to 0 and 1 uint8 (n, pixels)."""
+    return (
+        (words[:, :, None] >> torch.arange(32, device=words.device, dtype=torch.int32) & 1)
+        .flatten(1)[:, :pixels]
+        .byte()
+    )
+
+
+def waited(future: Future[float], seconds: float) -> dict[str, Any]:
+    """How long the worker took. If it failed, the task is compiled here, and its error recorded by whoever runs it."""
+    try:
+        return {"compiled in": round(future.result(timeout=seconds), 1)}
+    except Exception as error:
+        return {"worker": f"{type(error).__name__}: {error}"[:200]}
+
+
+def measured(task: Decoding, truth: Truth) -> dict[str, Any]:
+    run, out = decoding(task, truth.given)
+    ms = milliseconds(run)
     result = run()
-    return found | truth.faults(case.output, result if out is None else out)
+    return {"ms": ms, **truth.faults(task.output, result if out is None else out)}
 
 
-def timed(run: Callable[[], Any]) -> dict[str, Any]:
-    return {"ms": milliseconds(run)}
+def timed(task: Other, n: int, pixels: int) -> dict[str, Any]:
+    return {"ms": milliseconds(other(task, n, pixels))}
 
 
-def benched(case: Case, given: Problem) -> dict[str, Any]:
+def host_microseconds() -> dict[str, Any]:
+    """What the host does to launch the decoding of 16 hypotheses, for which the GPU takes less time."""
+    run, _ = decoding(Decoding("bits", "bf16"), problem(BINARY, 1024, 16))
+    run()
+    synchronize()
+    began = time.perf_counter()
+    for _ in range(20):
+        run()
+    return {"microseconds": 1e6 * (time.perf_counter() - began) / 20}
+
+
+def benched(task: Decoding, given: Problem) -> dict[str, Any]:
     """By Triton's own stopwatch, which empties the cache first and may have some of the host's work in it."""
-    return {"ms": do_bench(launcher(case, given)[0], return_mode="median")}
+    return {"ms": do_bench(decoding(task, given)[0], return_mode="median")}
 
 
-def peer(given: Problem, truth: Truth, precision: str) -> dict[str, Any]:
+def peer(precision: str, truth: Truth) -> dict[str, Any]:
     """The flips and errors of plain PyTorch, the reference, in a precision."""
-    options: dict[str, Any] = {"output": "logits", "precision": precision, "backend": "reference"}
+    given, options = truth.given, {"output": "logits", "precision": precision, "backend": "reference"}
     logits = decode_samples(given.base, given.decoder, given.z, **options)
     return truth.faults("logits", logits) | truth.faults("labels", (logits[:, :, 0] > 0).byte())
 
 
-def others(given: Problem) -> list[tuple[str, Callable[[], Any]]]:
-    """Kernels that do not decode."""
-    (_, pixels, width), n = given.base.shape, given.recipe.n
-    masks, ids = random_masks(n, pixels), torch.arange(16, device=DEVICE)
-    more = masks.clone()
-    return [
-        ("offsets drawn", lambda: launch_offsets(given.decoder, given.recipe, 1, n, width)),
-        ("offsets given", lambda: launch_offsets(given.decoder, given.z, 1, n, width)),
-        (f"intersection {n} x {n} with itself", lambda: pairwise_intersection(masks, masks, backend="triton")),
-        (f"intersection {n} x {n} of two sets", lambda: pairwise_intersection(masks, more, backend="triton")),
-        (f"IoU {n} x {n} with itself", lambda: mask_iou(masks, masks, 1.0, backend="triton")),
-        (f"IoU {n} x {n} of two sets", lambda: mask_iou(masks, more, 1.0, backend="triton")),
-        (f"philox 16 x {10 * n} x {LATENT}", lambda: launch_philox_normal(1, ids, 0, 10 * n, LATENT)),
-    ]
-
-
-def random_masks(n: int, pixels: int) -> Tensor:
-    return torch.randint(-(2**31), 2**31 - 1, (1, n, 1, pixels // 32), dtype=torch.int32, device=DEVICE)
-
-
 def wrong_intersections(n: int, pixels: int) -> dict[str, Any]:
-    """How many counts are not those of a product of the unpacked masks, of a set with itself and of two."""
+    """How many counts are not those of a product of the unpacked masks, by both methods."""
     masks = random_masks(n, pixels)
-    shifts = torch.arange(32, device=DEVICE, dtype=torch.int32)
-    planes = (masks[0, :, 0, :, None] >> shifts & 1).flatten(1).double()
+    planes = unpacked(masks[0, :, 0], pixels).double()
     wanted = (planes @ planes.T).int()
-    with_itself, of_two = (pairwise_intersection(masks, b, backend="triton")[0, ..., 0] for b in (masks, masks.clone()))
-    return {"with itself": int((with_itself != wanted).sum()), "of two sets": int((of_two != wanted).sum())}
+    found = {}
+    for method, fewest in (("counted", 1 << 30), ("multiplied", 1)):
+        intersection.FEWEST_MULTIPLIED = fewest
+        for name, b in (("with itself", masks), ("of two sets", masks.clone())):
+            shared = pairwise_intersection(masks, b, backend="triton")
+            found[f"{method} {name}"] = int((shared[0, ..., 0] != wanted).sum())
+    return found
 
 
 def main() -> None:
     assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where kernels.json goes")
-    parser.add_argument("--seconds", type=float, default=70, help="start no measurement after so many")
-    parser.add_argument("--cases", type=int, help="only the first so many ways to decode")
+    parser.add_argument("--seconds", type=float, default=54, help="start no measurement after so many")
+    parser.add_argument("--tasks", type=int, help="only the first so many")
     parser.add_argument("--pixels", type=int, default=128 * 128, help="a multiple of 32")
-    parser.add_argument("-n", type=int, default=1000, help="hypotheses")
+    parser.add_argument("-n", type=int, default=1000, help="at most so many hypotheses and masks")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
@@ -309,45 +347,47 @@ def main() -> None:
     }
     rows: list[dict[str, Any]] = []
 
-    def record(name: str, run: Callable[..., dict[str, Any]], *arguments: Any) -> None:
-        """Keep what `run` returns, or its error, and all before it: one failure must not cost the others."""
+    def left() -> float:
+        return began + options.seconds - time.perf_counter()
+
+    def record(name: str, run: Callable[..., dict[str, Any]], *arguments: Any, **known: Any) -> None:
+        """Keep what `run` returns, or its error: one failure must not cost the others."""
         try:
-            found = run(*arguments) if time.perf_counter() - began < options.seconds else {"error": "out of time"}
+            found = run(*arguments) if left() > 0 else {"error": "out of time"}
         except Exception as error:
             found = {"error": f"{type(error).__name__}: {error}"[:300]}
-        rows.append({"name": name} | found)
+        rows.append({"name": name, **found, **known, "at": round(time.perf_counter() - began, 1)})
         (options.folder / "kernels.json").write_text(json.dumps({"about": about, "rows": rows}, indent=1))
+        facts = (
+            f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in rows[-1].items()
+        )
+        print(", ".join(facts).removeprefix("name "), flush=True)
 
-    wanted = cases()[: options.cases]
-    pool = ProcessPoolExecutor(min(WORKERS, os.cpu_count() or 1), mp_context=multiprocessing.get_context("spawn"))
-    compiled = [pool.submit(compile_case, case) for case in wanted]
-    given = problem(BINARY, options.pixels, options.n)
-    truth = Truth(given)
+    wanted = tasks()[: options.tasks]
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(WORKERS, os.cpu_count() or 1), mp_context=context, initializer=compile_only)
+    compiling = [pool.submit(compiled, task) for task in wanted]
+    truth = Truth(BINARY, problem(BINARY, options.pixels, options.n))
     for precision in ("bf16", "tf32", "ieee"):
-        record(f"PyTorch {precision}", peer, given, truth, precision)
-    record("intersections that are wrong", wrong_intersections, 300, options.pixels)
-    wait(compiled, timeout=0.6 * options.seconds)  # nothing else shall use the GPU while it is timed
+        record(f"PyTorch {precision}", peer, precision, truth)
+    for task, future in zip(wanted, compiling, strict=True):
+        known = waited(future, min(15, max(0, left())))
+        if isinstance(task, Other):
+            record(task.name, timed, task, min(task.n, options.n), options.pixels, **known)
+            continue
+        if truth.widths != task.widths and left() > 0:
+            truth = Truth(task.widths, problem(task.widths, options.pixels, options.n))
+        record(task.name, measured, task, truth, **known)
     pool.shutdown(wait=False, cancel_futures=True)
-    for name, run in others(given):
-        record(name, timed, run)
-    for case, future in zip(wanted, compiled, strict=True):
-        if case.widths[0] != given.base.shape[2] or case.widths[1:] != layer_sizes(given):
-            given = problem(case.widths, options.pixels, options.n)
-            truth = Truth(given)
-        record(case.name, measured, future, case, given, truth)
+    record("intersections that are wrong", wrong_intersections, 300, options.pixels)
+    record("host's work to decode 16 hypotheses", host_microseconds)
     if DEVICE.type == "cuda":
         record("instructions of a warp in a microsecond and multiprocessor", rates, milliseconds)
         given = problem(BINARY, options.pixels, options.n)
-        for case in wanted[:3]:
-            record(f"{case.name}, do_bench", benched, case, given)
-    for row in rows:
-        facts = (f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items())
-        print(", ".join(facts).removeprefix("name "))
+        for precision in PRECISIONS[:3]:
+            task = Decoding("bits", precision)
+            record(f"{task.name}, do_bench", benched, task, given)
     print(f"{time.perf_counter() - began:.0f} s on {gpu}")
-
-
-def layer_sizes(given: Problem) -> tuple[int, ...]:
-    return tuple(len(bias) for bias in given.decoder.biases)
 
 
 if __name__ == "__main__":

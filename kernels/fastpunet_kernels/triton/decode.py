@@ -19,7 +19,6 @@ from fastpunet_kernels.triton.outputs import add_to_sums, store_output, store_su
 from fastpunet_kernels.triton.tiling import Tiling, candidates, find_tiling, padded, remember
 
 PARTIAL_SUMS = 1 << 24  # floats of all programs' sums together, or as few as one program a tile of pixels has
-KEPT_WEIGHTS = 10240  # weights that fit on the chip beside the activations; larger networks are read again and again
 THREE_PRODUCTS = False  # "ieee" on tensor cores, as three products of TF32; their error has not been measured yet
 
 
@@ -140,7 +139,7 @@ def constants(widths: tuple[int, ...], output: str, precision: str, capability: 
         "PRECISION": precision,
         "CAPABILITY": capability,
         "WIDTHS": widths,
-        "KEEP": width * (width * (len(widths) - 2) + columns) <= KEPT_WEIGHTS,
+        "KEEP": keeps(width * (width * (len(widths) - 2) + columns), precision, capability),
         "TILE_WIDTH": width,
         "COLUMNS": columns,
         "ROWS": ROWS,
@@ -148,6 +147,18 @@ def constants(widths: tuple[int, ...], output: str, precision: str, capability: 
         "WARPS": min(tiling.warps, tiling.pixels // 32),
         "UNROLL": tiling.unroll,
     }
+
+
+def keeps(weights: int, precision: str, capability: int) -> bool:
+    """Whether so many weights stay on the chip, beside the activations; more are read again for every hypothesis.
+
+    Matrix units of NVIDIA GPUs take them from shared memory, others from registers. Capabilities 9 and 10 belong to
+    GPUs with 227 KiB a program, the others have 99 KiB or more.
+    """
+    if capability == 0 or precision == "ieee":
+        return weights <= 10240
+    size = {"bf16": 2, "tf32": 4, "3xtf32": 8}[precision]
+    return weights * size <= (160 if capability in (9, 10) else 80) * 1024
 
 
 def options(tiling: Tiling) -> dict[str, int]:

@@ -34,18 +34,22 @@ def padded(width: int) -> int:
 def by_rule(widths: tuple[int, ...], precision: str, capability: int) -> Tiling:
     """Warps enough to hold the activations of the widest layer without spilling; not measured on any GPU yet.
 
-    On NVIDIA GPUs of a compute capability other than 9, two warps: with four, those of 10 would multiply in a memory
-    of their own, to and from which the activations would have to be copied.
+    A warp of Hopper's matrix units takes 16 or 32 pixels. On other NVIDIA GPUs few warps are better: with four, those
+    of capability 10 would multiply in a memory of their own, to and from which activations would have to be copied.
     """
     widest = max(32, *map(padded, widths))
-    pixels = max(32, 4096 // widest // (2 if precision == "ieee" else 1))
-    if widest > 32 or precision == "ieee":
+    if capability == 0 or precision == "ieee":
+        pixels = max(32, 4096 // widest // (2 if precision == "ieee" else 1))
         warps = 4 if widest <= 32 else 8 if widest <= 128 else 16
         return Tiling(pixels, warps, most_registers(warps), unroll=1, run=64)
-    registers = 168 if precision == "bf16" or (precision == "tf32" and widths[-1] == 1) else 255
-    if capability == 9 or capability == 0:
-        return Tiling(pixels, 4, registers, unroll=2 if precision == "bf16" else 1, run=64)
-    return Tiling(pixels // 2, 2, registers if precision == "bf16" else 255, unroll=1, run=64)
+    spacious = precision == "3xtf32" or (precision == "tf32" and widths[-1] > 1) or widest > 64
+    registers = 255 if spacious else 168
+    if capability == 9:
+        pixels, unroll = (128, 2 if precision == "bf16" else 1) if widest <= 32 else (64, 1)
+        return Tiling(pixels, 4 if widest <= 128 else 8, registers, unroll, run=64)
+    if widest <= 64:
+        return Tiling(64, 2 if widest <= 32 else 4, registers if precision == "bf16" else 255, unroll=1, run=64)
+    return Tiling(128, 8, 255, unroll=1, run=64)
 
 
 def most_registers(warps: int) -> int:

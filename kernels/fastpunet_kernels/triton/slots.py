@@ -1,0 +1,75 @@
+"""What a decoded hypothesis costs, counted in compiled code: the only measure of speed that needs no GPU.
+
+A slot is an instruction that a scheduler issues for a warp. A multiprocessor has four schedulers, so 128 pixels of a
+hypothesis, a thread each, occupy each of them for as many cycles, at least, as the loop over hypotheses has slots.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from typing import NamedTuple
+
+from triton import knobs
+
+_SASS = re.compile(r"^\s*/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)\s*(.*?);", re.ASCII)
+_AMDGCN = re.compile(r"^\t((?:[sv]|ds|global|flat|buffer|scratch)_\w+)\s*(.*)", re.ASCII)
+_LABEL = re.compile(r"^(\.L\w+):")
+_PRODUCTS = ("HGMMA", "HMMA", "UTC", "v_mfma", "FFMA")  # instructions of the layers
+_EXCHANGES = ("STS", "STSM", "BAR", "ds_write", "s_barrier")  # threads that pass something to others
+
+
+class Cost(NamedTuple):
+    """Of 128 pixels of a hypothesis."""
+
+    slots: float
+    exchanges: int  # stores to shared memory and barriers between the layers
+
+
+class _Code(NamedTuple):
+    names: list[str]
+    branches: list[tuple[int, int]]  # first and last instruction of every loop
+
+
+def sass(cubin: bytes) -> str:
+    """The machine code of a kernel for an NVIDIA GPU, as text."""
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        command = [knobs.nvidia.nvdisasm.path, "-c", file.name]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def cost(code: str, pixels: int, warps: int, unroll: int, group: int) -> Cost:
+    """Of a decoder in SASS or AMD's assembly, whose program has so many pixels and warps.
+
+    The inner loop decodes `unroll` hypotheses an iteration, the outer one, if there are two, a `group` of them.
+    """
+    names, loops = _parsed(code)
+    bodies = sorted(
+        (names[first : last + 1] for first, last in loops if _any(names[first : last + 1], _PRODUCTS)), key=len
+    )
+    inner, outer = len(bodies[0]), len(bodies[-1])
+    if inner == outer:
+        unroll = group
+    issued = inner / unroll + (outer - inner) / group
+    exchanges = sum(name.startswith(_EXCHANGES) for name in bodies[0])
+    return Cost(issued * warps / 4 * 128 / pixels, exchanges)
+
+
+def _any(names: list[str], starts: tuple[str, ...]) -> bool:
+    return any(name.startswith(starts) for name in names)
+
+
+def _parsed(code: str) -> _Code:
+    names, targets, labels = [], [], {}
+    for line in code.splitlines():
+        if label := _LABEL.match(line.strip()):
+            labels[label[1]] = len(names)
+        elif found := _SASS.match(line) or _AMDGCN.match(line):
+            names.append(found[1])
+            target = re.search(r"(\.L\w+)", found[2]) if "BRA" in found[1] or "branch" in found[1] else None
+            targets.append(target[1] if target else "")
+    loops = [(labels[target], last) for last, target in enumerate(targets) if labels.get(target, last + 1) <= last]
+    return _Code(names, loops)
