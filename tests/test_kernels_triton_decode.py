@@ -42,17 +42,17 @@ from fastpunet_kernels.triton.tiling import by_rule
 RUN = by_rule((16, 1), "ieee", 0).run
 
 # Pixels, units of each layer with the classes last, images, hypotheses: every depth, width and number of classes once.
+# Other tests take these layers where they can, for others are compiled anew.
 PROBLEMS = (
     (1, (16, 1), 1, RUN + 1),
     (31, (32, 3), 2, ROWS + 1),
-    (33, (24, 24, 1), 2, 3),
     (61, (32, 32, 24), 1, 2),
     (127, (32, 32, 32, 1), 2, 3),
     (131, (64, 64, 64, 1), 1, 2),
-    (67, (64, 64, 24), 1, 2),
     (37, (16, 48, 24, 32, 3), 1, 2),
     (1023, (32, 32, 32, 32, 1), 1, 1),
 )
+LARGE = (33, (128, 100, 5), 1, 1)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -65,7 +65,7 @@ def test_decode_drawn_in_the_kernel(
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize(("pixels", "widths", "images", "n"), PROBLEMS[1:5])
+@pytest.mark.parametrize(("pixels", "widths", "images", "n"), PROBLEMS[1:4])
 def test_decode_given_latents(
     pixels: int, widths: tuple[int, ...], images: int, n: int, precision: str, device: torch.device
 ) -> None:
@@ -73,11 +73,18 @@ def test_decode_given_latents(
     check_decode(pixels, widths, torch.randn(images, n, LATENT_DIM).to(device), precision, device)
 
 
-@pytest.mark.parametrize(("pixels", "widths", "images", "n"), [PROBLEMS[0], *PROBLEMS[3:6], (33, (128, 100, 5), 1, 1)])
-def test_three_products_of_tf32_are_as_good_as_float32(
-    pixels: int, widths: tuple[int, ...], images: int, n: int, monkeypatch: pytest.MonkeyPatch, device: torch.device
+@pytest.mark.parametrize("three", [False, True])
+@pytest.mark.parametrize(("pixels", "widths", "images", "n"), [PROBLEMS[3], LARGE])
+def test_float32_by_one_product_or_by_three_of_tf32(
+    pixels: int,
+    widths: tuple[int, ...],
+    images: int,
+    n: int,
+    three: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    device: torch.device,
 ) -> None:
-    monkeypatch.setattr(triton_decode, "THREE_PRODUCTS", True)
+    monkeypatch.setattr(triton_decode, "THREE_PRODUCTS", three)
     torch.manual_seed(pixels)
     check_decode(pixels, widths, torch.randn(images, n, LATENT_DIM).to(device), "ieee", device)
 
@@ -85,7 +92,7 @@ def test_three_products_of_tf32_are_as_good_as_float32(
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_decode_with_weights_too_many_to_keep(precision: str, device: torch.device) -> None:
     torch.manual_seed(1)
-    check_decode(33, (128, 100, 5), torch.randn(1, 1, LATENT_DIM).to(device), precision, device)
+    check_decode(*LARGE[:2], torch.randn(1, 1, LATENT_DIM).to(device), precision, device)
 
 
 def test_decode_256_classes(device: torch.device) -> None:
@@ -102,6 +109,7 @@ def test_decode_256_classes(device: torch.device) -> None:
     n=st.integers(1, 3),
     drawn=st.booleans(),
     seed=st.integers(0, 2**32),
+    precision=st.sampled_from(PRECISIONS),
 )
 def test_decode_any_shape(
     pixels: int,
@@ -111,17 +119,18 @@ def test_decode_any_shape(
     n: int,
     drawn: bool,
     seed: int,
+    precision: str,
     device: torch.device,
 ) -> None:
     torch.manual_seed(seed)
     latents = random_gaussian(images, n, device) if drawn else torch.randn(images, n, LATENT_DIM).to(device)
-    check_decode(pixels, (*widths, classes), latents, "ieee", device)
+    check_decode(pixels, (*widths, classes), latents, precision, device)
 
 
 def test_many_random_problems_equal_the_reference(device: torch.device) -> None:
     """A thousand on a GPU, where each takes milliseconds; widths are few, for each is compiled anew."""
     rng = random.Random(0)
-    decoders = [random_decoder(widths, device) for widths in ((32, 32, 32, 1), (32, 24, 5), (16, 1))]
+    decoders = [random_decoder(widths, device) for widths in ((32, 32, 32, 1), (32, 32, 24), (16, 1))]
     for _ in range(1000 if device.type == "cuda" else 6):
         decoder, largest = rng.choice(decoders), 4000 if device.type == "cuda" else 150
         images, pixels, n = rng.randint(1, 3), rng.randint(1, largest), rng.randint(1, largest // 20)
@@ -136,8 +145,11 @@ def test_many_random_problems_equal_the_reference(device: torch.device) -> None:
             assert wrong.sum() <= 1 + 1e-4 * wrong.numel(), problem
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize(("pixels", "widths", "images", "n"), [*PROBLEMS[:5], (40, (128, 100, 5), 1, 2)])
+@pytest.mark.parametrize(
+    ("pixels", "widths", "images", "n", "precision"),
+    [(*problem, "ieee") for problem in (*PROBLEMS[:4], LARGE)]
+    + [(*problem, precision) for problem in PROBLEMS[1:4:2] for precision in ("tf32", "bf16")],
+)
 def test_sums_are_those_of_the_hypotheses(
     pixels: int, widths: tuple[int, ...], images: int, n: int, precision: str, device: torch.device
 ) -> None:
@@ -170,7 +182,7 @@ def test_sums_in_fewer_runs_are_the_same(monkeypatch: pytest.MonkeyPatch, device
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
-@pytest.mark.parametrize("widths", [(32, 1), (32, 16, 3)])
+@pytest.mark.parametrize("widths", [(32, 1), (32, 3)])
 def test_every_element_of_the_output_is_written_and_nothing_beside_it(
     output: str, widths: tuple[int, ...], device: torch.device
 ) -> None:
@@ -217,21 +229,21 @@ def test_inputs_need_not_be_contiguous(device: torch.device) -> None:
 @pytest.mark.parametrize("classes", [1, 3])
 def test_hypotheses_do_not_depend_on_how_many_are_drawn(classes: int, device: torch.device) -> None:
     torch.manual_seed(5)
-    base, decoder = torch.randn(1, 40, 32).to(device), random_decoder((32, 16, classes), device)
+    base, decoder = torch.randn(1, 40, 32).to(device), random_decoder((32, classes), device)
     gaussian = random_gaussian(1, RUN + 3, device, first=0)
     many = decode_samples(base, decoder, gaussian, output="labels", backend="triton")
     few = decode_samples(base, decoder, gaussian._replace(first=RUN - 1, n=3), output="labels", backend="triton")
     assert torch.equal(few, many[:, RUN - 1 : RUN + 2])
 
 
-@pytest.mark.parametrize("classes", [1, 3, 24])
+@pytest.mark.parametrize("classes", [1, 3])
 def test_ties_go_to_the_first_class_and_zero_is_background(classes: int, device: torch.device) -> None:
-    decoder = random_decoder((16, classes), device)
+    decoder = random_decoder((32, classes), device)
     level = 0.0 if classes == 1 else -1.0  # below the zeros that pad the classes
     tied = decoder._replace(
-        weights=[torch.zeros(classes, 16).to(device)], biases=[torch.full((classes,), level).to(device)]
+        weights=[torch.zeros(classes, 32).to(device)], biases=[torch.full((classes,), level).to(device)]
     )
-    base, z = torch.randn(1, 40, 16).to(device), torch.randn(1, 2, LATENT_DIM).to(device)
+    base, z = torch.randn(1, 40, 32).to(device), torch.randn(1, 2, LATENT_DIM).to(device)
     assert not decode_samples(base, tied, z, output="labels", backend="triton").any()
     for output in OUTPUTS:
         ours = decode_samples(base, tied, z, output=output, backend="triton")
@@ -239,16 +251,16 @@ def test_ties_go_to_the_first_class_and_zero_is_background(classes: int, device:
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("classes", [1, 3])
-def test_nan_features_stay_nan_where_they_are(classes: int, precision: str, device: torch.device) -> None:
+@pytest.mark.parametrize("widths", [(32, 32, 32, 1), (32, 32, 24)])
+def test_nan_features_stay_nan_where_they_are(widths: tuple[int, ...], precision: str, device: torch.device) -> None:
     torch.manual_seed(6)
-    base, decoder = torch.randn(1, 40, 32).to(device), random_decoder((32, 20, classes), device)
+    base, decoder = torch.randn(1, 40, 32).to(device), random_decoder(widths, device)
     base[0, 7, 3] = math.nan
     z = torch.randn(1, 2, LATENT_DIM).to(device)
     logits = decode_samples(base, decoder, z, output="logits", precision=precision, backend="triton")
     assert logits[..., 7].isnan().all()
     assert not logits[..., torch.arange(40) != 7].isnan().any()
-    labels = decode_samples(base, decoder, z, output="labels", precision=precision, backend="triton")
+    labels = decode_samples(base, decoder, z, output="labels", backend="triton")
     assert not labels[..., 7].any()  # as torch: NaN > 0 is false, and argmax finds the first NaN
 
 
@@ -293,7 +305,7 @@ def test_outputs_beyond_two_to_the_31_elements(device: torch.device) -> None:
 
 
 def test_registration(device: torch.device) -> None:
-    base, decoder = torch.randn(1, 33, 16).to(device), random_decoder((16, 3), device)
+    base, decoder = torch.randn(1, 33, 32).to(device), random_decoder((32, 3), device)
     gaussian = random_gaussian(1, 2, device)
     z = torch.randn(1, 2, LATENT_DIM).to(device)
     masks = pack_bits(torch.rand(1, 2, 1, 90) > 0.5).to(device)

@@ -1,4 +1,4 @@
-"""Every Triton kernel, compiled without a GPU: its registers, spills, shared memory and matrix instruction.
+"""Every Triton kernel, compiled without a GPU: its registers, spills, shared memory, matrix instruction and slots.
 
 `python -m fastpunet_kernels.triton.aot` prints them for sm_80, sm_90, sm_100 and gfx942.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from triton import knobs
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from fastpunet_kernels.triton import decode, offsets, philox
+from fastpunet_kernels.triton import decode, offsets, philox, slots
 from fastpunet_kernels.triton.overlap_variants import overlap_variants
 from fastpunet_kernels.triton.tiling import Tiling, by_rule
 
@@ -73,7 +74,14 @@ def variants(target: GPUTarget) -> list[Variant]:
 
 def _offsets(name: str, absent: tuple[str, ...]) -> Variant:
     types: dict[str, Any] = dict.fromkeys(("out_ptr", "z_weight_ptr", "z_ptr", "mu_ptr", "sigma_ptr"), "*fp32")
-    types |= {"ids_ptr": "*i64", "seed": "i64", "first": "i64", "n": "i32", "z_weight_strides": ("i32", "i32")}
+    types |= {
+        "ids_ptr": "*i64",
+        "seed": "i64",
+        "first": "i64",
+        "n": "i32",
+        "z_weight_unit": "i64",
+        "z_weight_dim": "i64",
+    }
     constants = offsets.constants(32, 32, 6) | dict.fromkeys(absent)
     return Variant(f"offsets {name}", offsets.offsets_kernel, types, constants, {})
 
@@ -85,21 +93,27 @@ def _decoder(
     types: dict[str, Any] = {"out_ptr": OUT_TYPES[output], "entropy_ptr": "*fp32", "volume_ptr": "*i64"}
     types |= {"base_ptr": "*fp32", "offsets_ptr": "*fp32"}
     types |= {"weight_ptrs": ("*fp32",) * layers, "bias_ptrs": ("*fp32",) * layers}
-    types |= dict.fromkeys(("n", "pixels", "run"), "i32") | dict.fromkeys(("base_strides", "out_strides"), ("i32",) * 3)
+    types |= dict.fromkeys(decode.SIZES, "i64") | dict.fromkeys(("n", "pixels", "run"), "i32")
     capability = int(target.arch) // 10 if target.backend == "cuda" else 0
     tiling = tiling or by_rule(widths, precision, capability)
     constants = decode.constants(widths, output, precision, capability, tiling)
     absent = () if output == "sums" else ("entropy_ptr", "volume_ptr")
     name = f"decode {'-'.join(map(str, widths))} {precision} {output}"
-    return Variant(name, decode.decode_kernel, types, constants | dict.fromkeys(absent), decode.options(tiling))
+    return Variant(
+        name,
+        decode.decode_kernel,
+        types,
+        constants | dict.fromkeys(absent),
+        decode.options(tiling, amd=target.backend == "hip"),
+    )
 
 
 def compile_ahead(target: str) -> list[dict[str, Any]]:
     """Compile every variant for one of TARGETS.
 
     One dictionary each: name, precision and pixels per program (None but for decoders), threads, registers per thread,
-    spills and shared in bytes, and the instruction that multiplies matrices, "wgmma", "tcgen05", "mma", "mfma" or
-    "none".
+    spills and shared in bytes, the instruction that multiplies matrices, "wgmma", "tcgen05", "mma", "mfma" or "none",
+    and of decoders that keep their weights `slots` and `exchanges`, see `slots.Cost`, else None.
     """
     if not isinstance(decode.decode_kernel, triton.JITFunction):
         raise RuntimeError("TRITON_INTERPRET is set, so there is nothing to compile; unset it before starting Python")
@@ -109,7 +123,8 @@ def compile_ahead(target: str) -> list[dict[str, Any]]:
 def _compile(variant: Variant, target: GPUTarget) -> dict[str, Any]:
     names = variant.kernel.arg_names
     signature = {name: "constexpr" if name in variant.constants else variant.types[name] for name in names}
-    source = ASTSource(variant.kernel, signature, variant.constants, _aligned_pointers(signature))
+    unaligned = variant.kernel.do_not_specialize_on_alignment
+    source = ASTSource(variant.kernel, signature, variant.constants, _aligned_pointers(signature, unaligned))
     with knobs.nvidia.scope(), knobs.compilation.scope(), redirect_stdout(StringIO()) as output:
         knobs.nvidia.dump_ptxas_log = True  # the only place that tells spills without a GPU
         knobs.compilation.always_compile = True  # a kernel from the cache has no log
@@ -122,7 +137,18 @@ def _compile(variant: Variant, target: GPUTarget) -> dict[str, Any]:
         "threads": compiled.metadata.num_warps * target.warp_size,
         "shared": compiled.metadata.shared,
         **used,
+        **_cost(variant.constants, compiled, used["instruction"]),
     }
+
+
+def _cost(constants: dict[str, Any], compiled: Any, instruction: str) -> dict[str, Any]:
+    """None where loops are nested otherwise: weights are read again, or tcgen05's products are waited for."""
+    if not constants.get("KEEP") or instruction == "tcgen05":
+        return {"slots": None, "exchanges": None}
+    code = compiled.asm["amdgcn"] if "amdgcn" in compiled.asm else slots.sass(compiled.asm["cubin"])
+    group = constants["COLUMNS"] if constants["WIDTHS"][-1] == 1 else 1
+    found = slots.cost(code, constants["PIXELS"], compiled.metadata.num_warps, constants["UNROLL"], group)
+    return {"slots": round(found.slots, 1), "exchanges": found.exchanges}
 
 
 def _nvidia_use(ptx: str, log: str) -> dict[str, Any]:
@@ -143,22 +169,27 @@ def _amd_use(asm: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _aligned_pointers(signature: dict[str, Any]) -> dict[tuple[int, ...], Any]:
-    """What a launch tells the compiler of PyTorch's tensors: that they start at multiples of 16 bytes."""
+def _aligned_pointers(signature: dict[str, Any], unaligned: Sequence[str]) -> dict[tuple[int, ...], Any]:
+    """What a launch tells the compiler of PyTorch's tensors: that they start at multiples of 16 bytes, but for some."""
     places: list[tuple[int, ...]] = []
-    for index, kind in enumerate(signature.values()):
+    for index, (name, kind) in enumerate(signature.items()):
         if isinstance(kind, tuple):
-            places += [(index, member) for member, name in enumerate(kind) if name.startswith("*")]
-        elif kind.startswith("*"):
+            places += [(index, member) for member, part in enumerate(kind) if part.startswith("*")]
+        elif kind.startswith("*") and name not in unaligned:
             places.append((index,))
     return {place: [["tt.divisibility", 16]] for place in places}
 
 
 def main() -> None:
     for target in TARGETS:
-        print(f"{target:<42} {'threads':>8} {'registers':>10} {'spills':>7} {'shared':>7}  instruction")
+        print(f"{target:<32} {'threads':>8} {'registers':>10} {'spills':>7} {'shared':>7} {'slots':>7}  instruction")
         for row in compile_ahead(target):
-            print("{name:<42} {threads:>8} {registers:>10} {spills:>7} {shared:>7}  {instruction}".format(**row))
+            row["slots"] = row["slots"] or ""
+            print(
+                "{name:<32} {threads:>8} {registers:>10} {spills:>7} {shared:>7} {slots:>7}  {instruction}".format(
+                    **row
+                )
+            )
         print()
 
 

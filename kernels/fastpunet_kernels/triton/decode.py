@@ -18,6 +18,8 @@ from fastpunet_kernels.triton.offsets import ROWS, launch_offsets
 from fastpunet_kernels.triton.outputs import add_to_sums, store_output, store_sums
 from fastpunet_kernels.triton.tiling import Tiling, candidates, find_tiling, padded, remember
 
+# No reason to compile the kernel anew. Members of tuples would be one for Triton, so strides are arguments themselves.
+SIZES = ["n", "pixels", "run", "base_image", "base_pixel", "base_unit", "out_image", "out_hypothesis", "out_class"]
 PARTIAL_SUMS = 1 << 24  # floats of all programs' sums together, or as few as one program a tile of pixels has
 THREE_PRODUCTS = False  # "ieee" on tensor cores, as three products of TF32; their error has not been measured yet
 
@@ -38,7 +40,7 @@ def in_order_of_pixels(x, WARPS: tl.constexpr):
     return tl.reshape(tl.permute(blocks, [1, 0, 2, 3]), [PIXELS, COLUMNS])
 
 
-@triton.jit(do_not_specialize=["n", "pixels", "run", "base_strides", "out_strides"])
+@triton.jit(do_not_specialize=SIZES, do_not_specialize_on_alignment=["out_ptr", "base_ptr"])
 def decode_kernel(
     out_ptr,
     entropy_ptr,
@@ -50,8 +52,12 @@ def decode_kernel(
     n,
     pixels,
     run,
-    base_strides,
-    out_strides,
+    base_image: tl.int64,
+    base_pixel: tl.int64,
+    base_unit: tl.int64,
+    out_image: tl.int64,
+    out_hypothesis: tl.int64,
+    out_class: tl.int64,
     OUTPUT: tl.constexpr,
     PRECISION: tl.constexpr,
     CAPABILITY: tl.constexpr,
@@ -84,9 +90,7 @@ def decode_kernel(
     unit = tl.arange(0, TILE_WIDTH)[None, :]
     column = tl.arange(0, COLUMNS)[None, :]
 
-    place = (
-        base_ptr + image * base_strides[0] + pixel.to(tl.int64) * base_strides[1] + unit.to(tl.int64) * base_strides[2]
-    )
+    place = base_ptr + image * base_image + pixel * base_pixel + unit * base_unit
     base = tl.load(place, mask=(pixel < pixels) & (unit < WIDTHS[0]), other=0.0)  # (PIXELS, TILE_WIDTH)
     base = anchored(base, PRECISION)
     offsets_ptr += image * tl.cdiv(n, ROWS) * ROWS * TILE_WIDTH
@@ -118,13 +122,13 @@ def decode_kernel(
             volumes = volume_ptr + (image * n + group) * CLASSES
             probability, entropy = add_to_sums(probability, entropy, volumes, columns, logits, first, pixels, CLASSES)
         else:
-            out = out_ptr + image * out_strides[0] + tl.cast(group, tl.int64) * out_strides[1]
-            stride = out_strides[1] if CLASSES == 1 else out_strides[2]
+            out = out_ptr + image * out_image + group * out_hypothesis
+            stride = out_hypothesis if CLASSES == 1 else out_class
             store_output(out, stride, columns, logits, first, pixels, CLASSES, OUTPUT)
     if OUTPUT == "sums":
-        planes = out_ptr + image * out_strides[0] + start // run * out_strides[1]
+        planes = out_ptr + image * out_image + start // run * out_hypothesis
         entropies = entropy_ptr + (image * runs + start // run) * pixels
-        store_sums(planes, out_strides[2], entropies, probability, entropy, first, pixels, CLASSES)
+        store_sums(planes, out_class, entropies, probability, entropy, first, pixels, CLASSES)
 
 
 def constants(widths: tuple[int, ...], output: str, precision: str, capability: int, tiling: Tiling) -> dict[str, Any]:
@@ -161,10 +165,10 @@ def keeps(weights: int, precision: str, capability: int) -> bool:
     return weights * size <= (160 if capability in (9, 10) else 80) * 1024
 
 
-def options(tiling: Tiling) -> dict[str, int]:
-    """How to compile `decode_kernel`."""
-    cap = {} if torch.version.hip else {"maxnreg": tiling.registers}
-    return {"num_warps": tiling.warps, "num_stages": 1} | cap
+def options(tiling: Tiling, amd: bool) -> dict[str, int]:
+    """How to compile `decode_kernel`. AMD's larger products would be laid out in two ways, with an exchange between."""
+    special = {"matrix_instr_nonkdim": 16} if amd else {"maxnreg": tiling.registers}
+    return {"num_warps": tiling.warps, "num_stages": 1} | special
 
 
 def products(precision: str) -> str:
@@ -279,8 +283,8 @@ def _launch(
             n,
             pixels,
             tiling.run,
-            base.stride(),
-            out_strides,
+            *base.stride(),
+            *out_strides,
             **compile_time,
-            **options(tiling),
+            **options(tiling, amd=bool(torch.version.hip)),
         )

@@ -15,7 +15,7 @@ from fastpunet_kernels.triton.tiling import padded
 ROWS = 16  # hypotheses of a program: the fewest rows that tl.dot takes
 
 
-@triton.jit(do_not_specialize=["seed", "first", "n", "z_weight_strides"])
+@triton.jit(do_not_specialize=["seed", "first", "n", "z_weight_unit", "z_weight_dim"])
 def offsets_kernel(
     out_ptr,
     z_weight_ptr,
@@ -26,7 +26,8 @@ def offsets_kernel(
     seed: tl.int64,
     first: tl.int64,
     n,
-    z_weight_strides,
+    z_weight_unit: tl.int64,
+    z_weight_dim: tl.int64,
     LATENT: tl.constexpr,
     WIDTH: tl.constexpr,
     TILE_LATENT: tl.constexpr,
@@ -40,7 +41,7 @@ def offsets_kernel(
     unit = tl.arange(0, TILE_WIDTH)[None, :]
     dim = tl.arange(0, TILE_LATENT)
     z_weight = tl.load(
-        z_weight_ptr + unit * z_weight_strides[0] + dim[:, None] * z_weight_strides[1],
+        z_weight_ptr + unit * z_weight_unit + dim[:, None] * z_weight_dim,
         mask=(dim < LATENT)[:, None] & (unit < WIDTH),
         other=0.0,
     )  # (TILE_LATENT, TILE_WIDTH)
@@ -74,6 +75,6 @@ def launch_offsets(decoder: Decoder, latents: Tensor | Gaussian, images: int, n:
         given = (latents.contiguous(), None, None, None, 0, 0)
     with torch.cuda.device_of(out):
         offsets_kernel[(images * blocks,)](
-            out, decoder.z_weight, *given, n, decoder.z_weight.stride(), **constants(width, tile_width, latent)
+            out, decoder.z_weight, *given, n, *decoder.z_weight.stride(), **constants(width, tile_width, latent)
         )
     return out

@@ -63,7 +63,7 @@ def store_output(out_ptr, column_stride, columns, logits, first, pixels, CLASSES
     PIXELS: tl.constexpr = logits.shape[0]
     pixel = first + tl.arange(0, PIXELS)[:, None]
     column = tl.arange(0, logits.shape[1])[None, :]
-    place = out_ptr + column.to(tl.int64) * column_stride
+    place = out_ptr + column * column_stride
     real = (pixel < pixels) & (column < columns)
     if OUTPUT == "labels" and CLASSES == 1:
         tl.store(place + pixel, labels(logits, CLASSES).to(tl.uint8), mask=real)
@@ -106,7 +106,7 @@ def add_to_sums(probability, entropy, volume_ptr, columns, logits, first, pixels
 def store_sums(probability_ptr, plane_stride, entropy_ptr, probability, entropy, first, pixels, CLASSES: tl.constexpr):
     """The sums of `add_to_sums` to planes at probability_ptr and to entropy_ptr."""
     pixel = first + tl.arange(0, probability.shape[0])[:, None]
-    plane = tl.arange(0, probability.shape[1])[None, :].to(tl.int64)
+    plane = tl.arange(0, probability.shape[1])[None, :]
     real = pixel < pixels
     tl.store(probability_ptr + plane * plane_stride + pixel, probability, mask=real & (plane < CLASSES))
     tl.store(entropy_ptr + pixel, entropy, mask=real)

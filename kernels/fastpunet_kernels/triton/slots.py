@@ -16,6 +16,8 @@ from triton import knobs
 _SASS = re.compile(r"^\s*/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)\s*(.*?);", re.ASCII)
 _AMDGCN = re.compile(r"^\t((?:[sv]|ds|global|flat|buffer|scratch)_\w+)\s*(.*)", re.ASCII)
 _LABEL = re.compile(r"^(\.L\w+):")
+_BRANCH = re.compile("BRA|branch")
+_TARGET = re.compile(r"(\.L\w+)")
 _PRODUCTS = ("HGMMA", "HMMA", "UTC", "v_mfma", "FFMA")  # instructions of the layers
 _EXCHANGES = ("STS", "STSM", "BAR", "ds_write", "s_barrier")  # threads that pass something to others
 
@@ -25,11 +27,6 @@ class Cost(NamedTuple):
 
     slots: float
     exchanges: int  # stores to shared memory and barriers between the layers
-
-
-class _Code(NamedTuple):
-    names: list[str]
-    branches: list[tuple[int, int]]  # first and last instruction of every loop
 
 
 def sass(cubin: bytes) -> str:
@@ -46,10 +43,7 @@ def cost(code: str, pixels: int, warps: int, unroll: int, group: int) -> Cost:
 
     The inner loop decodes `unroll` hypotheses an iteration, the outer one, if there are two, a `group` of them.
     """
-    names, loops = _parsed(code)
-    bodies = sorted(
-        (names[first : last + 1] for first, last in loops if _any(names[first : last + 1], _PRODUCTS)), key=len
-    )
+    bodies = sorted((body for body in loops(code) if _any(body, _PRODUCTS)), key=len)
     inner, outer = len(bodies[0]), len(bodies[-1])
     if inner == outer:
         unroll = group
@@ -58,18 +52,21 @@ def cost(code: str, pixels: int, warps: int, unroll: int, group: int) -> Cost:
     return Cost(issued * warps / 4 * 128 / pixels, exchanges)
 
 
-def _any(names: list[str], starts: tuple[str, ...]) -> bool:
-    return any(name.startswith(starts) for name in names)
-
-
-def _parsed(code: str) -> _Code:
-    names, targets, labels = [], [], {}
+def loops(code: str) -> list[list[str]]:
+    """The names of the instructions between each label and a branch back to it, in SASS or AMD's assembly."""
+    names: list[str] = []
+    labels: dict[str, int] = {}
+    found = []
     for line in code.splitlines():
         if label := _LABEL.match(line.strip()):
             labels[label[1]] = len(names)
-        elif found := _SASS.match(line) or _AMDGCN.match(line):
-            names.append(found[1])
-            target = re.search(r"(\.L\w+)", found[2]) if "BRA" in found[1] or "branch" in found[1] else None
-            targets.append(target[1] if target else "")
-    loops = [(labels[target], last) for last, target in enumerate(targets) if labels.get(target, last + 1) <= last]
-    return _Code(names, loops)
+        elif instruction := _SASS.match(line) or _AMDGCN.match(line):
+            names.append(instruction[1])
+            target = _TARGET.search(instruction[2]) if _BRANCH.search(instruction[1]) else None
+            if target and target[1] in labels:
+                found.append(names[labels[target[1]] :])
+    return found
+
+
+def _any(names: list[str], starts: tuple[str, ...]) -> bool:
+    return any(name.startswith(starts) for name in names)
