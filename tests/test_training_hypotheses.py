@@ -163,7 +163,6 @@ def test_the_bound_of_some_graders_beside_the_score_of_all():
         ObjectiveConfig(bound_graders=0)
 
 
-
 @torch.no_grad()
 @pytest.mark.parametrize("method", [ProbabilisticUNet, MHeads])
 def test_scores_are_weighted_and_added(method):

@@ -58,17 +58,17 @@ def most_registers(warps: int) -> int:
 
 
 def candidates(widths: tuple[int, ...], precision: str, capability: int) -> list[Tiling]:
-    """The rule's; more or fewer pixels, for reuse against room; other warps; more programs at a time; longer runs."""
+    """The rule's; more or fewer pixels and warps; more programs at a time; longer runs, which set up less often."""
     rule = by_rule(widths, precision, capability)
-    sizes = [(rule.pixels, rule.warps), (2 * rule.pixels, rule.warps), (2 * rule.pixels, 2 * rule.warps)]
-    sizes += [(max(32, rule.pixels // 2), warps) for warps in (rule.warps // 2, rule.warps)]
-    others = [
-        Tiling(pixels, warps, registers, unroll, run)
-        for pixels, warps in sizes
-        for registers in sorted({min(rule.registers, most_registers(warps)), 128})
-        for unroll in (1, 2)
+    halves = [(max(32, rule.pixels // 2), warps) for warps in (rule.warps, rule.warps // 2)]
+    sizes = [(rule.pixels, rule.warps), *halves, (2 * rule.pixels, min(16, 2 * rule.warps))]
+    compiled = [(*size, rule.registers, unroll) for size in sizes for unroll in (1, 2)]
+    compiled += [(rule.pixels, rule.warps, registers, rule.unroll) for registers in (128, 168, 255)]
+    others = (
+        Tiling(pixels, warps, min(registers, most_registers(warps)), unroll, run)
+        for pixels, warps, registers, unroll in compiled
         for run in (rule.run, 4 * rule.run)
-    ]
+    )
     return list(dict.fromkeys([rule, *others]))
 
 
