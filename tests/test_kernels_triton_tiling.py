@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,9 +11,11 @@ from decode_problems import random_decoder, random_gaussian
 from torch import Tensor
 
 from fastpunet import ProbabilisticUNet, Sampler
-from fastpunet_kernels import decode_samples
+from fastpunet_kernels import decode_samples, decode_sums
 
 pytest.importorskip("triton")
+
+from triton.runtime.errors import OutOfResources
 
 from fastpunet_kernels.triton import decode as triton_decode
 from fastpunet_kernels.triton import tiling
@@ -50,6 +53,34 @@ def test_tuning_measures_equals_and_remembers_the_fastest(
     path.write_text(path.read_text()[:-9])
     tiling._remembered.cache_clear()
     assert find_tiling((16, 1), *of) == by_rule((16, 1), "ieee", capability)
+
+
+def test_a_gpu_with_little_room_takes_fewer_pixels(monkeypatch: pytest.MonkeyPatch, device: torch.device) -> None:
+    torch.manual_seed(8)
+    base, decoder = torch.randn(1, 70, 32).to(device), random_decoder((32, 32, 1), device)
+    gaussian, tried = random_gaussian(1, 3, device), []
+    launch = triton_decode._launch
+
+    def launch_if_it_fits(*arguments: Any) -> None:
+        tried.append(arguments[6])
+        if tried[-1].pixels > 32:
+            raise OutOfResources(2, 1, "shared memory")
+        launch(*arguments)
+
+    expected = decode_samples(base, decoder, gaussian, backend="triton", precision="bf16")
+    monkeypatch.setattr(triton_decode, "_launch", launch_if_it_fits)
+    ours = decode_samples(base, decoder, gaussian, backend="triton", precision="bf16")
+    assert (ours != expected).float().mean() <= 0.01
+    assert [each.pixels for each in tried] == [32 << i for i in reversed(range(len(tried)))]
+    assert tried[-1].warps == 2
+    decode_sums(base, decoder, gaussian, backend="triton", precision="bf16")
+    assert tried[-1].pixels == 32
+
+    def launch_nothing(_: tiling.Tiling) -> None:
+        raise OutOfResources(2, 1, "shared memory")
+
+    with pytest.raises(OutOfResources):
+        triton_decode._launch_what_fits(launch_nothing, tried[0])
 
 
 IMPOSSIBLE = (

@@ -199,11 +199,16 @@ def launch_decode(
     that belong to `output`, contiguous in its last dimension. All else may have any strides. tiling: None for the one
     that was found fastest, or the rule's.
     """
+    strides = (out.stride(0), out.stride(1), out.stride(2) if out.dim() == 4 else 0)
+
+    def launch(tiling: Tiling) -> None:
+        _launch(base, decoder, latents, out.shape[1], output, precision, tiling, (out, None, None), strides)
+
     if tiling is None:
         widths, capability = layer_widths(base, decoder), compute_capability(base.device)
-        tiling = find_tiling(widths, output, products(precision), capability, base.device)
-    strides = (out.stride(0), out.stride(1), out.stride(2) if out.dim() == 4 else 0)
-    _launch(base, decoder, latents, out.shape[1], output, precision, tiling, (out, None, None), strides)
+        _launch_what_fits(launch, find_tiling(widths, output, products(precision), capability, base.device))
+    else:
+        launch(tiling)
     return out
 
 
@@ -253,8 +258,23 @@ def launch_decode_sums(base: Tensor, decoder: Decoder, z: Tensor, precision: str
     entropy = base.new_empty((images, triton.cdiv(n, run), pixels))
     volume = base.new_zeros((images, n, classes), dtype=torch.int64)
     outs = (probability, entropy, volume)
-    _launch(base, decoder, z, n, "sums", precision, tiling._replace(run=run), outs, probability.stride()[:3])
+
+    def launch(tiling: Tiling) -> None:
+        _launch(base, decoder, z, n, "sums", precision, tiling, outs, probability.stride()[:3])
+
+    _launch_what_fits(launch, tiling._replace(run=run))
     return probability.sum(1, dtype=torch.float64), entropy.sum(1, dtype=torch.float64), volume
+
+
+def _launch_what_fits(launch: Callable[[Tiling], None], tiling: Tiling) -> None:
+    """Launch in this tiling, or with fewer pixels at a time on a GPU that has too little room for it."""
+    try:
+        launch(tiling)
+    except OutOfResources:
+        if tiling.pixels == 32:
+            raise
+        pixels = tiling.pixels // 2
+        _launch_what_fits(launch, tiling._replace(pixels=pixels, warps=min(tiling.warps, pixels // 16)))
 
 
 def _launch(
