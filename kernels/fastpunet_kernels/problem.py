@@ -62,6 +62,24 @@ def reparameterised(mu: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
     return mu[:, None] + sigma[:, None] * noise
 
 
+def decoder_gradients(offset: Tensor, layers: Tensor, decoder: Decoder, z: Tensor) -> list[Tensor]:
+    """The gradients of z_weight, of all weights, of all biases and of z, in their dtypes and shapes.
+
+    offset: those of the first layer's part z_weight z, float64 (B, n, h). layers: those of every later layer's weight
+    and then its bias, one after another, float64 (size,).
+    """
+    parts = [part for weight in decoder.weights for part in (weight.numel(), weight.shape[0])]
+    weights_and_biases = layers.split(parts)
+    found = (
+        torch.einsum("bnh,bnd->hd", offset, z.double()),
+        *weights_and_biases[::2],
+        *weights_and_biases[1::2],
+        offset @ decoder.z_weight.double(),
+    )
+    like = (decoder.z_weight, *decoder.weights, *decoder.biases, z)
+    return [values.to(part.dtype).view(part.shape) for values, part in zip(found, like, strict=True)]
+
+
 def check_problem(
     base: Tensor, decoder: Decoder, latents: Tensor | Gaussian, dtypes: Sequence[torch.dtype] = (torch.float32,)
 ) -> None:

@@ -19,7 +19,7 @@ namespace avx512 {
 extern const Decoder ieee = decoder<Dense<Float32>>();
 }  // namespace avx512
 
-extern const Kernels avx512_kernels = {&avx512::ieee, nullptr, avx512::overlap, avx512::equal, avx512::multiply_add};
+extern const Kernels avx512_kernels = {&avx512::ieee, nullptr, avx512::overlap, avx512::equal, avx512::multiply_add, &avx512::gradients};
 
 }  // namespace fastpunet
 

@@ -76,6 +76,7 @@ void decode_to(const Array<float>& base, const Array<float>& z, const Array<floa
                const std::string& output, const std::string& precision, int capability, int threads) {
     JobArrays arrays(base, z, z_weight, weights, biases);
     Job& job = arrays.job;
+    job.checked = true;
     const int64_t rows = job.images * job.n;
     int64_t bytes = rows * job.classes * job.pixels * 4;
     if (output == "labels") job.output = Output::labels, bytes = rows * job.pixels;
@@ -100,12 +101,50 @@ void decode_sums(const Array<float>& base, const Array<float>& z, const Array<fl
               volume.size() == job.images * job.n * job.classes,
           "probability, entropy, volume: got other sizes than the sums have");
     job.output = Output::sums;
+    job.checked = true;
     job.probability = probability.mutable_data();
     job.entropy = entropy.mutable_data();
     job.volume = volume.mutable_data();
     const Decoder& decoder = decoder_of(kernels_at(capability), precision);
     py::gil_scoped_release release;
     decode(job, decoder, threads);
+}
+
+void decode_logits_to(const Array<float>& base, const Array<float>& z, const Array<float>& z_weight,
+                      const std::vector<Array<float>>& weights, const std::vector<Array<float>>& biases, Array<float> out,
+                      int capability, int threads) {
+    JobArrays arrays(base, z, z_weight, weights, biases);
+    Job& job = arrays.job;
+    check(out.size() == job.images * job.n * job.classes * job.pixels, "out: got another size than the logits have");
+    job.output = Output::logits;
+    job.checked = false;
+    job.out = out.mutable_data();
+    const Decoder& decoder = *kernels_at(capability).ieee;
+    py::gil_scoped_release release;
+    decode(job, decoder, threads);
+}
+
+void decode_gradients_to(const Array<float>& gradient, const Array<float>& base, const Array<float>& z,
+                         const Array<float>& z_weight, const std::vector<Array<float>>& weights,
+                         const std::vector<Array<float>>& biases, Array<float> base_gradient, Array<double> offset_sums,
+                         Array<double> weight_sums, int capability, int threads) {
+    JobArrays arrays(base, z, z_weight, weights, biases);
+    const Job& job = arrays.job;
+    Gradients want = {};
+    for (const Layer& layer : arrays.layers) want.size += int64_t(layer.out) * (layer.in + 1);
+    check(weight_sums.ndim() == 3 && weight_sums.shape(1) > 0, "weight_sums: expected (images, parts, size)");
+    want.parts = weight_sums.shape(1);
+    check(weight_sums.size() == job.images * want.parts * want.size &&
+              offset_sums.size() == job.images * want.parts * job.n * job.width && base_gradient.size() == base.size() &&
+              gradient.size() == job.images * job.n * job.classes * job.pixels,
+          "gradient, base_gradient, offset_sums, weight_sums: got other sizes than the gradients have");
+    want.logits = gradient.data();
+    want.base = base_gradient.mutable_data();
+    want.offset = offset_sums.mutable_data();
+    want.weights = weight_sums.mutable_data();
+    const GradientKernel& kernel = *kernels_at(capability).gradients;
+    py::gil_scoped_release release;
+    decode_gradients(job, want, kernel, threads);
 }
 
 void check_pairs(const Masks& a, const Masks& b) {
@@ -127,6 +166,13 @@ PYBIND11_MODULE(_kernels, module) {
     module.def("decode", &decode_to, py::arg("base").noconvert(), py::arg("z").noconvert(),
                py::arg("z_weight").noconvert(), py::arg("weights"), py::arg("biases"), py::arg("out").noconvert(), py::arg("output"), py::arg("precision"),
                py::arg("capability"), py::arg("threads"));
+    module.def("decode_logits", &decode_logits_to, py::arg("base").noconvert(), py::arg("z").noconvert(),
+               py::arg("z_weight").noconvert(), py::arg("weights"), py::arg("biases"), py::arg("out").noconvert(),
+               py::arg("capability"), py::arg("threads"));
+    module.def("decode_gradients", &decode_gradients_to, py::arg("gradient").noconvert(), py::arg("base").noconvert(),
+               py::arg("z").noconvert(), py::arg("z_weight").noconvert(), py::arg("weights"), py::arg("biases"),
+               py::arg("base_gradient").noconvert(), py::arg("offset_sums").noconvert(),
+               py::arg("weight_sums").noconvert(), py::arg("capability"), py::arg("threads"));
     module.def("decode_sums", &decode_sums, py::arg("base").noconvert(), py::arg("z").noconvert(),
                py::arg("z_weight").noconvert(), py::arg("weights"), py::arg("biases"), py::arg("probability").noconvert(), py::arg("entropy").noconvert(),
                py::arg("volume").noconvert(), py::arg("precision"), py::arg("capability"), py::arg("threads"));

@@ -24,6 +24,7 @@ struct Job {
     int depth, width, latent, classes;
     int64_t images, n, pixels;
     Output output;
+    bool checked;         // whether NaN, infinity and numbers that could overflow are refused
     void* out;            // labels, logits, probs or bits; bits are zero on entry
     double* probability;  // sums: (images, classes, pixels)
     double* entropy;      // sums: (images, pixels), nats
@@ -46,6 +47,28 @@ struct Decoder {
     void (*leave)();
 };
 
+// The gradients of a Job's logits: what is given, and where results go. The pixels of an image are divided into parts,
+// and what is summed over pixels is summed over those of each part.
+struct Gradients {
+    const float* logits;      // (images, n, classes, pixels), the gradient of the logits
+    const Layer* transposes;  // of the Job's layers, without biases
+    int64_t parts;
+    int64_t size;     // weights and biases of all layers
+    float* base;      // (images, pixels, width)
+    double* offset;   // (images, parts, n, width), zero on entry
+    double* weights;  // (images, parts, size), each layer's weight (out, in), then its bias
+};
+
+// One instruction set's way to them, in float32, as Decoder is to a Job; `run` does one part of an image.
+struct GradientKernel {
+    int block;
+    size_t (*packed_bytes)(const Job&);
+    void (*pack)(const Job&, const Gradients&, void* packed);
+    size_t (*scratch_bytes)(const Job&);
+    void (*run)(const Job&, const Gradients&, const void* packed, void* scratch, int64_t image, int64_t part, int64_t first,
+                int64_t last);
+};
+
 // What one instruction set offers.
 struct Kernels {
     const Decoder* ieee;
@@ -56,6 +79,7 @@ struct Kernels {
     uint32_t (*equal)(const uint8_t* labels, uint8_t wanted);
     // Runs nothing but multiply-adds and returns how many floating-point operations these were.
     double (*multiply_add)(int64_t rounds);
+    const GradientKernel* gradients;
 };
 
 }  // namespace fastpunet

@@ -15,5 +15,6 @@ constexpr int LANES = 4, BLOCK = 4 * LANES, TILE = 2;  // 8 sums in 16 registers
 #include "decode.h"
 #include "dense.h"
 #include "equal.h"
+#include "gradients.h"
 #include "multiply_add.h"
 #include "overlap.h"

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from fastpunet_kernels import environment, reference
-from fastpunet_kernels.problem import WORD_BITS, empty_output, reparameterised
+from fastpunet_kernels.problem import WORD_BITS, Decoder, decoder_gradients, empty_output, reparameterised
 
 kernels: Any = None
 WHY_MISSING: str | None = None  # and what to do about it
@@ -28,6 +28,9 @@ except ImportError as error:
         WHY_MISSING = f"it was built for another Python or system ({error}); install fastpunet again with this one"
     else:
         WHY_MISSING = "it was not built; install a C++17 compiler (g++ or clang++), then fastpunet again"
+
+_PART = 12288  # pixels x hypotheses whose gradients are worth a sum of their own
+_PARTIAL_SUMS = 1 << 21  # 16 MiB of such sums
 
 CAPABILITY_VARIABLE = environment.CPU_CAPABILITY
 
@@ -61,6 +64,40 @@ def decode_latents(
         out.zero_()
     kernels.decode(*_problem(base, z_weight, weights, biases, z), out.numpy(), output, precision, *_machine())
     return out
+
+
+def decode_logits(
+    base: Tensor, z_weight: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], z: Tensor
+) -> Tensor:
+    out = empty_output(base, z.shape[1], weights[-1].shape[0], "logits")
+    kernels.decode_logits(*_problem(base, z_weight, weights, biases, z), out.numpy(), *_machine())
+    return out
+
+
+def decode_logits_gradients(
+    gradient: Tensor,
+    base: Tensor,
+    z_weight: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    z: Tensor,
+) -> list[Tensor]:
+    """The gradients of base, z_weight, all weights, all biases and z.
+
+    Sums over pixels are those of an image's parts, added up in float64. The problem's sizes alone decide how many there
+    are, so that the number of threads does not change a bit.
+    """
+    images, pixels, width = base.shape
+    n, size = z.shape[1], sum(weight.numel() + weight.shape[0] for weight in weights)
+    room = _PARTIAL_SUMS // max(1, images * (size + n * width))
+    parts = max(1, min(pixels * n // _PART, room))
+    of_base = torch.empty((images, pixels, width), dtype=torch.float32)
+    offset = torch.zeros((images, parts, n, width), dtype=torch.float64)
+    layers = torch.empty((images, parts, size), dtype=torch.float64)
+    outputs = of_base.numpy(), offset.numpy(), layers.numpy()
+    kernels.decode_gradients(_array(gradient), *_problem(base, z_weight, weights, biases, z), *outputs, *_machine())
+    decoder = Decoder(z_weight, list(weights), list(biases))
+    return [of_base, *decoder_gradients(offset.sum(1), layers.sum((0, 1)), decoder, z)]
 
 
 def decode_gaussian(

@@ -16,6 +16,9 @@ struct Masks {
 // Throws std::invalid_argument, naming the part, where float32 would overflow or has done so before.
 void decode(Job job, const Decoder& decoder, int threads);
 
+// The gradients of the logits; sums are the same whatever `threads` is. Nothing is refused: NaN stays NaN.
+void decode_gradients(Job job, Gradients want, const GradientKernel& kernel, int threads);
+
 // Pixels that every mask of `a` shares with every mask of `b`: out (images, a.count, b.count, classes).
 void pairwise_intersection(const Masks& a, const Masks& b, const Kernels& kernels, int threads, int32_t* out);
 

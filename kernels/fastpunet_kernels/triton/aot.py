@@ -16,7 +16,7 @@ from triton import knobs
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from fastpunet_kernels.triton import decode, offsets, philox, slots
+from fastpunet_kernels.triton import decode, gradients, offsets, philox, slots
 from fastpunet_kernels.triton.overlap_variants import overlap_variants
 from fastpunet_kernels.triton.tiling import Tiling, by_rule
 
@@ -65,6 +65,7 @@ def variants(target: GPUTarget) -> list[Variant]:
     philox_types = {"out_ptr": "*fp32", "ids_ptr": "*i64", "seed": "i64", "first": "i64", "n": "i32", "count": "i64"}
     return [
         *(_decoder(target, *each) for each in DECODERS if each[1] != "3xtf32" or target.backend == "cuda"),
+        *(_gradients(widths) for widths in ((32, 32, 32, 1), (32, 32, 32, 24), (64, 64, 64, 1))),
         _offsets("drawn", ("z_ptr",)),
         _offsets("given", ("mu_ptr", "sigma_ptr", "ids_ptr")),
         Variant("philox_normal", philox.philox_normal_kernel, philox_types, {"DIM": 6, "BLOCK": philox.BLOCK}, {}),
@@ -106,6 +107,15 @@ def _decoder(
         constants | dict.fromkeys(absent),
         decode.options(tiling, amd=target.backend == "hip"),
     )
+
+
+def _gradients(widths: tuple[int, ...]) -> Variant:
+    layers = len(widths) - 1
+    names = ("of_base_ptr", "of_offset_ptr", "of_layers_ptr", "gradient_ptr", "base_ptr", "offsets_ptr")
+    types: dict[str, Any] = dict.fromkeys(names, "*fp32") | dict.fromkeys(("n", "pixels", "span"), "i32")
+    types |= {"weight_ptrs": ("*fp32",) * layers, "bias_ptrs": ("*fp32",) * layers}
+    constants, options = gradients.constants(widths), gradients.options(widths)
+    return Variant(f"gradients {'-'.join(map(str, widths))}", gradients.gradients_kernel, types, constants, options)
 
 
 def compile_ahead(target: str) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from torch import Tensor
 from fastpunet_kernels.problem import Decoder, Gaussian, empty_output
 from fastpunet_kernels.reference import pack_labels, unpack_labels
 from fastpunet_kernels.triton.decode import launch_decode, launch_decode_sums
+from fastpunet_kernels.triton.gradients import launch_gradients as decode_logits_gradients
 from fastpunet_kernels.triton.overlap import launch_area as area
 from fastpunet_kernels.triton.overlap import launch_distance_sums as distance_sums
 from fastpunet_kernels.triton.overlap import launch_mask_iou as mask_iou
@@ -19,6 +20,8 @@ __all__ = [
     "area",
     "decode_gaussian",
     "decode_latents",
+    "decode_logits",
+    "decode_logits_gradients",
     "decode_sums",
     "distance_sums",
     "mask_iou",
@@ -40,6 +43,12 @@ def decode_latents(
 ) -> Tensor:
     out = empty_output(base, z.shape[1], weights[-1].shape[0], output)
     return launch_decode(base, Decoder(z_weight, list(weights), list(biases)), z, out, output, precision)
+
+
+def decode_logits(
+    base: Tensor, z_weight: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], z: Tensor
+) -> Tensor:
+    return decode_latents(base, z_weight, weights, biases, z, "logits", "ieee")
 
 
 def decode_gaussian(
