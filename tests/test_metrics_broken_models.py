@@ -13,6 +13,7 @@ from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.latents import draw_latents
 from fastpunet.metrics import convention, energy_distance, nestedness, pairwise_iou, presence, present_distance
 from fastpunet.training.diagnostics import diagnose
+from fastpunet.training.objective import Objective, ObjectiveConfig
 
 RECORDS = SyntheticLesions(12, seed=5)
 IMAGES, MASKS, WEIGHTS = (
@@ -32,7 +33,7 @@ def healthy(lesions):
 
 
 def diagnosed(model):
-    return diagnose(model, RECORDS, convention("kohl-lidc"), n=16, seed=0, ignore_label=None)
+    return diagnose(model, RECORDS, convention("kohl-lidc"), n=16, seed=0, objective=Objective(ObjectiveConfig()))
 
 
 def test_the_healthy_model(healthy):
