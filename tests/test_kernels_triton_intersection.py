@@ -93,6 +93,18 @@ def test_intersection_of_full_empty_and_strided_masks(device: torch.device) -> N
     assert torch.equal(area(strided, backend="triton"), area(strided, backend="reference"))
 
 
+@pytest.mark.usefixtures("method")
+def test_no_image_and_no_mask(device: torch.device) -> None:
+    for a, b in (
+        (random_words(0, 3, 2, 4), random_words(0, 2, 2, 4)),
+        (random_words(2, 0, 2, 4), random_words(2, 3, 2, 4)),
+    ):
+        left, right = a.to(device), b.to(device)
+        assert pairwise_intersection(left, right, backend="triton").shape == (len(a), a.shape[1], b.shape[1], 2)
+        assert mask_iou(left, left, 1.0, backend="triton").shape == (len(a), a.shape[1], a.shape[1], 2)
+        assert area(left, backend="triton").shape == (len(a), a.shape[1], 2)
+
+
 def test_every_tile_of_a_triangle_has_its_place(device: torch.device) -> None:
     """Masks of one pixel each, of which two share it only if they are the same mask, in 9 x 9 tiles."""
     pixels = torch.eye(9 * 32, dtype=torch.bool)

@@ -17,7 +17,9 @@ COUNTED: dict[str, Any] = {"TILE": 32, "WORDS": 8}
 MULTIPLIED: dict[str, Any] = {"TILE": 128, "STEP": 128}
 MULTIPLIED_OPTIONS = {"num_warps": 8, "num_stages": 3}
 STEP_WORDS = MULTIPLIED["STEP"] // 32
-FEWEST_MULTIPLIED = 48  # masks of either set, from which on the matrix units have enough to do; not measured yet
+# Masks of either set, from which on products take less time than popcounts, by the counts of instructions alone: a
+# multiprocessor of an H100 counts 16 words a cycle, and products of fewer masks than a tile has are partly wasted.
+FEWEST_MULTIPLIED = 128
 PROGRAMS = 256  # among which the pixels of few tiles are divided: two a multiprocessor of an H100; not measured yet
 MOST_SPLITS = 16  # of a tile's pixels, which a later pass adds one by one
 EXPANDED_BYTES = 1 << 28  # of masks at a time
@@ -164,8 +166,8 @@ def _counted(a: Tensor, b: Tensor) -> Parts:
 def _multiplied(a: Tensor, b: Tensor) -> Parts:
     images, count_a, planes, words = a.shape
     count_b = b.shape[1]
-    row_bytes = 32 * STEP_WORDS * images * planes * max(count_a, count_b)
-    at_once = max(1, EXPANDED_BYTES // row_bytes)  # steps
+    step_bytes = 32 * STEP_WORDS * images * planes * max(count_a, count_b)
+    at_once = max(1, EXPANDED_BYTES // max(1, step_bytes))  # steps
     steps = triton.cdiv(words, STEP_WORDS)
     tiles = images * planes * _tiles(a, b, MULTIPLIED["TILE"])
     splits = _splits(tiles, min(steps, at_once))
@@ -181,7 +183,7 @@ def _multiplied(a: Tensor, b: Tensor) -> Parts:
 
 def _splits(tiles: int, steps: int) -> int:
     """Among how many programs to divide the steps of a tile."""
-    return max(1, min(PROGRAMS // tiles, steps, MOST_SPLITS))
+    return max(1, min(PROGRAMS // max(1, tiles), steps, MOST_SPLITS))
 
 
 def _tiles(a: Tensor, b: Tensor, tile: int) -> int:
