@@ -41,6 +41,7 @@ LATENT = 6
 BINARY = (32, 32, 32, 1)
 LAUNCHES, REPLAYS = 4, 9
 WORKERS = 14
+FEWEST_MULTIPLIED = intersection.FEWEST_MULTIPLIED  # which tasks change
 PRECISIONS = ("bf16", "tf32", "3xtf32", "ieee")  # 3xtf32 is float32 by three products of TF32
 
 
@@ -170,7 +171,7 @@ def random_masks(n: int, pixels: int) -> Tensor:
 
 def other(task: Other, n: int, pixels: int) -> Callable[[], Any]:
     """A function that runs the kernels of a task, for n masks or hypotheses."""
-    intersection.FEWEST_MULTIPLIED = {"": 48, "counted": 1 << 30, "multiplied": 1}[task.method]
+    intersection.FEWEST_MULTIPLIED = {"": FEWEST_MULTIPLIED, "counted": 1 << 30, "multiplied": 1}[task.method]
     if task.kind.startswith("offsets"):
         given = problem(BINARY, 32, n)
         latents = given.recipe if task.kind == "offsets drawn" else given.z
