@@ -42,6 +42,10 @@ def test_errors_and_biases():
     assert "presence off by 20.0 points on average (10.0 too seldom)" in str(
         Calibration("x", 1, 1, 1, pixels=HALF, presence=under)
     )
+    right = Reliability((1.0,), (1.0,), (1.0,))
+    assert "presence off by 0.0 points on average, pixels" in str(
+        Calibration("x", 1, 1, 1, pixels=HALF, presence=right)
+    )
 
 
 def test_it_survives_files_and_is_shown(model, tmp_path, capsys):
@@ -151,6 +155,27 @@ def test_training_ends_with_it(tmp_path):
     assert (model.calibration.data, model.calibration.images) == ("validation data", 3)
     assert str(model.calibration) in said
     assert not (tmp_path / "run" / "best.safetensors").exists()
+
+
+def test_a_run_that_is_interrupted_while_it_measures_goes_on(tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    config = TrainingConfig(
+        kind="lesions",
+        count=8,
+        size=16,
+        model=dict(channels=[4, 6], latent_dim=2, convs_per_block=1),
+        steps=2,
+        validation_images=3,
+        batch_size=4,
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr("fastpunet.training.run.measure_calibration", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, tmp_path / "run", say=lambda _: None)
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    assert load(train(config, tmp_path / "run", resume=True, say=lambda _: None)).calibration.images == 3
 
 
 def test_several_classes_have_no_presence():

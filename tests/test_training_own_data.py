@@ -101,6 +101,7 @@ def test_the_choice_can_be_written_and_edited_first(pictures, tmp_path, capsys):
         "intensity": "range:0.0:255.0",
         "graders_per_image": 2,
     }
+    assert config["objective"] == {"energy_weight": 1000.0, "hypotheses": 8, "bound_graders": 1}
     assert (config["steps"], config["seed"], config["augmentation"]) == (
         2,
         5,
@@ -175,6 +176,7 @@ def test_classes_and_sizes_are_read_off_the_data(tmp_path):
     assert "one mask an image, which shows how images differ but not how raters do" in chosen.reasons[0]
     wide = _chosen(tmp_path, gpu=True).values
     assert (wide["model"]["channels"], wide["precision"]) == ([32, 64], "bf16-mixed")
+    assert not chosen.config.objective.energy_weight  # of one rater and several classes
 
 
 @pytest.mark.parametrize(("inner", "side"), [(20, 64), (60, 96), (240, 128)])
@@ -223,6 +225,7 @@ def test_volumes_are_said_to_be_taken_slice_by_slice(tmp_path):
     whole = _chosen(tmp_path, model={"dims": 3})
     assert not any("slice by slice" in reason for reason in whole.reasons)
     assert not whole.values["augmentation"]
+    assert chosen.values["augmentation"]["flip"] is False
     assert read_data(whole.config).training[0].image.shape == (1, 8, 12, 10)
 
 

@@ -30,7 +30,9 @@ def parser() -> Parser:
     options.add_argument(
         "--measure-only", action="store_true", help="scale nothing, but measure the calibration on all images"
     )
-    options.add_argument("-n", type=int, default=32, help="hypotheses of an image in the fit")
+    options.add_argument(
+        "-n", type=int, default=32, help="hypotheses of an image in the fit of the prior and the shift"
+    )
     options.add_argument("--seed", type=int, default=0, help="seed of the halves and of the hypotheses")
     add_intensity(options)
     add_device(options)

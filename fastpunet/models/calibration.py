@@ -9,6 +9,8 @@ from typing import Any
 
 from fastpunet.arguments import is_number
 
+_TOLD = 0.0005  # a bias that is not 0.0 points
+
 
 @dataclass(frozen=True)
 class Reliability:
@@ -117,10 +119,8 @@ pixels by 25.0
         parts = []
         if self.presence is not None:
             way = "too often" if self.presence.bias > 0 else "too seldom"
-            parts.append(
-                f"presence off by {100 * self.presence.error:.1f} points on average "
-                f"({100 * abs(self.presence.bias):.1f} {way})"
-            )
+            balance = f" ({100 * abs(self.presence.bias):.1f} {way})" if abs(self.presence.bias) >= _TOLD else ""
+            parts.append(f"presence off by {100 * self.presence.error:.1f} points on average{balance}")
         parts.append(f"pixels {'by' if parts else 'off by'} {100 * self.pixels.error:.1f}")
         if self.volume is not None:
             parts.append(f"quantiles of the volume by {100 * self.volume.error:.1f}")

@@ -51,11 +51,12 @@ def scaled(model: Method, scaling: Scaling) -> Method:
     config = dict(model.config)
     if scaling.prior_scale != 1:
         config["prior_scale"] = model.config["prior_scale"] * scaling.prior_scale
-    copy = METHODS[type(model).__name__](**config)
-    copy.load_state_dict(model.state_dict())
+    with torch.device("meta"):  # shapes alone, which take no time
+        copy = METHODS[type(model).__name__](**config)
+    copy.load_state_dict({name: tensor.clone() for name, tensor in model.state_dict().items()}, assign=True)
     for layer in copy.output_layers():
         assert layer.bias is not None
         layer.weight.div_(scaling.temperature)
         layer.bias.add_(scaling.shift).div_(scaling.temperature)
     copy.intensity, copy.spacing, copy.image_size = model.intensity, model.spacing, model.image_size
-    return copy.to(model.device).eval()
+    return copy.eval()

@@ -40,9 +40,10 @@ class Calibrated:
 def calibrate(model: Method, records: Records, *, fit: bool = True, n: int = 32, seed: int = 0) -> Calibrated:
     """Fit a scaling to half of the patients, and measure calibration on the other half, with and without it.
 
-    fit: without it the calibration alone is measured, on all records. n: hypotheses of an image in the fit. A part of
-    the scaling that does not improve its own score on the other half is left out, and the report says so. The model
-    that is returned has the calibration of those images. Raises ValueError for fewer than two patients with masks.
+    fit: without it the calibration alone is measured, on all records. n: hypotheses of an image in the fit of prior and
+    shift. A part of the scaling that does not improve its own score on the other half is left out, and the report says
+    so. The model that is returned has the calibration of those images. Raises ValueError for fewer than two patients
+    with masks.
     """
     known = graded(records)
     if not fit:
@@ -53,7 +54,7 @@ def calibrate(model: Method, records: Records, *, fit: bool = True, n: int = 32,
     fitted_on, others = (Subset(known, places) for places in split_by_patient(names, (1, 1), seed))
     before = _evaluate(model, others, seed)
     masks = _scale_masks(model, fitted_on, others, before, n, seed)
-    probabilities = _scale_probabilities(masks.model, fitted_on, others, n, seed)
+    probabilities = _scale_probabilities(masks.model, fitted_on, others, seed)
     result = probabilities.model
     result.calibration = measure_calibration(result, others, "data given to calibrate, not used for the fit", seed=seed)
     changed = masks.helps or probabilities.helps
@@ -86,12 +87,12 @@ def _scale_masks(model: Method, fitted_on: Records, others: Records, before: Eva
     return _chosen(model, result, f"{said}; {effect}", new < old)
 
 
-def _scale_probabilities(model: Method, fitted_on: Records, others: Records, n: int, seed: int) -> _Step:
-    found = fit_temperature(model, fitted_on, n=n, seed=seed)
+def _scale_probabilities(model: Method, fitted_on: Records, others: Records, seed: int) -> _Step:
+    found = fit_temperature(model, fitted_on, n=HYPOTHESES, seed=seed)
     said, result = f"temperature: {found}", scaled(model, found)
     if found == Scaling():
         return _Step(result, said, False)
-    old, new = (pixel_log_score(each, others, n=n, seed=seed) for each in (model, result))
+    old, new = (pixel_log_score(each, others, n=HYPOTHESES, seed=seed) for each in (model, result))
     effect = f"-log of the mean probability of a pixel's class {old:.5f} before, {new:.5f} after"
     return _chosen(model, result, f"{said}; {effect}", new < old)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from fastpunet.data import Records
 from fastpunet.metrics import Convention
 from fastpunet.models import Method
@@ -10,6 +12,7 @@ from fastpunet.reports.tables import energy_table, score_table
 from fastpunet.scoring.evaluate import evaluate
 from fastpunet.scoring.evaluation import Evaluated, MethodEvaluation
 from fastpunet.scoring.perfect import PERFECT, perfect_model
+from fastpunet.scoring.registry import WINNER
 from fastpunet.scoring.winners import against_yardsticks
 from fastpunet.scoring.yardsticks import yardsticks
 
@@ -26,9 +29,11 @@ def score_run(model: Method, records: Records, training: Records, convention: Co
     evaluation = evaluate(model, records, ns=_NS, convention=convention)
     scored = MethodEvaluation((evaluation,))
     measured: dict[str, Evaluated] = {
-        **yardsticks(records, model.num_classes, _NS, training=training, convention=convention, device=model.device),
-        PERFECT: perfect_model(evaluation, _NS),
+        **yardsticks(records, model.num_classes, _NS, training=training, convention=convention, device=model.device)
     }
+    perfect = perfect_model(evaluation, _NS)
+    if not np.isnan(perfect.estimate(1, WINNER).value):  # which a single grader an image does not determine
+        measured[PERFECT] = perfect
     images, most = len(evaluation.images), max(evaluation.ns)
     sentences = yardstick_sentences(against_yardsticks({_MODEL: scored}, measured, most))
     columns: dict[str, tuple[Evaluated, int]] = {f"n = {n}": (scored, n) for n in scored.ns}

@@ -44,7 +44,10 @@ def fit_masks(model: Method, records: Records, *, n: int, seed: int) -> Scaling:
 
 
 def fit_temperature(model: Method, records: Records, *, n: int, seed: int) -> Scaling:
-    """The temperature with the lowest log score of the mean probability of pixels."""
+    """The temperature with the lowest log score of the mean probability of pixels.
+
+    The mean of few hypotheses is improved by any blur, so n should be large.
+    """
 
     def score(moves: Sequence[float]) -> float:
         return pixel_log_score(scaled(model, Scaling(temperature=math.exp(moves[0]))), records, n=n, seed=seed)

@@ -22,6 +22,7 @@ _LARGEST_CROP = {False: 128, True: 256}
 _ROOM = 1.5  # sides of a crop over those of the marked things
 _PIXELS = {False: 8 * 64**2, True: 16 * 128**2}  # in a step, about
 _BATCHES = (4, 16)
+_OBJECTIVE = {"energy_weight": 1000.0, "hypotheses": 8, "bound_graders": 1}  # as in the recipes for LIDC
 _SEEN = 100  # times that each mask is to be seen
 _STEPS = (1500, 10_000)
 _CLASSES = 64  # above which labels are grey values, unless most of those below the highest occur
@@ -98,6 +99,17 @@ def choose_network(choices: Choices, facts: Survey, own: Mapping[str, Any], *, g
         f"a network of {len(channels)} scales, for this size, with {channels[0]} to {channels[-1]} channels, {where}"
     )
     return network
+
+
+def choose_objective(choices: Choices, facts: Survey, wanted: Mapping[str, Any]) -> None:
+    """Training through hypotheses, where masks are binary and several raters show what these shall be like."""
+    method = choices.values.get("method", wanted.get("method", "ProbabilisticUNet"))
+    if method != "ProbabilisticUNet" or choices.values["model"]["num_classes"] != 1 or facts.raters < 2:
+        return
+    choices.take(
+        {"objective": _OBJECTIVE},
+        "training draws hypotheses in each step and scores them by the raters' masks, besides the evidence lower bound",
+    )
 
 
 def choose_steps(choices: Choices, facts: Survey, wanted: Mapping[str, Any], *, gpu: bool) -> None:

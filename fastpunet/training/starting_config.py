@@ -21,7 +21,14 @@ from fastpunet.devices import find_device
 from fastpunet.files import check_folder, write_text
 from fastpunet.intensity import Intensity
 from fastpunet.models import METHODS, checkpoint
-from fastpunet.training.choices import Choices, choose_classes, choose_crop, choose_network, choose_steps
+from fastpunet.training.choices import (
+    Choices,
+    choose_classes,
+    choose_crop,
+    choose_network,
+    choose_objective,
+    choose_steps,
+)
 from fastpunet.training.config import TrainingConfig, plain
 from fastpunet.training.datasets import training_data
 from fastpunet.training.parts import find_parts
@@ -30,7 +37,7 @@ from fastpunet.training.survey import Survey, survey
 _PATIENTS = 2  # of whom one can be spared for validation
 _SHARE = 0.2
 _STREETS = (256, 512)  # what street scenes are resized to
-_AUGMENTATION = {"flip": True, "rotation": 15.0, "scale": [0.85, 1.15], "gamma": [0.8, 1.25]}
+_AUGMENTATION = {"rotation": 15.0, "scale": [0.85, 1.15], "gamma": [0.8, 1.25]}
 
 
 @dataclass(frozen=True)
@@ -97,15 +104,14 @@ def starting_config(given: Mapping[str, Any], *, gpu: bool) -> StartingConfig:
         choices.take({"intensity": str(rule)}, f"grey values: {rule} becomes 0 .. 1")
     choose_crop(choices, facts, wanted, gpu=gpu)
     _choose_model(choices, facts, wanted, gpu=gpu)
+    choose_objective(choices, facts, wanted)
     choose_steps(choices, facts, wanted, gpu=gpu)
     if facts.dims == 2:
-        choices.take(
-            {"augmentation": _AUGMENTATION},
-            "training changes images at random: mirrored left and right (augmentation.flip=false where sides matter), "
-            "turned, scaled, brightened",
-        )
-    both = {key: {**choices.values.get(key, {}), **wanted.get(key, {})} for key in ("model", "augmentation")}
-    chosen = StartingConfig({**choices.values, **wanted, **both}, choices.reasons)
+        _choose_augmentation(choices, place)
+    nested = {
+        key: {**choices.values.get(key, {}), **wanted.get(key, {})} for key in ("model", "objective", "augmentation")
+    }
+    chosen = StartingConfig({**choices.values, **wanted, **nested}, choices.reasons)
     _ = chosen.config  # for its errors
     return chosen
 
@@ -120,7 +126,7 @@ def _look(choices: Choices, data: str, wanted: Mapping[str, Any]) -> tuple[Recor
         form["resize"] = tuple(wanted.get("resize", _STREETS))
         choices.take({"resize": form["resize"]}, "images are resized to {} x {}".format(*form["resize"]))
     place = training_data(data, wanted.get("file", ""))
-    if not whole and place.is_dir() and any((place / "images").glob("*.nii*")):
+    if not whole and _is_nifti(place):
         choices.say(
             "the volumes are taken slice by slice, those slices in which somebody marked something; "
             "model.dims=3 takes them whole"
@@ -128,6 +134,20 @@ def _look(choices: Choices, data: str, wanted: Mapping[str, Any]) -> tuple[Recor
     records = graded(read(kind, place, **form))
     others = [wanted[name] for name in ("validation", "test") if wanted.get(name)]
     return records, survey(records, [read(kind, training_data(data, part), **form) for part in others])
+
+
+def _choose_augmentation(choices: Choices, place: Path) -> None:
+    """Random changes of images; those whose axes are known to be those of a body are not mirrored."""
+    mirrored = not _is_nifti(place)
+    how = "mirrored left and right (augmentation.flip=false where sides matter), " if mirrored else ""
+    choices.take(
+        {"augmentation": {"flip": mirrored, **_AUGMENTATION}},
+        f"training changes images at random: {how}turned, scaled, brightened",
+    )
+
+
+def _is_nifti(place: Path) -> bool:
+    return place.is_dir() and any((place / "images").glob("*.nii*"))
 
 
 def _choose_model(choices: Choices, facts: Survey, wanted: Mapping[str, Any], *, gpu: bool) -> None:
