@@ -14,6 +14,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from benchmarks.port import PortModel
 from benchmarks.race import Peer, race
 from fastpunet import ProbabilisticUNet
+from fastpunet.training.objective import Objective, ObjectiveConfig
 
 CHANNELS = (32, 64, 128, 192)  # the published network, latent_dim 6
 BATCH, SIZE = 8, 128
@@ -70,3 +71,27 @@ def bench_training_step(benchmark: BenchmarkFixture, device: torch.device, grade
     ours = our_step(device, images, labels, graders, bf16)
     peers = {"port, float32": Peer(port_step(device, images, labels))}
     race(benchmark, ours, peers, rounds=5, units=BATCH, unit="segmentation", graders=graders, bf16=bf16)
+
+
+@pytest.mark.benchmark(group="training step, 8 images of 64 x 64, 4 graders, by hypotheses from the prior")
+@pytest.mark.parametrize("hypotheses", [16, 64])
+def bench_training_through_hypotheses(benchmark: BenchmarkFixture, device: torch.device, hypotheses: int) -> None:
+    """A step of the ELBO plus the energy score, beside a step of the ELBO alone."""
+    torch.manual_seed(0)
+    images = torch.rand(BATCH, 1, 64, 64, device=device).contiguous(memory_format=torch.channels_last)
+    labels = (torch.rand(BATCH, 4, 64, 64, device=device) > 0.9).to(torch.uint8)
+
+    def step(config: ObjectiveConfig) -> Callable[[], None]:
+        model = ProbabilisticUNet(1, 1, CHANNELS).to(device, memory_format=torch.channels_last)
+        objective = Objective(config).to(device)
+
+        def loss() -> torch.Tensor:
+            ids = torch.arange(BATCH, device=device)
+            terms = objective.terms_of(model, images, labels, seed=0, ids=ids)
+            return objective(terms, 0, objective.scores(terms, labels))
+
+        return stepper(model, loss, bf16=False)
+
+    ours = step(ObjectiveConfig(energy_weight=100.0, hypotheses=hypotheses))
+    peers = {"the ELBO alone": Peer(step(ObjectiveConfig()))}
+    race(benchmark, ours, peers, rounds=5, units=BATCH * hypotheses, unit="hypothesis", hypotheses=hypotheses)

@@ -33,11 +33,7 @@ MOST_SHARED = 65536  # two programs with room to spare, but for the weights of w
 PRODUCTS_SHARED = 98304  # of masks on sm_90, where two of these programs fit a multiprocessor
 WIDE = "decode 128-"
 MOST_WEIGHTS = 102400
-SPILLING = {  # known: wide layers and gradients are slower there than they might be
-    "sm_80": (WIDE, "gradients 32-32-32-24"),
-    "sm_100": ("gradients 32-32-32-24",),
-    "gfx942": ("decode 64-", "gradients"),
-}
+SPILLING = {"sm_80": (WIDE,), "gfx942": ("decode 64-", "gradients")}  # known: slower there than they might be
 
 
 def compile_ahead(target: str, cache: Path) -> list[dict[str, Any]]:

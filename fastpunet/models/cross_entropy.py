@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fastpunet.arguments import check_labels
+from fastpunet_kernels import fixed_precision
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, ignore_index: int | None, weights: Tensor | None) -> Tensor:
@@ -31,7 +32,12 @@ def cross_entropy_of_each(logits: Tensor, labels: Tensor, ignore_index: int | No
     Raises ValueError for labels out of range.
     """
     check_labels(labels, logits.shape[2], ignore_index)
-    hypotheses, graders = logits.shape[1], labels.shape[1]
-    every_logit = logits.repeat_interleave(graders, 1).flatten(0, 1)
-    every_label = labels.repeat(1, hypotheses, *[1] * (labels.ndim - 2)).flatten(0, 1)
-    return cross_entropy(every_logit, every_label, ignore_index, weights).view(-1, hypotheses, graders)
+    flat, classes = logits.float().flatten(3), max(2, logits.shape[2])
+    binary = logits.shape[2] == 1
+    log_probs = torch.cat((F.logsigmoid(-flat), F.logsigmoid(flat)), 2) if binary else flat.log_softmax(2)
+    counted = labels.flatten(2)[:, :, None] == torch.arange(classes, device=labels.device)[:, None]  # (B, G, K, P)
+    if ignore_index is not None:
+        counted &= (labels != ignore_index).flatten(2)[:, :, None]
+    weighted = counted.float() if weights is None else counted * weights[:, None].float()
+    with fixed_precision("ieee", logits.device):
+        return -(log_probs.flatten(2) @ weighted.flatten(2).mT)

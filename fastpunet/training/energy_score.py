@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from fastpunet_kernels import fixed_precision
+
 
 def energy_score(
     logits: Tensor, labels: Tensor, *, classes: Sequence[int], smoothing: float, ignore_label: int | None
@@ -24,7 +26,7 @@ def energy_score(
     that are distributed as the graders' segmentations are (Gneiting and Raftery 2007, section 4.3).
     """
     n = logits.shape[1]
-    with torch.autocast(logits.device.type, enabled=False):
+    with fixed_precision("ieee", logits.device):
         masks = torch.cat((_probabilities(logits.float(), classes), _indicators(labels, classes)), dim=1)
         if ignore_label is not None:
             masks = masks * (labels != ignore_label).all(1).flatten(1)[:, None, None]

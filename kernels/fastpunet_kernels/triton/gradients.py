@@ -119,20 +119,20 @@ def constants(widths: tuple[int, ...]) -> dict[str, Any]:
 
     Tiles are so small that activations and sums fit the registers of as many threads as `options` asks for.
     """
-    width = padded(max(widths[:-1]))
+    width, columns = padded(max(widths[:-1])), padded(widths[-1])
     return {
         "SIZE": layers_size(widths),
         "WIDTHS": widths,
         "TILE_WIDTH": width,
-        "COLUMNS": padded(widths[-1]),
+        "COLUMNS": columns,
         "ROWS": ROWS,
-        "PIXELS": max(16, 1024 // width),
+        "PIXELS": 32 if width <= 32 and columns == 16 else 16,
     }
 
 
 def options(widths: tuple[int, ...]) -> dict[str, int]:
     """How to compile `gradients_kernel`."""
-    return {"num_warps": 8 if max(widths[:-1]) <= 64 and widths[-1] <= 16 else 16, "num_stages": 1}
+    return {"num_warps": 8 if max(widths[:-1]) <= 64 and widths[-1] <= 32 else 16, "num_stages": 1}
 
 
 def layers_size(widths: tuple[int, ...]) -> int:
