@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -34,14 +33,6 @@ class Drawn(NamedTuple):
     facts: Tensor
 
 
-@dataclass(frozen=True)
-class _Known:
-    """What the first call for a key has shown: the random numbers that the method asks for, if these are all."""
-
-    requests: list[Request] | None
-    snapshot: Snapshot
-
-
 class Replays:
     """Draws hypotheses, and replays a CUDA graph for a shape, output and precision that it has seen before.
 
@@ -52,11 +43,13 @@ class Replays:
 
     def __init__(self) -> None:
         self._graphs = GraphCache()
-        self._known: dict[Any, _Known] = {}
+        # What each key asks of the noise; None: not only normals, which a graph could not be given.
+        self._requests: dict[Any, list[Request] | None] = {}
+        self._snapshot: Snapshot | None = None  # the model for which all of this holds
 
     def forget(self) -> None:
         """Begin anew, as after a change of the model or of the kernels' tilings."""
-        self._known = {}
+        self._requests, self._snapshot = {}, None
         self._graphs.forget()
 
     @torch.no_grad()
@@ -77,15 +70,15 @@ class Replays:
 
         where = images.device, images.shape, images.dtype
         key = (*where, noise.n, noise.first, noise.sampler, output, precision, backend, compiled)
-        known = self._known.get(key)
-        if known is None or known.requests is None:
+        requests, snapshot = self._requests.get(key), self._snapshot
+        if requests is None or snapshot is None:
             check_pixels(*pixel_range(images))
             noting = _Noting(noise)
             drawn = compute(images, cast(Noise, noting))
-            if known is None:
-                self._known[key] = _Known(noting.requests if noting.only_normals else None, Snapshot(method))
+            if key not in self._requests:
+                self._note(key, noting.requests if noting.only_normals else None, method)
             return drawn
-        requests, casts = known.requests, KeptCasts(method)
+        casts = KeptCasts(method)
 
         def captured(images: Tensor, *normals: Tensor) -> Drawn:
             with ExitStack() as contexts:
@@ -96,10 +89,16 @@ class Replays:
 
         normals = [noise.normals(*request) for request in requests]
         replayed = self._graphs.call(key, captured, (images, *normals))
-        if not known.snapshot.holds():  # looked at while the device computes
+        if not snapshot.holds():  # looked at while the device computes
             self.forget()
             return self.draw(method, passes, images, noise, output, precision)
         return compute(images, noise) if replayed is None else Drawn(*replayed)
+
+    def _note(self, key: Any, requests: list[Request] | None, method: Method) -> None:
+        if self._snapshot is None or not self._snapshot.holds():
+            self.forget()
+            self._snapshot = Snapshot(method)
+        self._requests[key] = requests
 
 
 class _Noting:

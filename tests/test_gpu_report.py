@@ -60,7 +60,7 @@ def test_kernels_are_tested_first(tmp_path):
     _, calls, _ = run(tmp_path, "tests")
     files = [word for word in calls[2].split() if word.endswith(".py")]
     assert all("test_kernels_triton" in file for file in files[:4])
-    assert "tests/test_graphs.py" in files
+    assert "tests/test_graphs_gpu.py" in files
 
 
 def test_several_pieces_in_one_call(tmp_path):
