@@ -22,7 +22,8 @@ def pytest_configure(config: pytest.Config) -> None:
     options = config.option
     if getattr(options, "benchmark_only", False):
         options.benchmark_json = options.benchmark_json or str(DEFAULT_JSON)
-        Path(options.benchmark_json).parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(options.benchmark_json, str):  # older versions of pytest-benchmark have opened the file
+            Path(options.benchmark_json).parent.mkdir(parents=True, exist_ok=True)
 
 
 def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:

@@ -140,6 +140,7 @@ class Sampler:
         On a GPU the second call with the same shape, n, output and precision captures the computation as one CUDA
         graph, unless `chunk` is given. Later calls replay the graph with their own images and seed and with the
         model's current weights. The 8 graphs used last are kept. If a graph is impossible, a UserWarning says why.
+        While a graph is captured, PyTorch refuses other threads random numbers from the GPU's default generator.
         """
         return self._sample(images, n, check_seed(seed), ids, output, chunk).settled()
 

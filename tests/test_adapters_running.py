@@ -17,6 +17,10 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 import fastpunet
+from benchmarks.port import PortModel
+from fastpunet import adapt
+from fastpunet.models.adapters.adapted import VerifiedEncoding
+from fastpunet.passes import Passes
 
 
 def _model(make):
@@ -173,3 +177,11 @@ def test_a_model_that_draws_in_its_forward_pass_leaves_the_global_generator_alon
     assert torch.equal(torch.get_rng_state(), before)
     second = fastpunet.sample(model, torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0)), 3, seed=1)
     assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("precision", ["ieee", "tf32", "bf16"])
+def test_a_combiner_is_verified_in_float32_whatever_the_networks_compute_in(precision):
+    """The switch for TF32 is one of the process, and oneDNN on a CPU has it as well."""
+    method = adapt(PortModel(num_filters=(8, 12), latent_dim=3).eval())
+    encoding = Passes().encode(method, torch.rand(1, 1, 16, 16), precision)
+    assert isinstance(encoding, VerifiedEncoding)

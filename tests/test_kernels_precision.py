@@ -40,7 +40,11 @@ def behaviour() -> list[dict[str, str]]:
 def inside(precision: str, device: torch.device) -> set[str]:
     """What the context makes of the device's switches."""
     with fixed_precision(precision, device):
-        now = values()
+        return inside_now(device)
+
+
+def inside_now(device: torch.device) -> set[str]:
+    now = values()
     return {now[name].replace("none", "ieee") for name in USED[device]}
 
 
@@ -120,14 +124,36 @@ def test_threads_that_want_different_values_each_see_their_own() -> None:
     assert behaviour() == before
 
 
-def test_a_thread_may_ask_again_for_the_same_but_not_for_the_other() -> None:
+def test_a_thread_leaves_a_precision_while_it_is_inside_the_other() -> None:
+    before = behaviour()
     with fixed_precision("tf32", GPU), fixed_precision("tf32", GPU):
-        with (
-            pytest.raises(RuntimeError, match="precision: got 'ieee' inside a computation .* runs as 'tf32'"),
-            fixed_precision("ieee", GPU),
-        ):
-            pass
-        assert torch.backends.cudnn.conv.fp32_precision == "tf32"
+        with fixed_precision("ieee", GPU):
+            assert inside_now(GPU) == {"ieee"}
+            with fixed_precision("tf32", GPU):
+                assert inside_now(GPU) == {"tf32"}
+            assert inside_now(GPU) == {"ieee"}
+        assert inside_now(GPU) == {"tf32"}
+    assert behaviour() == before
+
+
+def test_threads_inside_one_precision_that_ask_for_the_other_do_not_wait_for_each_other() -> None:
+    before, together = behaviour(), threading.Barrier(4, timeout=60)
+
+    def enter(_: int) -> bool:
+        for _ in range(50):
+            with fixed_precision("tf32", GPU):
+                together.wait()  # all are inside
+                with fixed_precision("ieee", GPU):
+                    seen = inside_now(GPU) == {"ieee"}
+                seen = seen and inside_now(GPU) == {"tf32"}
+            together.wait()  # all have left
+            if not seen:
+                return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(enter, range(4)))
+    assert behaviour() == before
 
 
 def test_the_automatic_precision_is_not_what_another_thread_holds() -> None:

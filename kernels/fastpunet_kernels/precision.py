@@ -34,10 +34,8 @@ def fixed_precision(precision: str, device: torch.device) -> Iterator[None]:
     Autocast is off inside. "bf16" is computed by explicit casts, so float32 operations run as "ieee" under it. The
     switches change only if they have another meaning, and are restored afterwards; those that followed another switch
     follow it again. Threads that want the same precision share the context. A thread that wants the other precision
-    waits until the last of them has left. Do not suspend a generator inside.
-
-    Raises RuntimeError if this thread already is inside such a context of the other precision, because it would have to
-    wait for itself.
+    waits until the last of them has left. Inside a context of the other precision a thread leaves that one meanwhile,
+    so that two threads never wait for each other. Do not suspend a generator inside.
     """
     wanted = "tf32" if precision == "tf32" else "ieee"
     switch = _SWITCHES.get("cuda" if device.type == "cuda" else "mkldnn" if device.type == "cpu" else "")
@@ -64,27 +62,32 @@ class _Switch:
     def held_at(self, wanted: str) -> Iterator[None]:
         thread = threading.get_ident()
         with self._free_or_shared:
-            if thread in self._holders and self._value != wanted:
-                raise RuntimeError(
-                    f"precision: got {wanted!r} inside a computation of this thread that runs as {self._value!r}; "
-                    "leave that one first"
-                )
-            self._free_or_shared.wait_for(lambda: not self._holders or self._value == wanted)
-            if not self._holders:
-                self._value = wanted
-                self._found = {operation: _meaning(self._backend, operation) for operation in _OPERATIONS}
-                self._undo = _set_all(self._backend, wanted)
-            self._holders[thread] += 1
+            outer, times = self._value, self._holders[thread] if self._value != wanted else 0
+            self._leave(thread, times)
+            self._enter(thread, wanted, 1)
         try:
             yield
         finally:
             with self._free_or_shared:
-                self._holders[thread] -= 1
-                self._holders += Counter()  # drops threads that have left
-                if not self._holders:
-                    for operation, value in reversed(self._undo):
-                        _write(self._backend, operation, value)
-                    self._free_or_shared.notify_all()
+                self._leave(thread, 1)
+                if times:
+                    self._enter(thread, outer, times)
+
+    def _enter(self, thread: int, wanted: str, times: int) -> None:
+        self._free_or_shared.wait_for(lambda: not self._holders or self._value == wanted)
+        if not self._holders:
+            self._value = wanted
+            self._found = {operation: _meaning(self._backend, operation) for operation in _OPERATIONS}
+            self._undo = _set_all(self._backend, wanted)
+        self._holders[thread] += times
+
+    def _leave(self, thread: int, times: int) -> None:
+        self._holders[thread] -= times
+        self._holders += Counter()  # drops threads that have left
+        if not self._holders and times:
+            for operation, value in reversed(self._undo):
+                _write(self._backend, operation, value)
+            self._free_or_shared.notify_all()
 
     def value_outside(self, operation: str) -> str:
         """The value outside all contexts that hold the switch: "ieee", "tf32" or "bf16"."""
