@@ -12,6 +12,7 @@ that is cut off has told what it knows; a variant that fails is recorded with it
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import multiprocessing
 import os
@@ -364,6 +365,7 @@ def main() -> None:
         )
         print(", ".join(facts).removeprefix("name "), flush=True)
 
+    gc.freeze()  # every capture of a graph collects garbage, in all that was ever imported
     wanted = tasks()[: options.tasks]
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(WORKERS, os.cpu_count() or 1), mp_context=context, initializer=compile_only)
