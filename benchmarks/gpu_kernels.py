@@ -158,7 +158,7 @@ def problem(widths: tuple[int, ...], pixels: int, n: int) -> Problem:
 def decoding(task: Decoding, given: Problem) -> tuple[Callable[[], Any], Tensor | None]:
     """A function that decodes, and the tensor that it fills; sums are returned."""
     precision = "ieee" if task.precision == "3xtf32" else task.precision
-    decode.THREE_PRODUCTS = task.precision == "3xtf32"
+    decode.THREE_PRODUCTS = 1 << 30 if task.precision == "3xtf32" else 0
     if task.output == "sums":
         return lambda: decode.launch_decode_sums(given.base, given.decoder, given.z, precision), None
     out = empty_output(given.base, given.recipe.n, task.widths[-1], task.output)

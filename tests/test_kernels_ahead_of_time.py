@@ -78,8 +78,9 @@ def test_every_configuration_compiles_without_spilling(target: str, tmp_path: Pa
         weights = MOST_WEIGHTS if row["name"].startswith(WIDE) else MOST_SHARED
         assert row["shared"] <= (PRODUCTS_SHARED if multiplied else weights), row
         if row["name"].startswith("decode 32-32-32-1") and row["name"].endswith("bits"):
-            assert 0 < row["slots"] <= SLOTS[target][row["precision"]], row
-            assert row["exchanges"] == 0, row  # activations stay in registers
+            assert 0 < row["cost"]["slots"] <= SLOTS[target][row["precision"]], row
+            assert row["cost"]["spills"] == 0, row
+            assert row["cost"]["exchanges"] == 0 or row["precision"] == "ieee", row  # activations stay in registers
         if row["name"].startswith(WORKLOAD_L) and "sums" not in row["name"]:
             registers, shared = CEILINGS[target]
             assert row["registers"] <= registers, row

@@ -29,14 +29,13 @@ TARGETS = {
 
 OUT_TYPES = {"labels": "*u8", "logits": "*fp32", "probs": "*fp32", "bits": "*i32", "sums": "*fp32"}
 
-# (output, precision of the products, units of each layer, the classes last)
+# (output, precision, units of each layer, the classes last)
 DECODERS = (
     ("labels", "bf16", (32, 32, 32, 1)),
     ("bits", "bf16", (32, 32, 32, 1)),
     ("probs", "bf16", (32, 32, 32, 1)),
     ("bits", "tf32", (32, 32, 32, 1)),
-    ("bits", "3xtf32", (32, 32, 32, 1)),
-    ("labels", "ieee", (32, 32, 32, 1)),
+    ("bits", "ieee", (32, 32, 32, 1)),
     ("labels", "bf16", (32, 1)),
     ("labels", "bf16", (32, 32, 32, 24)),
     ("probs", "tf32", (32, 32, 32, 24)),
@@ -64,7 +63,7 @@ def variants(target: GPUTarget) -> list[Variant]:
     """All kernels, in the configurations that are worth watching."""
     philox_types = {"out_ptr": "*fp32", "ids_ptr": "*i64", "seed": "i64", "first": "i64", "n": "i32", "count": "i64"}
     return [
-        *(_decoder(target, *each) for each in DECODERS if each[1] != "3xtf32" or target.backend == "cuda"),
+        *(_decoder(target, *each) for each in DECODERS),
         *(_gradients(widths) for widths in ((32, 32, 32, 1), (32, 32, 32, 24), (64, 64, 64, 1))),
         _offsets("drawn", ("z_ptr",)),
         _offsets("given", ("mu_ptr", "sigma_ptr", "ids_ptr")),
@@ -96,8 +95,9 @@ def _decoder(
     types |= {"weight_ptrs": ("*fp32",) * layers, "bias_ptrs": ("*fp32",) * layers}
     types |= dict.fromkeys(decode.SIZES, "i64") | dict.fromkeys(("n", "pixels", "run"), "i32")
     capability = int(target.arch) // 10 if target.backend == "cuda" else 0
-    tiling = tiling or by_rule(widths, precision, capability)
-    constants = decode.constants(widths, output, precision, capability, tiling)
+    rounding = decode.products(precision, widths, capability)
+    tiling = tiling or by_rule(widths, rounding, capability)
+    constants = decode.constants(widths, output, rounding, capability, tiling)
     absent = () if output == "sums" else ("entropy_ptr", "volume_ptr")
     name = f"decode {'-'.join(map(str, widths))} {precision} {output}"
     return Variant(
@@ -121,9 +121,9 @@ def _gradients(widths: tuple[int, ...]) -> Variant:
 def compile_ahead(target: str) -> list[dict[str, Any]]:
     """Compile every variant for one of TARGETS.
 
-    One dictionary each: name, precision and pixels per program (None but for decoders), threads, registers per thread,
-    spills and shared in bytes, the instruction that multiplies matrices, "wgmma", "tcgen05", "mma", "mfma" or "none",
-    and of decoders that keep their weights `slots` and `exchanges`, see `slots.Cost`, else None.
+    One dictionary each: name, precision of the products and pixels per program (None but for decoders), threads,
+    registers per thread, spills and shared in bytes, the instruction that multiplies matrices, "wgmma", "tcgen05",
+    "mma", "mfma" or "none", and of decoders that keep their weights `cost`, see `slots.Cost`, or None.
     """
     if not isinstance(decode.decode_kernel, triton.JITFunction):
         raise RuntimeError("TRITON_INTERPRET is set, so there is nothing to compile; unset it before starting Python")
@@ -147,18 +147,18 @@ def _compile(variant: Variant, target: GPUTarget) -> dict[str, Any]:
         "threads": compiled.metadata.num_warps * target.warp_size,
         "shared": compiled.metadata.shared,
         **used,
-        **_cost(variant.constants, compiled, used["instruction"]),
+        "cost": _cost(variant.constants, compiled, used["instruction"]),
     }
 
 
-def _cost(constants: dict[str, Any], compiled: Any, instruction: str) -> dict[str, Any]:
+def _cost(constants: dict[str, Any], compiled: Any, instruction: str) -> dict[str, Any] | None:
     """None where loops are nested otherwise: weights are read again, or tcgen05's products are waited for."""
     if not constants.get("KEEP") or instruction == "tcgen05":
-        return {"slots": None, "exchanges": None}
+        return None
     code = compiled.asm["amdgcn"] if "amdgcn" in compiled.asm else slots.sass(compiled.asm["cubin"])
     group = constants["COLUMNS"] if constants["WIDTHS"][-1] == 1 else 1
-    found = slots.cost(code, constants["PIXELS"], compiled.metadata.num_warps, constants["UNROLL"], group)
-    return {"slots": round(found.slots, 1), "exchanges": found.exchanges}
+    pixels, unroll = constants["PIXELS"], constants["UNROLL"]
+    return slots.cost(code, pixels, compiled.metadata.num_warps, unroll, group)._asdict()
 
 
 def _nvidia_use(ptx: str, log: str) -> dict[str, Any]:
@@ -194,7 +194,7 @@ def main() -> None:
     for target in TARGETS:
         print(f"{target:<32} {'threads':>8} {'registers':>10} {'spills':>7} {'shared':>7} {'slots':>7}  instruction")
         for row in compile_ahead(target):
-            row["slots"] = row["slots"] or ""
+            row["slots"] = round(row["cost"]["slots"]) if row["cost"] else ""
             print(
                 "{name:<32} {threads:>8} {registers:>10} {spills:>7} {shared:>7} {slots:>7}  {instruction}".format(
                     **row

@@ -21,7 +21,7 @@ from fastpunet_kernels.triton.tiling import Tiling, candidates, find_tiling, pad
 # No reason to compile the kernel anew. Members of tuples would be one for Triton, so strides are arguments themselves.
 SIZES = ["n", "pixels", "run", "base_image", "base_pixel", "base_unit", "out_image", "out_hypothesis", "out_class"]
 PARTIAL_SUMS = 1 << 24  # floats of all programs' sums together, or as few as one program a tile of pixels has
-THREE_PRODUCTS = False  # "ieee" on tensor cores, as three products of TF32; their error has not been measured yet
+THREE_PRODUCTS = 64  # units of the widest layer for which tensor cores compute "ieee", as three products of TF32
 
 
 @triton.jit
@@ -136,7 +136,8 @@ def constants(widths: tuple[int, ...], output: str, precision: str, capability: 
 
     precision is that of the products, capability is 0 for all but NVIDIA GPUs.
     """
-    width, fewest = padded(max(widths[:-1])), 8 if capability else 16
+    fewest = 8 if capability else 16
+    width = max(32 if "tf32" in precision else 16, padded(max(widths[:-1])))  # 16 even and 16 odd columns
     columns = max(fewest, triton.next_power_of_2(widths[-1]))
     return {
         "OUTPUT": output,
@@ -171,11 +172,18 @@ def options(tiling: Tiling, amd: bool) -> dict[str, int]:
     return {"num_warps": tiling.warps, "num_stages": 1} | special
 
 
-def products(precision: str) -> str:
-    """The PRECISION of `decode_kernel` for a precision of the ops."""
-    if precision == "bf16" and not isinstance(decode_kernel, triton.JITFunction):
+def products(precision: str, widths: tuple[int, ...], capability: int) -> str:
+    """The PRECISION of `decode_kernel` for a precision of the ops.
+
+    Sums on tensor cores are rounded toward zero. The longer they are, the more is lost to float32, and a decoder of
+    more units than THREE_PRODUCTS would err more than twice as much as PyTorch's.
+    """
+    interpreted = not isinstance(decode_kernel, triton.JITFunction)
+    if interpreted and precision == "bf16":
         return "emulated bf16"
-    return "3xtf32" if precision == "ieee" and THREE_PRODUCTS and not torch.version.hip else precision
+    if precision == "ieee" and max(widths[:-1]) <= THREE_PRODUCTS and (interpreted or capability >= 8):
+        return "3xtf32"
+    return precision
 
 
 def compute_capability(device: torch.device) -> int:
@@ -206,7 +214,9 @@ def launch_decode(
 
     if tiling is None:
         widths, capability = layer_widths(base, decoder), compute_capability(base.device)
-        _launch_what_fits(launch, find_tiling(widths, output, products(precision), capability, base.device))
+        _launch_what_fits(
+            launch, find_tiling(widths, output, products(precision, widths, capability), capability, base.device)
+        )
     else:
         launch(tiling)
     return out
@@ -225,9 +235,10 @@ def tune_decode(
 
     Arguments as of `launch_decode`. Those that need more of the GPU than it has are left out.
     """
-    widths, rounding = layer_widths(base, decoder), products(precision)
+    widths, capability = layer_widths(base, decoder), compute_capability(base.device)
+    rounding = products(precision, widths, capability)
     took = {}
-    for tiling in candidates(widths, rounding, compute_capability(base.device)):
+    for tiling in candidates(widths, rounding, capability):
         try:
             took[tiling] = measure(partial(launch_decode, base, decoder, latents, out, output, precision, tiling))
         except OutOfResources:
@@ -250,7 +261,8 @@ def launch_decode_sums(base: Tensor, decoder: Decoder, z: Tensor, precision: str
     images, pixels, _ = base.shape
     n, classes = z.shape[1], decoder.weights[-1].shape[0]
     widths, capability = layer_widths(base, decoder), compute_capability(base.device)
-    tiling = find_tiling(widths, "sums", products(precision), capability, base.device)
+    rounding = products(precision, widths, capability)
+    tiling = find_tiling(widths, "sums", rounding, capability, base.device)
     run = tiling.run
     while run < n and images * (classes + 1) * pixels * triton.cdiv(n, run) > PARTIAL_SUMS:
         run *= 2
@@ -289,8 +301,8 @@ def _launch(
     out_strides: tuple[int, ...],
 ) -> None:
     images, pixels, _ = base.shape
-    capability = compute_capability(base.device)
-    compile_time = constants(layer_widths(base, decoder), output, products(precision), capability, tiling)
+    widths, capability = layer_widths(base, decoder), compute_capability(base.device)
+    compile_time = constants(widths, output, products(precision, widths, capability), capability, tiling)
     offsets = launch_offsets(decoder, latents, images, n, compile_time["TILE_WIDTH"])
     grid = (images * triton.cdiv(n, tiling.run) * triton.cdiv(pixels, tiling.pixels),)
     with torch.cuda.device_of(base):

@@ -5,7 +5,9 @@ PRECISION is that of the products: "bf16", "tf32", "ieee" (float32), "3xtf32" (f
 "emulated bf16" for Triton's interpreter, which cannot multiply bfloat16: the same values kept in float32. CAPABILITY is
 an NVIDIA GPU's major compute capability, and 0 stands for all that has no such instructions.
 
-An operand is a tuple: of one tensor, or for "3xtf32" of a high and a low part, whose sum is meant.
+An operand is a tuple of tensors. In TF32 they are its even and its odd columns (of weights: rows), for of those a
+thread holds in an accumulator what the matrix units take of it in an operand, and nothing is exchanged between threads.
+For "3xtf32" two more follow, what rounding took away from the even and from the odd ones.
 """
 
 import triton
@@ -62,7 +64,18 @@ def rectified(x, PRECISION: tl.constexpr, CAPABILITY: tl.constexpr):
         )
     else:
         high = rounded(positive, PRECISION)
-    return (high, positive - high) if PRECISION == "3xtf32" else (high,)
+    if PRECISION == "3xtf32":
+        return even_and_odd(high) + even_and_odd(positive - high)
+    else:
+        return even_and_odd(high) if PRECISION == "tf32" else (high,)
+
+
+@triton.jit
+def even_and_odd(x):
+    """The even and the odd columns of x (PIXELS, INS)."""
+    PIXELS: tl.constexpr = x.shape[0]
+    INS: tl.constexpr = x.shape[1]
+    return tl.split(tl.reshape(x, [PIXELS, INS // 2, 2]))
 
 
 @triton.jit
@@ -81,34 +94,28 @@ def biased(total, bias, PRECISION: tl.constexpr, CAPABILITY: tl.constexpr):
 
 
 @triton.jit
-def paired(k):
-    """Column 8 b + 2 t + e of an accumulator, which becomes column 8 b + 4 e + t of an operand: k -> its column."""
-    return k // 8 * 8 + k % 4 * 2 + k % 8 // 4
-
-
-@triton.jit
-def in_pairs(x):
-    """The columns of x (PIXELS, INS) in the order of `paired`."""
-    PIXELS: tl.constexpr = x.shape[0]
-    INS: tl.constexpr = x.shape[1]
-    return tl.reshape(tl.permute(tl.reshape(x, [PIXELS, INS // 8, 4, 2]), [0, 1, 3, 2]), [PIXELS, INS])
-
-
-@triton.jit
 def product(left, right, total, PRECISION: tl.constexpr):
     """total + left @ right, of operands and a float32 total.
 
-    In TF32 the products sum over `left`'s columns in the order of `paired`, in which `load_weight` loads `right`'s
-    rows: what a thread holds of an accumulator then is what the matrix units take of it as an operand.
+    Tensor cores round sums toward zero, whose error grows with every step of the sum. Where float32 is meant, the sums
+    over even and over odd columns are therefore added by an ordinary addition.
     """
-    if PRECISION == "tf32" or PRECISION == "3xtf32":
-        high = in_pairs(left[0])
-        if PRECISION == "3xtf32":
-            total = tl.dot(in_pairs(left[1]), right[0], total, input_precision="tf32")
-            total = tl.dot(high, right[1], total, input_precision="tf32")
-        return tl.dot(high, right[0], total, input_precision="tf32")
+    if PRECISION == "3xtf32":
+        odd = three_products(left[1], left[3], right[1], right[3], tl.zeros(total.shape, tl.float32))
+        return three_products(left[0], left[2], right[0], right[2], total) + odd
+    elif PRECISION == "tf32":
+        total = tl.dot(left[0], right[0], total, input_precision="tf32")
+        return tl.dot(left[1], right[1], total, input_precision="tf32")
     else:
         return tl.dot(left[0], right[0], total, input_precision="ieee")
+
+
+@triton.jit
+def three_products(left, left_rest, right, right_rest, total):
+    """total + (left + left_rest) @ (right + right_rest) but for the product of the rests, the smallest first."""
+    total = tl.dot(left_rest, right, total, input_precision="tf32")
+    total = tl.dot(left, right_rest, total, input_precision="tf32")
+    return tl.dot(left, right, total, input_precision="tf32")
 
 
 @triton.jit
@@ -119,8 +126,8 @@ def anchored(x, PRECISION: tl.constexpr):
     """
     left = rounded(tl.zeros([x.shape[0], 16], tl.float32), PRECISION)
     right = rounded(tl.zeros([16, x.shape[1]], tl.float32), PRECISION)
-    x = product((left, left), (right, right), x, PRECISION)
-    return product((left, left), (right, right), x, PRECISION)
+    x = product((left, left, left, left), (right, right, right, right), x, PRECISION)
+    return product((left, left, left, left), (right, right, right, right), x, PRECISION)
 
 
 @triton.jit
@@ -141,13 +148,25 @@ def load_weight(
     PRECISION: tl.constexpr,
 ):
     """Inputs first .. first + INS of a layer's weight (outs, ins) as an operand (INS, OUTS), padded with zeros."""
-    k = tl.arange(0, INS)[:, None]
-    i = first + (paired(k) if PRECISION == "tf32" or PRECISION == "3xtf32" else k)
+    if PRECISION == "tf32" or PRECISION == "3xtf32":
+        i = first + 2 * tl.arange(0, INS // 2)[:, None]
+        even, odd = load_rows(weight_ptrs, i, LAYER, WIDTHS, OUTS), load_rows(weight_ptrs, i + 1, LAYER, WIDTHS, OUTS)
+        high_even, high_odd = rounded(even, PRECISION), rounded(odd, PRECISION)
+        if PRECISION == "3xtf32":
+            return high_even, high_odd, rounded(even - high_even, PRECISION), rounded(odd - high_odd, PRECISION)
+        else:
+            return high_even, high_odd
+    else:
+        rows = load_rows(weight_ptrs, first + tl.arange(0, INS)[:, None], LAYER, WIDTHS, OUTS)
+        return (rounded(rows, PRECISION),)
+
+
+@triton.jit
+def load_rows(weight_ptrs, i, LAYER: tl.constexpr, WIDTHS: tl.constexpr, OUTS: tl.constexpr):
+    """A layer's weight for its inputs i (INS, 1), float32 (INS, OUTS)."""
     o = output_columns(weight_ptrs, LAYER, WIDTHS, OUTS)
     real = (i < WIDTHS[LAYER]) & (o < WIDTHS[LAYER + 1])
-    weight = tl.load(weight_ptrs[LAYER] + o * WIDTHS[LAYER] + i, mask=real, other=0.0).to(tl.float32)
-    high = rounded(weight, PRECISION)
-    return (high, rounded(weight - high, PRECISION)) if PRECISION == "3xtf32" else (high,)
+    return tl.load(weight_ptrs[LAYER] + o * WIDTHS[LAYER] + i, mask=real, other=0.0).to(tl.float32)
 
 
 @triton.jit
@@ -170,7 +189,8 @@ def linear(
 ):
     """A 1x1 layer of an operand (PIXELS, WIDTH): the products, float32 (PIXELS, OUTS), and the bias to add to them.
 
-    `kept` holds the (weight, bias) of every layer, or nothing: then they are read here, STEP inputs at a time.
+    `kept` holds the (weight, bias) of every layer, or nothing: then they are read here, STEP columns of each tensor of
+    `left` at a time.
     """
     PIXELS: tl.constexpr = left[0].shape[0]
     total = tl.zeros([PIXELS, OUTS], tl.float32)
@@ -179,10 +199,12 @@ def linear(
         return product(left, weight, total, PRECISION), bias
     else:
         STEP: tl.constexpr = 16
+        EVERY: tl.constexpr = 2 if PRECISION == "tf32" or PRECISION == "3xtf32" else 1
         for first in range(0, left[0].shape[1], STEP):
             column = tl.broadcast_to(first + tl.arange(0, STEP)[None, :], [PIXELS, STEP])
-            high = tl.gather(left[0], column, axis=1)
-            part = (high, tl.gather(left[1], column, axis=1)) if PRECISION == "3xtf32" else (high,)
-            weight = load_weight(weight_ptrs, first, LAYER, WIDTHS, STEP, OUTS, PRECISION)
-            total = product(part, weight, total, PRECISION)
+            some = ()
+            for part in tl.static_range(len(left)):
+                some += (tl.gather(left[part], column, axis=1),)  # type: ignore[assignment]
+            weight = load_weight(weight_ptrs, first * EVERY, LAYER, WIDTHS, STEP * EVERY, OUTS, PRECISION)
+            total = product(some, weight, total, PRECISION)
         return total, load_bias(bias_ptrs, LAYER, WIDTHS, OUTS)

@@ -20,6 +20,7 @@ _BRANCH = re.compile("BRA|branch")
 _TARGET = re.compile(r"(\.L\w+)")
 _PRODUCTS = ("HGMMA", "HMMA", "UTC", "v_mfma", "FFMA")  # instructions of the layers
 _EXCHANGES = ("STS", "STSM", "BAR", "ds_write", "s_barrier")  # threads that pass something to others
+_SPILLS = ("LDL", "STL", "scratch_")  # registers that are kept in memory
 
 
 class Cost(NamedTuple):
@@ -27,6 +28,7 @@ class Cost(NamedTuple):
 
     slots: float
     exchanges: int  # stores to shared memory and barriers between the layers
+    spills: int  # loads and stores of registers between the layers
 
 
 def sass(cubin: bytes) -> str:
@@ -48,8 +50,8 @@ def cost(code: str, pixels: int, warps: int, unroll: int, group: int) -> Cost:
     if inner == outer:
         unroll = group
     issued = inner / unroll + (outer - inner) / group
-    exchanges = sum(name.startswith(_EXCHANGES) for name in bodies[0])
-    return Cost(issued * warps / 4 * 128 / pixels, exchanges)
+    exchanges, spills = (sum(name.startswith(kind) for name in bodies[0]) for kind in (_EXCHANGES, _SPILLS))
+    return Cost(issued * warps / 4 * 128 / pixels, exchanges, spills)
 
 
 def loops(code: str) -> list[list[str]]:

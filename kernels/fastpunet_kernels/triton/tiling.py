@@ -32,23 +32,24 @@ def padded(width: int) -> int:
 
 
 def by_rule(widths: tuple[int, ...], precision: str, capability: int) -> Tiling:
-    """Warps enough to hold the activations of the widest layer without spilling; not measured on any GPU yet.
+    """What was fastest on an H200 for layers of 32 units (docs/results/kernels.md); `precision` is of the products.
 
-    A warp of Hopper's matrix units takes 16 or 32 pixels. On other NVIDIA GPUs few warps are better: with four, those
-    of capability 10 would multiply in a memory of their own, to and from which activations would have to be copied.
+    The rest has not been measured. A warp of Hopper's matrix units takes 16 or 32 pixels, and few registers let four
+    programs share a multiprocessor. On other NVIDIA GPUs few warps are better: with four, those of capability 10 would
+    multiply in a memory of their own, to and from which activations would have to be copied.
     """
     widest = max(32, *map(padded, widths))
     if capability == 0 or precision == "ieee":
-        pixels = max(32, 4096 // widest // (2 if precision == "ieee" else 1))
+        pixels = max(32, 4096 // widest)
         warps = 4 if widest <= 32 else 8 if widest <= 128 else 16
         return Tiling(pixels, warps, most_registers(warps), unroll=1, run=64)
-    spacious = precision == "3xtf32" or (precision == "tf32" and widths[-1] > 1) or widest > 64
-    registers = 255 if spacious else 168
+    spacious = widths[-1] > 1 or widest > 64 or (precision == "3xtf32" and widest > 32)
     if capability == 9:
-        pixels, unroll = (128, 2 if precision == "bf16" else 1) if widest <= 32 else (64, 1)
-        return Tiling(pixels, 4 if widest <= 128 else 8, registers, unroll, run=64)
+        pixels = 128 if widest <= 32 and precision != "3xtf32" else 64
+        registers = 255 if spacious else 168 if precision == "tf32" or widest > 32 else 128
+        return Tiling(pixels, 4 if widest <= 128 else 8, registers, unroll=2 if precision == "bf16" else 1, run=64)
     if widest <= 64:
-        return Tiling(64, 2 if widest <= 32 else 4, registers if precision == "bf16" else 255, unroll=1, run=64)
+        return Tiling(64, 2 if widest <= 32 else 4, 168 if precision == "bf16" else 255, unroll=1, run=64)
     return Tiling(128, 8, 255, unroll=1, run=64)
 
 
