@@ -17,20 +17,21 @@ FEWEST_PIXELS, FEWEST_THREADS = 64, 128  # that wgmma and tcgen05 take; programs
 INT8_INSTRUCTIONS = MATRIX_INSTRUCTIONS | {"sm_100": "mma"}  # Triton has no int8 products for tcgen05
 
 # Most registers a thread, and bytes of shared memory, of the kernel that the project is measured by, under Triton 3.6
-# and 3.7: with 168 registers three programs fit a multiprocessor, with 255 two.
+# and 3.7: with 128 registers four programs of 128 threads fit a multiprocessor, with 168 three, with 255 two.
 WORKLOAD_L = "decode 32-32-32-1 bf16"
 
 # Most slots (see slots.py) of 128 pixels of a hypothesis of that network, whose masks are packed, in any version.
 SLOTS = {
     "sm_80": {"bf16": 200, "tf32": 540, "3xtf32": 1080},
-    "sm_90": {"bf16": 165, "tf32": 275, "3xtf32": 550},
+    "sm_90": {"bf16": 170, "tf32": 270, "3xtf32": 700},
     "sm_100": {"bf16": 200, "tf32": 490, "3xtf32": 800},
     "gfx942": {"bf16": 470, "tf32": 680},
 }
-CEILINGS = {"sm_80": (168, 8192), "sm_90": (168, 18432), "sm_100": (168, 8192), "gfx942": (128, 16384)}
+CEILINGS = {"sm_80": (168, 8192), "sm_90": (128, 18432), "sm_100": (168, 8192), "gfx942": (128, 16384)}
 MOST_REGISTERS = {"gfx942": 512}
 MOST_SHARED = 65536  # two programs with room to spare, but for the weights of wide layers
 PRODUCTS_SHARED = 98304  # of masks on sm_90, where two of these programs fit a multiprocessor
+FEW_SPILLS = 128  # bytes of loads and stores, outside the loop over hypotheses: worth a fourth program
 WIDE = "decode 128-"
 MOST_WEIGHTS = 102400
 SPILLING = {"sm_80": (WIDE,), "gfx942": ("decode 64-", "gradients")}  # known: slower there than they might be
@@ -72,14 +73,15 @@ def test_every_configuration_compiles_without_spilling(target: str, tmp_path: Pa
     }
     for row in rows:
         assert row["instruction"] == expected_instruction(row, target), row
-        assert row["spills"] == 0 or row["name"].startswith(SPILLING.get(target, ())), row
+        if not row["name"].startswith(SPILLING.get(target, ())):
+            assert row["spills"] <= (FEW_SPILLS if target == "sm_90" else 0), row
+            assert row["cost"] is None or row["cost"]["spills"] == 0, row
         assert 0 < row["registers"] <= MOST_REGISTERS.get(target, 255), row
         multiplied = target == "sm_90" and row["name"] == "intersection multiplied"
         weights = MOST_WEIGHTS if row["name"].startswith(WIDE) else MOST_SHARED
         assert row["shared"] <= (PRODUCTS_SHARED if multiplied else weights), row
         if row["name"].startswith("decode 32-32-32-1") and row["name"].endswith("bits"):
             assert 0 < row["cost"]["slots"] <= SLOTS[target][row["precision"]], row
-            assert row["cost"]["spills"] == 0, row
             assert row["cost"]["exchanges"] == 0 or row["precision"] == "ieee", row  # activations stay in registers
         if row["name"].startswith(WORKLOAD_L) and "sums" not in row["name"]:
             registers, shared = CEILINGS[target]

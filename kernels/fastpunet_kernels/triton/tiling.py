@@ -43,14 +43,14 @@ def by_rule(widths: tuple[int, ...], precision: str, capability: int) -> Tiling:
         pixels = max(32, 4096 // widest)
         warps = 4 if widest <= 32 else 8 if widest <= 128 else 16
         return Tiling(pixels, warps, most_registers(warps), unroll=1, run=64)
-    spacious = widths[-1] > 1 or widest > 64 or (precision == "3xtf32" and widest > 32)
+    if widest > 64:
+        return Tiling(max(32, 16384 // widest), 8, 255, unroll=1, run=64)
+    spacious = widths[-1] > 1 or (precision == "3xtf32" and widest > 32)
     if capability == 9:
         pixels = 128 if widest <= 32 and precision != "3xtf32" else 64
         registers = 255 if spacious else 168 if precision == "tf32" or widest > 32 else 128
-        return Tiling(pixels, 4 if widest <= 128 else 8, registers, unroll=2 if precision == "bf16" else 1, run=64)
-    if widest <= 64:
-        return Tiling(64, 2 if widest <= 32 else 4, 168 if precision == "bf16" else 255, unroll=1, run=64)
-    return Tiling(128, 8, 255, unroll=1, run=64)
+        return Tiling(pixels, 4, registers, unroll=2 if precision == "bf16" else 1, run=64)
+    return Tiling(64, 2 if widest <= 32 else 4, 168 if precision == "bf16" else 255, unroll=1, run=64)
 
 
 def most_registers(warps: int) -> int:
