@@ -22,10 +22,10 @@ WORKLOAD_L = "decode 32-32-32-1 bf16"
 
 # Most slots (see slots.py) of 128 pixels of a hypothesis of that network, whose masks are packed, in any version.
 SLOTS = {
-    "sm_80": {"bf16": 200, "tf32": 540, "3xtf32": 1080},
+    "sm_80": {"bf16": 205, "tf32": 590, "3xtf32": 1180},
     "sm_90": {"bf16": 170, "tf32": 270, "3xtf32": 700},
-    "sm_100": {"bf16": 200, "tf32": 490, "3xtf32": 800},
-    "gfx942": {"bf16": 470, "tf32": 680},
+    "sm_100": {"bf16": 205, "tf32": 400, "3xtf32": 900},
+    "gfx942": {"bf16": 480, "tf32": 600, "ieee": 415},
 }
 CEILINGS = {"sm_80": (168, 8192), "sm_90": (128, 18432), "sm_100": (168, 8192), "gfx942": (128, 16384)}
 MOST_REGISTERS = {"gfx942": 512}
@@ -34,7 +34,7 @@ PRODUCTS_SHARED = 98304  # of masks on sm_90, where two of these programs fit a 
 FEW_SPILLS = 128  # bytes of loads and stores, outside the loop over hypotheses: worth a fourth program
 WIDE = "decode 128-"
 MOST_WEIGHTS = 102400
-SPILLING = {"sm_80": (WIDE,), "gfx942": ("decode 64-", "gradients")}  # known: slower there than they might be
+SPILLING = {"sm_80": (WIDE,), "gfx942": ("gradients",)}  # known: slower there than they might be
 
 
 def compile_ahead(target: str, cache: Path) -> list[dict[str, Any]]:
