@@ -65,10 +65,10 @@ def gradients_kernel(
     of_layers_ptr += program * SIZE
 
     weight_sums = (tl.zeros([COLUMNS, TILE_WIDTH], tl.float32),)  # the last layer's first
-    bias_sums = (tl.zeros([1, COLUMNS], tl.float32),)
+    bias_sums = (tl.zeros([1, COLUMNS], tl.float64),)  # terms of either sign that add up to little
     for _ in tl.static_range(LAST):
         weight_sums += (tl.zeros([TILE_WIDTH, TILE_WIDTH], tl.float32),)  # type: ignore[assignment]
-        bias_sums += (tl.zeros([1, TILE_WIDTH], tl.float32),)  # type: ignore[assignment]
+        bias_sums += (tl.zeros([1, TILE_WIDTH], tl.float64),)  # type: ignore[assignment]
 
     for tile in range(start, tl.minimum(start + span, tiles)):
         pixel = (tile * PIXELS + tl.arange(0, PIXELS))[:, None]
@@ -92,7 +92,9 @@ def gradients_kernel(
                 act = acts[LAST - step]
                 products = tl.dot(tl.trans(back), act, input_precision="ieee")
                 weights_then += (weight_sums[step] + products,)  # type: ignore[assignment]
-                biases_then += (bias_sums[step] + tl.sum(back, axis=0, keep_dims=True),)  # type: ignore[assignment]
+                terms = back.to(tl.float64) if step == 0 else back  # the last layer's are exact themselves
+                total = tl.sum(terms, axis=0, keep_dims=True).to(tl.float64)
+                biases_then += (bias_sums[step] + total,)  # type: ignore[assignment]
                 weight = load_weight(
                     weight_ptrs, 0, LAST - step, WIDTHS, TILE_WIDTH, COLUMNS if step == 0 else TILE_WIDTH, "ieee"
                 )[0]
