@@ -1,5 +1,7 @@
 """Latent maps: the published form of f_comb with interpolated maps is the meaning, and the engine gives the same."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,6 +11,8 @@ from fastpunet.metrics import nestedness
 from fastpunet.models import checkpoint
 from fastpunet.models.latent_maps import first_layer_of_maps, grid_of, interpolated
 from fastpunet.models.map_encoding import MapEncoding
+from fastpunet.models.priors import AxisAligned
+from fastpunet.windows.map_priors import maps_as_features, maps_of_features
 
 
 def model_of(dims: int = 2, num_classes: int = 1, **options: int) -> fastpunet.ProbabilisticUNet:
@@ -130,9 +134,47 @@ def test_checkpoints_and_state_dicts_keep_maps_and_width(tmp_path: object) -> No
         assert torch.equal(fastpunet.sample(loaded, images, n=3, seed=0, output="logits"), truth)
 
 
-def test_windows_refuse_maps() -> None:
-    with pytest.raises(ValueError, match="latent maps"):
-        fastpunet.windowed(model_of(), 16)
+@torch.no_grad()
+def test_windows_blend_the_cells_of_maps() -> None:
+    model = model_of()
+    windowed = fastpunet.windowed(model, 16)
+    small, large = torch.rand(2, 1, 16, 16), torch.rand(2, 1, 40, 24)
+    truth = fastpunet.sample(model, small, n=3, seed=0, output="logits")
+    torch.testing.assert_close(fastpunet.sample(windowed, small, n=3, seed=0, output="logits"), truth)
+    logits = fastpunet.sample(windowed, large, n=5, seed=0, output="logits")
+    assert logits.shape == (2, 5, 1, 40, 24)
+    assert torch.isfinite(logits).all()
+    prior = model.prior.map_layer
+    assert prior is not None
+    prior.weight.zero_()  # now all cells of all windows have the same mean and sigma, and so must the blended ones
+    encoding: Any = windowed.encode(large)
+    assert encoding.prior.mu.shape == (2, 3 + 2 * 10 * 6)
+    assert prior.bias is not None
+    mu, log_sigma = prior.bias.chunk(2)
+    torch.testing.assert_close(encoding.prior.mu[:, 3:].unflatten(1, (2, -1)), mu[None, :, None].expand(2, 2, 60))
+    bounded = log_sigma / (1 + log_sigma.abs() / 5)
+    expected = bounded.exp()[None, :, None].expand(2, 2, 60)
+    torch.testing.assert_close(encoding.prior.sigma[:, 3:].unflatten(1, (2, -1)), expected)
+
+
+@torch.no_grad()
+def test_blended_cells_are_those_of_the_place() -> None:
+    """Of windows whose maps are a ramp over the image, the blended map is that ramp."""
+    model = model_of()
+    size, grid = (40, 24), (10, 6)
+    ramp = torch.linspace(0, 1, 40)[:, None].expand(size)
+    windows = [ramp[top : top + 16, :16] for top in (0, 8, 24)]
+    for part in windows:
+        cells = interpolated(part[None, None], (4, 4)).flatten(1)
+        prior = AxisAligned(torch.cat((torch.zeros(1, 3), cells, cells), 1), torch.ones(1, 3 + 32))
+        features, others = maps_as_features(torch.zeros(1, 4, 16, 16), prior, 3, (4, 4))
+        assert others.mu.shape == (1, 3)
+        torch.testing.assert_close(features[0, 4], part)
+    blended = torch.cat((torch.zeros(1, 4, *size), ramp.expand(1, 2, *size), torch.zeros(1, 2, *size)), dim=1)
+    _, whole = maps_of_features(blended, AxisAligned(torch.zeros(1, 3), torch.ones(1, 3)), 2, grid)
+    torch.testing.assert_close(whole.mu[0, 3:63].unflatten(0, grid)[:, 0], torch.linspace(0, 1, 10))
+    assert (whole.sigma == 1).all()
+    assert model.grid_of(size) == grid
 
 
 @pytest.mark.parametrize("wrong", [{"latent_maps": -1}, {"fcomb_channels": 0}])

@@ -55,6 +55,7 @@ class LatentMethod(Method):
     has_gradients = True
     encoding_kind = LatentEncoding
     gaussian_latent = True
+    latent_maps: int = 0  # latents in each cell of a grid, besides those of the whole image (see `latent_maps`)
 
     @property
     @abstractmethod
@@ -80,6 +81,10 @@ class LatentMethod(Method):
                     "fastpunet.adapt(model, encode=..., combiner=...)"
                 )
             return self.encoded(split, features, prior)
+
+    def grid_of(self, size: tuple[int, ...]) -> tuple[int, ...]:
+        """The cells of a latent map for images of this size; TypeError for a method without maps."""
+        raise TypeError(f"model: {self.name} has no latent maps")
 
     def latent_inputs(self, prior: Prior) -> int:
         """Input channels of the combiner that latents are fed to."""

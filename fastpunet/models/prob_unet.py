@@ -137,6 +137,9 @@ class ProbabilisticUNet(LatentMethod):
         prior = self.prior(images)
         return self.unet(images), AxisAligned(prior.mean, prior.stddev)
 
+    def grid_of(self, size: tuple[int, ...]) -> tuple[int, ...]:
+        return grid_of(size, self.scales)
+
     def latent_inputs(self, prior: Prior) -> int:
         return self.latent_dim + self.latent_maps
 
@@ -146,7 +149,7 @@ class ProbabilisticUNet(LatentMethod):
         size = tuple(features.shape[2:])
         of_image, of_maps = split.decoder.z_weight.tensor_split([self.latent_dim], dim=1)
         decoder = split.decoder._replace(z_weight=of_image.contiguous())
-        grid = grid_of(size, self.scales)
+        grid = self.grid_of(size)
         return MapEncoding(len(features), size, features, prior, split.base(features), decoder, grid, of_maps)
 
     def scratch_bytes(self, encoding: LatentEncoding) -> int:  # type: ignore[override]
@@ -180,7 +183,7 @@ class ProbabilisticUNet(LatentMethod):
         hypotheses: int = 0,
         bound_samples: int = 1,
     ) -> LossTerms:
-        dim = self.latent_dim + self.latent_maps * math.prod(grid_of(tuple(images.shape[2:]), self.scales))
+        dim = self.latent_dim + self.latent_maps * math.prod(self.grid_of(tuple(images.shape[2:])))
         posterior_noise = Noise(seed, ids, 0, labels.shape[1] * bound_samples).normals(dim)
         prior_noise = Noise(seed, ids, _FIRST_OF_PRIOR, hypotheses).normals(dim)
         return self.elbo(

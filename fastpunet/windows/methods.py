@@ -17,10 +17,11 @@ from fastpunet.latents import Noise
 from fastpunet.memory import check_features, how_many
 from fastpunet.models.latent_method import LatentMethod
 from fastpunet.models.method import PIXEL_BYTES, Encoding, ImageEncoding, LossTerms, Method, arithmetic, to_output
-from fastpunet.models.priors import Prior
+from fastpunet.models.priors import AxisAligned, Prior
 from fastpunet.models.verification import not_compiled
 from fastpunet.waits import may_wait
 from fastpunet.windows.grid import Window, windows_over
+from fastpunet.windows.map_priors import maps_as_features, maps_of_features
 from fastpunet.windows.pooling import check_gaussian, pooled
 from fastpunet_kernels import Gaussian, Sums
 
@@ -128,13 +129,26 @@ class WindowedFeatures(Windowed):
             features, prior = self.inner.features_and_prior(crops)
             if blended is None:
                 check_gaussian(prior)
+            features, prior = self._with_maps(features, prior)
+            if blended is None:
                 blended = _zeros(images, features.shape[1])
             for window, its in zip(some, features.split(len(images)), strict=True):
                 blended[window.place].addcmul_(its.float(), window.weights)
             priors.append(prior)
             shares += [window.share for window in some]
         assert blended is not None
-        return self.inner.encoding_of(blended, pooled(priors, shares, len(images)))
+        prior = pooled(priors, shares, len(images))
+        if maps := self.inner.latent_maps:
+            assert isinstance(prior, AxisAligned)
+            blended, prior = maps_of_features(blended, prior, maps, self.inner.grid_of(tuple(images.shape[2:])))
+        return self.inner.encoding_of(blended, prior)
+
+    def _with_maps(self, features: Tensor, prior: Prior) -> tuple[Tensor, Prior]:
+        """Windows' features, and the moments of their latent maps, if the method has any, as further features."""
+        if not self.inner.latent_maps:
+            return features, prior
+        assert isinstance(prior, AxisAligned)
+        return maps_as_features(features, prior, self.inner.latent_dim, self.inner.grid_of(tuple(features.shape[2:])))
 
     def _at_once(self, images: Tensor) -> int:
         """How many windows pass the networks together."""

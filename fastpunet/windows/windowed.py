@@ -26,8 +26,9 @@ def windowed(model: nn.Module, size: int | Sequence[int], overlap: float = 0.5) 
 
     A Probabilistic U-Net, of any make, passes the windows through its U-Net a few at a time and blends their features.
     The windows' priors become one prior, whose mean and log sigma are the means of theirs, and each hypothesis has one
-    latent for the whole image. Other methods blend the windows' logits, which they compute with the same noise in each
-    window. Beyond the blended features or logits, memory does not grow with the number of windows (docs/sampling.md).
+    latent for the whole image. The cells of latent maps are blended as features are. Other methods blend the windows'
+    logits, which they compute with the same noise in each window. Beyond the blended features or logits, memory does
+    not grow with the number of windows (docs/sampling.md).
 
     Raises ValueError or TypeError for another size or overlap, and for a model that is windowed already; and when
     images are encoded, ValueError for a prior that is not one Gaussian, and for features that do not fit in memory.
@@ -46,10 +47,5 @@ def windowed(model: nn.Module, size: int | Sequence[int], overlap: float = 0.5) 
         raise ValueError(f"size: got {size!r}, expected one number or {method.dims}, for images of {method.name}")
     if not is_number(overlap) or not 0 <= overlap < 1:
         raise ValueError(f"overlap: got {overlap!r}, expected a share of a window, at least 0 and below 1, such as 0.5")
-    if getattr(method, "latent_maps", 0):
-        raise ValueError(
-            f"model: {method.name} has latent maps, whose cells belong to one image and not to a window of it; sample "
-            "the image in one piece, which any size allows"
-        )
     kind = WindowedFeatures if isinstance(method, LatentMethod) else WindowedLogits
     return kind(method, window, float(overlap))
