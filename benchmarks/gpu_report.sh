@@ -3,7 +3,7 @@
 #
 #     benchmarks/gpu_report.sh tests        what runs on a GPU, tested with the kernels compiled for that GPU
 #     benchmarks/gpu_report.sh kernels      the time of every kernel by itself, and the hardware's counters of one
-#     benchmarks/gpu_report.sh end-to-end   image in, masks and scores out, beside the peers
+#     benchmarks/gpu_report.sh end-to-end   image in, masks and scores out, beside the peers; where the time goes
 #     benchmarks/gpu_report.sh sanitizer    kernels under compute-sanitizer
 #     benchmarks/gpu_report.sh train        the recipes for a GPU, trained and scored, where FASTPUNET_DATA names the
 #                                           folder with lidc/ and camvid/; what was cut off goes on in the next call
@@ -59,6 +59,7 @@ kernels() {
 
 end-to-end() {
     run end-to-end.txt 60 python3 -m benchmarks.gpu_end_to_end "$out"
+    run end-to-end.txt 90 python3 -m benchmarks.gpu_graphs
 }
 
 sanitizer() { # memory that PyTorch caches would hide what is read or written beside a tensor
