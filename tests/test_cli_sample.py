@@ -22,11 +22,14 @@ def test_one_line_says_the_answer(image, tmp_path, capsys):
     arguments = ["sample", "lidc-tiny", str(image), "-o", str(out), "-n", "32", "--spacing", "0.5", "--modes"]
     assert main([*arguments, "--threshold", "longest_diameter:8", "area:50"]) == 0
     printed = capsys.readouterr()
-    line, total = printed.out.splitlines()
+    line, calibration, total = printed.out.splitlines()
     assert line.startswith("slice: ")
     assert "% of 32 hypotheses outline something, with a median area of " in line
     assert "mm^2 (5 % to 95 %:" in line
     assert "probability that the longest diameter is >= 8 mm: " in line
+    assert calibration.startswith(
+        "of this model: calibration on 200 images (100 patients, validation data): presence off by "
+    )
     assert total == f"1 of 1 images have an answer in {out}"
     assert printed.err == ""
     answer = json.loads((out / "slice" / "answer.json").read_text())
