@@ -39,20 +39,21 @@ def test_tuning_measures_equals_and_remembers_the_fastest(
     problem = (base, decoder, gaussian, torch.empty_like(expected), "labels", "ieee")
     took = triton_decode.tune_decode(*problem, measure=measure)
     capability = triton_decode.compute_capability(device)
-    tried = candidates((16, 1), "ieee", capability)
+    rounding = triton_decode.products("ieee", (16, 1), capability)
+    tried = candidates((16, 1), rounding, capability)
     assert list(took) == tried
     assert len(set(tried)) == len(tried) > 10
-    of = ("labels", "ieee", capability, torch.device("cuda"))
+    of = ("labels", rounding, capability, torch.device("cuda"))
     monkeypatch.setattr(tiling, "_key", lambda *of: str(of[:-1]))
     triton_decode.tune_decode(*problem, measure=lambda _: float(next(times)))
     assert find_tiling((16, 1), *of) == tried[-1]
-    assert find_tiling((16, 2), *of) == by_rule((16, 2), "ieee", capability)
+    assert find_tiling((16, 2), *of) == by_rule((16, 2), rounding, capability)
     (path,) = tmp_path.glob("fastpunet/*")
     tiling._remembered.cache_clear()  # as in another process
     assert find_tiling((16, 1), *of) == tried[-1]
     path.write_text(path.read_text()[:-9])
     tiling._remembered.cache_clear()
-    assert find_tiling((16, 1), *of) == by_rule((16, 1), "ieee", capability)
+    assert find_tiling((16, 1), *of) == by_rule((16, 1), rounding, capability)
 
 
 def test_a_gpu_with_little_room_takes_fewer_pixels(monkeypatch: pytest.MonkeyPatch, device: torch.device) -> None:
