@@ -95,13 +95,15 @@ def test_what_does_not_help_is_left_out(monkeypatch):
     monkeypatch.setattr("fastpunet.reports.calibrating.fit_masks", lambda *_, **__: Scaling(shift=9.0))
     monkeypatch.setattr("fastpunet.reports.calibrating.fit_temperature", lambda *_, **__: Scaling(temperature=200.0))
     model = load("lesions")
+    before = model.calibration
     found = calibrate(model, SyntheticLesions(8, seed=5), n=4)
     assert found.report.count("; left out, because it does not help there") == 2
     assert "| scaled |" not in found.report
     for name, value in found.model.state_dict().items():
         assert torch.equal(value, model.state_dict()[name])
     assert found.model.calibration is not None
-    assert model.calibration is None
+    assert found.model.calibration is not before
+    assert model.calibration is before
 
 
 def test_patterns_are_searched_within_limits():

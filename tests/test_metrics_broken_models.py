@@ -96,7 +96,7 @@ def without_relus(model):
     return broken
 
 
-def with_relus_that_never_cut(model, far=64.0):
+def with_relus_that_never_cut(model, far=512.0):
     """All hidden units of f_comb moved up, where ReLU is the identity, and what that adds taken off again."""
     broken = copy.deepcopy(model)
     *hidden, last = [layer for layer in broken.fcomb.modules() if isinstance(layer, nn.Conv2d)]
