@@ -339,4 +339,5 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     finally:
         process.kill()
     assert process.returncode == 130
-    assert re.search(r"stopped at step (\d+) of 6000; --resume goes on from step \1\n$", error)
+    steps = read_config("lesions").steps
+    assert re.search(rf"stopped at step (\d+) of {steps}; --resume goes on from step \1\n$", error)
