@@ -1,0 +1,114 @@
+// What a page is made of. Python (fastpunet/reports/page/) writes it as JSON into the page, in <script type="application/json" id="case">.
+
+/** Numbers in a compact form: base64 of zlib-compressed little-endian values, in C order. "bits" holds 8 values a byte,
+ *  the first in the lowest bit, each row of the last axis padded to whole bytes. */
+export interface Packed {
+  dtype: "float32" | "float16" | "uint8" | "uint16" | "int16" | "int32" | "bits";
+  shape: number[];
+  data: string;
+}
+
+export interface Case {
+  version: 1;
+  title: string; // name of the image, as the user knows it
+  source: string; // file it came from
+  model: ModelFacts;
+  image: ImageFacts;
+  classes: string[]; // of label 0, 1, ...; a binary model has ["background", "foreground"]
+  hypotheses: Hypotheses;
+  alternatives: Alternatives[]; // of each class but 0; a binary model has one entry
+  annotations: Annotation[];
+  pad: LatentPad | null; // null: this method has no latent, or its decoder is not known; `padMissing` says why
+  padMissing: string | null;
+  exports: Exports;
+  made: { version: string; date: string; command: string };
+}
+
+export interface ModelFacts {
+  name: string;
+  method: string;
+  /** Plain sentences on how far the probabilities can be trusted, from the calibration kept with the weights. */
+  calibration: { sentences: string[]; presence: Bins | null; pixels: Bins | null; volume: Bins | null } | null;
+  /** Whether the image looks like those that the model was trained on. `level` "unknown": the weights do not say. */
+  familiarity: { level: "usual" | "unusual" | "unknown"; sentence: string; how: string };
+}
+
+export interface Bins {
+  count: number[];
+  predicted: number[];
+  observed: number[];
+}
+
+export interface ImageFacts {
+  height: number;
+  width: number;
+  channels: 1 | 3;
+  pixels: Packed; // (height, width) or (height, width, 3), in the file's own unit
+  unit: string; // such as "HU"; "" where it has none
+  window: [number, number]; // darkest and brightest value at first
+  spacing: [number, number] | null; // mm between rows and between columns
+}
+
+export interface Hypotheses {
+  n: number;
+  seed: number;
+  labels: Packed; // "bits" (n, height, width) of a binary model, else uint8 (n, height, width)
+  z: Packed | null; // float32 (n, latent_dim)
+}
+
+/** What was found for one class, with that class as the foreground. */
+export interface Alternatives {
+  label: number;
+  modes: Mode[]; // the most probable first
+  members: Packed; // uint8 (n,), the mode of each hypothesis
+  measures: Measure[]; // such as area and longest diameter
+}
+
+export interface Mode {
+  probability: number;
+  interval: [number, number];
+  hypothesis: number; // its representative
+  name: string; // such as "479 pixels" or "nothing"
+}
+
+export interface Measure {
+  name: string; // such as "area"
+  unit: string; // such as "mm²" or "px"
+  values: Packed; // float32 (n,), NaN where a hypothesis has no such value
+}
+
+export interface Annotation {
+  name: string;
+  labels: Packed; // as of one hypothesis, without the axis n
+  position: [number, number] | null; // in the pad
+  logLikelihood: string | null; // a plain sentence
+}
+
+/** A plane through the latent space: z = origin + a * axes[0] + b * axes[1], a and b in standard deviations of the
+ *  prior, in which the prior's contours are circles. */
+export interface LatentPad {
+  origin: Packed; // float32 (latent_dim,)
+  axes: Packed; // float32 (2, latent_dim)
+  reach: number; // the pad shows -reach to reach along both axes
+  hypotheses: Packed; // float32 (n, 2), where the hypotheses lie
+  decoder: Decoder;
+}
+
+/** logits = layers(relu(base[pixel] + zWeight z + mapWeight map[pixel])), with a ReLU between layers and none at the end.
+ *  The label is logit > 0 for one output, else the index of the largest (the first of equals). */
+export interface Decoder {
+  base: Packed; // float32 (height, width, h), or float16 where float32 would be too large
+  zWeight: Packed; // float32 (h, latents of the whole image), the first entries of z
+  layers: { weight: Packed; bias: Packed }[]; // float32 (outputs, inputs) and (outputs,); the last one gives the logits
+  /** Latents on a coarse grid: the rest of z holds `channels` maps of rows x columns cells, one after another in C order.
+   *  At a pixel they are interpolated linearly with aligned corners. */
+  map: { channels: number; rows: number; columns: number; weight: Packed } | null; // weight float32 (h, channels)
+}
+
+export interface Exports {
+  /** First 352 bytes of a NIfTI-1 file of uint8 labels in the geometry of the image; null for pictures without one. */
+  nifti: Packed | null;
+  /** A DICOM SEG of one segment with an empty mask. The page writes pixels at `pixelData`, one bit each, and new
+   *  identifiers over the placeholders. Null where the image is no DICOM file. */
+  seg: { file: Packed; pixelData: number; identifiers: { offset: number; length: number }[] } | null;
+}
