@@ -79,7 +79,7 @@ export interface Measure {
 
 export interface Annotation {
   name: string;
-  labels: Packed; // as of one hypothesis, without the axis n
+  labels: Packed; // as of one hypothesis, without the axis n; in uint8, 255 is not annotated
   position: [number, number] | null; // in the pad
   logLikelihood: string | null; // a plain sentence
 }
@@ -106,9 +106,14 @@ export interface Decoder {
 }
 
 export interface Exports {
-  /** First 352 bytes of a NIfTI-1 file of uint8 labels in the geometry of the image; null for pictures without one. */
+  /** First 352 bytes of a NIfTI-1 file of uint8 labels, (height, width, 1), in the geometry of the image; null for
+   *  pictures without one. As in all of fastpunet's NIfTI files the first axis is that of the rows, so that the page
+   *  writes the label of pixel (row, column) at byte 352 + row + height * column. */
   nifti: Packed | null;
-  /** A DICOM SEG of one segment with an empty mask. The page writes pixels at `pixelData`, one bit each, and new
-   *  identifiers over the placeholders. Null where the image is no DICOM file. */
+  /** A DICOM SEG of one segment with an empty mask; null where the image is no DICOM file. The page writes its mask from
+   *  byte `pixelData` on: pixel (row, column) is bit k % 8 (0 is the lowest) of byte k / 8, k = row * width + column,
+   *  rows not padded. At `identifiers` stand placeholders of UIDs, each "2.25." and digits, 10 to 44 characters in all
+   *  (zero bytes that pad to an even length are not counted). The page writes new ones of the same length over them, the
+   *  same one wherever the same placeholder stood. */
   seg: { file: Packed; pixelData: number; identifiers: { offset: number; length: number }[] } | null;
 }
