@@ -21,6 +21,9 @@ export interface Case {
   pad: LatentPad | null; // null: this method has no latent, or its decoder is not known; `padMissing` says why
   padMissing: string | null;
   exports: Exports;
+  /** Plain sentences to know before anything is used: what does not fit the model, and what was left out or rounded to
+   *  keep the page small. Often empty. */
+  notes: string[];
   made: { version: string; date: string; command: string };
 }
 
@@ -53,7 +56,7 @@ export interface Hypotheses {
   n: number;
   seed: number;
   labels: Packed; // "bits" (n, height, width) of a binary model, else uint8 (n, height, width)
-  z: Packed | null; // float32 (n, latent_dim)
+  z: Packed | null; // float32 (n, latent_dim), or float16 where float32 would be too large; null as `pad`
 }
 
 /** What was found for one class, with that class as the foreground. */
@@ -97,12 +100,26 @@ export interface LatentPad {
 /** logits = layers(relu(base[pixel] + zWeight z + mapWeight map[pixel])), with a ReLU between layers and none at the end.
  *  The label is logit > 0 for one output, else the index of the largest (the first of equals). */
 export interface Decoder {
-  base: Packed; // float32 (height, width, h), or float16 where float32 would be too large
+  base: Packed; // float32 (height, width, h), or float16 where float32 would be too large; of its own size, see `place`
   zWeight: Packed; // float32 (h, latents of the whole image), the first entries of z
   layers: { weight: Packed; bias: Packed }[]; // float32 (outputs, inputs) and (outputs,); the last one gives the logits
   /** Latents on a coarse grid: the rest of z holds `channels` maps of rows x columns cells, one after another in C order.
    *  At a pixel they are interpolated linearly with aligned corners. */
   map: { channels: number; rows: number; columns: number; weight: Packed } | null; // weight float32 (h, channels)
+  place: Place;
+}
+
+/** Where the decoded labels lie in the image: in the rectangle whose first pixel is (row, column). Outside of it they
+ *  are 0. */
+export interface Place {
+  row: number;
+  column: number;
+  height: number;
+  width: number;
+  /** Null: the decoder's pixels are those of the rectangle. Else the model looked at the image on another grid, and the
+   *  logits of the rectangle, before they become labels, are rows * logits * columns^T for each output, with rows
+   *  float32 (height, height of the base) and columns float32 (width, width of the base). Few weights are not 0. */
+  resample: { rows: Packed; columns: Packed } | null;
 }
 
 export interface Exports {
