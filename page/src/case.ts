@@ -103,10 +103,20 @@ export interface Decoder {
   base: Packed; // float32 (height, width, h), or float16 where float32 would be too large; of its own size, see `place`
   zWeight: Packed; // float32 (h, latents of the whole image), the first entries of z
   layers: { weight: Packed; bias: Packed }[]; // float32 (outputs, inputs) and (outputs,); the last one gives the logits
-  /** Latents on a coarse grid: the rest of z holds `channels` maps of rows x columns cells, one after another in C order.
-   *  At a pixel they are interpolated linearly with aligned corners. */
-  map: { channels: number; rows: number; columns: number; weight: Packed } | null; // weight float32 (h, channels)
+  map: LatentMap | null;
   place: Place;
+}
+
+/** Latents on a coarse grid: the rest of z holds `channels` maps of rows x columns cells, one after another in C order.
+ *  Pixel (row, column) of the base lies at (origin[0] + row * step[0], origin[1] + column * step[1]), counted in cells
+ *  from the first one, and has what is interpolated linearly there between the four cells around it. */
+export interface LatentMap {
+  channels: number;
+  rows: number;
+  columns: number;
+  weight: Packed; // float32 (h, channels)
+  origin: [number, number];
+  step: [number, number];
 }
 
 /** Where the decoded labels lie in the image: in the rectangle whose first pixel is (row, column). Outside of it they
