@@ -19,6 +19,7 @@ from fastpunet.models.method import Encoding, Method
 
 # Large enough that the cost of starting a computation is negligible. On a CPU a larger budget would exceed the caches.
 _BUDGET_BYTES = {"cpu": 1 << 26, "cuda": 1 << 30}
+_NEVER_TOO_MUCH = 1 << 26  # bytes of a result; asking a GPU for its free memory takes 40 us
 _OUTPUT_BITS = {
     "labels": 8,
     "logits": 32,
@@ -56,8 +57,8 @@ def output_bytes(output: str, pixels: int, classes: int) -> int:
 
 def check_memory(output: str, images: int, n: int, pixels: int, classes: int, device: torch.device) -> None:
     """Raise ValueError, before any work starts, if the hypotheses need more memory than is free now."""
-    needed, free = images * n * output_bytes(output, pixels, classes), free_memory(device)
-    if needed > free:
+    needed = images * n * output_bytes(output, pixels, classes)
+    if needed > _NEVER_TOO_MUCH and needed > (free := free_memory(device)):
         bits = images * n * output_bytes("bits", pixels, classes)
         raise ValueError(
             f"n: got {n}; {n} hypotheses of {images} images as {output} take {needed / 1e9:.1f} GB, and "

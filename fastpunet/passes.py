@@ -67,14 +67,6 @@ def check_finite(encoding: Encoding) -> None:
 
 
 def _encode(method: Method, images: Tensor) -> Encoding:
-    """Encode the images; on a CPU with the channels last in memory, the layout that oneDNN's convolutions prefer.
-
-    That layout makes float32 1.2 times and bfloat16 1.7 times as fast, and changes results by rounding only.
-    """
-    if images.device.type == "cpu":  # unlike contiguous(), this also changes images of a single channel
-        images = images.to(
-            memory_format=CHANNELS_LAST[images.ndim - 2]
-        )  # unlike contiguous(), also of a single channel
     return method.encode(images)
 
 
@@ -85,5 +77,14 @@ def _compiled() -> Callable[[Method, Tensor], Encoding]:
 
 @torch.no_grad()
 def _run(form: Callable[[Method, Tensor], Encoding], method: Method, images: Tensor, precision: str) -> Encoding:
+    """Encode the images, with the channels last in memory wherever convolutions are faster so.
+
+    On a CPU that layout makes float32 1.2 times and bfloat16 1.7 times as fast. On a GPU it spares the conversions
+    around the convolutions of tensor cores, and the bilinear interpolation takes a quarter of the time; float32 without
+    tensor cores is 7 % faster without it. It changes results by rounding only.
+    """
+    images = images.to(method.dtype)
+    if images.device.type == "cpu" or precision != "ieee":
+        images = images.to(memory_format=CHANNELS_LAST[images.ndim - 2])  # unlike contiguous(), also of one channel
     with arithmetic(precision, images.device):
-        return form(method, images.to(method.dtype))
+        return form(method, images)

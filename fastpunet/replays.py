@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fastpunet.arguments import check_pixels, pixel_range
+from fastpunet.branches import both
 from fastpunet.graphs import GraphCache
 from fastpunet.latents import Noise
 from fastpunet.models.kept_casts import KeptCasts
@@ -64,9 +65,12 @@ class Replays:
         def compute(images: Tensor, noise: Noise) -> Drawn:
             twin = evaluation_twin(method)
             encoding = passes.encode(twin, images, precision)
-            drawn = twin.draw(encoding, noise, output=output, precision=precision, backend=backend)
-            facts = (*images.float().aminmax(), all_finite(encoding).float())
-            return Drawn(drawn, torch.stack(facts))
+            drawn, facts = both(
+                lambda: twin.draw(encoding, noise, output=output, precision=precision, backend=backend),
+                lambda: torch.stack((*images.float().aminmax(), all_finite(encoding).float())),
+                images.device,
+            )
+            return Drawn(drawn, facts)
 
         where = images.device, images.shape, images.dtype
         key = (*where, noise.n, noise.first, noise.sampler, output, precision, backend, compiled)

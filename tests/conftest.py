@@ -76,12 +76,12 @@ def pytest_make_collect_report(
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.stem in QUICK and "slow" not in item.keywords:
+        if item.path.stem in QUICK and not item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.quick)
     if HAS_GPU:
         return
     for item in items:
-        if "gpu" in item.keywords:
+        if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
 
 

@@ -19,6 +19,7 @@ from fastpunet.arguments import (
     check_num_classes,
     check_positive,
 )
+from fastpunet.branches import both
 from fastpunet.latents import Noise
 from fastpunet.models.cross_entropy import cross_entropy
 from fastpunet.models.fcomb import FComb, SplitFComb
@@ -134,8 +135,8 @@ class ProbabilisticUNet(LatentMethod):
         return self.fcomb
 
     def features_and_prior(self, images: Tensor) -> tuple[Tensor, Prior]:
-        prior = self.prior(images)
-        return self.unet(images), AxisAligned(prior.mean, prior.stddev)
+        features, prior = both(lambda: self.unet(images), lambda: self.prior(images), images.device)
+        return features, AxisAligned(prior.mean, prior.stddev)
 
     def grid_of(self, size: tuple[int, ...]) -> tuple[int, ...]:
         return grid_of(size, self.scales)
