@@ -15,10 +15,10 @@ CLI = ["jsonargparse>=4.48", "docstring-parser>=0.16", "pyyaml>=6"]  # whoever h
 DICOM = ["pydicom>=3.0.1", "highdicom>=0.28"]
 DATA = [*CLI, *DICOM, "pillow>=10", "nibabel>=5", "scipy>=1.11.1", "tqdm>=4.66"]
 TRAIN = ["lightning>=2.4", "monai>=1.4", "tensorboard>=2.16", *DATA]
-REPORT = [*CLI, "kmedoids>=0.5.1", "matplotlib>=3.8", "scipy>=1.11.1", "torchmetrics>=1.4", "tqdm>=4.66"]
+REPORT = [*CLI, "jinja2>=3.1", "kmedoids>=0.5.1", "matplotlib>=3.8", "scipy>=1.11.1", "torchmetrics>=1.4", "tqdm>=4.66"]
 CLUSTER = ["zarr>=3.1"]
 NOTEBOOK = ["nbclient>=0.10", "ipykernel>=6.29"]
-TEST = ["pytest>=8", "hypothesis>=6", "scikit-learn>=1.5", *TRAIN, *REPORT, *CLUSTER, *NOTEBOOK]
+TEST = ["pytest>=8", "hypothesis>=6", "playwright>=1.49", "scikit-learn>=1.5", *TRAIN, *REPORT, *CLUSTER, *NOTEBOOK]
 BENCH = ["pytest-benchmark>=5.3", "nvidia-ml-py>=12", "pycocotools>=2.0.8", "scipy>=1.11.1"]
 DEV = ["ruff>=0.12", "mypy>=1.15", "import-linter>=2", "types-PyYAML>=6", "pybind11>=2.13", "setuptools>=77"]
 
@@ -83,7 +83,13 @@ setup(
     packages=find_packages(include=["fastpunet", "fastpunet.*"]) + find_packages("kernels"),
     package_dir={"fastpunet_kernels": "kernels/fastpunet_kernels"},
     package_data={
-        "fastpunet": ["py.typed", "weights/*.safetensors", "training/recipes/*.yaml"],
+        "fastpunet": [
+            "py.typed",
+            "weights/*.safetensors",
+            "training/recipes/*.yaml",
+            "reports/page/*.jinja",
+            "reports/page/assets/*",
+        ],
         "fastpunet_kernels": ["py.typed", "native/*.h", "native/*.cpp"],
     },
     ext_modules=[native],

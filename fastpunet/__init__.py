@@ -1,5 +1,7 @@
 """fastpunet: thousands of segmentation hypotheses per image from a Probabilistic U-Net, in one U-Net pass."""
 
+from typing import TYPE_CHECKING, Any
+
 from fastpunet import data, hypotheses, metrics, models
 from fastpunet.acceleration import accelerate
 from fastpunet.hypotheses import Summary, summarize
@@ -11,6 +13,9 @@ from fastpunet.models.checkpoint import load, save
 from fastpunet.models.method import Encoding
 from fastpunet.sampler import Sampler, sample
 from fastpunet.windows import windowed
+
+if TYPE_CHECKING:
+    from fastpunet.reports.page.reporting import report
 
 __version__ = "0.1.0"
 
@@ -31,8 +36,18 @@ __all__ = [
     "models",
     "pairwise_iou",
     "register",
+    "report",
     "sample",
     "save",
     "summarize",
     "windowed",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`report` is loaded when it is first asked for: who only samples need not wait for what makes pages."""
+    if name == "report":
+        from fastpunet.reports.page.reporting import report
+
+        return report
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,7 +9,19 @@ from types import ModuleType
 
 from fastpunet.cli.running import set_threads
 
-COMMANDS = ("demo", "check", "sample", "assess", "train", "calibrate", "evaluate", "latent", "prepare", "info")
+COMMANDS = (
+    "demo",
+    "check",
+    "sample",
+    "report",
+    "assess",
+    "train",
+    "calibrate",
+    "evaluate",
+    "latent",
+    "prepare",
+    "info",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

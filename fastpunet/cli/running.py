@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from fastpunet.parsing import Namespace, Parser
+
+if TYPE_CHECKING:
+    from fastpunet.prediction.request import Request
 
 
 def add_device(parser: Parser, default: str = "auto") -> None:
@@ -35,6 +40,73 @@ def add_intensity(parser: Parser) -> None:
         help="which grey values of the data become 0 and 1: range:LOW:HIGH, window:CENTRE:WIDTH or "
         "percentiles:LOW:HIGH; without it, as in the model's training, or, if its checkpoint does not say, as the "
         "files' format suggests",
+    )
+
+
+def add_drawing(parser: Parser) -> None:
+    """-n, --seed and --sampler: which hypotheses are drawn."""
+    parser.add_argument("-n", type=int, default=1000, help="hypotheses of each image")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the hypotheses")
+    parser.add_argument(
+        "--sampler",
+        default="random",
+        help="how latents are drawn: random, sobol (evenly spread) or antithetic (in pairs)",
+    )
+
+
+def add_preparation(parser: Parser) -> None:
+    """--spacing, --unit, --convert, --window, --overlap and --intensity: how images in files reach a model."""
+    parser.add_argument(
+        "--spacing",
+        type=float,
+        nargs="+",
+        metavar="MM",
+        help="mm between pixels along each axis of the images, (slices,) rows, columns, or one number for all axes, if "
+        "the files do not say it",
+    )
+    parser.add_argument(
+        "--unit",
+        default="auto",
+        help="of the measures: mm (an image of unknown spacing fails), px, or auto (mm where the spacing is known)",
+    )
+    parser.add_argument(
+        "--convert", action="store_true", help="turn colours into grey, or grey into colours, as the model wants them"
+    )
+    parser.add_argument(
+        "--window",
+        type=int,
+        metavar="PIXELS",
+        help="pass large images through the networks in overlapping windows of this size; without it, as a whole",
+    )
+    parser.add_argument("--overlap", type=float, default=0.5, help="share of a window that the next one covers too")
+    add_intensity(parser)
+
+
+def add_existing(parser: Parser, what: str) -> None:
+    """--overwrite and --skip-existing: what becomes of answers (or whatever a command writes) that are there."""
+    parser.add_argument("--overwrite", action="store_true", help=f"replace {what} that are there already")
+    parser.add_argument(
+        "--skip-existing", action="store_true", help=f"keep {what} that are there already, for instance to go on"
+    )
+
+
+def request_of(options: Namespace, **rest: Any) -> Request:
+    """What the options of `add_drawing`, `add_preparation` and --precision ask for, and what else is given."""
+    from fastpunet.intensity import Intensity
+    from fastpunet.prediction.request import Request
+
+    return Request(
+        n=options.n,
+        seed=options.seed,
+        precision=options.precision,
+        sampler=options.sampler,
+        intensity=Intensity.parse(options.intensity) if options.intensity else None,
+        spacing=tuple(options.spacing) if options.spacing else None,
+        convert=options.convert,
+        window=options.window,
+        overlap=options.overlap,
+        unit=options.unit,
+        **rest,
     )
 
 

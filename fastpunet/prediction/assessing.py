@@ -76,7 +76,7 @@ def assess_files(
     warnings = list(prepared.warnings.values())
     if prepared.resampled:
         warnings.append(f"{source.name}: is assessed with the spacing that the model was trained on, resampled")
-    planes = _by_slice(labels, source, prepared.images)
+    planes = on_grid_of(prepared.images, labels, source)
     several = len(planes) > 1
     marked = [place for place in range(len(planes)) if not several or bool(_is_marked(planes[place]).any())]
     if not marked:
@@ -102,8 +102,8 @@ def _is_marked(labels: Tensor) -> Tensor:
     return (labels != 0) & (labels != IGNORE)
 
 
-def _by_slice(labels: Tensor, source: Input, images: Tensor) -> Tensor:
-    """Masks uint8 (M, *size) on the grid of the prepared images (B, C, *size): (B, M, *size)."""
+def on_grid_of(images: Tensor, labels: Tensor, source: Input) -> Tensor:
+    """Masks uint8 (M, *source.size) on the grid of its prepared images (B, C, *size): (B, M, *size)."""
     planes = labels.movedim(1, 0) if len(source.size) > images.ndim - 2 else labels[None]
     if planes.shape[2:] == images.shape[2:]:
         return planes

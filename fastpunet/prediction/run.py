@@ -4,50 +4,29 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import fastpunet
 from fastpunet.arguments import check_count
 from fastpunet.data.inputs import Input
-from fastpunet.data.inputs.finding import look
 from fastpunet.data.reading import one_line
-from fastpunet.devices import find_device
-from fastpunet.files import check_folder, sha256, write_text
-from fastpunet.models import checkpoint
-from fastpunet.models.method import Method
+from fastpunet.files import check_folder, write_text
 from fastpunet.prediction.answer import write_answer
 from fastpunet.prediction.drawing import draw
 from fastpunet.prediction.fitting import check_fits
 from fastpunet.prediction.folders import alone, is_written, whole_folder
+from fastpunet.prediction.opening import Outcome, open_inputs, open_model
 from fastpunet.prediction.planning import answered, groups, id_of
 from fastpunet.prediction.preparation import Prepared, prepare
 from fastpunet.prediction.request import Request
 from fastpunet.progress import Progress
 from fastpunet.sampler import Sampler
-from fastpunet.windows import windowed
 
 SUMMARY_FILE = "summary.json"
-_NAMED = 3
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one input.
-
-    name      of the input; empty for files that are not even recognised as images
-    status    "done", "kept" (its answer was there already) or "failed"
-    message   the answer in a sentence, or why there is none
-    warnings  what may make the answer worthless: a sentence for each kind of doubt, such as "spacing"
-    """
-
-    name: str
-    status: str
-    message: str = ""
-    warnings: Mapping[str, str] = field(default_factory=dict)
 
 
 def run(
@@ -86,56 +65,20 @@ def run(
     if overwrite and skip_existing:
         raise ValueError("skip_existing: got overwrite as well, expected one of them")
     check_folder("output", Path(output))
-    where = find_device(device)
-    found = look(paths, is_written)
-    if not found.inputs:
-        raise ValueError(_some(found.refused) or f"input: no image in {', '.join(map(str, paths))}")
-    file = checkpoint.find_file(model)
-    method = checkpoint.load(file).to(where)
-    about = {
-        "version": fastpunet.__version__,
-        "model": {
-            "source": os.fspath(model),
-            "sha256": sha256(file),
-            "method": method.name,
-            "calibration": None if method.calibration is None else method.calibration.errors(),
-        },
-        "request": request.to_dict(),
-    }
-    if request.window is not None:
-        method = windowed(method, request.window, request.overlap)
-    inputs, refused = _fitting(found.inputs, method, request)
-    if not inputs:
-        raise ValueError(_some([outcome.message for outcome in refused]))
-    sampler = Sampler(method, precision=request.precision, sampler=request.sampler)
-    work = _Run(sampler, request, Path(output), {**about, "precision": sampler.precision, "device": str(where)}, say)
+    opened = open_model(model, request, device)
+    sampler = opened.sampler
+    found = open_inputs(paths, is_written, partial(check_fits, method=sampler.method, request=request))
+    about = {**opened.about, "precision": sampler.precision, "device": str(sampler.device)}
+    work = _Run(sampler, request, Path(output), about, say)
     work.output.mkdir(parents=True, exist_ok=True)
     with alone(work.output):
-        kept = answered(inputs, work.output, about, overwrite=overwrite, skip_existing=skip_existing)
-        for outcome in (*(Outcome("", "failed", message) for message in found.refused), *refused):
+        kept = answered(found.inputs, work.output, opened.about, overwrite=overwrite, skip_existing=skip_existing)
+        for outcome in found.refused:
             work.note(outcome)
         for name in sorted(kept):
             work.note(Outcome(name, "kept", "its answer was there already"))
-        work.do([source for source in inputs if source.name not in kept], batch_size)
+        work.do([source for source in found.inputs if source.name not in kept], batch_size)
     return work.outcomes
-
-
-def _fitting(inputs: list[Input], method: Method, request: Request) -> tuple[list[Input], list[Outcome]]:
-    """The inputs for which the request can be met, and why it cannot for the others; no pixels are read."""
-    fitting, refused = [], []
-    for source in inputs:
-        try:
-            check_fits(source, method, request)
-            fitting.append(source)
-        except (ValueError, OSError) as error:
-            refused.append(Outcome(source.name, "failed", one_line(error, 1000)))
-    return fitting, refused
-
-
-def _some(messages: list[str]) -> str:
-    """The first messages of many in one line."""
-    more = len(messages) - _NAMED
-    return "; ".join(messages[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
 
 
 @dataclass

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastpunet.data.inputs import Input
 from fastpunet.data.optional import require
 from fastpunet.data.reading import reading
 from fastpunet.data.writing.content import Hypotheses
@@ -23,16 +24,22 @@ _MOST_SEGMENTS = 65535
 def write_hypotheses(target: Path, hypotheses: Hypotheses) -> list[Path]:
     """TARGET.dcm, of type BINARY: a segment for each hypothesis, or for each hypothesis and class above 0."""
     masks, labels = _segments(hypotheses)
-    sources, first = read_sources(hypotheses.image), hypotheses.image.files[0]
-    with reading(first, "what a DICOM segmentation can refer to"):  # highdicom's warnings would tell patients' names
-        content = _encoded(masks, labels, sources)
     path = target.with_name(f"{target.name}.dcm")
-    write_bytes(path, content)
+    write_bytes(path, encoded(hypotheses.image, masks, labels))
     return [path]
 
 
+def encoded(image: Input, masks: NDArray[np.uint8], labels: list[str]) -> bytes:
+    """The content of a file with masks (D, H, W, segments) in {0, 1}, D = 1 for an image, and a label for each segment.
+
+    Raises ValueError for an image whose files a segmentation cannot refer to.
+    """
+    sources = read_sources(image)
+    with reading(image.files[0], "what a DICOM segmentation can refer to"):  # highdicom's warnings tell patients' names
+        return _encoded(masks, labels, sources)
+
+
 def _encoded(masks: NDArray[np.uint8], labels: list[str], sources: list[Any]) -> bytes:
-    """The content of the file."""
     highdicom = require("highdicom", "writing DICOM segmentations")
     seg = require("highdicom.seg", "writing DICOM segmentations")
     version = metadata.version("fastpunet")
@@ -52,6 +59,7 @@ def _encoded(masks: NDArray[np.uint8], labels: list[str], sources: list[Any]) ->
         content_description="Hypotheses of a segmentation model; not for diagnosis",
         specific_character_set="ISO_IR 192",
         series_description="fastpunet hypotheses",
+        omit_empty_frames=bool(masks.any()),
     )
     content = io.BytesIO()
     written.save_as(content)

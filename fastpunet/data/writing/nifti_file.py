@@ -33,6 +33,16 @@ def _voxels(stack: NDArray[Any], image: Input) -> NDArray[Any]:
 
 
 def _save(target: Path, image: Input, voxels: NDArray[Any], intent: str) -> list[Path]:
+    path = target.with_name(f"{target.name}.nii.gz")
+    write_bytes(path, gzip.compress(encoded(image, voxels, intent), 6, mtime=0))
+    return [path]
+
+
+def encoded(image: Input, voxels: NDArray[Any], intent: str) -> bytes:
+    """The content of an uncompressed NIfTI file with voxels (H, W, D) or (H, W, D, k) on the grid of an image.
+
+    intent: NIfTI's name for what the values mean, "label" or "estimate".
+    """
     nibabel = require("nibabel", "writing NIfTI files")
     kind = nibabel.Nifti1Image if max(voxels.shape) <= _LONGEST_AXIS else nibabel.Nifti2Image
     grid = image.grid
@@ -46,6 +56,5 @@ def _save(target: Path, image: Input, voxels: NDArray[Any], intent: str) -> list
         written.header.set_zooms((*image.spacing[-2:], depth, *[1.0] * (voxels.ndim - 3)))
         written.header.set_xyzt_units("mm")
     written.header.set_intent(intent, name=("fastpunet " + intent)[:15])
-    path = target.with_name(f"{target.name}.nii.gz")
-    write_bytes(path, gzip.compress(written.to_bytes(), 6, mtime=0))
-    return [path]
+    content: bytes = written.to_bytes()
+    return content

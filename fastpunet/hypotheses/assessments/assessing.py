@@ -36,6 +36,7 @@ def assess(
     seed: int = 0,
     id: int = 0,
     names: Sequence[str] | None = None,
+    laplace: bool = True,
     precision: str = "auto",
     backend: str = "auto",
 ) -> Assessment:
@@ -55,6 +56,8 @@ def assess(
         n, seed, precision, backend: see `fastpunet.sample`.
         id: the image's id: hypothesis k is that of `fastpunet.sample(..., ids=torch.tensor([id]))`.
         names: who made each annotation; by default 1 .. M.
+        laplace: whether Laplace's approximation is among the proposals. It takes second derivatives, whose time grows
+            with the square of the latent's dimensions; without it fewer draws are effective.
 
     Raises ValueError or TypeError, naming the argument, for input that does not fit.
 
@@ -80,7 +83,7 @@ def assess(
         raise ValueError(f"names: got {len(given)}, expected {len(labels)}, one for each mask")
     latents = Latents.of(sampler, encoding, n, seed, id)
     hypotheses, log_likelihoods = _hypotheses(sampler, encoding, n, seed, id, labels)
-    placed = place(sampler, image, encoding, labels, latents, log_likelihoods)
+    placed = place(sampler, image, encoding, labels, latents, log_likelihoods, laplace=laplace)
     evidence = [
         _log_evidence(sampler, encoding, mask, latents, own, proposals, Noise(seed, _ids(sampler, id), 0, n))
         for mask, own, proposals in zip(labels, log_likelihoods.T, placed.proposals, strict=True)

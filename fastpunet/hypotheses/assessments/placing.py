@@ -36,12 +36,20 @@ class Placed(NamedTuple):
 
 
 def place(
-    sampler: Sampler, image: Tensor, encoding: Any, labels: Tensor, latents: Latents, log_likelihoods: Tensor
+    sampler: Sampler,
+    image: Tensor,
+    encoding: Any,
+    labels: Tensor,
+    latents: Latents,
+    log_likelihoods: Tensor,
+    *,
+    laplace: bool,
 ) -> Placed:
     """Place annotations int (M, *size) of one image.
 
     log_likelihoods: float64 (n, M), log p(y | z) of each under each of the `latents`, where the search for its best fit
-    starts.
+    starts. laplace: whether proposals lie around the best fits too, which are then searched also where a posterior net
+    gives positions.
     """
     missing: dict[str, str] = {}
     posterior = _posterior(sampler, image, labels)
@@ -52,9 +60,9 @@ def place(
         for found, mean, sigma in zip(proposals, posterior.loc.double(), posterior.scale.double(), strict=True):
             found.append(MultivariateNormal(mean, scale_tril=torch.diag(sigma), validate_args=False))
     reason = latents.why_no_gradient(sampler)
-    if not reason:
+    if not reason and (laplace or posterior is None):
         fitted = _best_fits(sampler, encoding, labels, latents, log_likelihoods, position)
-        for found, (fit, z) in zip(proposals, fitted, strict=True):
+        for found, (fit, z) in zip(proposals, fitted, strict=True) if laplace else ():
             curvature = fit.curvature(z)
             found += [
                 MultivariateNormal(z, precision_matrix=curvature / width**2, validate_args=False) for width in _WIDTHS

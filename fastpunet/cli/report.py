@@ -1,0 +1,118 @@
+"""fastpunet report."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+from fastpunet.cli.running import add_device, add_drawing, add_existing, add_preparation, request_of
+from fastpunet.cli.telling import Teller
+from fastpunet.parsing import Namespace, Parser
+
+SUMMARY = "make a page about an image: alternatives, sizes and a latent space to move in"
+
+
+def parser() -> Parser:
+    options = Parser(
+        "fastpunet report",
+        "Make a page about each image that opens in any browser, without a server and without a network: the "
+        "alternatives with their probabilities, the distribution of sizes, the certain and the possible outline, a "
+        "plane of the latent space in which to move, and annotations among the hypotheses. A volume is shown by one of "
+        "its slices. The exit status is 0 if all images have a page, and 1 if one of them failed. See docs/report.md.",
+    )
+    options.add_argument(
+        "model",
+        metavar="MODEL",
+        help="shipped weights (lesions, lidc-tiny), a checkpoint or the folder of a training run",
+    )
+    options.add_argument(
+        "inputs", nargs="*", default=[], metavar="IMAGE", help="files, folders or patterns, as fastpunet sample takes"
+    )
+    options.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="OUT",
+        help="the page's file, such as report.html; of several images, the folder of all pages",
+    )
+    options.add_argument(
+        "--annotation",
+        nargs="+",
+        default=[],
+        metavar="NAME=FILE",
+        help="annotations of a single image, to be shown among its hypotheses; without NAME=, the file's name",
+    )
+    options.add_argument("--data", metavar="PATH", help="a data set in place of files; its graders are annotations")
+    options.add_argument("--kind", help="of the data set: lidc, camvid, cityscapes or folder; without it, recognised")
+    options.add_argument(
+        "--image",
+        type=int,
+        nargs="+",
+        default=[],
+        metavar="I",
+        help="with --data: places in the data, counted from 0; without it, all of them",
+    )
+    options.add_argument(
+        "--slice", type=int, metavar="K", help="of volumes, counted from 0; without it, the one that is disputed most"
+    )
+    options.add_argument(
+        "--classes", nargs="+", metavar="NAME", help="names of the labels 0, 1, ...; without it, those of the data set"
+    )
+    options.add_argument(
+        "--modes", type=int, metavar="K", help="how many alternatives to show; without it, as many as are found"
+    )
+    add_drawing(options)
+    add_preparation(options)
+    add_existing(options, "pages")
+    add_device(options)
+    options.add_argument(
+        "--precision", default="auto", help='"ieee", "tf32" (GPU) or "bf16"; auto takes what PyTorch itself would use'
+    )
+    return options
+
+
+def run(options: Namespace) -> int:
+    from fastpunet.reports.page.page_files import Manner, report_files, report_records
+    from fastpunet.reports.records import DataSet
+
+    if (options.data is None) == (not options.inputs):
+        raise ValueError("inputs: expected either images, MODEL IMAGE..., or a data set, MODEL --data DATA")
+    for name in ("annotation", "slice") if options.data else ("image", "kind"):
+        if options[name] not in (None, []):
+            raise ValueError(f"{name}: got {options[name]!r}, which is for {'files' if options.data else '--data'}")
+    teller = Teller("fastpunet report", "each page lists its own")
+    manner = Manner(
+        command=shlex.join(["fastpunet", *sys.argv[1:]]),
+        classes=tuple(options.classes) if options.classes else None,
+        overwrite=options.overwrite,
+        skip_existing=options.skip_existing,
+        say=teller.say,
+    )
+    request = request_of(options, modes=options.modes)
+    if options.data:
+        data = DataSet(options.data, options.kind, intensity=options.intensity)
+        outcomes = report_records(
+            options.model, data, options.image, options.output, request, manner, device=options.device
+        )
+    else:
+        outcomes = report_files(
+            options.model,
+            options.inputs,
+            options.output,
+            request,
+            manner,
+            annotations=dict(map(_named, options.annotation)),
+            place=options.slice,
+            device=options.device,
+        )
+    teller.count_warnings()
+    failed = sum(outcome.status == "failed" for outcome in outcomes)
+    print(f"{len(outcomes) - failed} of {len(outcomes)} images have a page in {options.output}")
+    return 1 if failed else 0
+
+
+def _named(text: str) -> tuple[str, str]:
+    """NAME=FILE; or a file, which is called by its own name."""
+    name, separator, file = text.partition("=")
+    return (name, file) if separator and not Path(text).exists() else (Path(text).name, text)
