@@ -17,8 +17,19 @@ DATA = [*CLI, *DICOM, "pillow>=10", "nibabel>=5", "scipy>=1.11.1", "tqdm>=4.66"]
 TRAIN = ["lightning>=2.4", "monai>=1.4", "tensorboard>=2.16", *DATA]
 REPORT = [*CLI, "jinja2>=3.1", "kmedoids>=0.5.1", "matplotlib>=3.8", "scipy>=1.11.1", "torchmetrics>=1.4", "tqdm>=4.66"]
 CLUSTER = ["zarr>=3.1"]
+HUB = ["huggingface_hub>=1.0"]
 NOTEBOOK = ["nbclient>=0.10", "ipykernel>=6.29"]
-TEST = ["pytest>=8", "hypothesis>=6", "playwright>=1.49", "scikit-learn>=1.5", *TRAIN, *REPORT, *CLUSTER, *NOTEBOOK]
+TEST = [
+    "pytest>=8",
+    "hypothesis>=6",
+    "playwright>=1.49",
+    "scikit-learn>=1.5",
+    *TRAIN,
+    *REPORT,
+    *CLUSTER,
+    *HUB,
+    *NOTEBOOK,
+]
 BENCH = ["pytest-benchmark>=5.3", "nvidia-ml-py>=12", "pycocotools>=2.0.8", "scipy>=1.11.1"]
 DEV = ["ruff>=0.12", "mypy>=1.15", "import-linter>=2", "types-PyYAML>=6", "pybind11>=2.13", "setuptools>=77"]
 
@@ -104,6 +115,7 @@ setup(
         "data": DATA,
         "dicom": DICOM,
         "cluster": CLUSTER,
+        "hub": HUB,
         "train": TRAIN,
         "report": REPORT,
         "test": TEST,

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from benchmarks.port import PortModel
 from fastpunet import ProbabilisticUNet, Sampler, load, sample, save
 from fastpunet.models.checkpoint import shipped
-from fastpunet.models.port_state import infer_config
+from fastpunet.models.peers.port import infer_config
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ def test_a_compiled_model_is_saved_as_itself(model, tmp_path):
     compiled = torch.compile(model, backend="eager")
     save(compiled, tmp_path / "m.safetensors")
     assert load(tmp_path / "m.safetensors").config == model.config
-    assert infer_config(compiled.state_dict())["channels"] == [4, 6]
+    assert load(compiled.state_dict()).config["channels"] == [4, 6]
 
 
 def test_weights_that_are_not_finite_are_an_error(model, tmp_path):

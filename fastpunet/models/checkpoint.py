@@ -2,36 +2,52 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import warnings
 from collections.abc import Mapping
-from importlib import resources
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch
 from safetensors.torch import save as serialize
-from torch import Tensor
+from torch import Tensor, nn
 
 from fastpunet.arguments import check_choice
 from fastpunet.files import write_bytes
-from fastpunet.models import METHODS, Method
-from fastpunet.models.checkpoint_files import HEADER_KEY, one_line, read_file, state_dicts
-from fastpunet.models.header_entries import describe, set_described
-from fastpunet.models.port_state import infer_config, untold, without_prefixes
+from fastpunet.models import Method
+from fastpunet.models.checkpoint_building import STORED, build
+from fastpunet.models.checkpoint_files import HEADER_KEY, one_line, read_file
+from fastpunet.models.checkpoint_sources import (
+    BEST_FILE,
+    RESUME_FILE,
+    RUN_FILES,
+    WEIGHTS_FILE,
+    find_file,
+    shipped,
+)
+from fastpunet.models.header_entries import describe, set_described, untold
+from fastpunet.models.peers import Found, choose, networks, recognise
 from fastpunet.models.prob_unet import POSTERIOR_INPUTS
 
-WEIGHTS_FILE = "model.safetensors"  # the name of the model in the folder of a training run
-BEST_FILE = "best.safetensors"  # the best model so far of a run that is not finished
-RESUME_FILE = "last.ckpt"  # what a run goes on from
-RUN_FILES = (WEIGHTS_FILE, RESUME_FILE)  # a folder that has one of them is that of a training run
+__all__ = [
+    "BEST_FILE",
+    "RESUME_FILE",
+    "RUN_FILES",
+    "WEIGHTS_FILE",
+    "Loaded",
+    "find_file",
+    "load",
+    "read",
+    "save",
+    "shipped",
+]
 
 
-def shipped() -> dict[str, Path]:
-    """Names and files of the weights that come with the package."""
-    folder = Path(str(resources.files("fastpunet") / "weights"))
-    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+class Loaded(NamedTuple):
+    """A model, and what its file was recognised as; None for a file of `save`."""
+
+    model: Method
+    found: Found | None
 
 
 def save(model: Method, path: str | os.PathLike[str]) -> None:
@@ -42,41 +58,70 @@ def save(model: Method, path: str | os.PathLike[str]) -> None:
     OSError, and TypeError for anything but a fastpunet model; of other models, save the state dict.
     """
     model = getattr(model, "_orig_mod", model)  # out of torch.compile's wrapper
-    if type(model).__name__ not in METHODS or not isinstance(model, Method):
+    if type(model).__name__ not in STORED or not isinstance(model, Method):
         raise TypeError(
-            f"model: got {type(model).__name__}, expected one of {', '.join(METHODS)}; save what is inside of windows, "
+            f"model: got {type(model).__name__}, expected one of {', '.join(STORED)}; save what is inside of windows, "
             "and others with torch.save(model.state_dict(), path), which load reads too"
+        )
+    module = next((name for name, value in model.config.items() if isinstance(value, nn.Module)), None)
+    if module is not None:
+        raise TypeError(
+            f"model: its {module} is a module of your own, which a file cannot describe; save the state dict, and load "
+            f"that with {module}=..."
         )
     header: dict[str, Any] = {"method": type(model).__name__, "config": model.config, **describe(model)}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     write_bytes(path, serialize(tensors, metadata={HEADER_KEY: json.dumps(header)}))
 
 
-def load(source: str | os.PathLike[str] | Mapping[str, Tensor], *, posterior_input: str | None = None) -> Method:
-    """Load a model from shipped weights, a file, a run's folder or a state dict: on the CPU, for evaluation, float32.
+def load(
+    source: str | os.PathLike[str] | Mapping[str, Tensor],
+    *,
+    posterior_input: str | None = None,
+    part: str | None = None,
+    unet: nn.Module | None = None,
+) -> Method:
+    """Load a model for evaluation, on the CPU: of shipped weights, a file, a folder, a hub repository or a state dict.
 
     source           the name of shipped weights; a file, whose kind is recognised by its content; a folder that
-                     `fastpunet train` wrote, for its model.safetensors; or a state dict
+                     `fastpunet train` wrote, or one with the files of a Hugging Face repository or of a TensorFlow
+                     checkpoint; OWNER/NAME or OWNER/NAME@REVISION of a Hugging Face repository; or a state dict
     posterior_input  only for a state dict with the PyTorch port's names: the form in which its posterior net sees a
                      segmentation. "one-hot" is one-hot minus 0.5, as in the authors' release; "plain-one-hot" subtracts
                      nothing; "mask" is the label map as one channel, as in the port. The default is "mask" if the net
                      has one channel for the segmentation. If it has one for each class, the default is "one-hot", and
                      a UserWarning says so. Hypotheses do not depend on it.
+    part             which network to take from a file with several, such as "ema": a key or an attribute that leads to
+                     it
+    unet             only for a state dict of lightning-uq-box: a module of the kind that its `model` was, which gets
+                     its weights
 
-    Files are safetensors, or files of torch.save, which are opened with weights_only=True. Files of `save` have the
-    architecture in their header. Other files hold a state dict with the PyTorch port's names, and the architecture is
-    inferred from its shapes. The state dict may be the whole file or lie under a key such as "state_dict" or "model",
-    and its names may have a common prefix, such as those of torch.compile, DataParallel, AveragedModel, or a
-    LightningModule's attribute.
-    Raises FileNotFoundError, and ValueError for a truncated, foreign or non-finite checkpoint.
+    Files are safetensors; files of torch.save, which are opened with weights_only=True; or the index of a TensorFlow
+    checkpoint with its data beside it. Files of `save` have the architecture in their header. Other files hold a state
+    dict, and the architecture follows from its names and shapes: those of the PyTorch port and of the code that
+    docs/checkpoints.md lists. The state dict may be the whole file or lie under keys such as "state_dict", and its names may
+    have prefixes, such as those of torch.compile, DataParallel, AveragedModel, or a LightningModule's attribute.
+    Weights are float32. Raises FileNotFoundError, and ValueError, with the reason, for a truncated, foreign or
+    non-finite checkpoint.
 
     >>> load("lesions").num_classes
     1
     """
+    return read(source, posterior_input=posterior_input, part=part, unet=unet).model
+
+
+def read(
+    source: str | os.PathLike[str] | Mapping[str, Tensor],
+    *,
+    posterior_input: str | None = None,
+    part: str | None = None,
+    unet: nn.Module | None = None,
+) -> Loaded:
+    """`load`, and what the file was recognised as."""
     if posterior_input is not None:
         check_choice("posterior_input", posterior_input, POSTERIOR_INPUTS)
     if isinstance(source, Mapping):
-        return _of_state(source, "the state dict", posterior_input)
+        return _of_state(source, "the state dict", posterior_input, part, unet)
     if not isinstance(source, (str, os.PathLike)):
         raise TypeError(
             f"source: got {type(source).__name__}, expected a name, a path or a state dict; "
@@ -85,109 +130,57 @@ def load(source: str | os.PathLike[str] | Mapping[str, Tensor], *, posterior_inp
     path = find_file(source)
     header, held = read_file(path)
     if header is None:
-        return _of_state(held, str(path), posterior_input)
-    model = _build(str(header.get("method")), header["config"], held, str(path))
+        return _of_state(held, str(path), posterior_input, part, unet)
+    model = build(str(header.get("method")), header["config"], held, str(path))
     try:
         set_described(model, header)
     except (TypeError, ValueError) as error:
         raise ValueError(f"checkpoint: {path}: {one_line(error)}") from None
-    return model
+    return Loaded(model, None)
 
 
-def find_file(source: str | os.PathLike[str]) -> Path:
-    """The file of a checkpoint, a run's folder or shipped weights. Raises FileNotFoundError or ValueError as `load`."""
-    path = shipped().get(str(source), Path(source))
-    if path.is_dir():
-        if not (path / WEIGHTS_FILE).is_file():
-            if (path / RESUME_FILE).is_file():
-                raise FileNotFoundError(
-                    f"source: no {WEIGHTS_FILE} in {str(source)!r}, whose training run is not finished; finish it with "
-                    f"fastpunet train --resume --output {path}{_best_so_far(path)}"
-                )
-            found = ", ".join(sorted(file.name for file in path.glob("*.safetensors"))) or "no .safetensors file"
-            raise FileNotFoundError(
-                f"source: no {WEIGHTS_FILE} in the folder {str(source)!r}, expected a finished run's; found {found}"
-            )
-        return path / WEIGHTS_FILE
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"source: no file {str(source)!r}, and no shipped weights of that name; shipped: "
-            f"{', '.join(shipped()) or 'none'}"
-        )
-    if path.suffix == ".ckpt" and (path.parent / "config.yaml").is_file():
-        raise ValueError(
-            f"checkpoint: {path} is what a training run goes on from (fastpunet train --resume), not a model; load its "
-            f"folder {str(path.parent)!r}"
-            + ("" if (path.parent / WEIGHTS_FILE).is_file() else f" once it is finished{_best_so_far(path.parent)}")
-        )
-    return path
-
-
-def _best_so_far(folder: Path) -> str:
-    """Say which other file of an unfinished run can be loaded."""
-    best = folder / BEST_FILE
-    return f", or load {best}, the best so far" if best.is_file() else ""
-
-
-def _of_state(held: object, where: str, posterior_input: str | None) -> Method:
-    """Build a Probabilistic U-Net from a state dict with the port's names, or from the entry that is such a dict."""
-    states = state_dicts(held)
-    if not states:
+def _of_state(
+    held: object, where: str, posterior_input: str | None, part: str | None, unet: nn.Module | None
+) -> Loaded:
+    """Build the network that a file holds, of whichever peer."""
+    candidates = networks(held)
+    if not candidates:
         raise ValueError(
             f"checkpoint: {where} is not a state dict of names and tensors, and holds none; save with "
             "torch.save(model.state_dict(), path)"
         )
-    ours = [state for state in states if any(name.endswith("fcomb.last_layer.weight") for name in state)]
-    if len(ours) > 1:
-        raise ValueError(f"checkpoint: {where} holds {len(ours)} networks; load the state dict of one of them")
-    state = (ours or states)[0]
-    said = untold(state)
-    config = {**infer_config(state), **said}
-    if posterior_input is not None:
-        config["posterior_input"] = posterior_input
-    elif config["posterior_input"] == "one-hot" and not said:
+    try:
+        network = choose(candidates, part)
+        found = recognise(network.state)
+        said = untold(network.metadata) if found.method == "ProbabilisticUNet" else {}
+        config = {**found.config, **said}
+        if posterior_input is not None:
+            if "posterior_input" not in config:
+                raise ValueError(f"posterior_input: got {posterior_input!r}, and {found.peer} has no such choice here")
+            config["posterior_input"] = posterior_input
+        if unet is not None or config.get("unet", {}) is None:
+            config["unet"] = _own_unet(found, unet)
+    except ValueError as error:
+        raise ValueError(f"checkpoint: {where}: {error}") from None
+    if posterior_input is None and found.posterior_assumed and not said:
         warnings.warn(
             f'{where} does not say in which form its posterior net sees a segmentation; took "one-hot", which '
             'subtracts 0.5. If its training subtracted nothing, load it with posterior_input="plain-one-hot"; '
             "hypotheses are the same",
-            stacklevel=3,
+            stacklevel=4,
         )
-    return _build("ProbabilisticUNet", config, without_prefixes(state), where)
+    return Loaded(build(found.method, config, found.state, where), found)
 
 
-def _build(method: str, config: Mapping[str, Any], state: Mapping[str, Tensor], where: str) -> Method:
-    if method not in METHODS:
-        raise ValueError(f"checkpoint: {where} holds a {one_line(method, 40)}, expected one of {', '.join(METHODS)}")
-    try:
-        odd = [name for name, tensor in state.items() if not _is_plain(tensor)]
-        if odd:
-            raise ValueError(f"{odd[0]} is no plain tensor of real numbers")
-        broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
-        _check_counts(config, state)
-        with torch.device("meta"):  # shapes alone, which take neither time nor memory
-            model = METHODS[method](**config)
-        weights = {name: tensor.to(torch.float32, copy=True) for name, tensor in state.items()}
-        model.load_state_dict(weights, assign=True)
-    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise ValueError(f"checkpoint: {where} does not fit a {method}: {one_line(error)}") from None
-    if broken:
-        raise ValueError(f"checkpoint: {where} holds NaN or infinity in {', '.join(broken[:3])}; take an earlier one")
-    return model.eval()
-
-
-def _is_plain(tensor: Tensor) -> bool:
-    return tensor.layout == torch.strided and not (tensor.is_complex() or tensor.is_quantized or tensor.is_meta)
-
-
-def _check_counts(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
-    """Raise ValueError, before any layer is built, if the architecture has more layers than the file has tensors."""
-    scales = config.get("channels", ())
-    layers = len(scales) if isinstance(scales, list) else 1
-    for name in ("convs_per_block", "fcomb_layers", "members"):
-        count = config.get(name, 1)
-        if isinstance(count, int):
-            layers *= max(1, count) if name in ("convs_per_block", "members") else 1
-            if count > len(state):
-                raise ValueError(f"{name}: got {count}, and the file holds {len(state)} tensors")
-    if layers > len(state):
-        raise ValueError(f"config: got at least {layers} layers, and the file holds {len(state)} tensors")
+def _own_unet(found: Found, unet: nn.Module | None) -> nn.Module:
+    """A copy of the module that the caller chose, which the weights are loaded into."""
+    if found.config.get("unet", {}) is not None:
+        raise ValueError(
+            f"unet: got {type(unet).__name__}, and the U-Net of {found.peer} follows from names and shapes"
+        )
+    if unet is None:
+        raise ValueError(
+            f"it is a network of {found.peer}, whose U-Net may be any module, so that names and shapes do not tell it; "
+            "load it with unet=MODULE, a module of the same kind"
+        )
+    return copy.deepcopy(unet)

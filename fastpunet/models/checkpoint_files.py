@@ -1,16 +1,16 @@
-"""Reads weight files, whose kind is recognised by their content: safetensors or torch.save. Nothing is executed."""
+"""Reads weight files, whose kind is recognised by their content. Nothing is executed."""
 
 from __future__ import annotations
 
 import json
 import zipfile
-from collections import OrderedDict
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+
+from fastpunet.models.tensorflow import is_index, read_variables
 
 HEADER_KEY = "fastpunet"
 _ZIP, _PICKLE = b"PK", b"\x80"  # how files of torch.save begin, new and old
@@ -27,9 +27,11 @@ def read_file(path: Path) -> tuple[dict[str, Any] | None, Any]:
         return _read_safetensors(path)
     if beginning.startswith((_ZIP, _PICKLE)):
         return None, _read_torch(path)
+    if is_index(path):
+        return None, _read_tensorflow(path)
     raise ValueError(
-        f"checkpoint: {path} is truncated, or neither a safetensors file nor one of torch.save; it begins with "
-        f"{beginning[:8]!r}"
+        f"checkpoint: {path} is truncated, or neither a safetensors file nor one of torch.save, nor the index of a "
+        f"TensorFlow checkpoint; it begins with {beginning[:8]!r}"
     )
 
 
@@ -66,6 +68,14 @@ def _read_torch(path: Path) -> Any:
         ) from None
 
 
+def _read_tensorflow(index: Path) -> dict[str, torch.Tensor]:
+    """The weights and biases; not what the optimiser keeps of them."""
+    try:
+        return read_variables(index, lambda name: name.endswith(("/w", "/b")))
+    except (ValueError, OSError, OverflowError) as error:
+        raise ValueError(f"checkpoint: {index} is damaged or not complete: {one_line(error)}") from None
+
+
 def _check_archive(path: Path) -> None:
     """Raise ValueError for a compressed record: torch.save writes none, and unpacking one could fill the memory."""
     if not zipfile.is_zipfile(path):
@@ -81,14 +91,3 @@ def _reason(error: Exception) -> str:
     text = one_line(error, 1000)
     start = text.find("WeightsUnpickler error:")
     return one_line(text[start:] if start >= 0 else text, 160)
-
-
-def state_dicts(held: Any, depth: int = 3) -> list[Mapping[str, torch.Tensor]]:
-    """Find the mappings of names to tensors: the content itself, or entries such as "state_dict" or "model"."""
-    if not isinstance(held, Mapping) or not depth:
-        return []
-    tensors = OrderedDict((name, value) for name, value in held.items() if not str(name).endswith("_extra_state"))
-    vars(tensors)["_metadata"] = getattr(held, "_metadata", {})  # of a module's own state dict
-    if tensors and all(isinstance(n, str) and isinstance(t, torch.Tensor) for n, t in tensors.items()):
-        return [tensors]
-    return [state for value in held.values() for state in state_dicts(value, depth - 1)]

@@ -10,6 +10,17 @@ from fastpunet.intensity import Intensity
 from fastpunet.models.calibration import Calibration
 from fastpunet.models.method import Method
 
+UNTOLD = ("posterior_input", "log_sigma_bound", "prior_scale")  # what the weights' shapes do not tell
+UNTOLD_KEY = "fastpunet"  # where our models' state dicts hold it, in the metadata of the network's module
+
+
+def untold(metadata: object) -> dict[str, Any]:
+    """What the metadata of a ProbabilisticUNet's state dict says beside the weights; {} of other models'."""
+    entries = metadata.values() if isinstance(metadata, Mapping) else ()
+    said = (entry.get(UNTOLD_KEY) for entry in entries if isinstance(entry, Mapping))
+    found = next((entry for entry in said if isinstance(entry, Mapping)), {})
+    return {name: found[name] for name in UNTOLD if name in found}
+
 
 def describe(model: Method) -> dict[str, Any]:
     """The entries of a checkpoint's header about the model's images and calibration; what is unknown has no entry."""

@@ -24,11 +24,11 @@ from fastpunet.latents import Noise
 from fastpunet.models.cross_entropy import cross_entropy
 from fastpunet.models.fcomb import FComb, SplitFComb
 from fastpunet.models.gaussian import AxisAlignedGaussian, segmentation_planes
+from fastpunet.models.header_entries import UNTOLD, UNTOLD_KEY
 from fastpunet.models.latent_maps import grid_of
 from fastpunet.models.latent_method import LatentEncoding, LatentMethod
 from fastpunet.models.map_encoding import MapEncoding
 from fastpunet.models.method import LossTerms
-from fastpunet.models.port_state import UNTOLD, UNTOLD_KEY
 from fastpunet.models.priors import AxisAligned, Prior
 from fastpunet.models.unet import Conv, UNet
 from fastpunet_kernels.problem import reparameterised

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from fastpunet.models import METHODS, Method
+from fastpunet.models import Method
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def scaled(model: Method, scaling: Scaling) -> Method:
     if scaling.prior_scale != 1:
         config["prior_scale"] = model.config["prior_scale"] * scaling.prior_scale
     with torch.device("meta"):  # shapes alone, which take no time
-        copy = METHODS[type(model).__name__](**config)
+        copy = type(model)(**config)
     copy.load_state_dict({name: tensor.clone() for name, tensor in model.state_dict().items()}, assign=True)
     for layer in copy.output_layers():
         assert layer.bias is not None

@@ -1,0 +1,168 @@
+"""State dicts of other people's networks: the loaded model computes what the network itself computes, or is refused."""
+
+import copy
+
+import pytest
+import torch
+from helpers.peer_networks import Generalized, Injection, Platipy, TorchEm, UqBox, Zoo, with_random_norms
+from torch import nn
+
+from fastpunet import Sampler, load, sample, save
+from fastpunet.models import checkpoint
+
+NETWORKS = {
+    "GeneralizedProbabilisticUNet": (lambda: Generalized([4, 6, 8]), (16, 24)),
+    "GeneralizedProbabilisticUNet, one scale": (lambda: Generalized([4]), (7, 9)),
+    "UNet-Zoo": (lambda: Zoo([4, 6, 8]), (16, 24)),
+    "torch-em": (lambda: TorchEm([4, 8]), (40, 48)),
+    "platipy": (lambda: Platipy([4, 8, 16]), (16, 24)),
+    "platipy, volumes": (lambda: Platipy([3, 6], dims=3), (8, 8, 8)),
+    "jenspetersen": (lambda: Injection(norm_depth=2), (16, 24)),
+    "jenspetersen, nothing normalised": (lambda: Injection(norm=None), (16, 24)),
+    "jenspetersen, BatchNorm": (lambda: Injection(norm=nn.BatchNorm2d, norm_depth=3), (16, 24)),
+    "jenspetersen, dropout": (lambda: Injection(dropout=True), (16, 24)),
+    "PULASki, 2-D": (lambda: Injection(classes=1, depth=4), (32, 32)),
+    "PULASki, 3-D": (lambda: Injection(classes=1, dims=3, norm=nn.InstanceNorm3d), (8, 8, 12)),
+}
+
+
+def _network(name):
+    torch.manual_seed(0)
+    make, size = NETWORKS[name]
+    return with_random_norms(make()), torch.rand(2, 1, *size)
+
+
+def _assert_same(model, network, images):
+    """Features, prior, and logits of given latents agree to rounding."""
+    with torch.no_grad():
+        features, (mu, sigma) = network.features(images), network.prior_of(images)
+        z = mu[:, None] + sigma[:, None] * torch.randn(2, 4, mu.shape[1])
+        expected = torch.stack([network.combined(features, z[:, i]) for i in range(4)], dim=1)
+    sampler = Sampler(model, precision="ieee")
+    encoding = sampler.encode(images)
+    for got, right in (
+        (encoding.features, features),
+        (encoding.prior.mu, mu),
+        (encoding.prior.sigma, sigma),
+        (sampler.decode(encoding, z, output="logits"), expected),
+    ):
+        torch.testing.assert_close(got, right, rtol=2e-5, atol=2e-6 * max(1.0, float(right.abs().max())))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_peers_state_dict_gives_what_the_peer_gives(name, tmp_path):
+    network, images = _network(name)
+    torch.save({"epoch": 1, "model_state_dict": nn.DataParallel(network).state_dict()}, tmp_path / "m.pt")
+    model = load(tmp_path / "m.pt")
+    _assert_same(model, network, images)
+    save(model, tmp_path / "m.safetensors")
+    again = load(tmp_path / "m.safetensors")
+    assert again.config == model.config
+    assert torch.equal(sample(again, images, 3, seed=0), sample(model, images, 3, seed=0))
+
+
+def test_images_that_a_peers_network_does_not_take_are_padded():
+    network, _ = _network("platipy")
+    model, images = load(network.state_dict()), torch.rand(1, 1, 15, 18)
+    padded = nn.functional.pad(images, (0, 2, 0, 1), mode="replicate")
+    encoding = Sampler(model, precision="ieee").encode(images)
+    with torch.no_grad():
+        torch.testing.assert_close(encoding.features, network.features(padded)[..., :15, :18], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(encoding.prior.mu, network.prior_of(images)[0], rtol=1e-4, atol=1e-5)
+
+
+def test_the_network_inside_of_lightning_uq_box_has_to_be_given(tmp_path):
+    torch.manual_seed(0)
+    inner = nn.Sequential(nn.Conv2d(1, 5, 3, padding=1), nn.SiLU(), nn.Conv2d(5, 2, 1))
+    network, images = UqBox(inner, [4, 6]).eval(), torch.rand(2, 1, 12, 12)
+    state = network.state_dict()
+    with pytest.raises(ValueError, match=r"lightning-uq-box, whose U-Net may be any module.*load it with unet=MODULE"):
+        load(state)
+    other = copy.deepcopy(inner)
+    with torch.no_grad():
+        other[0].weight.zero_()
+    model = load(state, unet=other)
+    assert not other[0].weight.any()
+    _assert_same(model, network, images)
+    with pytest.raises(TypeError, match="its unet is a module of your own, which a file cannot describe"):
+        save(model, tmp_path / "m.safetensors")
+    with pytest.raises(ValueError, match="does not fit"):
+        load(state, unet=nn.Conv2d(1, 2, 1))
+    with pytest.raises(ValueError, match="unet: got Sequential, and the U-Net of torch-em follows from names"):
+        load(_network("torch-em")[0].state_dict(), unet=inner)
+
+
+REFUSED = {
+    "z enters at the bottom": (lambda: Injection(bottom=True), "latents that enter elsewhere than in the combiner"),
+    "a prior without a U-Net's": (
+        lambda: _without(Platipy([4, 6]), "prior"),
+        "has no prior net, but takes a segmentation",
+    ),
+    "an extra layer": (
+        lambda: _with(Zoo([4, 6]), "unet.last_layer", nn.Conv2d(4, 2, 1)),
+        "unet.last_layer.weight has no place",
+    ),
+    "a layer at another place": (
+        lambda: _moved(Generalized([4, 6]), "unet.contracting_path.0.layers", 4),
+        "has no place|no unet",
+    ),
+    "a full covariance": (
+        lambda: _with(Generalized([4, 6]), "prior.mean_log_sigma_op", nn.Conv2d(6, 6, 1)),
+        "full or low-rank covariance, which is drawn from the live model",
+    ),
+    "a mixture": (lambda: _with(Generalized([4, 6]), "prior.mixture_weights_conv", nn.Conv2d(6, 2, 1)), "is a mixture"),
+    "coordinates": (lambda: _moved(Injection(), "task_net.encode-0", 0), "so that the layers between cannot be told"),
+    "one convolution a scale": (
+        lambda: _without(Injection(norm=None), "prior_net.encode_0.2"),
+        "has one convolution, so that names do not tell whether it is normalised",
+    ),
+}
+
+
+def _with(network, name, layer):
+    parent, _, leaf = name.rpartition(".")
+    network.get_submodule(parent).add_module(leaf, layer)
+    return network
+
+
+def _without(network, name):
+    parent, _, leaf = name.rpartition(".")
+    delattr(network.get_submodule(parent), leaf)
+    return network
+
+
+def _moved(network, name, place):
+    """A Sequential with one more layer without weights."""
+    parent, _, leaf = name.rpartition(".")
+    layers = list(network.get_submodule(name))
+    network.get_submodule(parent)._modules[leaf] = nn.Sequential(*layers[:place], nn.Identity(), *layers[place:])
+    return network
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_names_and_shapes_do_not_tell_is_refused(name):
+    make, reason = REFUSED[name]
+    with pytest.raises(ValueError, match=f"^checkpoint: the state dict.*({reason})"):
+        load(make().state_dict())
+
+
+def test_what_was_assumed_is_said():
+    found = checkpoint.read(_network("UNet-Zoo")[0].state_dict()).found
+    assert (found.peer, found.assumed) == ("UNet-Zoo", ("BatchNorm's epsilon is 0.001",))
+    with pytest.raises(ValueError, match="posterior_input: got 'mask', and UNet-Zoo has no such choice"):
+        load(_network("UNet-Zoo")[0].state_dict(), posterior_input="mask")
+
+
+def test_one_of_several_networks_is_chosen_by_name(tmp_path):
+    (first, images), second = _network("platipy"), with_random_norms(Platipy([4, 8, 16]))
+    held = {
+        "state_dict": {f"net.{name}": t for name, t in first.state_dict().items()},
+        "state_dict_ema": second.state_dict(),
+    }
+    torch.save(held, tmp_path / "m.pt")
+    with pytest.raises(ValueError, match="holds 2 networks, 'state_dict/net', 'state_dict_ema'; name one of them"):
+        load(tmp_path / "m.pt")
+    _assert_same(load(tmp_path / "m.pt", part="net"), first, images)
+    _assert_same(load(tmp_path / "m.pt", part="state_dict_ema"), second, images)
+    with pytest.raises(ValueError, match="part: got 'ema', which is in 0 of 'state_dict/net', 'state_dict_ema'"):
+        load(tmp_path / "m.pt", part="ema")
