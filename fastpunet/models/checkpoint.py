@@ -99,10 +99,10 @@ def load(
     Files are safetensors; files of torch.save, which are opened with weights_only=True; or the index of a TensorFlow
     checkpoint with its data beside it. Files of `save` have the architecture in their header. Other files hold a state
     dict, and the architecture follows from its names and shapes: those of the PyTorch port and of the code that
-    docs/checkpoints.md lists. The state dict may be the whole file or lie under keys such as "state_dict", and its names may
-    have prefixes, such as those of torch.compile, DataParallel, AveragedModel, or a LightningModule's attribute.
-    Weights are float32. Raises FileNotFoundError, and ValueError, with the reason, for a truncated, foreign or
-    non-finite checkpoint.
+    docs/checkpoints.md lists. The state dict may be the whole file or lie under keys such as "state_dict", and its
+    names may have prefixes, such as those of torch.compile, DataParallel, AveragedModel, or a LightningModule's
+    attribute. Weights are float32. Raises FileNotFoundError, and ValueError, with the reason, for a truncated, foreign
+    or non-finite checkpoint.
 
     >>> load("lesions").num_classes
     1
