@@ -30,11 +30,10 @@ def record_subject(record: Record, sampler: Sampler, origin: str | os.PathLike[s
     names = record.raters or tuple(f"grader {place + 1}" for place in range(len(record.masks)))
     if record.weights is not None:
         names = tuple(f"truth {place + 1}, {100 * weight:.0f} %" for place, weight in enumerate(record.weights))
-    about = title(record)
-    if record.patient and record.patient not in about:
-        about += f", patient {record.patient}"
+    place = "" if record.slice is None else f", slice {record.slice}"
+    about = f"{record.patient}{place}" if record.patient else title(record)
     return _subject(
-        about, os.fspath(origin), record.image, sampler, record.id, dict(zip(names, record.masks, strict=True)),
+        about, f"{os.fspath(origin)} ({title(record)})" if origin else title(record), record.image, sampler, record.id, dict(zip(names, record.masks, strict=True)),
         record.spacing,
     )  # fmt: skip
 

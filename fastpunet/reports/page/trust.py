@@ -48,8 +48,8 @@ def _sentences(found: Calibration) -> list[str]:
     )
     if found.volume is not None:
         sentences.append(
-            f"Its quantiles of the size were off by {_points(found.volume.error)} points on average: so far from 90 % "
-            "were the sizes below its 90 % quantile, and likewise of the others."
+            "In 90 of 100 images, the size that experts outlined should be below its 90 % quantile, and likewise for "
+            f"other quantiles: these counts were off by {_points(found.volume.error)} points on average."
         )
     return sentences
 
