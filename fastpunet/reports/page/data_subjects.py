@@ -32,10 +32,9 @@ def record_subject(record: Record, sampler: Sampler, origin: str | os.PathLike[s
         names = tuple(f"truth {place + 1}, {100 * weight:.0f} %" for place, weight in enumerate(record.weights))
     place = "" if record.slice is None else f", slice {record.slice}"
     about = f"{record.patient}{place}" if record.patient else title(record)
-    return _subject(
-        about, f"{os.fspath(origin)} ({title(record)})" if origin else title(record), record.image, sampler, record.id, dict(zip(names, record.masks, strict=True)),
-        record.spacing,
-    )  # fmt: skip
+    source = f"{os.fspath(origin)} ({title(record)})" if origin else title(record)
+    graders = dict(zip(names, record.masks, strict=True))
+    return _subject(about, source, record.image, sampler, record.id, graders, record.spacing)
 
 
 def tensor_subject(
