@@ -10,7 +10,6 @@ from helpers.peers import (
     Lightning,
     Peer,
     Prior,
-    Tempered,
     Unet,
 )
 from torch import nn
@@ -163,11 +162,6 @@ def test_features_are_what_the_models_own_sample_hands_to_its_combiner():
         model.combined(images, z[:, 0])
         own = model.fcomb(2 * model.unet_features.tanh(), z[:, 0]).detach()
         torch.testing.assert_close(sampler.decode(encoding, z, output="logits")[:, 0], own)
-
-
-def test_latents_that_the_models_own_sample_changes_are_said():
-    with pytest.warns(UserWarning, match="own `sample` seems to change the latents of its prior"):
-        fastpunet.sample(_model(Tempered), torch.rand(2, 1, 8, 8), 2)
 
 
 def test_a_model_that_draws_in_its_forward_pass_leaves_the_global_generator_alone():

@@ -1,18 +1,17 @@
-"""Verifies the kernels' form of a combiner: compares it with the combiner's own forward pass at a few pixels."""
+"""Verifies the kernels' form of a combiner: compares it with the combiner's own forward pass, where they may differ."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial, wraps
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from fastpunet.models.combiner_calls import Call, Ran, guesses, runs
 from fastpunet.models.fcomb import SplitFComb, flatten_combiner
-from fastpunet.models.sampled_prior import PrivateRandomness
 from fastpunet.models.twin import evaluation_twin
 from fastpunet_kernels import decode_samples, fixed_precision
 
@@ -20,15 +19,14 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _TOLERANCE = 1e-4  # relative, in float32
-_OF_IMAGE = 3  # rows of a probe that hold an image's own features; those behind it are random
+_OF_IMAGE = 5  # rows of a probe that hold an image's own features; those behind it are random
 ACTIVATIONS: dict[str | None, Callable[[Tensor], Tensor]] = {
     None: lambda logits: logits,
     "sigmoid": torch.sigmoid,
     "softmax": lambda logits: logits.softmax(1),
     "log-softmax": lambda logits: logits.log_softmax(1),
 }
-
-Call = Callable[[nn.Module, Tensor, Tensor], Tensor]  # combiner, features (m, C, *size), z (m, latent_dim)
+_ADVICE = "and pass that to fastpunet.adapt(model, encode=..., combiner=...)"
 
 
 class Verified(NamedTuple):
@@ -60,25 +58,53 @@ def not_compiled(function: Callable[P, R], *, what_it_calls: bool = False) -> Ca
 
 
 @not_compiled
-def verify(combiner: nn.Module, features: Tensor, latent_dim: int) -> Verified | None:
+def verify(
+    combiner: nn.Module, features: Tensor, latent_dim: int, calls: Sequence[Call] | None = None
+) -> Verified | None:
     """The combiner in the kernels' form, if that agrees with the combiner's own forward pass; else None.
 
-    Both compute the logits of the first image of features float32 (B, C, *size) at 3 positions of each axis, with the
-    corners, and of random features, once as large as the image's and once 100 times as large; each time for three
-    latents, one of them far from the others. Both orders of arguments and of concatenation are tried. Nothing is left
-    on the combiner. Raises ValueError for more classes than labels can hold, and for NaN or infinity.
+    Three things are compared, in float32:
+
+    - the logits of the first image of features float32 (B, C, *size) at 3 positions of each axis, with the corners, and
+      of random features, once as large as the image's and once 100 times as large, for latents of every sign and size;
+    - the logits of all images at all positions, with one latent each, as the model itself would compute them: these
+      depend on places, sizes and batches if anything does;
+    - the operators: what chooses by value (such as `clamp` or `if z[0] > 2`) may differ where none of this looks.
+
+    calls: the ways to call the combiner that are tried; None is those of published code. Both orders of concatenation
+    are tried. Nothing is left on the combiner. Raises ValueError for more classes than labels can hold, for NaN or
+    infinity, and for a combiner that changes itself from call to call.
     """
     crop, z = _probe(features, latent_dim)
     own = _in_float32(combiner)
     with torch.no_grad(), fixed_precision("ieee", features.device):
         _check_finite("the U-Net's features", crop)
-        for _, output in _calls_that_run(own, crop, z):
-            _check_finite("what its combiner gives", output[:_OF_IMAGE])
-            for verified, ours in _readings(combiner, crop, z):
-                if _agree(output, ours):
+        before = _changeable(own)
+        for ran in runs(calls or guesses(features), own, crop, z):
+            _check_finite("what its combiner gives", ran.output[:_OF_IMAGE])
+            readings = () if ran.choosing else _readings(combiner, crop, z)
+            for verified, ours in readings:
+                if _agree(ran.output, ours) and _agree_everywhere(own, ran.call, verified, features, z):
+                    _check_unchanged(own, before)
                     return verified
         next(_readings(combiner, crop, z), None)  # for its errors, if no call has run
     return None
+
+
+def _agree_everywhere(own: nn.Module, call: Call, verified: Verified, features: Tensor, z: Tensor) -> bool:
+    """Whether both forms agree for all images of a batch at all positions, one latent for each image."""
+    z = _one_for_each(features, z)
+    ran = next(runs([call], own, features, z), None)
+    if ran is None or ran.choosing:
+        return False
+    base, decoder = verified.split.base(features), verified.split.decoder
+    logits = decode_samples(base, decoder, z[:, None], output="logits", precision="ieee")[:, 0]
+    return _agree(ran.output, ACTIVATIONS[verified.last_activation](logits.unflatten(-1, features.shape[2:])))
+
+
+def _one_for_each(features: Tensor, z: Tensor) -> Tensor:
+    """Latents (B, latent_dim) of a probe, for the images whose features these are."""
+    return z[torch.arange(len(features), device=z.device) % _OF_IMAGE]
 
 
 def _readings(combiner: nn.Module, crop: Tensor, z: Tensor) -> Iterator[tuple[Verified, Tensor]]:
@@ -104,37 +130,45 @@ def _check_finite(name: str, values: Tensor) -> None:
 
 
 @not_compiled
-def find_call(combiner: nn.Module, features: Tensor, latent_dim: int, classes: int) -> Call:
-    """Find how to call a combiner that cannot be flattened: the first way in which it returns (B, classes, *size).
+def find_call(
+    combiner: nn.Module, features: Tensor, latent_dim: int, classes: int, calls: Sequence[Call] | None = None
+) -> tuple[Call, bool]:
+    """Find how to call a combiner that cannot be flattened: the first of `calls` that returns (B, classes, *size).
 
-    Raises ValueError if there is none, or if the combiner returns probabilities or random numbers.
+    Returns the call, and whether it may decode a batch at once: if Python code in the combiner looks at values, it may
+    decide for a whole batch by one of its images. Raises ValueError if there is no such call, or if the combiner
+    returns probabilities or random numbers, or what depends on earlier calls or on the other images of its batch.
     """
     crop, z = _probe(features, latent_dim)
     own = _in_float32(combiner)
     with torch.no_grad(), fixed_precision("ieee", features.device):
-        for call, output in _calls_that_run(own, crop, z):
-            if output.shape == (len(z), classes, *crop.shape[2:]):
-                _check_logits(own, call, crop, z)
-                return call
+        before = _changeable(own)
+        for ran in runs(calls or guesses(features), own, crop, z):
+            if ran.output.shape == (len(z), classes, *crop.shape[2:]):
+                _check_logits(own, ran, crop, z)
+                _check_alone(own, ran.call, crop, z)
+                _check_alone(own, ran.call, features, _one_for_each(features, z))
+                _check_unchanged(own, before)
+                return ran.call, not ran.reads
     raise ValueError(
         f"model: its combiner, a {type(combiner).__name__}, gives no (B, {classes}, *size) when it is called with "
-        f"features (B, C, *size) and latents (B, {latent_dim}); wrap it in a module that does, and pass that to "
-        "fastpunet.adapt(model, encode=..., combiner=...)"
+        f"features (B, C, *size) and latents (B, {latent_dim}); wrap it in a module that does, {_ADVICE}"
     )
 
 
 def _probe(features: Tensor, latent_dim: int) -> tuple[Tensor, Tensor]:
-    """Features float32 (5, C, *at most 3 positions) and latents float32 (5, latent_dim) for comparisons.
+    """Features float32 (7, C, *at most 3 positions) and latents float32 (7, latent_dim) for comparisons.
 
-    An image alone proves little: the features of a black one may be 0, which hides what a combiner does to them.
+    An image alone proves little: the features of a black one may be 0, which hides what a combiner does to them. Its
+    latents have both signs in every dimension, all signs alike, and one of them is far from the others.
     """
     crop = features[:1].detach().float()
     for axis, length in enumerate(features.shape[2:], start=2):
         places = sorted({0, length // 2, length - 1})
         crop = crop.index_select(axis, torch.tensor(places, device=crop.device))
     generator = torch.Generator().manual_seed(0)
-    z = torch.randn(_OF_IMAGE + 2, latent_dim, generator=generator, dtype=torch.float32)
-    z = z * torch.tensor([[1.0], [1.0], [8.0], [1.0], [100.0]], dtype=torch.float32)
+    z, far, alone, farthest = torch.randn(4, latent_dim, generator=generator, dtype=torch.float32)
+    z = torch.stack((z, -z, 8 * far, far.abs(), -far.abs(), alone, 100 * farthest))
     noise = torch.randn(crop.shape, generator=generator, dtype=torch.float32).to(crop.device)
     if (crop >= 0).all():  # as behind a ReLU
         noise = noise.abs()
@@ -162,26 +196,6 @@ def _widened(values: Mapping[str, Tensor | None]) -> list[tuple[str, Tensor]]:
     ]
 
 
-def _calls_that_run(combiner: nn.Module, features: Tensor, z: Tensor) -> Iterator[tuple[Call, Tensor]]:
-    """Each way to call a combiner that returns a tensor, with that tensor."""
-    for features_first in (True, False):
-        for with_axes in (False, True):
-            call = partial(_call, features_first, with_axes)
-            try:
-                with PrivateRandomness(0):
-                    output: Any = call(combiner, features, z)
-            except Exception:  # other people's code may fail in any way when it is called in a way it does not know
-                continue
-            if isinstance(output, Tensor):
-                yield call, output
-
-
-def _call(features_first: bool, with_axes: bool, combiner: nn.Module, features: Tensor, z: Tensor) -> Tensor:
-    z = z.view(*z.shape, *[1] * (features.ndim - 2)) if with_axes else z
-    result: Tensor = combiner(features, z) if features_first else combiner(z, features)
-    return result
-
-
 def _agree(own: Tensor, ours: Tensor) -> bool:
     if own.shape != ours.shape:
         return False
@@ -191,24 +205,44 @@ def _agree(own: Tensor, ours: Tensor) -> bool:
     return bool((difference <= allowed).all())
 
 
-def _check_logits(combiner: nn.Module, call: Call, features: Tensor, z: Tensor) -> None:
+def _changeable(combiner: nn.Module) -> dict[str, Any]:
+    """The numbers and buffers of a combiner, which its calls in evaluation mode should leave as they are."""
+    values: dict[str, Any] = {name: buffer.clone() for name, buffer in combiner.named_buffers()}
+    for path, module in combiner.named_modules():
+        values |= {f"{path}.{key}": value for key, value in vars(module).items() if type(value) in (int, float, bool)}
+    return values
+
+
+def _check_unchanged(combiner: nn.Module, before: Mapping[str, Any]) -> None:
+    """Raise ValueError if calls have changed a number or a buffer, on which later calls may depend."""
+    for name, value in _changeable(combiner).items():
+        old = before.get(name, value)
+        if not (torch.equal(old, value) if isinstance(value, Tensor) else type(old) is not type(value) or old == value):
+            raise ValueError(
+                f"model: its combiner, a {type(combiner).__name__}, changes its attribute {name.lstrip('.')} whenever "
+                f"it is called, so that its logits may depend on earlier calls; wrap it in a module without, {_ADVICE}"
+            )
+
+
+def _check_logits(combiner: nn.Module, ran: Ran, features: Tensor, z: Tensor) -> None:
     """Raise ValueError for a combiner that returns probabilities or random numbers."""
-    advice = "and pass that to fastpunet.adapt(model, encode=..., combiner=...)"
-    with PrivateRandomness(0) as private, _Operators() as operators:
-        both = torch.cat((call(combiner, features, z), call(combiner, 100 * features, 100 * z)))
-    if private.used:
-        raise ValueError(f"model: its combiner draws random numbers; wrap it in a module that draws none, {advice}")
-    if operators.names & {"sigmoid", "_softmax"} and bool(((both >= 0) & (both <= 1)).all()):
-        raise ValueError(f"model: its combiner gives probabilities; wrap it in a module that gives logits, {advice}")
+    if ran.random:
+        raise ValueError(f"model: its combiner draws random numbers; wrap it in a module that draws none, {_ADVICE}")
+    if ran.operators & {"sigmoid", "softmax", "_softmax"}:
+        both = torch.cat((ran.output, ran.call(combiner, 100 * features, 100 * z)))
+        if bool(((both >= 0) & (both <= 1)).all()):
+            raise ValueError(
+                f"model: its combiner gives probabilities; wrap it in a module that gives logits, {_ADVICE}"
+            )
 
 
-class _Operators(TorchDispatchMode):
-    """A context that records the names of the operators that run inside it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.names.add(func.overloadpacket.__name__.rstrip("_"))
-        return func(*args, **(kwargs or {}))
+def _check_alone(combiner: nn.Module, call: Call, features: Tensor, z: Tensor) -> None:
+    """Raise ValueError if logits change when an image is alone, or when the combiner is called again."""
+    together = call(combiner, features, z)
+    alone = [call(combiner, features[i : i + 1], z[i : i + 1]) for i in range(len(z))]
+    if not _agree(together, torch.cat(alone)):
+        raise ValueError(
+            f"model: its combiner, a {type(combiner).__name__}, gives something else for an image alone than beside "
+            "others, or when it is called again; wrap it in a module whose logits depend on one image and one latent "
+            f"alone, {_ADVICE}"
+        )

@@ -17,12 +17,13 @@ from fastpunet.models.adapters.parts import Parts, attribute
 from fastpunet.models.adapters.prior_forms import closed_form, find_distribution
 from fastpunet.models.adapters.running import run_model
 from fastpunet.models.affine import leaves
+from fastpunet.models.combiner_calls import Call
 from fastpunet.models.fcomb import flatten_combiner
 from fastpunet.models.latent_method import LatentEncoding, LatentMethod
 from fastpunet.models.method import Encoding, LossTerms, Method, arithmetic, to_output
 from fastpunet.models.priors import AxisAligned, Prior
 from fastpunet.models.sampled_prior import Sampled, draw_once
-from fastpunet.models.verification import Call, Verified, find_call, verify
+from fastpunet.models.verification import Verified, find_call, verify
 from fastpunet.waits import may_wait
 from fastpunet_kernels import BACKENDS, Gaussian, Sums
 
@@ -46,11 +47,13 @@ class OwnEncoding(Encoding):
     features  float32 (B, C, *size)
     prior     the distribution of z for each image
     call      how the combiner is called
+    at_once   whether it is called with several latents at once
     """
 
     features: Tensor
     prior: Prior
     call: Call
+    at_once: bool
 
     def parts(self) -> dict[str, Tensor]:
         return {"the U-Net's features": self.features, **self.prior.parts()}
@@ -118,8 +121,8 @@ class AdaptedModel(LatentMethod):
                 split = verified.split
                 base, last = split.base(features), verified.last_activation
                 return VerifiedEncoding(images, size, features, prior, base, split.decoder, last)
-            call = find_call(self.combiner, features, prior.latent_dim, self.num_classes)
-        return OwnEncoding(images, size, features, prior, call)
+            found = find_call(self.combiner, features, prior.latent_dim, self.num_classes, self._memory.calls)
+        return OwnEncoding(images, size, features, prior, *found)
 
     def draws_by_networks(self, encoding: Encoding) -> bool:  # type: ignore[override]
         return isinstance(encoding, OwnEncoding)
@@ -195,13 +198,15 @@ class AdaptedModel(LatentMethod):
 
     def _verified(self, features: Tensor, latent_dim: int) -> Verified | None:
         if not may_wait():  # which a comparison does
-            if self._memory.verified is None:
+            if features.shape not in self._memory.verified:
                 raise RuntimeError("the combiner has not been verified, or decodes by its own forward pass")
-            latents_first, last_activation = self._memory.verified
+            latents_first, last_activation = self._memory.verified[features.shape]
             split = flatten_combiner(self.combiner, latent_dim, latents_first=latents_first)
             return Verified(split, latents_first, last_activation)
-        verified = verify(self.combiner, features, latent_dim)
-        self._memory.verified = None if verified is None else verified[1:]
+        verified = verify(self.combiner, features, latent_dim, self._memory.calls)
+        self._memory.verified.pop(features.shape, None)
+        if verified is not None:
+            self._memory.verified[features.shape] = verified[1:]
         if verified is None and not self._memory.told_own:
             self._memory.told_own = True
             warnings.warn(
@@ -217,8 +222,9 @@ class AdaptedModel(LatentMethod):
         combiner, dtype = self.combiner, self.dtype
         rows = []
         for features, latents in zip(encoding.features.to(dtype), z.to(dtype), strict=True):
-            rows.append(encoding.call(combiner, features.expand(len(latents), *features.shape), latents).float())
-        logits = torch.stack(rows)
+            for part in latents.split(len(latents) if encoding.at_once else 1):
+                rows.append(encoding.call(combiner, features.expand(len(part), *features.shape), part).float())
+        logits = torch.cat(rows).unflatten(0, z.shape[:2])
         if logits.shape[2:] != (self.num_classes, *encoding.size):
             raise ValueError(
                 f"model: its combiner gives {tuple(logits.shape[1:])} for {len(z[0])} latents, expected "

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from fastpunet.models.combiner_calls import Call, Key, latents_of
 from fastpunet.models.sampled_prior import PrivateRandomness
 
 ATTRIBUTES = ("unet_features", "prior_latent_space")  # the attributes that the PyTorch port's forward sets on the model
@@ -34,8 +35,10 @@ class Memory:
     draws: bool = True  # its forward draws random numbers, which must not come from global generators
     asks_sample: bool = True  # its `sample` may hand other features to its combiner than its U-Net returns
     told_own: bool = False  # the user has been warned that the model's own combiner decodes
-    told_latents: bool = False  # the user has been warned that its `sample` changes latents
-    verified: tuple[bool, str | None] | None = None  # for its combiner: whether z comes first, and the last activation
+    told_latents: bool = False  # the user has been warned that its own code changes latents
+    calls: list[Call] | None = None  # how its own code calls its combiner; None: that was not observed
+    # For features of a shape that the kernels decode: whether z comes first, and the combiner's last activation.
+    verified: dict[torch.Size, tuple[bool, str | None]] = field(default_factory=dict)
 
 
 _MEMORIES: WeakKeyDictionary[nn.Module, Memory] = WeakKeyDictionary()
@@ -54,8 +57,12 @@ class Pass:
     prior: Any = None  # the prior net's output
     prior_inputs: tuple[Any, ...] = ()  # the positional arguments of the prior net, before its own hooks change them
     prior_options: dict[str, Any] = field(default_factory=dict)  # its keyword arguments
-    combined: tuple[Any, ...] = ()  # the combiner's arguments, from the model's forward or else from its `sample`
-    drawn_by_sample: bool = False  # whether they are from `sample`, which runs in its own context PrivateRandomness(0)
+    # The combiner's last call, by the model's forward or else by its `sample`, in the context PrivateRandomness(0):
+    arguments: dict[Key, Any] = field(default_factory=dict)  # by their index or keyword, before its own hooks
+    output: Any = None
+    times: int = 0  # how often it was called
+    again: Callable[[], Any] | None = None  # runs the function that called it
+    result: Any = None  # what that function returned
 
 
 class _ReachedError(Exception):
@@ -75,21 +82,22 @@ def observe(network: Network, memory: Memory, forward: Callable[[], Any]) -> Pas
             contexts.enter_context(getattr(network, name).register_forward_hook(_noting(seen, name)))
         note_inputs = partial(_note_inputs, seen)
         contexts.enter_context(network.prior.register_forward_pre_hook(note_inputs, prepend=True, with_kwargs=True))
-        contexts.enter_context(_recording(network.combiner, seen, stop=False))
+        contexts.enter_context(_recording(network.combiner, seen))
         private = contexts.enter_context(PrivateRandomness(0)) if memory.draws else None
         before = _random_state()
-        forward()
+        result = forward()
         unexpected = private is None and before != _random_state()
     memory.draws = unexpected or (private is not None and private.used)
     if unexpected:  # it has begun to draw random numbers since the last pass
         return observe(network, memory, forward)
+    if seen.times:
+        seen.again, seen.result = forward, result
     for name, attribute in zip(("unet", "prior"), ATTRIBUTES, strict=True):
         setattr(seen, name, vars(network.model).get(attribute, getattr(seen, name)))
         if getattr(seen, name) is None:
             raise AttributeError(f"model: its forward pass does not use its {name}")
-    if not seen.combined and memory.asks_sample:
+    if not seen.times and memory.asks_sample:
         _run_sample(network, seen)
-        memory.asks_sample = seen.drawn_by_sample and not any(value is seen.unet for value in seen.combined)
     return seen
 
 
@@ -102,21 +110,49 @@ def _run_sample(network: Network, seen: Pass) -> None:
     if not inspect.ismethod(sample) or required(sample):
         return
     options = {"testing": True} if "testing" in inspect.signature(sample).parameters else {}
+    state = dict(vars(network.model))
+
+    def again() -> Any:
+        vars(network.model).update(state)
+        return sample(**options)
+
     # It is other people's code, and may fail in any way, for example because forward has not seen a segmentation.
-    with suppress(Exception), _recording(network.combiner, seen, stop=True), PrivateRandomness(0):
-        sample(**options)
-    seen.drawn_by_sample = bool(seen.combined)
+    with suppress(Exception), _recording(network.combiner, seen), PrivateRandomness(0):
+        seen.result = again()
+    if seen.output is None:  # the combiner was not reached, or failed
+        seen.arguments, seen.times = {}, 0
+    seen.again = again
+
+
+class LatentsOfModel:
+    """The latents that a model's own code draws and hands to its combiner, for the images of one of its passes."""
+
+    def __init__(self, network: Network, again: Callable[[], Any], call: Call, unet: Any) -> None:
+        self._network, self._again, self._call, self._unet = network, again, call, unet
+
+    def sample(self) -> Tensor:
+        """One latent (B, latent_dim) of each image, as the model draws it with PyTorch's random numbers."""
+        seen = Pass()
+        with suppress(_ReachedError), _recording(self._network.combiner, seen, stop=True):
+            self._again()
+        return self.of(seen)
+
+    def of(self, seen: Pass) -> Tensor:
+        """The latents (B, latent_dim) of a pass."""
+        return latents_of(self._call, seen.arguments, self._unet)
 
 
 @contextmanager
-def _recording(combiner: nn.Module, seen: Pass, *, stop: bool) -> Iterator[None]:
-    """Record the arguments of each call of the combiner, before its own hooks, or of `combiner.forward` itself."""
+def _recording(combiner: nn.Module, seen: Pass, *, stop: bool = False) -> Iterator[None]:
+    """Record each call of the combiner, or of `combiner.forward` itself; stop: end the pass there."""
     before = vars(combiner).get("forward")
     own = combiner.forward
     called = False
 
     def note(args: tuple[Any, ...], options: dict[str, Any]) -> None:
-        seen.combined = (*args, *options.values())
+        seen.arguments = dict(enumerate(args))
+        seen.arguments.update(options)
+        seen.times += 1
         if stop:
             raise _ReachedError
 
@@ -130,11 +166,16 @@ def _recording(combiner: nn.Module, seen: Pass, *, stop: bool) -> Iterator[None]
         if not called:
             note(args, options)
         called = False
-        return own(*args, **options)
+        seen.output = own(*args, **options)
+        return seen.output
+
+    def note_output(module: Any, args: Any, output: Any) -> None:  # noqa: ARG001
+        seen.output = output
 
     vars(combiner)["forward"] = forward
+    before_call = combiner.register_forward_pre_hook(note_call, prepend=True, with_kwargs=True)
     try:
-        with combiner.register_forward_pre_hook(note_call, prepend=True, with_kwargs=True):
+        with before_call, combiner.register_forward_hook(note_output):
             yield
     finally:
         del vars(combiner)["forward"]
@@ -151,12 +192,6 @@ def _noting(seen: Pass, name: str) -> Callable[[Any, Any, Any], None]:
 
 def _note_inputs(seen: Pass, module: Any, inputs: tuple[Any, ...], options: dict[str, Any]) -> None:  # noqa: ARG001
     seen.prior_inputs, seen.prior_options = inputs, options
-
-
-def latents_among(values: tuple[Any, ...], ndim: int) -> Tensor | None:
-    """The latents among a combiner's arguments: the one tensor that is no map (B, C, *size) of several pixels."""
-    found = [v for v in values if isinstance(v, Tensor) and (v.ndim != ndim or v.shape[2:].numel() == 1)]
-    return found[0] if len(found) == 1 else None
 
 
 def required(function: Callable[..., Any]) -> list[str]:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from fastpunet.models.adapters.observing import ATTRIBUTES, Memory, Network, Pass, latents_among, observe, required
+from fastpunet.models.adapters.evidence import check_result, draws_otherwise
+from fastpunet.models.adapters.observing import ATTRIBUTES, LatentsOfModel, Memory, Network, Pass, observe, required
 from fastpunet.models.adapters.parts import Parts, attribute
-from fastpunet.models.adapters.prior_forms import describe, find_distribution
+from fastpunet.models.adapters.prior_forms import describe
 from fastpunet.models.adapters.sizes import REFUSALS, with_size_that_fits
-from fastpunet.models.sampled_prior import draw_once
+from fastpunet.models.combiner_calls import is_tiled, observed_call
+from fastpunet.waits import may_wait
 
 _NOT_FOR_IMAGES_ALONE = (TypeError, ValueError, NotImplementedError, AttributeError, KeyError)
 
@@ -32,24 +32,37 @@ def run_model(model: nn.Module, parts: Parts, memory: Memory, images: Tensor) ->
     network = Network(inner, *(attribute(inner, name) for name in parts[1:]))
     outer = [] if inner is model else [model]
     for module in (*outer, inner):
-        for run in _forwards(module, network, memory):
+        for forward, run in _forwards(module, network, memory):
             try:
-                return _run(run, network, memory, images)
+                done, features, used = with_size_that_fits(run, _features, images)
             except _NOT_FOR_IMAGES_ALONE:
-                if _is_ports(module.forward):
+                if _is_ports(forward):
                     raise
-    return _run(lambda images: _by_parts(network, images), network, memory, images)
+                continue
+            if module is inner and may_wait():
+                check_result(done)
+            return features, _prior(done, network, memory, used, images)
+    done, features, used = with_size_that_fits(lambda images: _by_parts(network, images), _features, images)
+    return features, _prior(done, network, memory, used, images)
 
 
-def _forwards(module: nn.Module, network: Network, memory: Memory) -> Iterator[Callable[[Tensor], Pass]]:
-    """The forward passes of the model and of the modules around it whose signature allows images alone."""
-    needed = required(module.forward)
-    if _is_ports(module.forward):
-        arguments = {"training": False} if "training" in inspect.signature(module.forward).parameters else {}
+def _forwards(
+    module: nn.Module, network: Network, memory: Memory
+) -> Iterator[tuple[Callable[..., Any], Callable[[Tensor], Pass]]]:
+    """The passes of the model and of the modules around it whose signature allows images alone, each with its function.
+
+    They are `forward` and, of a LightningModule, `predict_step`.
+    """
+    forward, predict = module.forward, getattr(module, "predict_step", None)
+    needed = required(forward)
+    if _is_ports(forward):
+        arguments = {"training": False} if "training" in inspect.signature(forward).parameters else {}
         others = [None for name in needed[1:] if name not in arguments]
-        yield lambda images: observe(network, memory, lambda: module(images, *others, **arguments))
+        yield forward, lambda images: observe(network, memory, lambda: module(images, *others, **arguments))
     elif len(needed) == 1:
-        yield lambda images: observe(network, memory, lambda: module(images))
+        yield forward, lambda images: observe(network, memory, lambda: module(images))
+    if inspect.ismethod(predict) and len(required(predict)) == 1:
+        yield predict, lambda images: observe(network, memory, lambda: predict(images))
 
 
 def _by_parts(network: Network, images: Tensor) -> Pass:
@@ -58,13 +71,16 @@ def _by_parts(network: Network, images: Tensor) -> Pass:
     return Pass(network.unet(images, *others), network.prior(images), (images,))
 
 
-def _run(run: Callable[[Tensor], Pass], network: Network, memory: Memory, images: Tensor) -> tuple[Tensor, Any]:
-    done, features, used = with_size_that_fits(run, _features, images)
-    if done.drawn_by_sample:
-        _compare_latents(done, memory, images.ndim)
-    if used.shape == images.shape:
-        return features, done.prior
-    return features, _prior_without_padding(done, network, used, images)
+def _prior(done: Pass, network: Network, memory: Memory, used: Tensor, images: Tensor) -> Any:
+    """The prior net's result; or, if the model's own code draws other latents, what draws those."""
+    if done.times:
+        call = observed_call(done.arguments, _features(done, used), done.unet)
+        memory.calls = None if call is None else [call]
+        own = None if call is None or done.again is None else LatentsOfModel(network, done.again, call, done.unet)
+        if own is not None and may_wait() and draws_otherwise(done, own, memory):
+            return own
+        memory.asks_sample = not any(value is done.unet for value in done.arguments.values())
+    return done.prior if used.shape == images.shape else _prior_without_padding(done, network, used, images)
 
 
 def _prior_without_padding(done: Pass, network: Network, used: Tensor, images: Tensor) -> Any:
@@ -82,9 +98,11 @@ def _prior_without_padding(done: Pass, network: Network, used: Tensor, images: T
 
 def _features(done: Pass, images: Tensor) -> Tensor:
     """The only map (B, F, *size) among the combiner's arguments, or else the largest one in the U-Net's output."""
-    handed = [value for value in done.combined if isinstance(value, Tensor) and value.shape[2:] == images.shape[2:]]
-    if len(done.combined) > 1 and len(handed) == 1:
-        return handed[0]
+    handed = {key: v for key, v in done.arguments.items() if isinstance(v, Tensor) and v.shape[2:] == images.shape[2:]}
+    if len(handed) > 1:  # also latents, at every pixel
+        handed = {key: value for key, value in handed.items() if not is_tiled(value)}
+    if len(done.arguments) > 1 and len(handed) == 1:
+        return next(iter(handed.values()))
     output = done.unet
     entries = list(output.values()) if isinstance(output, Mapping) else output
     entries = entries if isinstance(entries, (tuple, list)) else [entries]
@@ -97,25 +115,6 @@ def _features(done: Pass, images: Tensor) -> Tensor:
             "they are with fastpunet.adapt(model, encode=..., combiner=...)"
         )
     return found[0]
-
-
-def _compare_latents(done: Pass, memory: Memory, ndim: int) -> None:
-    """Warn, once, if the latents that `sample` hands to the combiner are neither a draw nor the mean of the prior."""
-    z, prior = latents_among(done.combined, ndim), find_distribution(done.prior)
-    if z is None or memory.told_latents:
-        return
-    known = [draw_once(prior, 0)]
-    with suppress(AttributeError, NotImplementedError):
-        known.append(prior.mean)
-    z = z.detach().flatten().float()
-    fits = any(v.numel() == z.numel() and torch.allclose(v.flatten().float(), z, 1e-3) for v in known)
-    if not fits:
-        memory.told_latents = True
-        warnings.warn(
-            "the model's own `sample` seems to change the latents of its prior before they reach its combiner; here "
-            "they are decoded as they are, or as fastpunet.adapt(model, encode=..., combiner=...) says",
-            stacklevel=2,
-        )
 
 
 def _is_ports(forward: Callable[..., Any]) -> bool:

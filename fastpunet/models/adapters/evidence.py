@@ -1,0 +1,82 @@
+"""Compares what a model's own code does around its prior and its combiner with what is done in its place."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fastpunet.models.adapters.observing import LatentsOfModel, Memory, Pass
+from fastpunet.models.adapters.prior_forms import describe, find_distribution
+from fastpunet.models.sampled_prior import draw_once
+
+_ADVICE = "say what to draw with fastpunet.adapt(model, encode=..., combiner=...)"
+
+
+def draws_otherwise(done: Pass, own: LatentsOfModel, memory: Memory) -> bool:
+    """Whether the model's own code hands latents to its combiner that are neither a draw nor the mean of its prior.
+
+    They are then drawn by that code. If it hands over the same latents each time, those of the prior are drawn, and a
+    UserWarning says so once.
+    """
+    z, known = _flat(own.of(done)), []
+    with suppress(TypeError):
+        prior = find_distribution(done.prior)
+        with suppress(AttributeError, NotImplementedError):
+            known.append(prior.mean)
+        known.append(draw_once(prior, 0))
+    if any(v.numel() == z.numel() and torch.allclose(_flat(v), z, 1e-3, 1e-5) for v in known):
+        return False
+    if not torch.equal(draw_once(own, 1), draw_once(own, 2)):
+        return True
+    if not memory.told_latents:
+        memory.told_latents = True
+        warnings.warn(
+            "the model's own code hands the same latents to its combiner each time, which are not the mean of its "
+            f"prior; here latents are drawn from the prior, or {_ADVICE}",
+            stacklevel=2,
+        )
+    return False
+
+
+def check_result(done: Pass) -> None:
+    """Raise TypeError if what the model returns is not what its combiner gave, or probabilities or labels of that.
+
+    That is known if the combiner was called once, and something was returned.
+    """
+    logits = done.output
+    given = list(_tensors(done.result))
+    if done.times != 1 or not isinstance(logits, Tensor) or logits.ndim < 4 or not given:
+        return
+    labels = logits > 0 if logits.shape[1] == 1 else logits.argmax(1, keepdim=True)
+    one = logits.shape[1] == 1
+    alike = (logits, logits.sigmoid(), *(() if one else (logits.softmax(1), logits.log_softmax(1))), labels)
+    for value in given:
+        if value is logits:
+            return
+        for expected in alike:
+            if value.numel() == expected.numel() and torch.allclose(_flat(value), _flat(expected), 1e-4, 1e-5):
+                return
+    raise TypeError(
+        f"model: its own code makes {describe(done.result)} of what its combiner gives, {describe(logits)}, which are "
+        f"neither the same nor its probabilities or labels; {_ADVICE}"
+    )
+
+
+def _flat(values: Tensor) -> Tensor:
+    return values.detach().flatten().float()
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for entry in value.values():
+            yield from _tensors(entry)
+    elif isinstance(value, (tuple, list)):
+        for entry in value:
+            yield from _tensors(entry)
