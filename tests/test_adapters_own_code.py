@@ -8,7 +8,6 @@ from torch import nn
 import fastpunet
 from fastpunet.latents import Noise
 
-
 pytestmark = pytest.mark.filterwarnings("ignore:the model's combiner")
 
 

@@ -42,6 +42,13 @@ def leaves(module: nn.Module) -> Iterator[nn.Module]:
             yield from leaves(child)
 
 
+def is_pointwise(module: nn.Module) -> bool:
+    """Whether a module is one layer that this file can read, which acts on each pixel separately."""
+    if isinstance(module, _ConvNd):
+        return all(size == 1 for size in module.kernel_size)
+    return isinstance(module, _WHOLE)
+
+
 def read_layers(modules: Iterable[nn.Module]) -> tuple[list[Affine], str | None]:
     """Read modules that run one after another as affine maps; also name the last sigmoid or (log-)softmax, if any.
 

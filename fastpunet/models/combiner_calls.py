@@ -59,7 +59,7 @@ def observed_call(arguments: Mapping[Key, Any], features: Tensor, output: Any) -
     tensors = {key: value for key, value in arguments.items() if isinstance(value, Tensor)}
     others = {key: value for key, value in arguments.items() if key not in tensors}
     if len(tensors) == 1 and isinstance(output, Tensor) and output.shape[2:] == features.shape[2:]:
-        return _joined(next(iter(tensors)), features, output, others)
+        return _joined(*next(iter(tensors.items())), output, others)
     place = next((key for key, value in tensors.items() if value is features), None)
     rest = [key for key in tensors if key != place]
     if place is None or len(rest) != 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
@@ -17,7 +18,7 @@ from fastpunet.models.priors import Prior
 
 
 class Drawable(Protocol):
-    """The part of torch.distributions.Distribution that is used here."""
+    """The part of torch.distributions.Distribution that is used here; some have `rsample` alone, or it alone works."""
 
     def sample(self) -> Tensor: ...
 
@@ -55,9 +56,13 @@ class Sampled(Prior):
 
 def draw_once(distribution: Drawable, *key: int) -> Tensor:
     """One latent float32 (latent_dim,), a function of `key` alone."""
-    draw = getattr(distribution, "sample", None) or distribution.rsample  # type: ignore[attr-defined]
-    with PrivateRandomness(*key), torch.no_grad():
-        return draw().flatten().float()
+    draws = [draw for name in ("sample", "rsample") if (draw := getattr(distribution, name, None)) is not None]
+    with torch.no_grad():
+        for draw in draws[:-1]:
+            with suppress(Exception), PrivateRandomness(*key):  # as of mixtures whose choice is relaxed
+                return draw().flatten().float()
+        with PrivateRandomness(*key):
+            return draws[-1]().flatten().float()
 
 
 class PrivateRandomness(TorchDispatchMode):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fastpunet.latents import Noise
+from fastpunet.models.adapters.injected import combiner_of, run_injected
 from fastpunet.models.adapters.observing import Memory, memory_of
 from fastpunet.models.adapters.parts import Parts, attribute
 from fastpunet.models.adapters.prior_forms import closed_form, find_distribution
@@ -84,7 +85,19 @@ class AdaptedModel(LatentMethod):
     def of_parts(cls, model: nn.Module, parts: Parts) -> AdaptedModel:
         """Adapt a model that has its U-Net, prior net and combiner as attributes."""
         memory = memory_of(model)
-        adapted = cls(model, partial(run_model, model, parts, memory), partial(_combiner, model, parts))
+        return cls._with(memory, model, partial(run_model, model, parts, memory), partial(_combiner, model, parts))
+
+    @classmethod
+    def of_injected(cls, model: nn.Module, unet: str) -> AdaptedModel:
+        """Adapt a model whose U-Net contains the combiner."""
+        memory = memory_of(model)
+        return cls._with(
+            memory, model, partial(run_injected, model, unet, memory), partial(combiner_of, model, unet, memory)
+        )
+
+    @classmethod
+    def _with(cls, memory: Memory, *arguments: Any) -> AdaptedModel:
+        adapted = cls(*arguments)
         adapted._memory = memory
         return adapted
 

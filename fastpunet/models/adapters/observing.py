@@ -39,6 +39,7 @@ class Memory:
     calls: list[Call] | None = None  # how its own code calls its combiner; None: that was not observed
     # For features of a shape that the kernels decode: whether z comes first, and the combiner's last activation.
     verified: dict[torch.Size, tuple[bool, str | None]] = field(default_factory=dict)
+    ran: list[str] = field(default_factory=list)  # layers that ran of a combiner inside the U-Net, in order
 
 
 _MEMORIES: WeakKeyDictionary[nn.Module, Memory] = WeakKeyDictionary()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from torch import nn
 UNET_NAMES = ("unet", "_unet", "model", "task_net")
 PRIOR_NAMES = ("prior", "prior_net", "_prior")
 TRANSPARENT = ("_orig_mod", "module")  # torch.compile; DataParallel, DistributedDataParallel, AveragedModel
+REUSE = "reuse_last_activations"  # the argument by which a U-Net decodes another latent from what it has stored
 COMBINER_NAMES = ("fcomb", "_fcomb", "f_comb", "_f_comb", "output_net")
 
 
@@ -24,14 +26,27 @@ class Parts(NamedTuple):
 
 def find_parts(model: object) -> Parts | None:
     """The attributes of a model that are its U-Net, prior net and combiner; None if one of them is missing."""
-    names = [_first(model, choices) for choices in (UNET_NAMES, PRIOR_NAMES, COMBINER_NAMES)]
+    names = [first_module(model, choices) for choices in (UNET_NAMES, PRIOR_NAMES, COMBINER_NAMES)]
     return Parts("", *names) if all(name is not None for name in names) else None  # type: ignore[arg-type]
+
+
+def find_injected(model: object) -> str | None:
+    """The attribute of a model that is a U-Net with the combiner inside (see `injected`); None if there is none."""
+    name = first_module(model, UNET_NAMES)
+    if name is None or first_module(model, PRIOR_NAMES) is None:
+        return None
+    return name if REUSE in inspect.signature(getattr(model, name).forward).parameters else None
+
+
+def is_network(model: object) -> bool:
+    """Whether a model has the parts of a Probabilistic U-Net."""
+    return find_parts(model) is not None or find_injected(model) is not None
 
 
 def missing_parts(model: object) -> list[str]:
     """The parts that `find_parts` did not find."""
     wanted = {"unet": UNET_NAMES, "prior": PRIOR_NAMES, "fcomb": COMBINER_NAMES}
-    return [name for name, choices in wanted.items() if _first(model, choices) is None]
+    return [name for name, choices in wanted.items() if first_module(model, choices) is None]
 
 
 def inside(model: object) -> Iterator[tuple[nn.Module, str]]:
@@ -62,9 +77,10 @@ def _held(model: nn.Module) -> str | None:
     for name in TRANSPARENT:
         if isinstance(model._modules.get(name), nn.Module):
             return name
-    names = [name for name, child in model.named_children() if any(find_parts(module) for module, _ in inside(child))]
+    names = [name for name, child in model.named_children() if any(is_network(module) for module, _ in inside(child))]
     return names[0] if len(names) == 1 else None
 
 
-def _first(model: object, choices: tuple[str, ...]) -> str | None:
+def first_module(model: object, choices: tuple[str, ...]) -> str | None:
+    """The first of these names of attributes under which a model has a module."""
     return next((name for name in choices if isinstance(getattr(model, name, None), nn.Module)), None)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from fastpunet.models.adapters.adapted import AdaptedModel, Encode
-from fastpunet.models.adapters.parts import TRANSPARENT, find_parts, inside, missing_parts
+from fastpunet.models.adapters.parts import TRANSPARENT, find_injected, find_parts, inside, missing_parts
 from fastpunet.models.adapters.prior_forms import describe
 from fastpunet.models.fcomb import combiner_inputs
 from fastpunet.models.method import Method
@@ -63,6 +63,9 @@ def adapt(model: object, encode: Encode | None = None, combiner: nn.Module | Non
         for recognise, wrap in _registered:
             if recognise(module):
                 return wrap(module)
+        injected = find_injected(module)
+        if injected is not None:
+            return AdaptedModel.of_injected(module, injected)
         parts = find_parts(module)
         if parts is not None and around is not None:
             return AdaptedModel.of_parts(around, parts._replace(inner=path[len(start) :].lstrip(".")))
