@@ -1,0 +1,29 @@
+import type { Case } from "./case";
+import { readStudy } from "./data/study";
+import { hookOf, type Hook } from "./hook";
+import { buildPage } from "./page";
+import { Session } from "./state/session";
+import { el } from "./view/dom";
+
+declare global {
+  interface Window {
+    /** Resolves once the page can be used and its decoders are timed. */
+    fastpunet: Promise<Hook>;
+  }
+}
+
+async function start(main: HTMLElement): Promise<Hook> {
+  const facts = JSON.parse(document.getElementById("case")!.textContent) as Case;
+  const session = new Session(await readStudy(facts));
+  buildPage(main, session);
+  await new Promise((resume) => setTimeout(resume, 50)); // the page is shown first
+  const { pad } = session.study;
+  pad?.decoder.chooseFastest(pad.latent([0, 0]));
+  return hookOf(session);
+}
+
+const main = document.getElementById("page")!;
+window.fastpunet = start(main);
+window.fastpunet.catch((error: unknown) => {
+  main.prepend(el("p", { class: "warnings", role: "alert" }, `This page could not be set up: ${String(error)}`));
+});

@@ -1,0 +1,4 @@
+declare module "decode-kernel" {
+  const bytes: Uint8Array<ArrayBuffer>;
+  export default bytes;
+}

@@ -1,0 +1,91 @@
+// Puts the page together.
+import { comparingSection } from "./sections/comparing";
+import { editingSection } from "./sections/editing";
+import { extentSection } from "./sections/extent";
+import { heatSection } from "./sections/heat";
+import { measuresSection } from "./sections/measures";
+import { modesSection } from "./sections/modes";
+import { padSection } from "./sections/pad";
+import { pixelsSection } from "./sections/pixels";
+import { presenceSection } from "./sections/presence";
+import { trustSection } from "./sections/trust";
+import type { Session } from "./state/session";
+import { button, el } from "./view/dom";
+import { imagePanel } from "./view/toolbar";
+
+/** Fills the main element, and puts a header before it and a footer behind it. */
+export function buildPage(main: HTMLElement, session: Session): void {
+  const panel = imagePanel(session);
+  const sections = [
+    modesSection(session),
+    presenceSection(session),
+    measuresSection(session),
+    extentSection(session),
+    padSection(session),
+    comparingSection(session),
+    pixelsSection(session),
+    editingSection(session),
+    heatSection(session),
+    trustSection(session),
+  ].filter((one) => one !== null);
+  main.replaceChildren(...warnings(session), panel, el("div", { class: "sections" }, ...sections));
+  main.before(header(session));
+  main.after(footer(session));
+}
+
+function header(session: Session): HTMLElement {
+  const { facts } = session.study;
+  const { model, hypotheses } = facts;
+  return el(
+    "header",
+    { class: "page-header" },
+    el(
+      "div",
+      {},
+      el("h1", {}, facts.title),
+      el("p", {}, `${facts.source} · ${hypotheses.n.toLocaleString("en-US")} outlines by ${model.name} (${model.method})`),
+    ),
+    el("div", { class: "header-tools" }, el("strong", { class: "badge" }, "Not for diagnosis"), classChoice(session), themeButton()),
+  );
+}
+
+/** The class that everything is about, where there are several. */
+function classChoice(session: Session): HTMLElement | null {
+  const { classes } = session.study;
+  if (classes.length < 2) return null;
+  const choice = el("select", { change: () => { session.choose(classes[choice.selectedIndex]); } }, ...classes.map(({ name }) => el("option", {}, name)));
+  return el("label", { class: "inline" }, "Class ", choice);
+}
+
+/** Switches between dark and light; before it is pressed the page follows the system. */
+function themeButton(): HTMLButtonElement {
+  const root = document.documentElement;
+  const isDark = () => (root.dataset["theme"] ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+  const one = button("", () => {
+    root.dataset["theme"] = isDark() ? "light" : "dark";
+    name();
+  });
+  const name = () => { one.textContent = isDark() ? "Light" : "Dark"; };
+  name();
+  one.setAttribute("aria-label", "Switch between dark and light");
+  return one;
+}
+
+function warnings({ study }: Session): HTMLElement[] {
+  const { model, notes } = study.facts;
+  const sentences = model.familiarity.level === "unusual" ? [`Unusual image. ${model.familiarity.sentence}`, ...notes] : notes;
+  return sentences.length ? [el("aside", { class: "warnings", "aria-label": "Warnings" }, ...sentences.map((sentence) => el("p", {}, sentence)))] : [];
+}
+
+function footer(session: Session): HTMLElement {
+  const { made, hypotheses } = session.study.facts;
+  const live = el("p", { class: "visually-hidden", role: "status", "aria-live": "polite" });
+  session.store.watch(["said"], () => { live.textContent = session.now.said; });
+  return el(
+    "footer",
+    { class: "page-footer" },
+    el("p", {}, "Not for diagnosis. This page works offline: nothing of the image leaves it."),
+    el("p", {}, `fastpunet ${made.version} · ${made.date} · seed ${hypotheses.seed} · `, el("code", {}, made.command)),
+    live,
+  );
+}

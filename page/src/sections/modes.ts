@@ -1,0 +1,58 @@
+import type { FoundMode } from "../data/findings";
+import type { Session } from "../state/session";
+import { button, check, el, section } from "../view/dom";
+import { modeLine } from "../view/palette";
+import { thumbnail } from "../view/thumbnail";
+import { swatch } from "../view/toolbar";
+import { count, interval, LETTERS, percent, size } from "../view/words";
+
+/** The alternatives with their probabilities. */
+export function modesSection(session: Session): HTMLElement {
+  const introduction = el("p");
+  const list = el("ol", { class: "modes" });
+  session.store.watch(["found"], () => {
+    const { kept, modes } = session.now.found;
+    introduction.textContent =
+      `The model drew ${count(kept.length, "outline")} that it finds plausible. They fall into ${count(modes.length, "group")} of ` +
+      "similar ones; here is a typical one of each, with the share of outlines that are like it. The range beside it is how " +
+      "precisely this many outlines tell the share (95 % interval). Whether the model is right is another question: see the end.";
+    list.replaceChildren(...modes.map((mode) => item(session, mode)));
+  });
+  return section("Which alternatives are there?", "alternatives", introduction, list);
+}
+
+function item(session: Session, mode: FoundMode): HTMLElement {
+  const { study } = session;
+  const letter = LETTERS[mode.index] ?? String(mode.index + 1);
+  const line = modeLine(mode.index);
+  const area = mode.hypothesis === null ? 0 : session.now.found.of.planes.areas[mode.hypothesis];
+  const show = (shown: boolean) => {
+    const hiddenModes = new Set(session.now.hiddenModes);
+    if (shown) hiddenModes.delete(mode.index);
+    else hiddenModes.add(mode.index);
+    session.store.set({ hiddenModes });
+  };
+  const edit = () => {
+    if (mode.hypothesis !== null) session.startEditing({ name: `alternative ${letter}`, labels: study.labelsOf(mode.hypothesis) });
+  };
+  const bar = el("span", { class: "bar", "aria-hidden": "true" }, el("span"));
+  (bar.firstChild as HTMLElement).style.width = `${100 * mode.share}%`;
+  return el(
+    "li",
+    { class: mode.count === 0 ? "mode gone" : "mode" },
+    thumbnail(session, mode.mask, line),
+    el(
+      "div",
+      { class: "mode-text" },
+      el("span", { class: "mode-name" }, el("b", {}, letter), swatch(line), area ? size(study, area) : mode.name),
+      el("span", { class: "mode-share" }, el("strong", {}, percent(mode.share)), ` (${interval(mode.interval)})`),
+      bar,
+      el(
+        "span",
+        { class: "actions" },
+        area > 0 && check(["on the image"], !session.now.hiddenModes.has(mode.index), show, { "aria-label": `Show alternative ${letter} on the image` }),
+        mode.hypothesis !== null && button("Correct and export", edit, { class: "quiet", "aria-label": `Correct and export alternative ${letter}` }),
+      ),
+    ),
+  );
+}
