@@ -10,7 +10,7 @@ const PROBLEMS = {
   "widths that are no multiple of four": randomWeights(22, { height: 7, width: 5, channels: 5, widths: [6, 7, 3], latents: 2 }),
   "sixteen classes": randomWeights(3, { height: 8, width: 8, channels: 16, widths: [16, 16], latents: 4 }),
   "a latent map": randomWeights(4, { height: 10, width: 9, channels: 8, widths: [8, 1], latents: 3, map: { channels: 2, rows: 3, columns: 4 } }),
-  "a map of one cell": randomWeights(405, { height: 6, width: 6, channels: 8, widths: [8, 3], latents: 1, map: { channels: 3, rows: 1, columns: 1 } }),
+  "a map of one cell": randomWeights(4, { height: 6, width: 6, channels: 8, widths: [8, 3], latents: 1, map: { channels: 3, rows: 1, columns: 1 } }),
 };
 
 function expected(weights: Weights, z: Float32Array): number[] {
