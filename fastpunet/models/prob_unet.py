@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Independent, Normal, kl_divergence
 
 from fastpunet.arguments import (
@@ -29,6 +29,7 @@ from fastpunet.models.latent_maps import grid_of
 from fastpunet.models.latent_method import LatentEncoding, LatentMethod
 from fastpunet.models.map_encoding import MapEncoding
 from fastpunet.models.method import LossTerms
+from fastpunet.models.own_features import OwnFeatures, feature_channels
 from fastpunet.models.priors import AxisAligned, Prior
 from fastpunet.models.unet import Conv, UNet
 from fastpunet_kernels.problem import reparameterised
@@ -57,6 +58,9 @@ class ProbabilisticUNet(LatentMethod):
         log_sigma_bound: a smooth bound on |log sigma|; None is the published, unbounded form.
         prior_scale: what the prior's sigma is multiplied by. `fastpunet calibrate` sets it; in training it is 1.
         dims: 2 for images (B, C, H, W), 3 for volumes (B, C, D, H, W).
+        unet: a module of your own in place of the U-Net, which maps images (B, in_channels, *size) to any number of
+            features (B, F, *size). Images whose size it does not take are padded by repeating the edge. `channels` and
+            `convs_per_block` are then those of the prior and posterior nets alone. `save` cannot store such a model.
     """
 
     loss_options = ("hypotheses", "bound_samples")
@@ -76,8 +80,13 @@ class ProbabilisticUNet(LatentMethod):
         log_sigma_bound: float | None = 5.0,
         prior_scale: float = 1.0,
         dims: int = 2,
+        unet: nn.Module | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(unet, nn.Module | None):
+            raise TypeError(
+                f"unet: got {type(unet).__name__}, expected a torch.nn.Module, or None for the published U-Net"
+            )
         sizes = dict(
             in_channels=in_channels, num_classes=num_classes, latent_dim=latent_dim, convs_per_block=convs_per_block
         )
@@ -105,16 +114,19 @@ class ProbabilisticUNet(LatentMethod):
             prior_scale=prior_scale,
             dims=dims,
         )
+        if unet is not None:
+            self.config["unet"] = unet
         self.in_channels, self.num_classes, self.dims = in_channels, num_classes, dims
         self.latent_dim, self.latent_maps, self.scales = latent_dim, latent_maps, len(channels)
         self.posterior_input = posterior_input
         mask_channels = 1 if posterior_input == "mask" else num_classes
         gaussian = (channels, latent_dim, convs_per_block, log_sigma_bound, dims, latent_maps)
-        self.unet = UNet(in_channels, channels, convs_per_block, dims)
+        self.unet = UNet(in_channels, channels, convs_per_block, dims) if unet is None else unet
+        self._own_features = None if unet is None else OwnFeatures()
         self.prior = AxisAlignedGaussian(in_channels, *gaussian, scale=prior_scale)
         self.posterior = AxisAlignedGaussian(in_channels + mask_channels, *gaussian)
         self.fcomb = FComb(
-            channels[0],
+            channels[0] if unet is None else feature_channels(unet, in_channels, dims),
             latent_dim,
             num_classes,
             fcomb_layers,
@@ -134,8 +146,12 @@ class ProbabilisticUNet(LatentMethod):
     def combiner(self) -> FComb:
         return self.fcomb
 
+    def features(self, images: Tensor) -> Tensor:
+        """The U-Net's features (B, F, *size) of images (B, in_channels, *size)."""
+        return self.unet(images) if self._own_features is None else self._own_features(self.unet, images)
+
     def features_and_prior(self, images: Tensor) -> tuple[Tensor, Prior]:
-        features, prior = both(lambda: self.unet(images), lambda: self.prior(images), images.device)
+        features, prior = both(lambda: self.features(images), lambda: self.prior(images), images.device)
         return features, AxisAligned(prior.mean, prior.stddev)
 
     def grid_of(self, size: tuple[int, ...]) -> tuple[int, ...]:
@@ -164,7 +180,7 @@ class ProbabilisticUNet(LatentMethod):
 
         Differentiable, unlike `fastpunet.sample`.
         """
-        return self.fcomb(self.unet(images), self.prior(images).rsample())
+        return self.fcomb(self.features(images), self.prior(images).rsample())
 
     def posterior_of(self, images: Tensor, labels: Tensor, ignore_index: int | None = None) -> Independent:
         """The posterior q(z | image, segmentation) for labels int (B, *size); ignored pixels belong to no class."""
@@ -219,7 +235,7 @@ class ProbabilisticUNet(LatentMethod):
         """
         labels = labels[:, None] if labels.ndim == self.dims + 1 else labels
         graders = labels.shape[1]
-        features, prior = self.unet(images), self.prior(images)
+        features, prior = self.features(images), self.prior(images)
         posterior = self.posterior_of(images.repeat_interleave(graders, 0), labels.flatten(0, 1), ignore_index)
         q = _each(posterior.base_dist, labels.shape[:2])  # of (B, G, 1, latent_dim)
         p = prior.base_dist
