@@ -34,7 +34,7 @@ export function randomWeights(seed: number, { height, width, channels, widths, l
     zWeight: floats(channels * latents),
     layers: widths.map((outputs, l) => ({ outputs, inputs: inputs[l], weight: floats(outputs * inputs[l]), bias: floats(outputs) })),
     map: map
-      ? { ...map, weight: floats(channels * map.channels), origin: [0.25, 0], step: [(map.rows - 1) / height, (map.columns - 1) / (width - 1)] }
+      ? { ...map, weight: floats(channels * map.channels), origin: [0.2 * (map.rows - 1), 0], step: [(0.7 * (map.rows - 1)) / height, (map.columns - 1) / (width - 1)] }
       : null,
     place: { row: 0, column: 0, height, width, resample: null },
   };
