@@ -2,8 +2,10 @@
 
 import os
 import re
-from collections.abc import Generator
+import shutil
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,10 +55,12 @@ OPTIONAL = {
     "highdicom",
     "huggingface_hub",
     "hypothesis",
+    "jinja2",
     "jsonargparse",
     "monai",
     "nbformat",
     "nibabel",
+    "playwright",
     "pydicom",
     "sklearn",
     "zarr",
@@ -99,6 +103,19 @@ def data_root() -> Path:
     if not root.is_dir():
         pytest.skip(f"no data at {root}; set FASTPUNET_DATA")
     return root
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A headless Chromium, or a skip where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("no program chromium")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

@@ -78,9 +78,12 @@ def build_case(
             "made": dict(made),
         }
         if len(json.dumps(case)) <= MOST_BYTES:
-            return case, given_up
-    large = f"This page is {len(json.dumps(case)) / 1e6:.0f} MB large, because its image is."
-    return {**case, "notes": [*case["notes"], large]}, [*given_up, large]
+            break
+    else:
+        given_up = [*given_up, f"This page is {len(json.dumps(case)) / 1e6:.1f} MB large, because its image is."]
+        case["notes"] = [*case["notes"], given_up[-1]]
+    lost = [_TOO_LARGE] if found is not None and case["pad"] is None else []
+    return case, [*given_up, *lost]
 
 
 _TOO_LARGE = "The image is so large that what latents are decoded from would make this page larger than 5 MB."

@@ -164,8 +164,9 @@ def _make(
     refused: Iterable[Outcome],
 ) -> list[Outcome]:
     outcomes = list(refused)
-    if output.suffix == ENDING and len(jobs) + len(outcomes) > 1:
-        raise ValueError(f"output: got {output} for {len(jobs)} images, expected a folder; leave out {ENDING}")
+    count = len(jobs) + len(outcomes)
+    if output.suffix == ENDING and count > 1:
+        raise ValueError(f"output: got {output} for {count} images, expected a folder; leave out {ENDING}")
     targets = [output if output.suffix == ENDING else output / f"{job.name}{ENDING}" for job in jobs]
     how = {"overwrite": manner.overwrite, "skip_existing": manner.skip_existing}
     kept = {
