@@ -29,7 +29,8 @@ export function stroke(context: CanvasRenderingContext2D, path: Path2D, { colour
 
 function addLoop(path: Path2D, camera: Camera, loop: Loop): void {
   const [sx, , , sy, e, f] = camera.matrix;
-  for (let i = 0; i < loop.length; i += 2) path.lineTo(sx * loop[i] + e, sy * loop[i + 1] + f);
+  path.moveTo(sx * loop[0] + e, sy * loop[1] + f);
+  for (let i = 2; i < loop.length; i += 2) path.lineTo(sx * loop[i] + e, sy * loop[i + 1] + f);
   path.closePath();
 }
 
