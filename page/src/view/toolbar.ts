@@ -59,8 +59,8 @@ function zoomButtons(viewer: Viewer): HTMLElement {
     { class: "zoom" },
     button("+", zoom(1.4), { "aria-label": "Zoom in" }),
     button("−", zoom(1 / 1.4), { "aria-label": "Zoom out" }),
-    button("All", all, { "aria-label": "Show the whole image" }),
-    button("Fit", () => { viewer.showOutlines(); }, { "aria-label": "Zoom to the outlines" }),
+    button("All", all, { "aria-label": "All of the image" }),
+    button("Fit", () => { viewer.showOutlines(); }, { "aria-label": "Fit the outlines" }),
   );
 }
 
