@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from fastpunet.arguments import is_number
+from fastpunet.models.from_dict import from_dict
 
 _TOLD = 0.0005  # a bias that is not 0.0 points
 
@@ -86,14 +87,15 @@ class Calibration:
         for name in ("pixels", "presence", "volume"):
             value = getattr(self, name)
             if isinstance(value, Mapping):
-                object.__setattr__(self, name, _of_dict(Reliability, value))
+                object.__setattr__(self, name, from_dict("calibration", Reliability, value))
             elif not isinstance(value, Reliability) and (value is not None or name == "pixels"):
                 raise ValueError(f"calibration: {name} is {value!r:.80}, expected count, predicted and observed")
 
     @classmethod
     def from_dict(cls, values: object) -> Calibration:
         """Read the result of `to_dict`. Raises ValueError."""
-        return _of_dict(cls, values)
+        found: Calibration = from_dict("calibration", cls, values)
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -127,13 +129,3 @@ pixels by 25.0
         who = f"{self.patients} patient{'s' if self.patients > 1 else ''}"
         what = f"{self.images} image{'s' if self.images > 1 else ''}"
         return f"calibration on {what} ({who}, {self.data}): {', '.join(parts)}"
-
-
-def _of_dict(kind: type[Any], values: object) -> Any:
-    known = {entry.name for entry in fields(kind)}
-    if not isinstance(values, Mapping) or not set(values) <= known:
-        raise ValueError(f"calibration: got {values!r:.80}, expected {', '.join(sorted(known))}")
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise ValueError(f"calibration: {error}") from None

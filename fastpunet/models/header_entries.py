@@ -1,4 +1,4 @@
-"""What a checkpoint says of its model besides the architecture: the images of its training, and its calibration."""
+"""What a checkpoint says of its model besides the architecture: the images that it takes, and its calibration."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 from fastpunet.arguments import is_number
 from fastpunet.intensity import Intensity
 from fastpunet.models.calibration import Calibration
+from fastpunet.models.familiarity import Familiarity
+from fastpunet.models.image_statistics import statistics_of
 from fastpunet.models.method import Method
 
 UNTOLD = ("posterior_input", "log_sigma_bound", "prior_scale")  # what the weights' shapes do not tell
@@ -29,14 +31,15 @@ def describe(model: Method) -> dict[str, Any]:
         "spacing": None if model.spacing is None else list(model.spacing),
         "image_size": None if model.image_size is None else list(model.image_size),
         "calibration": None if model.calibration is None else model.calibration.to_dict(),
+        "familiarity": None if model.familiarity is None else model.familiarity.to_dict(),
     }
     return {name: entry for name, entry in entries.items() if entry is not None}
 
 
 def set_described(model: Method, header: Mapping[str, Any]) -> None:
-    """Set `intensity`, `spacing`, `image_size` and `calibration` from a header. Raises ValueError for odd entries."""
+    """Set what `describe` gave from a header. Raises ValueError for odd entries."""
     intensity, spacing, size = (header.get(name) for name in ("intensity", "spacing", "image_size"))
-    calibration = header.get("calibration")
+    calibration, familiarity = header.get("calibration"), header.get("familiarity")
     if spacing is not None and not (
         _has_one_an_axis(spacing, model.dims) and all(is_number(x) and x > 0 for x in spacing)
     ):
@@ -47,6 +50,13 @@ def set_described(model: Method, header: Mapping[str, Any]) -> None:
     model.spacing = None if spacing is None else tuple(map(float, spacing))
     model.image_size = None if size is None else tuple(size)
     model.calibration = None if calibration is None else Calibration.from_dict(calibration)
+    model.familiarity = None if familiarity is None else Familiarity.from_dict(familiarity)
+    expected = statistics_of(model.in_channels)
+    if model.familiarity is not None and len(model.familiarity.mean) != expected:
+        raise ValueError(
+            f"familiarity: mean has {len(model.familiarity.mean)} numbers, expected the {expected} statistics of "
+            f"images with {model.in_channels} channels"
+        )
 
 
 def _has_one_an_axis(entry: object, dims: int) -> bool:

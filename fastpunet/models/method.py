@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from fastpunet.intensity import Intensity
 from fastpunet.latents import Noise
 from fastpunet.models.calibration import Calibration
+from fastpunet.models.familiarity import Familiarity
 from fastpunet.models.priors import Prior
 from fastpunet.models.unet import Conv
 from fastpunet.waits import may_wait
@@ -88,6 +89,7 @@ class Method(nn.Module, ABC):
     spacing: tuple[float, ...] | None = None  # mm between pixels along each axis of their size
     image_size: tuple[int, ...] | None = None  # (H, W) or (D, H, W) of the images, or of the parts that training took
     calibration: Calibration | None = None  # how far its probabilities agreed with graders, on other images
+    familiarity: Familiarity | None = None  # which images are like those that it was checked on
     in_channels: int
     num_classes: int  # 1: binary, one logit
     dims: int = 2  # of an image: 2 for (H, W), 3 for (D, H, W)

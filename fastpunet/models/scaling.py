@@ -59,4 +59,5 @@ def scaled(model: Method, scaling: Scaling) -> Method:
         layer.weight.div_(scaling.temperature)
         layer.bias.add_(scaling.shift).div_(scaling.temperature)
     copy.intensity, copy.spacing, copy.image_size = model.intensity, model.spacing, model.image_size
+    copy.familiarity = model.familiarity
     return copy.eval()

@@ -108,6 +108,7 @@ def _image(prepared: Prepared) -> dict[str, Any]:
         "spacing_mm": None if prepared.spacing is None else list(prepared.spacing),
         "intensity": str(prepared.intensity),
         "size_for_the_model": list(prepared.images.shape[2:]),
+        "familiarity": {"level": prepared.verdict.level, "said": prepared.verdict.sentence},
     }
 
 

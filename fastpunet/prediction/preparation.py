@@ -14,6 +14,7 @@ from torch import Tensor
 from fastpunet.data.inputs import Input
 from fastpunet.files import sha256 as digest
 from fastpunet.intensity import Intensity
+from fastpunet.models.familiarity import Verdict, judge
 from fastpunet.models.method import Method
 from fastpunet.prediction.fitting import check_taken, spacing_of
 from fastpunet.prediction.request import Request
@@ -33,6 +34,7 @@ class Prepared:
     intensity  the rule by which its grey values became floats
     resampled  whether `images` are on another grid than the input, that of the model's spacing
     sha256     of the input's files
+    verdict    whether it is like the images that the model was checked on
     warnings   what may make the hypotheses worthless: a sentence for each kind of doubt
     """
 
@@ -42,6 +44,7 @@ class Prepared:
     intensity: Intensity
     resampled: bool
     sha256: str
+    verdict: Verdict
     warnings: dict[str, str]
 
 
@@ -62,7 +65,10 @@ def prepare(source: Input, method: Method, request: Request) -> Prepared:
     images, resampled = _on_the_grid_of_training(images, spacing, method, source.name, warnings)
     if request.window is None:
         _compare_size(images, method, source.name, warnings)
-    return Prepared(source, images.contiguous(), spacing, rule, resampled, sha256, warnings)
+    verdict = judge(method.familiarity, images)
+    if verdict.level == "unusual":
+        warnings["familiarity"] = f"{source.name}: {verdict.said}"
+    return Prepared(source, images.contiguous(), spacing, rule, resampled, sha256, verdict, warnings)
 
 
 def _with_channels(stored: NDArray[Any], wanted: int) -> NDArray[Any]:

@@ -9,18 +9,21 @@ from fastpunet.data import Records
 from fastpunet.data.lazy import patients_of
 from fastpunet.data.splits import Subset, graded, split_by_patient
 from fastpunet.models import Method
+from fastpunet.models.familiarity import LIMIT, Familiarity
 from fastpunet.models.scaling import Scaling, scaled
 from fastpunet.reports.differences import basis, difference_table
 from fastpunet.reports.tables import counted, score_table
 from fastpunet.scoring.calibrating import HYPOTHESES, measure_calibration
 from fastpunet.scoring.evaluate import evaluate_source
 from fastpunet.scoring.evaluation import Evaluated, Evaluation
+from fastpunet.scoring.familiar_images import measure_familiarity
 from fastpunet.scoring.fitting_scaling import fit_masks, fit_temperature, pixel_log_score
 from fastpunet.scoring.registry import WINNER
 from fastpunet.scoring.sources import ModelSource, available
 from fastpunet.scoring.winners import against_one
 
 _BEFORE, _AFTER = "as it was", "scaled"
+_GIVEN = "data given to calibrate"
 _TESTED = (WINNER, "brier_score", "volume_crps")
 _SHOWN = (
     *("expected_value", "unbiased", "cross", "sample_diversity", "present_distance", "presence_correlation"),
@@ -42,30 +45,40 @@ def calibrate(model: Method, records: Records, *, fit: bool = True, n: int = 32,
 
     fit: without it the calibration alone is measured, on all records. n: hypotheses of an image in the fit of prior and
     shift. A part of the scaling that does not improve its own score on the other half is left out, and the report says
-    so. The model that is returned has the calibration of those images. Raises ValueError for fewer than two patients
-    with masks.
+    so. The model that is returned has the calibration of those images, and the familiarity of all records; if these are
+    too few for it, that of the model. Raises ValueError for fewer than two patients with masks.
     """
     known = graded(records)
+    familiarity = measure_familiarity(known, _GIVEN, seed=seed) or model.familiarity
     if not fit:
         measured = scaled(model, Scaling())
-        measured.calibration = measure_calibration(measured, known, "data given to calibrate", seed=seed)
-        return Calibrated(measured, f"The {measured.calibration}.\n")
+        measured.calibration = measure_calibration(measured, known, _GIVEN, seed=seed)
+        measured.familiarity = familiarity
+        return Calibrated(measured, f"The {measured.calibration}.\n\n{_of(familiarity)}\n")
     names = [name or f"image {place}" for place, name in enumerate(patients_of(known))]
     fitted_on, others = (Subset(known, places) for places in split_by_patient(names, (1, 1), seed))
     before = _evaluate(model, others, seed)
     masks = _scale_masks(model, fitted_on, others, before, n, seed)
     probabilities = _scale_probabilities(masks.model, fitted_on, others, seed)
     result = probabilities.model
-    result.calibration = measure_calibration(result, others, "data given to calibrate, not used for the fit", seed=seed)
+    result.calibration = measure_calibration(result, others, f"{_GIVEN}, not used for the fit", seed=seed)
+    result.familiarity = familiarity
     changed = masks.helps or probabilities.helps
     results = {_BEFORE: before, _AFTER: _evaluate(result, others, seed)} if changed else {_BEFORE: before}
     parts = [
         f"- {masks.said}\n- {probabilities.said}",
         f"Of the model that is written, the {result.calibration}.",
+        _of(familiarity),
         *_tables(results),
         basis(len(before.images), len(set(before.patients)), {_AFTER: 1}),
     ]
     return Calibrated(result, "\n\n".join(parts) + "\n")
+
+
+def _of(familiarity: Familiarity | None) -> str:
+    if familiarity is None:
+        return f"Which images are usual is unknown: that takes {LIMIT} images of two patients or more."
+    return f"From now on {familiarity}."
 
 
 class _Step(NamedTuple):

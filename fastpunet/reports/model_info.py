@@ -10,7 +10,10 @@ from fastpunet.reports.tables import markdown
 
 
 def model_info(source: str | os.PathLike[str]) -> str:
-    """Architecture, images of the training and calibration of a checkpoint, as text. Raises the errors of `load`."""
+    """Architecture, images of the training, familiarity and calibration of a checkpoint, as text.
+
+    Raises the errors of `load`.
+    """
     model = checkpoint.load(source)
     size, spacing = (
         None if values is None else " x ".join(f"{value:g}" for value in values)
@@ -26,6 +29,8 @@ def model_info(source: str | os.PathLike[str]) -> str:
     }
     width = max(map(len, known))
     lines = [f"{name:<{width}}  {value}" for name, value in known.items()]
+    usual = model.familiarity or "which images are usual is unknown: fastpunet calibrate measures it"
+    lines += ["", str(usual)]
     if model.calibration is None:
         return "\n".join([*lines, "", "calibration is unknown: fastpunet calibrate measures it"])
     return "\n".join([*lines, "", str(model.calibration), *_tables(model.calibration)])

@@ -24,6 +24,7 @@ from fastpunet.devices import find_device
 from fastpunet.files import check_folder, write_text
 from fastpunet.models import METHODS, Method, checkpoint
 from fastpunet.scoring.calibrating import measure_calibration
+from fastpunet.scoring.familiar_images import measure_familiarity
 from fastpunet.training.bar import StepBar
 from fastpunet.training.config import TrainingConfig
 from fastpunet.training.config_file import read_config
@@ -110,6 +111,7 @@ def train(
         model = checkpoint.load(best).to(trainer.strategy.root_device)
     if data_sets.validation is not None:
         model.calibration = measure_calibration(model, data_sets.validation, "validation data")
+        model.familiarity = measure_familiarity(data_sets.validation, "validation data")
     checkpoint.save(model, weights)
     best.unlink(missing_ok=True)  # which is not there without a validation that has a defined score
     if model.calibration is not None:

@@ -30,6 +30,7 @@ _AS_INSIDE = (
     "intensity",
     "spacing",
     "image_size",
+    "familiarity",
     "in_channels",
     "num_classes",
     "dims",
