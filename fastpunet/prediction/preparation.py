@@ -19,6 +19,7 @@ from fastpunet.models.method import Method
 from fastpunet.prediction.fitting import check_taken, spacing_of
 from fastpunet.prediction.request import Request
 
+UNUSUAL = "familiarity"  # the kind of warning that an image is unlike those that the model was checked on
 _SAME_SPACING = 0.01  # relative
 _MUCH_LARGER = 2.0  # times the size that the model was trained on
 _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's
@@ -67,7 +68,7 @@ def prepare(source: Input, method: Method, request: Request) -> Prepared:
         _compare_size(images, method, source.name, warnings)
     verdict = judge(method.familiarity, images)
     if verdict.level == "unusual":
-        warnings["familiarity"] = f"{source.name}: {verdict.said}"
+        warnings[UNUSUAL] = f"{source.name}: {verdict.said}"
     return Prepared(source, images.contiguous(), spacing, rule, resampled, sha256, verdict, warnings)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fastpunet.prediction.preparation import UNUSUAL
 from fastpunet.reports.page.annotated import annotated
 from fastpunet.reports.page.browser_decoder import browser_decoder
 from fastpunet.reports.page.class_alternatives import class_alternatives
@@ -53,6 +54,7 @@ def build_case(
     pad = find_pad(drawn)
     found = pad if isinstance(pad, Pad) else None
     image, files, annotations = shown_image(drawn.subject), exports(drawn.subject), annotated(drawn, found)
+    doubts = [text for kind, text in drawn.subject.prepared.warnings.items() if kind != UNUSUAL]  # `model` says that
     alternatives: list[dict[str, Any]] = []
     case: dict[str, Any] = {}
     given_up: list[str] = []
@@ -74,7 +76,7 @@ def build_case(
             "pad": None if found is None or economy.no_pad else _pad(fewer, found, economy),
             "padMissing": pad if isinstance(pad, str) else _TOO_LARGE if economy.no_pad else None,
             "exports": files,
-            "notes": [*drawn.subject.notes, *drawn.subject.prepared.warnings.values(), *given_up],
+            "notes": [*drawn.subject.notes, *doubts, *given_up],
             "made": dict(made),
         }
         if len(json.dumps(case)) <= MOST_BYTES:

@@ -16,6 +16,7 @@ from fastpunet.arguments import check_label_range
 from fastpunet.data import IGNORE, Record
 from fastpunet.data.inputs import Input
 from fastpunet.intensity import Intensity
+from fastpunet.models.familiarity import judge
 from fastpunet.prediction.preparation import Prepared
 from fastpunet.reports.page.subject import Subject
 from fastpunet.sampler import Sampler
@@ -66,7 +67,9 @@ def _subject(
     least, most = float(image.min()), float(image.max())
     seen = Intensity.range(min(0.0, least), max(1.0, most))
     source = Input(about, (), "npz", len(image), size, spacing, None, seen, partial(np.copy, image))
-    prepared = Prepared(source, torch.from_numpy(image)[None], spacing, seen, False, "", {})
+    images = torch.from_numpy(image)[None]
+    verdict = judge(sampler.method.familiarity, images)
+    prepared = Prepared(source, images, spacing, seen, False, "", verdict, {})
     labels = {name: _checked(name, mask, size, sampler.num_classes) for name, mask in annotations.items()}
     return Subject(about, origin, prepared, image, id, labels)
 

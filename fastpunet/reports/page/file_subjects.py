@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fastpunet.data.inputs import Input
 from fastpunet.data.inputs.annotations import read_annotation
+from fastpunet.models.familiarity import judge
 from fastpunet.prediction.drawing import draw
 from fastpunet.prediction.planning import id_of
 from fastpunet.prediction.preparation import Prepared, prepare
@@ -49,7 +50,7 @@ def file_subject(
     prepared, stored, title, notes = prepare(source, sampler.method, request), source.read(), source.name, []
     if len(source.size) == 3:
         chosen = _most_disputed(prepared, sampler, request) if place is None else _checked(place, source)
-        prepared, stored = _slice(prepared, chosen), stored[:, chosen]
+        prepared, stored = _slice(prepared, chosen, sampler), stored[:, chosen]
         given = {name: labels[chosen] for name, labels in given.items()}
         title = f"{source.name}, slice {chosen}"
         why = ", in which the hypotheses disagree most" if place is None else ""
@@ -78,11 +79,13 @@ def _checked(place: int, source: Input) -> int:
     return place
 
 
-def _slice(prepared: Prepared, place: int) -> Prepared:
+def _slice(prepared: Prepared, place: int, sampler: Sampler) -> Prepared:
     """One slice of a volume, as it was prepared with the others."""
     source = prepared.source.slices()[place]
     spacing = None if prepared.spacing is None else prepared.spacing[1:]
-    return replace(prepared, source=source, images=prepared.images[place : place + 1], spacing=spacing)
+    images = prepared.images[place : place + 1]
+    verdict = judge(sampler.method.familiarity, images)
+    return replace(prepared, source=source, images=images, spacing=spacing, verdict=verdict)
 
 
 def _most_disputed(prepared: Prepared, sampler: Sampler, request: Request) -> int:

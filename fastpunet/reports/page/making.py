@@ -41,7 +41,7 @@ def make_page(
         "command": command,
     }
     names = _class_names(classes, drawn.classes)
-    case, given_up = build_case(drawn, model_facts(method, model_name), made, names)
+    case, given_up = build_case(drawn, model_facts(method, model_name, subject.prepared.verdict), made, names)
     smaller = {"the size of the page": " ".join(given_up)} if given_up else {}
     return page_of(case, asked or {}, {**subject.prepared.warnings, **smaller})
 

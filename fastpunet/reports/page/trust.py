@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from fastpunet.models.calibration import Calibration, Reliability
+from fastpunet.models.familiarity import Verdict
 from fastpunet.models.method import Method
 
 _TOLD = 0.0005  # a bias that is not 0.0 points
 
 
-def model_facts(method: Method, name: str) -> dict[str, Any]:
-    """`ModelFacts` of case.ts."""
+def model_facts(method: Method, name: str, verdict: Verdict) -> dict[str, Any]:
+    """`ModelFacts` of case.ts. verdict: on the image of the page."""
     return {
         "name": name,
         "method": method.name,
         "calibration": None if method.calibration is None else _calibration(method.calibration),
-        "familiarity": _familiarity(),
+        "familiarity": {"level": verdict.level, "sentence": verdict.sentence, "how": verdict.how},
     }
 
 
@@ -62,11 +63,3 @@ def _bias(part: Reliability) -> str:
 
 def _points(share: float) -> str:
     return f"{100 * share:.1f}"
-
-
-def _familiarity() -> dict[str, str]:
-    return {
-        "level": "unknown",
-        "sentence": "Whether this image is like those that the model was trained on is not known.",
-        "how": "The weights do not say what the images of their training looked like.",
-    }
