@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -10,13 +11,21 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from fastpunet import ProbabilisticUNet, load, save
+from fastpunet import ProbabilisticUNet, Sampler, load, save
 from fastpunet.cli import main
 from fastpunet.data import Record
+from fastpunet.data.inputs import find_inputs
 from fastpunet.data.lesions import SyntheticLesions
+from fastpunet.intensity import EIGHT_BIT
 from fastpunet.models.familiarity import LIMIT, Familiarity, judge
 from fastpunet.models.image_statistics import image_statistics, statistics_of
+from fastpunet.prediction.request import Request
 from fastpunet.reports.calibrating import calibrate
+from fastpunet.reports.page.case import build_case
+from fastpunet.reports.page.data_subjects import tensor_subject
+from fastpunet.reports.page.drawn_cases import draw_case
+from fastpunet.reports.page.file_subjects import file_subject
+from fastpunet.reports.page.trust import model_facts
 from fastpunet.scoring.familiar_images import fit_familiarity, measure_familiarity
 from fastpunet.training.config import TrainingConfig
 from fastpunet.training.run import train
@@ -182,6 +191,32 @@ def test_sampling_warns_of_unusual_images(known, tmp_path, capsys):
     answers = {name: json.loads((tmp_path / "out" / name / "answer.json").read_text()) for name in ("usual", "odd")}
     assert [answers[name]["image"]["familiarity"]["level"] for name in ("usual", "odd")] == ["usual", "unusual"]
     assert answers["usual"]["warnings"] == []
+
+
+def test_pages_say_it(known):
+    model = _model(known).eval()
+    image = torch.from_numpy(USUAL[0].image)
+    for shown, level in ((image, "usual"), (1 - image, "unusual")):
+        subject = tensor_subject(shown, Sampler(model), {}, title="a", id=0, spacing=None)
+        drawn = draw_case(subject, Sampler(model), Request(n=2))
+        facts = model_facts(model, "m", drawn.subject.prepared.verdict)
+        assert facts["familiarity"]["level"] == level
+        assert facts["familiarity"]["how"].startswith("Judged by the Mahalanobis distance")
+        case, _ = build_case(drawn, facts, {}, ("background", "foreground"))
+        assert case["model"] == facts
+
+
+def test_the_page_of_a_slice_judges_the_slice(known, tmp_path):
+    usual = (USUAL[0].image[0] * 255).round().astype(np.uint8)
+    nibabel.save(nibabel.Nifti1Image(np.stack([usual, 255 - usual, 255 - usual], 2), np.eye(4)), tmp_path / "a.nii")
+    model = _model(known)
+    model.intensity = EIGHT_BIT
+    sampler = Sampler(model)
+    subject = file_subject(find_inputs([tmp_path / "a.nii"])[0], sampler, Request(n=2), {}, place=0)
+    assert subject.prepared.warnings["familiarity"].endswith("(2 of 3 slices are unusual)")
+    assert subject.prepared.verdict.level == "usual"
+    case, _ = build_case(draw_case(subject, sampler, Request(n=2)), {}, {}, ("background", "foreground"))
+    assert case["notes"] == list(subject.notes)  # the page tells from `model` what is unusual
 
 
 def test_training_ends_with_it(tmp_path):
