@@ -15,7 +15,16 @@ CLI = ["jsonargparse>=4.48", "docstring-parser>=0.16", "pyyaml>=6"]  # whoever h
 DICOM = ["pydicom>=3.0.1", "highdicom>=0.28"]
 DATA = [*CLI, *DICOM, "pillow>=10", "nibabel>=5", "scipy>=1.11.1", "tqdm>=4.66"]
 TRAIN = ["lightning>=2.4", "monai>=1.4", "tensorboard>=2.16", *DATA]
-REPORT = [*CLI, "jinja2>=3.1", "kmedoids>=0.5.1", "matplotlib>=3.8", "scipy>=1.11.1", "torchmetrics>=1.4", "tqdm>=4.66"]
+REPORT = [
+    *CLI,
+    "jinja2>=3.1",
+    "kmedoids>=0.5.1",
+    "matplotlib>=3.8",
+    "pillow>=10",
+    "scipy>=1.11.1",
+    "torchmetrics>=1.4",
+    "tqdm>=4.66",
+]
 CLUSTER = ["zarr>=3.1"]
 HUB = ["huggingface_hub>=1.0"]
 NOTEBOOK = ["nbclient>=0.10", "ipykernel>=6.29"]
@@ -99,6 +108,7 @@ setup(
             "weights/*.safetensors",
             "training/recipes/*.yaml",
             "reports/page/*.jinja",
+            "reports/page/gallery.*",
             "reports/page/assets/*",
         ],
         "fastpunet_kernels": ["py.typed", "native/*.h", "native/*.cpp"],

@@ -76,8 +76,11 @@ def test_one_doubt_about_many_images_is_said_once(image, tmp_path, capsys):
         (tmp_path / f"copy{place}.png").write_bytes(image.read_bytes())
     inputs = sorted(str(path) for path in tmp_path.glob("copy*.png"))
     assert main(["sample", "lidc-tiny", *inputs, "-o", str(tmp_path / "out"), "-n", "2"]) == 0
-    first, count = capsys.readouterr().err.splitlines()
+    first, _, *counts = capsys.readouterr().err.splitlines()
     assert first.startswith("fastpunet sample: warning: copy0: does not say how many mm are between its pixels")
-    assert count == "fastpunet sample: warning: 5 images have such a warning about spacing; summary.json lists them"
+    assert counts == [
+        f"fastpunet sample: warning: 5 images have such a warning about {kind}; summary.json lists them"
+        for kind in ("spacing", "familiarity")
+    ]
     listed = json.loads((tmp_path / "out" / "summary.json").read_text())["images"]
-    assert [len(one["warnings"]) for one in listed] == [1] * 5
+    assert [len(one["warnings"]) for one in listed] == [2] * 5

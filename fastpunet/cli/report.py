@@ -19,7 +19,8 @@ def parser() -> Parser:
         "Make a page about each image that opens in any browser, without a server and without a network: the "
         "alternatives with their probabilities, the distribution of sizes, the certain and the possible outline, a "
         "plane of the latent space in which to move, and annotations among the hypotheses. A volume is shown by one of "
-        "its slices. The exit status is 0 if all images have a page, and 1 if one of them failed. See docs/report.md.",
+        "its slices. A folder of pages gets an index of pictures, to be sorted and searched. The exit status is 0 if "
+        "all images have a page, and 1 if one of them failed. See docs/report.md.",
     )
     options.add_argument(
         "model",
@@ -34,7 +35,7 @@ def parser() -> Parser:
         "--output",
         required=True,
         metavar="OUT",
-        help="the page's file, such as report.html; of several images, the folder of all pages",
+        help="the page's file, such as report.html; of several images, the folder of all pages and of their index.html",
     )
     options.add_argument(
         "--annotation",
@@ -52,6 +53,12 @@ def parser() -> Parser:
         default=[],
         metavar="I",
         help="with --data: places in the data, counted from 0; without it, all of them",
+    )
+    options.add_argument(
+        "--scores",
+        metavar="CSV",
+        help="with --data: STEM.csv, which fastpunet evaluate --output STEM wrote about this model; the index then "
+        "begins with the worst images, not with the most ambiguous ones",
     )
     options.add_argument(
         "--slice", type=int, metavar="K", help="of volumes, counted from 0; without it, the one that is disputed most"
@@ -73,12 +80,13 @@ def parser() -> Parser:
 
 
 def run(options: Namespace) -> int:
+    from fastpunet.reports.page.image_scores import read_scores
     from fastpunet.reports.page.page_files import Manner, report_files, report_records
     from fastpunet.reports.records import DataSet
 
     if (options.data is None) == (not options.inputs):
         raise ValueError("inputs: expected either images, MODEL IMAGE..., or a data set, MODEL --data DATA")
-    for name in ("annotation", "slice") if options.data else ("image", "kind"):
+    for name in ("annotation", "slice") if options.data else ("image", "kind", "scores"):
         if options[name] not in (None, []):
             raise ValueError(f"{name}: got {options[name]!r}, which is for {'files' if options.data else '--data'}")
     teller = Teller("fastpunet report", "each page lists its own")
@@ -88,6 +96,7 @@ def run(options: Namespace) -> int:
         overwrite=options.overwrite,
         skip_existing=options.skip_existing,
         say=teller.say,
+        scores=None if options.scores is None else read_scores(options.scores),
     )
     request = request_of(options, modes=options.modes)
     if options.data:

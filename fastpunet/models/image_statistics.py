@@ -24,7 +24,7 @@ def image_statistics(images: Tensor) -> Tensor:
     each of four octaves: the log root mean square of what halving the size takes away, and how evenly it is spread
     over the image (log of its mean absolute value over its root mean square). Such subband statistics describe natural
     images well (Mittal et al. 2013, "Making a completely blind image quality analyzer"), and histograms of grey values
-    find unusual scans as well as features of networks do (Vasiliuk et al. 2023, arXiv 2306.13528).
+    are as good a sign of unusual scans as what dedicated methods use (Vasiliuk et al. 2023, arXiv 2306.13528).
 
     >>> image_statistics(torch.rand(3, 1, 64, 64)).shape
     torch.Size([3, 17])

@@ -14,8 +14,8 @@ from typing import Any
 
 from fastpunet.data.optional import require
 from fastpunet.files import write_text
-from fastpunet.hypotheses.display import percent
-from fastpunet.reports.page.existing import META
+from fastpunet.reports.page.entry import Entry
+from fastpunet.reports.page.existing import ENTRY_META, META
 
 _HEIGHT = 900  # pixels that a page has in a notebook
 
@@ -50,50 +50,52 @@ class Page:
         )
 
 
-def page_of(case: Mapping[str, Any], request: Mapping[str, Any], doubts: Mapping[str, str]) -> Page:
+def page_of(case: Mapping[str, Any], request: Mapping[str, Any], entry: Entry, doubts: Mapping[str, str]) -> Page:
     """The page of a `Case`, whose notes say the doubts too.
 
-    request: what was asked for, which another run compares with its own (see `existing`).
+    request: what was asked for, which another run compares with its own (see `existing`). entry: what galleries tell.
     """
     script = _asset("page.js")
-    html = _template().render(
+    html = template("page.html.jinja").render(
         case=case,
         request=request,
         meta=META,
-        style=_asset("page.css"),
+        entry=entry.to_dict(),
+        entry_meta=ENTRY_META,
+        style=page_style(),
         script=script,
-        script_hash=b64encode(sha256(script.encode()).digest()).decode("ascii"),
+        script_hash=script_hash(script),
     )
-    return Page(case["title"], html, _summary(case), doubts)
+    return Page(entry.title, html, entry.summary, doubts)
 
 
-def _summary(case: Mapping[str, Any]) -> str:
-    """The alternatives of the first class that has any, in a sentence."""
-    shown = next((found for found in case["alternatives"] if len(found["modes"]) > 1), case["alternatives"][0])
-    count, name = (
-        len(shown["modes"]),
-        "" if len(case["alternatives"]) == 1 else f" of {case['classes'][shown['label']]}",
-    )
-    modes = ", ".join(f"{percent(mode['probability'])} {mode['name']}" for mode in shown["modes"])
-    return f"{count} alternative{'' if count == 1 else 's'}{name}: {modes}"
+def script_hash(script: str) -> str:
+    """What the content security policy calls a script by."""
+    return b64encode(sha256(script.encode()).digest()).decode("ascii")
+
+
+def page_style() -> str:
+    return _asset("page.css")
 
 
 @cache
-def _template() -> Any:
+def template(name: str) -> Any:
+    """A template that escapes whatever it is filled with."""
     jinja2 = require("jinja2", "report pages", "report")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    return environment.from_string(_text("page.html.jinja"))
+    return environment.from_string(text_of(name))
 
 
 @cache
 def _asset(name: str) -> str:
     """A file of the built front end, which `npm run build` in the folder `page/` of the sources makes."""
     try:
-        return _text(f"assets/{name}").strip()
+        return text_of(f"assets/{name}").strip()
     except FileNotFoundError:
         raise ValueError(f"the page's {name} is not built; run npm ci && npm run build in the folder page/") from None
 
 
-def _text(name: str) -> str:
+def text_of(name: str) -> str:
+    """A file that lies beside this module."""
     return (resources.files("fastpunet.reports.page") / name).read_text(encoding="utf-8")

@@ -11,6 +11,7 @@ from typing import Any
 from fastpunet.prediction.folders import differences
 
 META = "fastpunet-request"  # the name of the element that says what a page was made of
+ENTRY_META = "fastpunet-entry"  # and of that which says what a gallery tells of it
 _MOST = 1 << 16  # bytes in which it stands
 
 
@@ -21,7 +22,7 @@ def is_kept(path: Path, asked: Callable[[], Mapping[str, Any]], *, overwrite: bo
     """
     if not path.exists():
         return False
-    there = _request_of(path)
+    there = read_meta(path, META)
     if there is None:
         raise ValueError(f"output: {path} exists, and is no page of fastpunet report; name another file, or move it")
     if overwrite:
@@ -36,12 +37,12 @@ def is_kept(path: Path, asked: Callable[[], Mapping[str, Any]], *, overwrite: bo
     return True
 
 
-def _request_of(path: Path) -> Any:
-    """What a page was made of; None for a file that is no page."""
+def read_meta(path: Path, name: str) -> dict[str, Any] | None:
+    """What the element of that name at the beginning of a page says; None for a file that is no page."""
     try:
         with path.open("rb") as file:
             beginning = file.read(_MOST).decode("utf-8", errors="replace")
-        reader = _MetaReader()
+        reader = _MetaReader(name)
         reader.feed(beginning)
         found = json.loads(reader.content or "null")
     except (OSError, ValueError):
@@ -50,9 +51,11 @@ def _request_of(path: Path) -> Any:
 
 
 class _MetaReader(HTMLParser):
-    content: str | None = None
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name, self.content = name, ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         entries = dict(attrs)
-        if tag == "meta" and entries.get("name") == META and self.content is None:
-            self.content = entries.get("content")
+        if tag == "meta" and entries.get("name") == self._name and not self.content:
+            self.content = entries.get("content") or ""

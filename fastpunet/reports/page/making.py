@@ -12,6 +12,7 @@ from fastpunet.prediction.request import Request
 from fastpunet.reports.page.case import build_case
 from fastpunet.reports.page.document import Page, page_of
 from fastpunet.reports.page.drawn_cases import draw_case
+from fastpunet.reports.page.entry import entry_of
 from fastpunet.reports.page.subject import Subject
 from fastpunet.reports.page.trust import model_facts
 from fastpunet.sampler import Sampler
@@ -43,7 +44,7 @@ def make_page(
     names = _class_names(classes, drawn.classes)
     case, given_up = build_case(drawn, model_facts(method, model_name, subject.prepared.verdict), made, names)
     smaller = {"the size of the page": " ".join(given_up)} if given_up else {}
-    return page_of(case, asked or {}, {**subject.prepared.warnings, **smaller})
+    return page_of(case, asked or {}, entry_of(drawn, case), {**subject.prepared.warnings, **smaller})
 
 
 def _class_names(given: Sequence[str] | None, classes: int) -> tuple[str, ...]:

@@ -1,10 +1,11 @@
-"""One run of `fastpunet report`: a page for every image, each written whole or not at all."""
+"""One run of `fastpunet report`: a page for every image, each written whole or not at all, and an index of them."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 
 from fastpunet.data import Record
 from fastpunet.data.inputs import Input
+from fastpunet.data.inputs.names import distinct
 from fastpunet.data.reading import one_line
 from fastpunet.data.streets import STREETS
 from fastpunet.files import check_folder
@@ -27,6 +29,8 @@ from fastpunet.reports.outputs import check_writable
 from fastpunet.reports.page.data_subjects import record_subject
 from fastpunet.reports.page.existing import is_kept
 from fastpunet.reports.page.file_subjects import check_flat, file_subject
+from fastpunet.reports.page.gallery import INDEX, check_index, write_index
+from fastpunet.reports.page.image_scores import ImageScores
 from fastpunet.reports.page.making import make_page
 from fastpunet.reports.page.subject import Subject
 from fastpunet.reports.records import DataSet
@@ -42,6 +46,7 @@ class Manner:
     classes    the names of the labels 0, 1, ...; None: those of the data set, if it has any
     overwrite, skip_existing   what becomes of pages that are there already
     say        is called with each outcome as it comes
+    scores     of a data set's images, by which its index sorts them; None: by how ambiguous they are
     """
 
     command: str = ""
@@ -49,6 +54,7 @@ class Manner:
     overwrite: bool = False
     skip_existing: bool = False
     say: Callable[[Outcome], None] = field(default=lambda _: None)
+    scores: ImageScores | None = None
 
     def __post_init__(self) -> None:
         if self.overwrite and self.skip_existing:
@@ -82,7 +88,7 @@ def report_files(
 ) -> list[Outcome]:
     """Make a page about each image in files. Returns what became of each.
 
-    output: the file of the page, or, of several images, the folder in which each has a file of its own.
+    output: the file of the page, or, of several images, the folder in which each has a file, and all have an index.
     annotations: name -> file, of a single image. place: the slice of volumes; None: that in which hypotheses disagree
     most. Raises ValueError, TypeError or OSError, before anything is drawn, for what cannot be done for any image.
     """
@@ -124,7 +130,7 @@ def report_records(
     streets = STREETS.get(data.kind)
     named = manner.classes or (streets.classes if streets is not None else None)
     fits = named is not None and len(named) == max(2, opened.method.num_classes)
-    manner = Manner(manner.command, named if fits else None, manner.overwrite, manner.skip_existing, manner.say)
+    manner = replace(manner, classes=named if fits else None)
 
     def job(place: int) -> Job:
         read = partial(_subject, records, place, opened, os.fspath(data.path))
@@ -167,7 +173,7 @@ def _make(
     count = len(jobs) + len(outcomes)
     if output.suffix == ENDING and count > 1:
         raise ValueError(f"output: got {output} for {count} images, expected a folder; leave out {ENDING}")
-    targets = [output if output.suffix == ENDING else output / f"{job.name}{ENDING}" for job in jobs]
+    targets = _targets(output, [job.name for job in jobs])
     how = {"overwrite": manner.overwrite, "skip_existing": manner.skip_existing}
     kept = {
         job.name
@@ -176,15 +182,41 @@ def _make(
     }
     for outcome in outcomes:
         manner.say(outcome)
-    with Progress(len(jobs), "reporting", "image") as progress:
-        for job, target in zip(jobs, targets, strict=True):
-            if job.name in kept:
-                outcomes.append(Outcome(job.name, "kept", "its page was there already"))
-            else:
-                outcomes.append(_page(opened, job, target, request, manner))
-            manner.say(outcomes[-1])
-            progress.update(1)
+    try:
+        with Progress(len(jobs), "reporting", "image") as progress:
+            for job, target in zip(jobs, targets, strict=True):
+                if job.name in kept:
+                    outcomes.append(Outcome(job.name, "kept", "its page was there already"))
+                else:
+                    outcomes.append(_page(opened, job, target, request, manner))
+                manner.say(outcomes[-1])
+                progress.update(1)
+    except KeyboardInterrupt:
+        with suppress(OSError):  # the interruption matters more
+            _write_index(output, targets, outcomes, manner)
+        done = sum(outcome.status != "failed" for outcome in outcomes)
+        raise KeyboardInterrupt(
+            f"interrupted; {done} of {len(jobs)} pages are written; pass --skip-existing to go on"
+        ) from None
+    _write_index(output, targets, outcomes, manner)
     return outcomes
+
+
+def _targets(output: Path, names: Sequence[str]) -> list[Path]:
+    """The file of each page: `output` itself, or one in that folder, which is never taken for the index."""
+    if output.suffix == ENDING:
+        return [output]
+    check_index(output)
+    reserved = INDEX.removesuffix(ENDING)
+    choices = [[f"{name}-image" if name.lower() == reserved else name] for name in names]
+    return [output / f"{name}{ENDING}" for name in distinct(choices)]
+
+
+def _write_index(output: Path, targets: Sequence[Path], outcomes: Sequence[Outcome], manner: Manner) -> None:
+    """Write the index, if the pages are in a folder."""
+    if output.suffix != ENDING and output.is_dir():
+        failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+        write_index(output, failed, manner.scores, [target.name for target in targets])
 
 
 def _asked(opened: OpenedModel, job: Job) -> dict[str, Any]:
