@@ -6,6 +6,7 @@ from helpers.page_case import read_case, unpack
 from PIL import Image
 
 from fastpunet.cli import main
+from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.prediction.planning import id_of
 
 
@@ -13,7 +14,7 @@ from fastpunet.prediction.planning import id_of
 def image(tmp_path):
     path = tmp_path / "slice.png"
     pixels = np.hypot(*(np.mgrid[:64, :64] - 32)) < 9
-    Image.fromarray((60 + 120 * pixels).astype(np.uint8)).save(path)
+    Image.fromarray((SyntheticLesions(1, seed=1)[0].image[0] * 255).astype(np.uint8)).save(path)
     Image.fromarray(pixels).save(tmp_path / "mask.png")
     return path
 
@@ -58,7 +59,7 @@ def test_several_images_become_a_folder_and_one_failure_is_its_own(image, tmp_pa
     printed = capsys.readouterr()
     assert "broken.png is truncated" in printed.err
     assert printed.out.splitlines()[-1] == f"2 of 3 images have a page in {tmp_path / 'out'}"
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["mask.html", "slice.html"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["index.html", "mask.html", "slice.html"]
 
 
 def test_warnings_are_on_the_page_and_on_standard_error(image, tmp_path, capsys):
@@ -102,7 +103,7 @@ def test_images_of_a_data_set_come_with_their_graders(bundle, tmp_path, capsys):
         np.testing.assert_array_equal(unpack(annotation["labels"]), mask)
         assert annotation["position"] is not None
     assert report("--data", bundle, "--image", "0", "2", "-o", tmp_path / "some", "-n", "2") == 0
-    assert sorted(path.name for path in (tmp_path / "some").iterdir()) == ["image-0.html", "image-2.html"]
+    assert sorted(path.name for path in (tmp_path / "some").iterdir()) == ["image-0.html", "image-2.html", "index.html"]
     assert report("--data", bundle, "--image", "8", "-o", tmp_path / "none", "-n", "2") == 2
     assert "image: got 8, expected 0 .. 7, places in the data" in capsys.readouterr().err
 

@@ -1,12 +1,11 @@
 """Report pages in a real browser: what they decode, keep and export, and that nobody is shut out."""
 
 import base64
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from helpers.browsing import hook, opened
+from helpers.browsing import AXE, hook, opened, serious_findings
 from helpers.page_case import read_case, unpack
 from helpers.page_models import smooth_image, varied
 from pydicom.data import get_testdata_file
@@ -16,7 +15,6 @@ from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.sampler import Sampler
 
 CT = get_testdata_file("CT_small.dcm")
-AXE = Path(__file__).parents[1] / "page" / "node_modules" / "axe-core" / "axe.min.js"
 LATENTS = 200
 NO_WEBGL = """
 const getContext = HTMLCanvasElement.prototype.getContext;
@@ -199,10 +197,7 @@ def test_the_keyboard_alone_reaches_everything(tab):
 def test_the_accessibility_checker_finds_nothing_serious(chromium, lesion, tmp_path, scheme):
     with opened(chromium, lesion[0], tmp_path, color_scheme=scheme) as tab:
         hook(tab, "(hook.session.explore([0.5, 0.5]), hook.session.startEditing(hook.session.now.explored), 0)")
-        tab.evaluate(AXE.read_text(encoding="utf-8"))
-        found = tab.evaluate("async () => (await axe.run()).violations")
-    serious = [one for one in found if one["impact"] in ("serious", "critical")]
-    assert [(one["id"], one["nodes"][0]["html"][:200]) for one in serious] == []
+        assert serious_findings(tab) == []
 
 
 def saved(tab, name, folder):

@@ -26,7 +26,7 @@ from fastpunet.reports.page.image_scores import read_scores
 from fastpunet.reports.page.thumbnail import SIDE, thumbnail
 from fastpunet.scoring.registry import SCORES
 
-ENTRY = Entry("a", 3, "2 alternatives", "usual", "iVBO", 0.5, 0.75, 1.5, 0.25)
+ENTRY = Entry("a", "a.png", 3, "2 alternatives", "usual", "iVBO", 0.5, 0.75, 1.5, 0.25)
 
 
 class _Cards(HTMLParser):
@@ -161,14 +161,14 @@ def test_order_and_missing_numbers(tmp_path):
 
 def test_everything_in_an_index_is_escaped(tmp_path):
     bad = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
-    _page(tmp_path, "a b%&'", _changed(title=bad, summary=bad), model=bad)
+    _page(tmp_path, "a b%&'", _changed(title=bad, source=bad, summary=bad), model=bad)
     failed = [Outcome("x", "failed", bad)]
     write_index(tmp_path, failed)
     found = _read(tmp_path)
     assert (found.tags.count("script"), found.tags.count("img")) == (1, 1)
     assert found.cards[0]["name"] == bad
     assert found.cards[0]["link"] == "a b%&'.html"
-    assert found.texts.count(bad) == 4  # model, failure, title, summary
+    assert found.texts.count(bad) == 5  # model, failure, title, source, summary
 
 
 @pytest.mark.parametrize(

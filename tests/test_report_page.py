@@ -194,7 +194,7 @@ def test_calibration_is_told_in_sentences(lesion):
     told = case["model"]["calibration"]
     assert told["sentences"][0].startswith(f"Measured on {model.calibration.images} images of ")
     assert told["presence"]["count"] == list(model.calibration.presence.count)
-    assert case["model"]["familiarity"]["level"] == "unknown"
+    assert case["model"]["familiarity"]["level"] == "usual"
     assert read_case(fastpunet.report(varied(1, 1), torch.rand(1, 9, 9), n=2).html)["model"]["calibration"] is None
 
 

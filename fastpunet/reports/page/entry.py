@@ -20,7 +20,7 @@ from fastpunet.reports.page.thumbnail import thumbnail
 
 _COMPARED = 200  # hypotheses whose pairs are compared
 _SPREAD = (0.05, 0.5, 0.95)
-_TEXTS = ("title", "summary", "level", "picture")
+_TEXTS = ("title", "source", "summary", "level", "picture")
 _LEVELS = ("usual", "unusual", "unknown")
 
 
@@ -29,6 +29,7 @@ class Entry:
     """One page in a gallery. Numbers are None where they are undefined.
 
     title         the page's
+    source        the file or the data that it came from
     id            of the image, whose noise the hypotheses have
     summary       its alternatives in a sentence
     level         "usual", "unusual" or "unknown": whether the image is like those that the model was checked on
@@ -40,6 +41,7 @@ class Entry:
     """
 
     title: str
+    source: str
     id: int
     summary: str
     level: str
@@ -95,6 +97,7 @@ def entry_of(drawn: DrawnCase, case: Mapping[str, Any]) -> Entry:
     ]
     return Entry(
         title=case["title"],
+        source=case["source"],
         id=drawn.subject.id,
         summary=_summary(shown, case),
         level=prepared.verdict.level,

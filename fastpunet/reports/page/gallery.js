@@ -1,4 +1,4 @@
-// Sorts the images of a gallery and shows those whose name contains what was typed.
+// Sorts the images of a gallery and shows those whose name or file contains what was typed.
 "use strict";
 const list = document.getElementById("images");
 const order = document.getElementById("order");
@@ -7,6 +7,7 @@ const count = document.getElementById("count");
 const images = [...list.children].map((element) => ({
   element,
   name: element.dataset.name,
+  searched: `${element.dataset.name}\n${element.dataset.source}`.toLowerCase(),
   values: JSON.parse(element.dataset.values),
 }));
 const collator = new Intl.Collator("en", { numeric: true });
@@ -21,7 +22,7 @@ function sort() {
 
 function filter() {
   const wanted = search.value.trim().toLowerCase();
-  for (const { element, name } of images) element.hidden = !name.toLowerCase().includes(wanted);
+  for (const { element, searched } of images) element.hidden = !searched.includes(wanted);
   const shown = images.filter(({ element }) => !element.hidden).length;
   count.textContent = wanted ? `${shown} of ${images.length} images` : "";
 }
