@@ -53,9 +53,8 @@ def main() -> None:
         times = [(loop(own, image, count)[0], loop(fast, image, count)[0]) for _ in range(5)]
         before, after = (min(column) for column in zip(*times, strict=True))
         rows.append(dict(size=size, classes=classes, samples=count, own_ms=before, fast_ms=after, ratio=before / after))
-        print(
-            f"{size:4} px, {classes} classes, {count:3} samples: {before:7.3f} ms, {after:7.3f} ms, {before / after:.1f} x"
-        )
+        measured = f"{before:7.3f} ms, {after:7.3f} ms, {before / after:.1f} x"
+        print(f"{size:4} px, {classes} classes, {count:3} samples: {measured}")
     if options.output:
         options.output.write_text(json.dumps(dict(threads=options.threads, rows=rows), indent=1) + "\n")
 
