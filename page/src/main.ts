@@ -16,10 +16,18 @@ async function start(main: HTMLElement): Promise<Hook> {
   const facts = JSON.parse(document.getElementById("case")!.textContent) as Case;
   const session = new Session(await readStudy(facts));
   buildPage(main, session);
-  await new Promise((resume) => setTimeout(resume, 50)); // the page is shown first
+  await painted();
   const { pad } = session.study;
   pad?.decoder.chooseFastest(pad.latent([0, 0]));
   return hookOf(session);
+}
+
+/** Resolves once the page has been shown, or would have been in a tab that is not. */
+function painted(): Promise<void> {
+  return new Promise((resume) => {
+    requestAnimationFrame(() => setTimeout(resume));
+    setTimeout(resume, 1000);
+  });
 }
 
 const main = document.getElementById("page")!;

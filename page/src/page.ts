@@ -11,6 +11,7 @@ import { presenceSection } from "./sections/presence";
 import { trustSection } from "./sections/trust";
 import type { Session } from "./state/session";
 import { button, el } from "./view/dom";
+import { count } from "./view/words";
 import { imagePanel } from "./view/toolbar";
 
 /** Fills the main element, and puts a header before it and a footer behind it. */
@@ -43,7 +44,7 @@ function header(session: Session): HTMLElement {
       "div",
       {},
       el("h1", {}, facts.title),
-      el("p", {}, `${facts.source} · ${hypotheses.n.toLocaleString("en-US")} outlines by ${model.name} (${model.method})`),
+      el("p", {}, `${facts.source} · ${count(hypotheses.n, "outline")} by ${model.name} (${model.method})`),
     ),
     el("div", { class: "header-tools" }, el("strong", { class: "badge" }, "Not for diagnosis"), classChoice(session), themeButton()),
   );
@@ -65,9 +66,8 @@ function themeButton(): HTMLButtonElement {
     root.dataset["theme"] = isDark() ? "light" : "dark";
     name();
   });
-  const name = () => { one.textContent = isDark() ? "Light" : "Dark"; };
+  const name = () => { one.textContent = isDark() ? "Light theme" : "Dark theme"; };
   name();
-  one.setAttribute("aria-label", "Switch between dark and light");
   return one;
 }
 
@@ -79,13 +79,10 @@ function warnings({ study }: Session): HTMLElement[] {
 
 function footer(session: Session): HTMLElement {
   const { made, hypotheses } = session.study.facts;
-  const live = el("p", { class: "visually-hidden", role: "status", "aria-live": "polite" });
-  session.store.watch(["said"], () => { live.textContent = session.now.said; });
   return el(
     "footer",
     { class: "page-footer" },
     el("p", {}, "Not for diagnosis. This page works offline: nothing of the image leaves it."),
     el("p", {}, `fastpunet ${made.version} · ${made.date} · seed ${hypotheses.seed} · `, el("code", {}, made.command)),
-    live,
   );
 }

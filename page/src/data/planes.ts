@@ -45,6 +45,22 @@ export class Planes {
     this.areas = Uint32Array.from({ length: n }, (_, k) => bitCounts(this.of(k)));
   }
 
+  /** bytes: (n, height, ceil(width / 8)), eight pixels each, the first in the lowest bit. */
+  static ofBits(bytes: Uint8Array, n: number, height: number, width: number): Planes {
+    const each = Math.ceil((height * width) / 32);
+    const words = new Uint32Array(n * each);
+    const rowBytes = Math.ceil(width / 8);
+    for (let line = 0, at = 0; line < n * height; line++) {
+      const start = Math.floor(line / height) * each;
+      for (let i = 0, pixel = (line % height) * width; i < rowBytes; i++, at++, pixel += 8) {
+        const shift = pixel & 31;
+        words[start + (pixel >> 5)] |= bytes[at] << shift;
+        if (shift > 24 && bytes[at] >> (32 - shift)) words[start + (pixel >> 5) + 1] |= bytes[at] >> (32 - shift);
+      }
+    }
+    return new Planes(n, height * width, words);
+  }
+
   /** labels: (n, pixels) */
   static ofLabel(labels: Uint8Array, n: number, label: number): Planes {
     const pixels = labels.length / n;

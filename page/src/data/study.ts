@@ -3,7 +3,7 @@ import type { Alternatives, Case } from "../case";
 import { LiveDecoder } from "../decode/decoder";
 import { readWeights } from "../decode/weights";
 import { packed, Planes } from "./planes";
-import { unpackBytes, unpackFloats, unpack, type Numbers } from "./unpack";
+import { unpack, unpackBits, unpackBytes, unpackFloats, type Numbers } from "./unpack";
 
 export interface MeasureValues {
   name: string;
@@ -49,8 +49,8 @@ export interface Study {
 export async function readStudy(facts: Case): Promise<Study> {
   const { height, width } = facts.image;
   const { n } = facts.hypotheses;
-  const labels = await unpackBytes(facts.hypotheses.labels);
-  const classes = await Promise.all(facts.alternatives.map((found) => readClass(facts, found, labels)));
+  const { planes, labelsOf } = await readLabels(facts);
+  const classes = await Promise.all(facts.alternatives.map((found) => readClass(facts, found, planes(found.label))));
   const annotations = await Promise.all(
     facts.annotations.map(async ({ name, labels: own, position, logLikelihood }) => ({
       name,
@@ -69,12 +69,32 @@ export async function readStudy(facts: Case): Promise<Study> {
     pad: await readPad(facts),
     labelsOf(hypothesis) {
       if (hypothesis < 0 || hypothesis >= n) throw new Error(`hypothesis: got ${hypothesis}, expected 0 .. ${n - 1}`);
-      return labels.slice(hypothesis * height * width, (hypothesis + 1) * height * width);
+      return labelsOf(hypothesis);
     },
   };
 }
 
-async function readClass(facts: Case, found: Alternatives, labels: Uint8Array): Promise<ClassFacts> {
+interface Labels {
+  planes: (label: number) => Planes;
+  labelsOf: (hypothesis: number) => Uint8Array;
+}
+
+/** The hypotheses; those of a binary model stay bits. */
+async function readLabels({ hypotheses, image }: Case): Promise<Labels> {
+  const { n, labels } = hypotheses;
+  if (labels.dtype === "bits") {
+    const only = Planes.ofBits(await unpackBits(labels), n, image.height, image.width);
+    return { planes: () => only, labelsOf: (hypothesis) => only.mask(hypothesis) };
+  }
+  const bytes = await unpackBytes(labels);
+  const pixels = image.height * image.width;
+  return {
+    planes: (label) => Planes.ofLabel(bytes, n, label),
+    labelsOf: (hypothesis) => bytes.slice(hypothesis * pixels, (hypothesis + 1) * pixels),
+  };
+}
+
+async function readClass(facts: Case, found: Alternatives, planes: Planes): Promise<ClassFacts> {
   const measures = found.measures.map(async ({ name, unit, values }) => ({ name, unit, values: await unpackFloats(values) }));
   return {
     label: found.label,
@@ -82,7 +102,7 @@ async function readClass(facts: Case, found: Alternatives, labels: Uint8Array): 
     modes: found.modes,
     members: await unpackBytes(found.members),
     measures: await Promise.all(measures),
-    planes: Planes.ofLabel(labels, facts.hypotheses.n, found.label),
+    planes,
   };
 }
 

@@ -15,7 +15,7 @@ const READERS: Record<Exclude<Dtype, "bits">, (buffer: ArrayBuffer) => Numbers> 
 
 /** The values in C order; of "bits", a byte of 0 or 1 for each. */
 export async function unpack(packed: Packed): Promise<Numbers> {
-  if (packed.dtype === "bits") return spreadBits(packed.shape, await inflated(packed.data));
+  if (packed.dtype === "bits") return spread(await unpackBits(packed), packed.shape);
   const values = READERS[packed.dtype](await inflated(packed.data));
   const expected = packed.shape.reduce((product, side) => product * side, 1);
   if (values.length !== expected) throw new Error(`page data: got ${values.length} values, expected ${expected}`);
@@ -40,12 +40,21 @@ async function inflated(base64: string): Promise<ArrayBuffer> {
   return new Response(stream).arrayBuffer();
 }
 
-function spreadBits(shape: number[], buffer: ArrayBuffer): Uint8Array {
-  const bytes = new Uint8Array(buffer);
-  const width = shape.at(-1) ?? 1;
-  const rows = shape.slice(0, -1).reduce((product, side) => product * side, 1);
-  const rowBytes = Math.ceil(width / 8);
+/** The bytes of "bits", rows of ceil(width / 8) each. */
+export async function unpackBits({ shape, data }: Packed): Promise<Uint8Array> {
+  const bytes = new Uint8Array(await inflated(data));
+  const { rows, rowBytes } = bitRows(shape);
   if (bytes.length !== rows * rowBytes) throw new Error(`page data: got ${bytes.length} bytes, expected ${rows * rowBytes}`);
+  return bytes;
+}
+
+function bitRows(shape: number[]): { rows: number; width: number; rowBytes: number } {
+  const width = shape.at(-1) ?? 1;
+  return { rows: shape.slice(0, -1).reduce((product, side) => product * side, 1), width, rowBytes: Math.ceil(width / 8) };
+}
+
+function spread(bytes: Uint8Array, shape: number[]): Uint8Array {
+  const { rows, width, rowBytes } = bitRows(shape);
   const values = new Uint8Array(rows * width);
   for (let row = 0, at = 0; row < rows; row++) {
     for (let column = 0; column < width; column++, at++) {

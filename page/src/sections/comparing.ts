@@ -2,7 +2,7 @@ import { compare, type Comparison } from "../data/comparing";
 import type { Drawing } from "../data/study";
 import type { Session } from "../state/session";
 import { button, el, section } from "../view/dom";
-import { percent, size } from "../view/words";
+import { count, number, percent, size } from "../view/words";
 
 const UNUSUAL = 0.05;
 
@@ -52,8 +52,8 @@ function said(session: Session, drawing: Drawing, found: Comparison): Node[] {
   const outlines = session.now.found.kept.length;
   const atLeast = Math.round(found.typicality * (Math.min(outlines, 4096) + 1)) - 1;
   const verdict = unusual
-    ? `Yes, unusual for this model: only ${atLeast} of its ${outlines} outlines differ from the others as much as ${drawing.name} does.`
-    : `No, not unusual: ${atLeast} of the model's ${outlines} outlines differ from the others at least as much as ${drawing.name} does.`;
+    ? `Yes, unusual for this model: only ${number(atLeast)} of its ${count(outlines, "outline")} differ from the others as much as ${drawing.name} does.`
+    : `No, not unusual: ${number(atLeast)} of the model's ${count(outlines, "outline")} differ from the others at least as much as ${drawing.name} does.`;
   const facts = el(
     "dl",
     { class: "facts" },

@@ -2,7 +2,7 @@ import { quantile, wilson } from "../data/statistics";
 import type { MeasureValues } from "../data/study";
 import type { Session } from "../state/session";
 import { el, newId, section } from "../view/dom";
-import { interval, percent, thing, withUnit } from "../view/words";
+import { count, interval, percent, withUnit } from "../view/words";
 import { Histogram } from "./histogram";
 
 /** How large it is, as a distribution, and how probably larger than a threshold. */
@@ -44,9 +44,9 @@ export function measuresSection(session: Session): HTMLElement | null {
       ` (${interval(wilson(many, kept.length))}) of all outlines have ${article(name)} of at least ${withUnit(limit, measured)}.`,
     );
     summary.textContent = middle
-      ? `Of the ${present} outlines that mark ${thing(of.name)}, half have ${article(name)} above ${withUnit(middle[1], measured)}, and nine in ten ` +
+      ? `Of the ${count(present, "outline")} that mark anything, half have ${article(name)} above ${withUnit(middle[1], measured)}, and nine in ten ` +
         `lie between ${withUnit(middle[0], measured)} and ${withUnit(middle[2], measured)} (dot and bar on top of the chart).`
-      : `No outline marks ${thing(of.name)}.`;
+      : "No outline marks anything.";
     histogram.show({ name, unit: measured, values: marked, range, middle, threshold: limit });
   };
   session.store.watch(["found"], show);

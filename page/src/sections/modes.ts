@@ -44,7 +44,7 @@ function item(session: Session, mode: FoundMode): HTMLElement {
     el(
       "div",
       { class: "mode-text" },
-      el("span", { class: "mode-name" }, el("b", {}, letter), swatch(line), area ? size(study, area) : mode.name),
+      el("span", { class: "mode-name" }, el("b", {}, letter), area > 0 && swatch(line), area ? size(study, area) : mode.name),
       el("span", { class: "mode-share" }, el("strong", {}, percent(mode.share)), ` (${interval(mode.interval)})`),
       bar,
       el(

@@ -42,8 +42,15 @@ export function padSection(session: Session): HTMLElement {
   };
   picture.addEventListener("pointerdown", (event) => {
     picture.setPointerCapture(event.pointerId);
+    session.store.set({ focus: "explored" });
     drag(event);
   });
+  for (const end of ["pointerup", "pointercancel"] as const) {
+    picture.addEventListener(end, () => {
+      session.store.set({ focus: null });
+      session.say(described(session));
+    });
+  }
   picture.addEventListener("pointermove", (event) => {
     if (event.buttons) drag(event);
   });

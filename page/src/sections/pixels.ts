@@ -1,7 +1,7 @@
 import { answersAt, mostTelling, type Answer } from "../data/pixel";
 import type { Session } from "../state/session";
 import { button, el, section } from "../view/dom";
-import { LETTERS, percent } from "../view/words";
+import { count, LETTERS, number, percent } from "../view/words";
 
 /** What changes if it is known of a pixel that it is inside, or outside. */
 export function pixelsSection(session: Session): HTMLElement {
@@ -24,8 +24,8 @@ export function pixelsSection(session: Session): HTMLElement {
     const { conditions, found } = session.now;
     undo.disabled = reset.disabled = conditions.length === 0;
     status.textContent = conditions.length
-      ? `${found.kept.length} of ${facts.hypotheses.n} outlines match; everything on this page is now about these.`
-      : `Nothing is settled: all ${facts.hypotheses.n} outlines count.`;
+      ? `${number(found.kept.length)} of ${count(facts.hypotheses.n, "outline")} match; everything on this page is now about these.`
+      : `Nothing is settled: all ${count(facts.hypotheses.n, "outline")} count.`;
     chips.replaceChildren(
       ...conditions.map((one) => {
         const name = classes.length > 1 ? ` ${classes.find(({ label }) => label === one.label)?.name ?? ""}` : "";
@@ -61,9 +61,9 @@ function asked(session: Session, pixel: number): Node[] {
       el("th", { scope: "row" }, name),
       el("td", {}, `${answer.count} (${percent(answer.count / total)})`),
       ...answer.modes.map((share) => el("td", {}, answer.count ? percent(share) : "–")),
-      el("td", {}, answer.count > 0 && button("Keep these", () => { session.require(row, column, is); }, { class: "quiet", "aria-label": `Keep only outlines with this pixel ${is ? "inside" : "outside"}` })),
+      el("td", {}, answer.count > 0 && button("Keep these", () => { session.require(row, column, is); }, { class: "quiet", "aria-label": `Keep these outlines only, with the pixel ${is ? "inside" : "outside"}` })),
     );
-  const head = ["If the pixel is", "outlines left", ...session.now.found.modes.map((mode) => LETTERS[mode.index] ?? mode.index), ""];
+  const head = ["If the pixel is", "outlines left", ...session.now.found.modes.map((mode) => LETTERS[mode.index] ?? mode.index), "choice"];
   return [
     el("p", {}, `Row ${row}, column ${column} is inside in ${percent(inside.count / total)} of the outlines.`),
     el(

@@ -1,7 +1,7 @@
 import { wilson } from "../data/statistics";
 import type { Session } from "../state/session";
 import { el, section } from "../view/dom";
-import { interval, percent, thing } from "../view/words";
+import { any, count, interval, number, percent } from "../view/words";
 
 /** The probability that there is anything at all. */
 export function presenceSection(session: Session): HTMLElement {
@@ -11,8 +11,8 @@ export function presenceSection(session: Session): HTMLElement {
     const { kept, present, of } = session.now.found;
     figure.textContent = percent(present / kept.length);
     sentence.textContent =
-      `(${interval(wilson(present, kept.length))}) is the model's probability that there is ${thing(of.name)}: ` +
-      `${present} of ${kept.length} outlines mark ${thing(of.name)}, the other ${kept.length - present} mark nothing.`;
+      `(${interval(wilson(present, kept.length))}) is the model's probability that there is ${any(of.name)}: ` +
+      `${number(present)} of ${count(kept.length, "outline")} mark at least one pixel, the other ${number(kept.length - present)} mark nothing.`;
   });
   return section("Is anything there?", "presence", el("p", { class: "with-figure" }, figure, " ", sentence));
 }

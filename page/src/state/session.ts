@@ -14,6 +14,7 @@ export interface State {
   conditions: readonly Condition[];
   layers: ReadonlySet<Layer>;
   hiddenModes: ReadonlySet<number>;
+  focus: Layer | null; // while it is being changed, all other lines are faint
   tool: Tool;
   brush: number; // diameter in pixels
   window: readonly [number, number];
@@ -40,6 +41,7 @@ export class Session {
       conditions: [],
       layers: new Set<Layer>(["modes"]),
       hiddenModes: new Set(),
+      focus: null,
       tool: "look",
       brush: Math.max(2, Math.round(Math.max(study.height, study.width) / 40)),
       window: facts.image.window,

@@ -1,5 +1,5 @@
 // The outlines that lie on the image now.
-import type { Session } from "../state/session";
+import type { Layer, Session } from "../state/session";
 import { LINES, modeLine, type Line } from "./palette";
 import { LETTERS } from "./words";
 
@@ -7,6 +7,7 @@ export interface Overlay {
   mask: Uint8Array;
   line: Line;
   mark: string; // a letter beside the outline, or nothing
+  layer: Layer;
 }
 
 export function overlays({ now, label }: Session): Overlay[] {
@@ -14,11 +15,12 @@ export function overlays({ now, label }: Session): Overlay[] {
   if (now.layers.has("modes")) {
     for (const mode of now.found.modes) {
       if (mode.count === 0 || now.hiddenModes.has(mode.index)) continue;
-      shown.push({ mask: mode.mask, line: modeLine(mode.index), mark: LETTERS[mode.index] ?? "" });
+      shown.push({ mask: mode.mask, line: modeLine(mode.index), mark: LETTERS[mode.index] ?? "", layer: "modes" });
     }
   }
   if (now.layers.has("extent")) {
-    shown.push({ mask: now.found.outer, line: LINES.outer, mark: "" }, { mask: now.found.inner, line: LINES.inner, mark: "" });
+    shown.push({ mask: now.found.outer, line: LINES.outer, mark: "", layer: "extent" });
+    shown.push({ mask: now.found.inner, line: LINES.inner, mark: "", layer: "extent" });
   }
   const drawings = [
     ["compared", now.compared?.labels, LINES.compared],
@@ -26,7 +28,7 @@ export function overlays({ now, label }: Session): Overlay[] {
     ["edited", now.edited, LINES.edited],
   ] as const;
   for (const [layer, labels, line] of drawings) {
-    if (labels && now.layers.has(layer)) shown.push({ mask: binary(labels, label), line, mark: "" });
+    if (labels && now.layers.has(layer)) shown.push({ mask: binary(labels, label), line, mark: "", layer });
   }
   return shown;
 }

@@ -61,7 +61,10 @@ class Pointing {
     }
     this.doing = event.button === 2 || event.shiftKey ? "window" : "tool";
     const { tool } = this.session.now;
-    if (this.doing === "tool" && (tool === "add" || tool === "erase")) this.brushTo(point, false);
+    if (this.doing === "tool" && (tool === "add" || tool === "erase")) {
+      this.session.store.set({ focus: "edited" });
+      this.brushTo(point, false);
+    }
     if (this.doing === "tool" && tool === "draw") this.viewer.drawing = [...this.viewer.camera.toImage(...point)];
   }
 
@@ -100,7 +103,10 @@ class Pointing {
 
   private cancel(event: PointerEvent): void {
     this.fingers.delete(event.pointerId);
-    if (this.fingers.size === 0) this.doing = "nothing";
+    if (this.fingers.size === 0) {
+      this.doing = "nothing";
+      this.session.store.set({ focus: null });
+    }
     this.allowScrolling();
   }
 

@@ -4,7 +4,7 @@ import { boxOf } from "./camera";
 import { svg } from "./dom";
 import type { Line } from "./palette";
 
-/** A small picture of a mask's outline, in the part of the image where there are outlines at all. */
+/** A small picture of a mask's outline within the outline of all that is possible. */
 export function thumbnail({ study, now }: Session, mask: Uint8Array, line: Line): SVGElement {
   const { width, height } = study;
   const all = { left: 0, top: 0, right: width, bottom: height };
@@ -20,7 +20,8 @@ export function thumbnail({ study, now }: Session, mask: Uint8Array, line: Line)
     "stroke-dasharray": line.dash.join(" "),
     "vector-effect": "non-scaling-stroke",
   });
-  return svg("svg", { class: "thumbnail", viewBox: `${box.left} ${box.top} ${wide} ${high}`, "aria-hidden": "true" }, path);
+  const possible = svg("path", { class: "possible", d: outlinePath(now.found.outer, width), "vector-effect": "non-scaling-stroke" });
+  return svg("svg", { class: "thumbnail", viewBox: `${box.left} ${box.top} ${wide} ${high}`, "aria-hidden": "true" }, possible, path);
 }
 
 /** The outline of a mask as the data of an SVG path. */

@@ -17,7 +17,7 @@ export function imagePanel(session: Session): HTMLElement {
     "section",
     { class: "image-panel", "aria-label": "Image" },
     toolChoice(session),
-    el("div", { class: "view-frame" }, viewer.canvas, zoomButtons(viewer)),
+    el("div", { class: "view-frame" }, viewer.canvas, zoomButtons(viewer), status(session)),
     el("p", { class: "visually-hidden", id: help }, KEY_HELP),
     toolHint(session),
     legend(session),
@@ -36,6 +36,13 @@ function toolChoice(session: Session): HTMLElement {
     return el("label", { class: "segment" }, radio, el("span", {}, TOOLS[tool].label));
   });
   return el("fieldset", { class: "segments tools" }, el("legend", { class: "visually-hidden" }, "Tool for the image"), ...choices);
+}
+
+/** The last thing that was said, for eyes and for screen readers. */
+function status(session: Session): HTMLElement {
+  const line = el("p", { class: "status", role: "status" });
+  session.store.watch(["said"], () => { line.textContent = session.now.said; });
+  return line;
 }
 
 function toolHint(session: Session): HTMLElement {

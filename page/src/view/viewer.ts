@@ -7,6 +7,8 @@ import { LINES } from "./palette";
 import { paintHeat, paintImage, Raster } from "./raster";
 import { stroke, strokeOverlay } from "./strokes";
 
+const FAINT = 0.3; // opacity of the other lines while one is being changed
+
 export class Viewer {
   readonly canvas: HTMLCanvasElement;
   readonly camera: Camera;
@@ -47,7 +49,7 @@ export class Viewer {
       if (session.now.heat !== "none") paintHeat(this.heat, session.now.found, session.now.heat);
       this.redraw();
     });
-    store.watch(["layers", "hiddenModes", "explored", "compared", "edited", "conditions", "probed", "tool", "brush"], this.redraw);
+    store.watch(["layers", "hiddenModes", "focus", "explored", "compared", "edited", "conditions", "probed", "tool", "brush"], this.redraw);
   }
 
   /** Zooms to what is outlined in at least one hypothesis in twenty, or to the whole image if nothing is. */
@@ -84,7 +86,12 @@ export class Viewer {
     context.drawImage(this.image.canvas, 0, 0);
     if (this.session.now.heat !== "none") context.drawImage(this.heat.canvas, 0, 0);
     context.restore();
-    for (const overlay of overlays(this.session)) strokeOverlay(context, this.camera, this.session.study.width, overlay);
+    const { focus } = this.session.now;
+    for (const overlay of overlays(this.session)) {
+      context.globalAlpha = focus === null || focus === overlay.layer ? 1 : FAINT;
+      strokeOverlay(context, this.camera, this.session.study.width, overlay);
+    }
+    context.globalAlpha = 1;
     this.paintConditions(context);
     this.paintDrawing(context);
     this.paintCursor(context);

@@ -35,9 +35,9 @@ export function size({ facts }: Study, pixels: number): string {
   return spacing ? `${count(pixels, "pixel")} (${number(pixels * spacing[0] * spacing[1])} mm²)` : count(pixels, "pixel");
 }
 
-/** What the class is called in a sentence: "something" where it has no name of its own. */
-export function thing(name: string): string {
-  return name === "foreground" ? "something" : name;
+/** The class in a sentence: "anything" where it has no name of its own. */
+export function any(name: string): string {
+  return name === "foreground" ? "anything" : `any ${name}`;
 }
 
 export const LETTERS = "ABCDEFGHIJ";
