@@ -30,5 +30,8 @@ function filter() {
 order.addEventListener("change", sort);
 search.addEventListener("input", filter);
 document.getElementById("tools").hidden = false;
-sort(); // a browser that comes back here keeps what was chosen
-filter();
+addEventListener("pageshow", () => {
+  // a browser that comes back here restores what was chosen, after this script has run
+  sort();
+  filter();
+});
