@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from helpers.page_case import read_case, unpack
+from helpers.page_models import varied
 from PIL import Image
 
+import fastpunet
 from fastpunet.cli import main
 from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.prediction.planning import id_of
@@ -95,8 +97,7 @@ def test_pages_that_are_there_are_kept_replaced_or_an_error(image, tmp_path, cap
 def test_images_of_a_data_set_come_with_their_graders(bundle, tmp_path, capsys):
     assert report("--data", bundle, "--image", "3", "-o", tmp_path / "one.html", "-n", "20") == 0
     case = read_case((tmp_path / "one.html").read_text())
-    assert case["title"] == "p1"
-    assert case["source"].startswith("lidc_tiny_test_64.npz, image 3 (")
+    assert (case["title"], case["source"]) == ("record 3 of patient p1", "lidc_tiny_test_64.npz, image 3")
     masks = np.unpackbits(np.load(bundle)["masks_packed"][3], axis=-1)
     assert len(case["annotations"]) == len(masks)
     for annotation, mask in zip(case["annotations"], masks, strict=True):
@@ -126,3 +127,26 @@ def test_impossible_requests_are_one_line_and_leave_nothing(options, message, im
     assert message in printed.err
     assert len(printed.err.splitlines()) == 1
     assert not (tmp_path / "out" / "a.html").exists()
+
+
+def test_classes_of_street_scenes_have_their_names(tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(
+        tmp_path / "camvid.npz",
+        images=rng.integers(0, 255, (2, 16, 24, 3), dtype=np.uint8),
+        labels=rng.integers(0, 11, (2, 16, 24), dtype=np.uint8),
+        names=np.array(["0016E5_1", "0016E5_2"]),
+        ignore_index=11,
+    )
+    for classes, last in ((11, "Bicyclist"), (16, "Road, flipped"), (5, "class 4")):
+        model = tmp_path / "street.safetensors"
+        fastpunet.save(varied(3, classes), model)
+        page = tmp_path / f"{classes}.html"
+        arguments = ["--data", str(tmp_path / "camvid.npz"), "--image", "1", "-o", str(page), "-n", "3"]
+        status = main(["report", str(model), *arguments])
+        if classes == 5:
+            assert status == 1  # its data have labels that the model does not know
+            continue
+        assert status == 0
+        case = read_case(page.read_text())
+        assert (case["classes"][-1], case["title"], case["model"]["name"]) == (last, "0016E5_2", "street")

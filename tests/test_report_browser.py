@@ -269,7 +269,7 @@ def test_hostile_texts_are_shown_as_texts(chromium, tmp_path, monkeypatch):
         assert tab.evaluate("() => window.hacked") is None
         assert tab.title() == HOSTILE
         assert HOSTILE in text
-        assert "<svg onload=hacked=5>.safetensors" in text
+        assert "<svg onload=hacked=5>" in text
         assert "<img src=x onerror=hacked=4>.dcm" in text
         assert HOSTILE in tab.locator("select").all_inner_texts()[0]
 

@@ -124,10 +124,11 @@ def test_modes_and_measures_are_those_of_hypotheses(lesion):
 def test_graders_are_annotations_with_places_and_likelihoods():
     record = SyntheticLesions(1, seed=1)[0]
     masks = np.stack([record.masks[2], np.where(record.masks[3] > 0, 255, record.masks[3])])
-    graded = Record(record.image, masks, id=7, patient="p1", slice=4, raters=("ann", "ben"), spacing=(0.5, 0.5))
+    series = {"name": "1.3.6.1.4.1.14519.5.2.1.6279.6001.172243743899", "slice": 4, "patient": "p1"}
+    graded = Record(record.image, masks, id=7, raters=("ann", "ben"), spacing=(0.5, 0.5), **series)
     page = fastpunet.report("lesions", graded, n=40)
     case = read_case(page.html)
-    assert (page.title, case["source"]) == ("p1, slice 4", "record 7 of patient p1")
+    assert (page.title, case["source"]) == ("p1, slice 4", f"slice 4 of {series['name']}")
     ann, ben = case["annotations"]
     assert (ann["name"], ben["name"]) == ("ann", "ben")
     np.testing.assert_array_equal(unpack(ann["labels"]), masks[0])

@@ -22,18 +22,22 @@ from fastpunet.reports.page.subject import Subject
 from fastpunet.sampler import Sampler
 from fastpunet.scoring.references import title
 
+_LONG = 40  # characters of a name that tells people nothing, such as the identifier of a series
+
 
 def record_subject(record: Record, sampler: Sampler, origin: str | os.PathLike[str] = "") -> Subject:
     """A record of a data set; the segmentations of its graders are annotations.
 
-    Where the exact distribution is known, its segmentations stand in place of annotations, with their probabilities.
+    origin: where it came from; without it, what the record says itself. Where the exact distribution is known, its
+    segmentations stand in place of annotations, with their probabilities.
     """
     names = record.raters or tuple(f"grader {place + 1}" for place in range(len(record.masks)))
     if record.weights is not None:
         names = tuple(f"truth {place + 1}, {100 * weight:.0f} %" for place, weight in enumerate(record.weights))
-    place = "" if record.slice is None else f", slice {record.slice}"
-    about = f"{record.patient}{place}" if record.patient else title(record)
-    source = f"{os.fspath(origin)} ({title(record)})" if origin else title(record)
+    about = title(record)
+    if record.patient and len(about) > _LONG:
+        about = record.patient if record.slice is None else f"{record.patient}, slice {record.slice}"
+    source = os.fspath(origin) or title(record)
     graders = dict(zip(names, record.masks, strict=True))
     return _subject(about, source, record.image, sampler, record.id, graders, record.spacing)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
+from fastpunet.models.checkpoint import WEIGHTS_FILE
 from fastpunet.models.method import Method
 from fastpunet.prediction.request import Request
 from fastpunet.reports.page.case import build_case
@@ -45,6 +48,16 @@ def make_page(
     case, given_up = build_case(drawn, model_facts(method, model_name, subject.prepared.verdict), made, names)
     smaller = {"the size of the page": " ".join(given_up)} if given_up else {}
     return page_of(case, asked or {}, entry_of(drawn, case), {**subject.prepared.warnings, **smaller})
+
+
+def name_of_model(source: str | os.PathLike[str]) -> str:
+    """What a page calls a model that was loaded from there: a file by its stem, that of a training run by its folder.
+
+    >>> name_of_model("lesions"), name_of_model("runs/first/model.safetensors"), name_of_model("weights/b.safetensors")
+    ('lesions', 'first', 'b')
+    """
+    path = Path(source)
+    return path.absolute().parent.name if path.name == WEIGHTS_FILE else path.name.removesuffix(path.suffix)
 
 
 def _class_names(given: Sequence[str] | None, classes: int) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ from fastpunet.reports.page.existing import is_kept
 from fastpunet.reports.page.file_subjects import check_flat, file_subject
 from fastpunet.reports.page.gallery import INDEX, check_index, write_index
 from fastpunet.reports.page.image_scores import ImageScores
-from fastpunet.reports.page.making import make_page
+from fastpunet.reports.page.making import make_page, name_of_model
 from fastpunet.reports.page.subject import Subject
 from fastpunet.reports.records import DataSet
 
@@ -127,10 +127,7 @@ def report_records(
     for place in places:
         if not 0 <= place < len(records):
             raise ValueError(f"image: got {place}, expected 0 .. {len(records) - 1}, places in the data")
-    streets = STREETS.get(data.kind)
-    named = manner.classes or (streets.classes if streets is not None else None)
-    fits = named is not None and len(named) == max(2, opened.method.num_classes)
-    manner = replace(manner, classes=named if fits else None)
+    manner = replace(manner, classes=manner.classes or _names_of_classes(data.kind, opened.method.num_classes))
 
     def job(place: int) -> Job:
         read = partial(_subject, records, place, opened, os.fspath(data.path))
@@ -141,6 +138,15 @@ def report_records(
 
 def _subject(records: Sequence[Record], place: int, opened: OpenedModel, data: str) -> Subject:
     return record_subject(records[place], opened.sampler, f"{Path(data).name}, image {place}")
+
+
+def _names_of_classes(kind: str, num_classes: int) -> tuple[str, ...] | None:
+    """The names of the classes of street scenes, with the flipped ones behind them if the model knows these."""
+    if kind not in STREETS:
+        return None
+    classes, flips = STREETS[kind]
+    known = (classes, (*classes, *(f"{classes[label]}, flipped" for label in flips)))
+    return next((names for names in known if len(names) == num_classes), None)
 
 
 def _content(record: Record) -> str:
@@ -232,7 +238,7 @@ def _page(opened: OpenedModel, job: Job, target: Path, request: Request, manner:
             opened.sampler,
             request,
             method=opened.method,
-            model_name=opened.about["model"]["source"],
+            model_name=name_of_model(opened.about["model"]["source"]),
             classes=manner.classes,
             command=manner.command,
             asked=_asked(opened, job),

@@ -18,7 +18,7 @@ from fastpunet.prediction.request import Request
 from fastpunet.reports.page.data_subjects import record_subject, tensor_subject
 from fastpunet.reports.page.document import Page
 from fastpunet.reports.page.file_subjects import check_flat, file_subject
-from fastpunet.reports.page.making import make_page
+from fastpunet.reports.page.making import make_page, name_of_model
 from fastpunet.reports.page.subject import Subject
 from fastpunet.sampler import Sampler
 from fastpunet.windows import windowed
@@ -88,7 +88,7 @@ def report(
     looking = drawing(method if window is None else windowed(method, window, overlap))
     check_flat(looking)
     subject = _subject(image, looking, request, annotations or {}, id, title, slice)
-    name = os.fspath(model) if not isinstance(model, nn.Module) else method.name
+    name = method.name if isinstance(model, nn.Module) else name_of_model(model)
     return make_page(
         subject, looking, request, method=method, model_name=name, classes=classes, command="fastpunet.report"
     )

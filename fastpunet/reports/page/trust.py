@@ -58,7 +58,7 @@ def _sentences(found: Calibration) -> list[str]:
 def _bias(part: Reliability) -> str:
     if abs(part.bias) < _TOLD:
         return ""
-    return f", {_points(abs(part.bias))} {'too high' if part.bias > 0 else 'too low'} in all"
+    return f", {_points(abs(part.bias))} {'too high' if part.bias > 0 else 'too low'} on the whole"
 
 
 def _points(share: float) -> str:

@@ -5,10 +5,11 @@ import { percent } from "../view/words";
 
 const SIDE = 200;
 const EDGE = 34;
+const RIM = 14; // room for half of the last number
 
 /** Predicted shares against what was observed: on the diagonal both agree. */
 export function reliabilityPlot(name: string, { count, predicted, observed }: Bins): HTMLElement {
-  const place = (share: number) => EDGE + share * (SIDE - EDGE - 8);
+  const place = (share: number) => EDGE + share * (SIDE - EDGE - RIM);
   const most = Math.max(1, ...count);
   const filled = count.map((_, i) => i).filter((i) => count[i] > 0);
   const at = (i: number) => ({ x: place(predicted[i]), y: SIDE - place(observed[i]) });
@@ -17,7 +18,7 @@ export function reliabilityPlot(name: string, { count, predicted, observed }: Bi
   const picture = svg(
     "svg",
     { class: "reliability", viewBox: `0 0 ${SIDE} ${SIDE}`, role: "img", "aria-label": `${name}: ${summary}` },
-    svg("path", { class: "axis", d: `M${EDGE} 8V${SIDE - EDGE}H${SIDE - 8}` }),
+    svg("path", { class: "axis", d: `M${EDGE} ${RIM}V${SIDE - EDGE}H${SIDE - RIM}` }),
     svg("line", { class: "diagonal", x1: place(0), y1: SIDE - place(0), x2: place(1), y2: SIDE - place(1) }),
     svg("polyline", { class: "curve", points: line }),
     ...filled.map((i) => svg("circle", { class: "bin", cx: at(i).x, cy: at(i).y, r: 2.5 + 4 * Math.sqrt(count[i] / most) })),
