@@ -18,6 +18,8 @@ export interface Hook {
   exclude(row: number, column: number): boolean;
   undo(): void;
   reset(): void;
+  /** Moves the point of the map in circles for some seconds, a step for each frame of the browser. Frames a second. */
+  frameRate(seconds: number): Promise<number>;
   /** Compares a label map with the hypotheses that are kept. */
   compare(labels: ArrayLike<number>): Promise<Comparison | null>;
   /** Starts to edit a label map; `exported` gives the file of it. */
@@ -41,8 +43,20 @@ export function hookOf(session: Session): Hook {
     exclude: (row, column) => session.require(row, column, false),
     undo: () => { session.forget(); },
     reset: () => { session.forgetAll(); },
+    frameRate: (seconds) => frameRate(session, seconds),
     compare: (labels) => compare(session.now.found, Uint8Array.from(labels), () => false),
     edit: (labels) => { session.startEditing({ name: "a script", labels: Uint8Array.from(labels) }); },
     exported: (kind) => fileOf(session, kind),
   };
+}
+
+async function frameRate(session: Session, seconds: number): Promise<number> {
+  const start = performance.now();
+  let frames = 0;
+  while (performance.now() - start < 1000 * seconds) {
+    await new Promise(requestAnimationFrame);
+    session.explore([Math.cos(frames / 7), Math.sin(frames / 5)]);
+    frames += 1;
+  }
+  return (1000 * frames) / (performance.now() - start);
 }

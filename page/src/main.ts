@@ -18,7 +18,7 @@ async function start(main: HTMLElement): Promise<Hook> {
   buildPage(main, session);
   await painted();
   const { pad } = session.study;
-  pad?.decoder.chooseFastest(pad.latent([0, 0]));
+  await pad?.decoder.chooseFastest(pad.latent([0, 0]));
   return hookOf(session);
 }
 
