@@ -96,7 +96,7 @@ class Verdict:
 
     level  "usual", "unusual" (farther from their mean than 99 % of them) or "unknown" (the weights do not say)
     said   what can be said of the image, a sentence without its subject
-    how    how that was judged, in a sentence; empty if it was not
+    how    how that was judged, or what it takes
     """
 
     level: str
@@ -115,7 +115,11 @@ def judge(familiarity: Familiarity | None, images: Tensor) -> Verdict:
     'unknown'
     """
     if familiarity is None:
-        return Verdict("unknown", "cannot be compared with those of the training: the weights do not describe them", "")
+        return Verdict(
+            "unknown",
+            "cannot be compared with those that the model was checked on",
+            f"The weights do not describe usual images; fastpunet calibrate does, with {LIMIT} of them or more.",
+        )
     nearer = familiarity.percent_nearer(image_statistics(images))
     middle = int(nearer.sort().values[(len(nearer) - 1) // 2])
     level = "unusual" if middle == LIMIT else "usual"
