@@ -19,10 +19,12 @@ from fastpunet.data.npz import write_members
 from fastpunet.data.sources import read
 from fastpunet.metrics import energy_distance
 from fastpunet.prediction.opening import Outcome
-from fastpunet.reports.page import page_files
+from fastpunet.prediction.request import Request
+from fastpunet.reports.page import page_run
 from fastpunet.reports.page.entry import Entry
 from fastpunet.reports.page.gallery import INDEX, write_index
 from fastpunet.reports.page.image_scores import read_scores
+from fastpunet.reports.page.page_files import report_files
 from fastpunet.reports.page.thumbnail import SIDE, thumbnail
 from fastpunet.scoring.registry import SCORES
 
@@ -112,7 +114,7 @@ def test_a_folder_of_images_becomes_a_folder_of_pages_with_an_index(pictures, tm
 
 
 def test_ctrl_c_leaves_an_index_of_what_is_finished(pictures, tmp_path, monkeypatch):
-    make, calls = page_files.make_page, []
+    make, calls = page_run.make_page, []
 
     def interrupted(*arguments, **options):
         calls.append(1)
@@ -123,9 +125,9 @@ def test_ctrl_c_leaves_an_index_of_what_is_finished(pictures, tmp_path, monkeypa
     out = tmp_path / "site"
     arguments = ["report", "lesions", str(pictures), "-o", str(out), "-n", "4"]
     with monkeypatch.context() as patched:
-        patched.setattr(page_files, "make_page", interrupted)
+        patched.setattr(page_run, "make_page", interrupted)
         with pytest.raises(KeyboardInterrupt, match="2 of 3 pages are written; pass --skip-existing to go on"):
-            page_files.report_files("lesions", [pictures], out, page_files.Request(n=4), page_files.Manner())
+            report_files("lesions", [pictures], out, Request(n=4), page_run.Manner())
     assert len(_read(out).cards) == 2
     assert main([*arguments, "--skip-existing"]) == 1
     assert len(_read(out).cards) == 3
@@ -168,7 +170,7 @@ def test_everything_in_an_index_is_escaped(tmp_path):
     assert (found.tags.count("script"), found.tags.count("img")) == (1, 1)
     assert found.cards[0]["name"] == bad
     assert found.cards[0]["link"] == "a b%&'.html"
-    assert found.texts.count(bad) == 5  # model, failure, title, source, summary
+    assert found.texts.count(bad) == 4  # failure, title, source, summary
 
 
 @pytest.mark.parametrize(

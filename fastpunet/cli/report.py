@@ -81,7 +81,8 @@ def parser() -> Parser:
 
 def run(options: Namespace) -> int:
     from fastpunet.reports.page.image_scores import read_scores
-    from fastpunet.reports.page.page_files import Manner, report_files, report_records
+    from fastpunet.reports.page.page_files import report_files, report_records
+    from fastpunet.reports.page.page_run import Manner
     from fastpunet.reports.records import DataSet
 
     if (options.data is None) == (not options.inputs):

@@ -17,6 +17,7 @@ from fastpunet.reports.page.document import page_style, script_hash, template, t
 from fastpunet.reports.page.entry import Entry
 from fastpunet.reports.page.existing import ENTRY_META, META, read_meta
 from fastpunet.reports.page.image_scores import ImageScores
+from fastpunet.reports.page.making import name_of_model
 from fastpunet.scoring.registry import SCORES
 
 INDEX = "index.html"
@@ -98,7 +99,7 @@ def _pages(folder: Path) -> Iterator[tuple[Path, Entry, str]]:
         except ValueError:
             continue
         model = request.get("model")
-        yield path, entry, str(model.get("source", "")) if isinstance(model, Mapping) else ""
+        yield path, entry, name_of_model(str(model.get("source", ""))) if isinstance(model, Mapping) else ""
 
 
 def _rank(card: Mapping[str, Any], key: str) -> tuple[bool, float, str]:
