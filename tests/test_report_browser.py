@@ -243,7 +243,7 @@ def hostile_dicom(path):
     """A DICOM file whose texts are HTML."""
     pydicom = pytest.importorskip("pydicom")
     dataset = pydicom.dcmread(CT)
-    dataset.PatientName, dataset.PatientID = f"Doe{HOSTILE}", HOSTILE[:60]
+    dataset.PatientName, dataset.PatientID = "</script><script>alert(1)</script>", HOSTILE[:60]
     dataset.SeriesDescription = dataset.StudyDescription = HOSTILE[:60]
     dataset.save_as(path)
 
