@@ -60,7 +60,7 @@ class _Together:
         self._cast = [own.as_strided(*one) for one in where]
         self._order = torch.cat([_channels_last(places.as_strided(*one)).flatten() for one in where])
         self.copies = [
-            _channels_second(part.view(_channels_last(weight).shape))
+            part.view(_channels_last(weight).shape).movedim(-1, 1) if _has_places(weight) else part.view(weight.shape)
             for part, weight in zip(self._flat.split(sizes), weights, strict=True)
         ]
 
@@ -70,11 +70,12 @@ class _Together:
 
 
 def _channels_last(weight: Tensor) -> Tensor:
-    return weight.movedim(1, -1) if weight.ndim > 2 else weight
+    return weight.movedim(1, -1) if _has_places(weight) else weight
 
 
-def _channels_second(weight: Tensor) -> Tensor:
-    return weight.movedim(-1, 1) if weight.ndim > 2 else weight
+def _has_places(weight: Tensor) -> bool:
+    """Whether it is a convolution's, with kernels of more than one place: the order matters to no others."""
+    return weight.ndim > 2 and weight[0, 0].numel() > 1
 
 
 class _Keeping(TorchDispatchMode):

@@ -65,7 +65,7 @@ def verify(
 
     Three things are compared, in float32:
 
-    - the logits of the first image of features float32 (B, C, *size) at 3 positions of each axis, with the corners, and
+    - the logits of the first image of features float (B, C, *size) at 3 positions of each axis, with the corners, and
       of random features, once as large as the image's and once 100 times as large, for latents of every sign and size;
     - the logits of all images at all positions, with one latent each, as the model itself would compute them: these
       depend on places, sizes and batches if anything does;
@@ -75,6 +75,7 @@ def verify(
     are tried. Nothing is left on the combiner. Raises ValueError for more classes than labels can hold, for NaN or
     infinity, and for a combiner that changes itself from call to call.
     """
+    features = features.float()
     crop, z = _probe(features, latent_dim)
     own = _in_float32(combiner)
     with torch.no_grad(), fixed_precision("ieee", features.device):
@@ -139,6 +140,7 @@ def find_call(
     decide for a whole batch by one of its images. Raises ValueError if there is no such call, or if the combiner
     returns probabilities or random numbers, or what depends on earlier calls or on the other images of its batch.
     """
+    features = features.float()
     crop, z = _probe(features, latent_dim)
     own = _in_float32(combiner)
     with torch.no_grad(), fixed_precision("ieee", features.device):
