@@ -23,8 +23,8 @@ def test_more_hypotheses_than_the_memory_holds_are_refused_before_any_work(model
     monkeypatch.setattr("fastpunet.memory.free_memory", lambda _: 1_000_000)
     monkeypatch.setattr(model.unet, "forward", None)
     message = (
-        r"^n: got 100000; 100000 hypotheses of 2 images as labels take 0.2 GB, and 0.0 GB are free. Take output=\"bits\" "
-        r"\(0.0 GB\), part by part Sampler.stream, or fastpunet.summarize, which holds none$"
+        r"^n: got 100000; 100000 hypotheses of 2 images as labels take 0.2 GB, and 0.0 GB are free. Take "
+        r"output=\"bits\" \(0.0 GB\), part by part Sampler.stream, or fastpunet.summarize, which holds none$"
     )
     with pytest.raises(ValueError, match=message):
         sample(model, torch.rand(2, 1, 32, 32), 100_000)
