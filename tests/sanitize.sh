@@ -16,4 +16,5 @@ nm -D kernels/fastpunet_kernels/native/*.so | grep __asan_report > nm.txt  # or 
 # Python itself is not instrumented, so the sanitizers are loaded first; what it never frees is not ours to report.
 LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libubsan.so)" \
     ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc \
-    "$python" -m pytest -q -s -p no:cacheprovider tests/test_kernels_native.py tests/test_kernels_gradients.py
+    "$python" -m pytest -q -s -p no:cacheprovider tests/test_kernels_native.py tests/test_kernels_sets.py \
+    tests/test_kernels_gradients.py

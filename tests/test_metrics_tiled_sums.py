@@ -28,6 +28,14 @@ def test_tiles_add_up_to_the_whole(pairs, classes, empty, monkeypatch):
         torch.testing.assert_close(found, whole, rtol=1e-13, atol=1e-13)
 
 
+def test_tiles_of_a_set_and_itself_add_up_to_those_of_it_and_its_copy(monkeypatch):
+    monkeypatch.setattr(tiled_sums, "_PAIRS", {"cpu": 40})
+    a = masks(0, 13).words, torch.rand(2, 13, dtype=torch.float64)
+    for overlap in ("iou", "dice"):
+        itself, copies = (tiled_sums.tiled_distance_sums(a, b, 1.0, overlap) for b in (a, (a[0].clone(), a[1])))
+        torch.testing.assert_close(itself, copies, rtol=1e-13, atol=1e-13)
+
+
 @pytest.mark.parametrize(("budget", "limit"), [("_PAIRS", 200), ("_WORDS", 900), ("_COUNTS", 450)])
 def test_no_call_compares_more_than_it_may(budget, limit, monkeypatch):
     compared = []
@@ -40,8 +48,8 @@ def test_no_call_compares_more_than_it_may(budget, limit, monkeypatch):
 
     monkeypatch.setattr(tiled_sums, "distance_sums", record)
     monkeypatch.setattr(tiled_sums, budget, {"cpu": limit})
-    sets = masks(0, 50, 3).words, torch.ones(2, 50, dtype=torch.float64)
-    tiled_sums.tiled_distance_sums(sets, sets, 1.0)
+    a, b = ((masks(seed, 50, 3).words, torch.ones(2, 50, dtype=torch.float64)) for seed in (0, 1))
+    tiled_sums.tiled_distance_sums(a, b, 1.0)
     assert len(compared) > 10
     assert limit / 2 < max(compared) <= limit
 

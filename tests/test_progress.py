@@ -61,7 +61,7 @@ def test_the_cost_of_many_hypotheses_is_said_before_the_work(monkeypatch):
     said = []
     cost.check_cost(1024 * 50, flat(64), 1, 36, CPU, said.append)
     assert said == [
-        "n = 51200: comparing every two hypotheses of an image takes about 2 min, for 36 images 60 min; "
+        "n = 51200: comparing every two hypotheses of an image takes up to 2 min, for 36 images 60 min; "
         "the time grows with the square of n"
     ]
     cost.check_cost(16, flat(64), 1, 36, CPU, said.append)

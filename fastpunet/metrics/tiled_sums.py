@@ -23,8 +23,11 @@ _OVERLAPS = {"cpu": 1 << 20, "cuda": 1 << 25}  # pairs and classes, whose overla
 def tiled_distance_sums(a: WeightedMasks, b: WeightedMasks, empty: float, overlap: str = "iou") -> Tensor:
     """`fastpunet_kernels.distance_sums` of all pairs, float64 (B, 2); half of the work where b is a itself.
 
-    overlap: "iou", or "dice" for the distance 1 - Dice.
+    overlap: "iou", or "dice" for the distance 1 - Dice. A set and itself go to the CPU's kernels whole: they merge what
+    is alike in it, and can be interrupted.
     """
+    if a is b and overlap == "iou" and a[0].device.type == "cpu":
+        return distance_sums(a[0], a[0], a[1], a[1], empty)
     images, _, classes, words = a[0].shape
     device = a[0].device
     counts = min(_budget(_COUNTS, device), _budget(_WORDS, device) // words)

@@ -40,15 +40,18 @@ def check_cost(
         )
     if n > _TRIAL and (each := (n / _TRIAL) ** 2 * _trial(num_classes, words, device)) * images > _WORTH_SAYING:
         say(
-            f"n = {n}: comparing every two hypotheses of an image takes about {duration(each)}, for {images} images "
+            f"n = {n}: comparing every two hypotheses of an image takes up to {duration(each)}, for {images} images "
             f"{duration(each * images)}; the time grows with the square of n"
         )
 
 
 def _trial(num_classes: int, words: int, device: torch.device) -> float:
-    """Seconds for comparing `_TRIAL` hypotheses with each other, the shortest of three runs."""
+    """Seconds for comparing `_TRIAL` hypotheses with each other, the shortest of three runs.
+
+    They are noise: of hypotheses that are alike the CPU compares less.
+    """
     masks = torch.randint(-(2**31), 2**31 - 1, (1, _TRIAL, num_classes, words), dtype=torch.int32, device=device)
-    weights = torch.full((1, _TRIAL), 1 / _TRIAL, dtype=torch.float64, device=device)
+    weights = torch.ones(1, _TRIAL, dtype=torch.float64, device=device)
     return min(_seconds(lambda: distance_sums(masks, masks, weights, weights, 1.0).cpu()) for _ in range(3))
 
 

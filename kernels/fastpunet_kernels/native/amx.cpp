@@ -25,7 +25,8 @@ const Decoder ieee = decoder<Dense<Float32>>();
 const Decoder bf16 = decoder<DenseAmx>();
 }  // namespace amx
 
-extern const Kernels amx_kernels = {&amx::ieee, &amx::bf16, amx::overlap, amx::equal, amx::multiply_add, &amx::gradients};
+extern const Kernels amx_kernels = {&amx::ieee, &amx::bf16, amx::overlap, amx::equal, amx::multiply_add,
+                                    &amx::gradients, &amx::blocks};
 
 }  // namespace fastpunet
 

@@ -19,7 +19,8 @@ namespace avx2 {
 const Decoder ieee = decoder<Dense<Float32>>();
 }  // namespace avx2
 
-extern const Kernels avx2_kernels = {&avx2::ieee, nullptr, avx2::overlap, avx2::equal, avx2::multiply_add, &avx2::gradients};
+extern const Kernels avx2_kernels = {&avx2::ieee, nullptr, avx2::overlap, avx2::equal, avx2::multiply_add,
+                                     &avx2::gradients, &avx2::blocks};
 
 }  // namespace fastpunet
 

@@ -19,7 +19,8 @@ namespace avx512 {
 extern const Decoder ieee = decoder<Dense<Float32>>();
 }  // namespace avx512
 
-extern const Kernels avx512_kernels = {&avx512::ieee, nullptr, avx512::overlap, avx512::equal, avx512::multiply_add, &avx512::gradients};
+extern const Kernels avx512_kernels = {&avx512::ieee, nullptr, avx512::overlap, avx512::equal, avx512::multiply_add,
+                                       &avx512::gradients, &avx512::blocks};
 
 }  // namespace fastpunet
 

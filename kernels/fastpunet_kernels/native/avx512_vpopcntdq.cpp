@@ -20,8 +20,9 @@ namespace avx512_vpopcntdq {
 const Decoder ieee = decoder<Dense<Float32>>();
 }  // namespace avx512_vpopcntdq
 
-extern const Kernels avx512_vpopcntdq_kernels = {&avx512_vpopcntdq::ieee, nullptr, avx512_vpopcntdq::overlap, avx512_vpopcntdq::equal,
-                                                avx512_vpopcntdq::multiply_add, &avx512_vpopcntdq::gradients};
+extern const Kernels avx512_vpopcntdq_kernels = {&avx512_vpopcntdq::ieee, nullptr, avx512_vpopcntdq::overlap,
+                                                 avx512_vpopcntdq::equal, avx512_vpopcntdq::multiply_add,
+                                                 &avx512_vpopcntdq::gradients, &avx512_vpopcntdq::blocks};
 
 }  // namespace fastpunet
 

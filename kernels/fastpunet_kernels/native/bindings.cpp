@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <chrono>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -213,8 +214,19 @@ PYBIND11_MODULE(_kernels, module) {
                   "weights: expected one for each mask; out: two for each image");
             const Kernels& kernels = kernels_at(capability);
             double* sums = out.mutable_data();
-            py::gil_scoped_release release;
-            distance_sums(left, right, weights_a.data(), weights_b.data(), empty, kernels, threads, sums);
+            auto asked = std::chrono::steady_clock::now();
+            const auto interrupted = [&asked] {
+                const auto now = std::chrono::steady_clock::now();
+                if (now - asked < std::chrono::milliseconds(100)) return false;
+                asked = now;
+                py::gil_scoped_acquire acquire;
+                return PyErr_CheckSignals() != 0;
+            };
+            {
+                py::gil_scoped_release release;
+                distance_sums(left, right, weights_a.data(), weights_b.data(), empty, kernels, threads, interrupted, sums);
+            }
+            if (PyErr_Occurred()) throw py::error_already_set();
         },
         py::arg("a").noconvert(), py::arg("b").noconvert(), py::arg("weights_a").noconvert(),
         py::arg("weights_b").noconvert(), py::arg("empty"), py::arg("out").noconvert(), py::arg("capability"),

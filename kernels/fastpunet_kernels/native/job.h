@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "blocks.h"
+
 namespace fastpunet {
 
 enum class Output { labels, logits, probs, bits, sums };
@@ -80,6 +82,7 @@ struct Kernels {
     // Runs nothing but multiply-adds and returns how many floating-point operations these were.
     double (*multiply_add)(int64_t rounds);
     const GradientKernel* gradients;
+    const BlockKernel* blocks;
 };
 
 }  // namespace fastpunet

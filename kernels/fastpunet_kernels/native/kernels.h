@@ -12,6 +12,7 @@ constexpr int LANES = 4, BLOCK = 4 * LANES, TILE = 2;  // 8 sums in 16 registers
 
 #include "simd.h"
 
+#include "block_pairs.h"
 #include "decode.h"
 #include "dense.h"
 #include "equal.h"

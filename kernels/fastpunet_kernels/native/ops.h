@@ -1,6 +1,8 @@
 // The ops: kernels of one instruction set, over all data, on `threads` threads. Meaning: reference.py.
 #pragma once
 
+#include <functional>
+
 #include "job.h"
 
 namespace fastpunet {
@@ -25,10 +27,13 @@ void pairwise_intersection(const Masks& a, const Masks& b, const Kernels& kernel
 // The same as IoU; `empty` is that of two empty masks.
 void mask_iou(const Masks& a, const Masks& b, float empty, const Kernels& kernels, int threads, float* out);
 
+// Asked now and then by the calling thread: whether to give up, whatever the result then is.
+using Interrupted = std::function<bool()>;
+
 // Weighted sums of d = 1 - (mean IoU over classes): out (images, 2) has sum w d and sum w over the pairs whose d is a
 // number, w the product of their weights (images, count), each in [0, 1]; `empty` is the IoU of two empty masks.
 void distance_sums(const Masks& a, const Masks& b, const double* weights_a, const double* weights_b, double empty,
-                   const Kernels& kernels, int threads, double* out);
+                   const Kernels& kernels, int threads, const Interrupted& interrupted, double* out);
 
 // Standard normals (images, n, dim) of hypotheses first .. first + n - 1: Philox4x32-10 and Box-Muller.
 void philox_normal(uint64_t seed, const int64_t* ids, int64_t images, int64_t first, int64_t n, int dim, int threads,

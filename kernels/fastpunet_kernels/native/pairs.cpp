@@ -7,6 +7,7 @@
 
 #include "ops.h"
 #include "parallel.h"
+#include "pairs_within.h"
 
 namespace fastpunet {
 
@@ -132,17 +133,6 @@ void write_square(T* out, int64_t row, int64_t step, const T square[16], int row
     }
 }
 
-// A sum in units of 2^-62: whole numbers, so that neither the order of the pairs nor the half of them that is left out of
-// a symmetric set changes the result. Terms lie in [0, 1]; what is below 2^-63 counts as zero.
-struct ExactSum {
-    __extension__ typedef __int128 Wide;
-    Wide units = 0;
-
-    void add(double term, int times) { units += Wide(int64_t(term * 0x1p62 + 0.5)) * times; }
-    void add(const ExactSum& other) { units += other.units; }
-    double value() const { return double(units) * 0x1p-62; }
-};
-
 }  // namespace
 
 // Fills out (images, a.count, b.count, classes) with value(pixels shared, mask of a, mask of b, class) of every pair.
@@ -186,18 +176,16 @@ void mask_iou(const Masks& a, const Masks& b, float empty, const Kernels& kernel
     });
 }
 
-void distance_sums(const Masks& a, const Masks& b, const double* weights_a, const double* weights_b, double empty,
-                   const Kernels& kernels, int threads, double* out) {
-    const bool symmetric = same_masks(a, b) && weights_a == weights_b;
-    const std::vector<int32_t> area_a = areas(a, kernels), area_b = symmetric ? std::vector<int32_t>() : areas(b, kernels);
-    const int32_t *left = area_a.data(), *right = symmetric ? left : area_b.data();
+namespace {
+
+// The sums of every image; areas: (images, count, classes).
+std::vector<DistanceSums> sums_of_pairs(const Masks& a, const Masks& b, bool symmetric, const double* weights_a,
+                                        const double* weights_b, const int32_t* areas_a, const int32_t* areas_b, double empty,
+                                        const Kernels& kernels, int threads) {
     const int classes = a.classes;
-    struct Sums {
-        ExactSum distance, weight;
-    };
-    std::vector<Sums> each(size_t(threads) * size_t(a.images));  // (threads, images)
+    std::vector<DistanceSums> each(size_t(threads) * size_t(a.images));  // (threads, images)
     for_pairs(a, b, symmetric, kernels, threads, [&](int thread, const Pairs& pairs) {
-        Sums& sums = each[size_t(thread * a.images + pairs.image)];
+        DistanceSums& sums = each[size_t(thread * a.images + pairs.image)];
         for (int r = 0; r < pairs.rows; r++)
             for (int c = 0; c < pairs.columns; c++) {
                 const int64_t i = pairs.i + r, j = pairs.j + c;
@@ -207,7 +195,7 @@ void distance_sums(const Masks& a, const Masks& b, const double* weights_a, cons
                 int counted = 0;
                 for (int k = 0; k < classes; k++) {
                     const int32_t shared = pairs.shared[16 * k + 4 * r + c];
-                    const int32_t either = left[row * classes + k] + right[column * classes + k] - shared;
+                    const int32_t either = areas_a[row * classes + k] + areas_b[column * classes + k] - shared;
                     if (either == 0 && std::isnan(empty)) continue;
                     iou += either == 0 ? empty : double(shared) / either;
                     counted++;
@@ -219,14 +207,38 @@ void distance_sums(const Masks& a, const Masks& b, const double* weights_a, cons
                 sums.weight.add(weight, times);
             }
     });
-    for (int64_t image = 0; image < a.images; image++) {
-        Sums total;
-        for (int thread = 0; thread < threads; thread++) {
-            total.distance.add(each[size_t(thread * a.images + image)].distance);
-            total.weight.add(each[size_t(thread * a.images + image)].weight);
-        }
-        out[2 * image] = total.distance.value();
-        out[2 * image + 1] = total.weight.value();
+    for (size_t other = size_t(a.images); other < each.size(); other++) each[other % size_t(a.images)].add(each[other]);
+    each.resize(size_t(a.images));
+    return each;
+}
+
+std::vector<DistanceSums> sums_within(const Masks& masks, const double* weights, const int32_t* areas, double empty,
+                                      const Kernels& kernels, int threads, const Interrupted& interrupted) {
+    std::vector<DistanceSums> out;
+    for (int64_t image = 0; image < masks.images; image++) {
+        const int64_t first = image * masks.count;
+        out.push_back(distance_sums_within(masks, image, weights + first, areas + first * masks.classes, empty, kernels,
+                                           threads, interrupted));
+    }
+    return out;
+}
+
+constexpr int64_t MANY = 256;  // fewer masks are compared sooner than they are arranged
+
+}  // namespace
+
+void distance_sums(const Masks& a, const Masks& b, const double* weights_a, const double* weights_b, double empty,
+                   const Kernels& kernels, int threads, const Interrupted& interrupted, double* out) {
+    const bool symmetric = same_masks(a, b) && weights_a == weights_b;
+    const std::vector<int32_t> area_a = areas(a, kernels), area_b = symmetric ? std::vector<int32_t>() : areas(b, kernels);
+    const int32_t *left = area_a.data(), *right = symmetric ? left : area_b.data();
+    const std::vector<DistanceSums> sums =
+        symmetric && a.count >= MANY
+            ? sums_within(a, weights_a, left, empty, kernels, threads, interrupted)
+            : sums_of_pairs(a, b, symmetric, weights_a, weights_b, left, right, empty, kernels, threads);
+    for (size_t image = 0; image < sums.size(); image++) {
+        out[2 * image] = sums[image].distance.value();
+        out[2 * image + 1] = sums[image].weight.value();
     }
 }
 

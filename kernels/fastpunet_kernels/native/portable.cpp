@@ -12,6 +12,7 @@ namespace portable {
 const Decoder ieee = decoder<Dense<Float32>>();
 }  // namespace portable
 
-extern const Kernels portable_kernels = {&portable::ieee, nullptr, portable::overlap, portable::equal, portable::multiply_add, &portable::gradients};
+extern const Kernels portable_kernels = {&portable::ieee, nullptr, portable::overlap, portable::equal, portable::multiply_add,
+                                         &portable::gradients, &portable::blocks};
 
 }  // namespace fastpunet
