@@ -10,7 +10,7 @@ from helpers.label_maps import random_labels
 from helpers.scores import SCORES
 from scipy.optimize import linear_sum_assignment
 
-from fastpunet.metrics import Convention, best_dice, energy_distance, matched_dice, matched_iou
+from fastpunet.metrics import Convention, best_dice, energy_distance, matched_dice, matched_iou, transport
 from fastpunet.metrics.transport import best_transport
 
 RULES = [
@@ -95,6 +95,18 @@ def test_a_thousand_hypotheses_match_as_scipy_matches_them():
     repeated = worth.repeat(250, 1)
     wanted = repeated[linear_sum_assignment(repeated, maximize=True)].mean()
     assert best_transport(worth, np.full(1000, 1e-3), np.full(4, 0.25)) == pytest.approx(wanted, abs=1e-12)
+
+
+def test_hypotheses_that_like_graders_alike_are_divided_among_them_at_once(monkeypatch):
+    """Else each of hundreds of ties is repaired by a path of its own, which takes n M^2 steps each."""
+    moves = []
+    move = transport._move
+    monkeypatch.setattr(transport, "_move", lambda *arguments: (moves.append(1), move(*arguments)))
+    worth = (np.random.default_rng(3).random((1000, 4)) * 10).round() / 10
+    repeated = worth.repeat(250, 1)
+    wanted = repeated[linear_sum_assignment(repeated, maximize=True)].mean()
+    assert best_transport(worth, np.full(1000, 1e-3), np.full(4, 0.25)) == pytest.approx(wanted, abs=1e-12)
+    assert len(moves) < 30
 
 
 @pytest.mark.parametrize(

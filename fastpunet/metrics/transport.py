@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+_TIE = 1e-13  # by which rows that like columns alike are told apart, so that not all of them go to the same one
 _SWEEPS = 6  # over the columns' prices; more of them leave less to repair and change nothing else
 
 
@@ -27,7 +28,8 @@ def best_transport(worth: Array, rows: Array, columns: Array) -> float:
     worth, places = np.unique(worth, axis=0, return_inverse=True)
     rows = np.asarray(np.bincount(places.ravel(), weights=rows, minlength=len(worth)), np.float64)
     flow = np.zeros_like(worth)
-    flow[np.arange(len(worth)), (worth - _prices(worth, rows, columns)).argmax(1)] = rows
+    told_apart = worth + _TIE * np.random.default_rng(0).random(worth.shape)
+    flow[np.arange(len(worth)), (told_apart - _prices(told_apart, rows, columns)).argmax(1)] = rows
     smallest = 1e-12 * rows.sum()
     while (surplus := flow.sum(0) - columns).max() > smallest:
         _move(worth, flow, surplus, smallest)
