@@ -41,7 +41,7 @@ export function measuresSection(session: Session): HTMLElement | null {
     if (document.activeElement !== threshold) threshold.value = String(limit);
     answer.replaceChildren(
       el("strong", {}, percent(many / kept.length)),
-      ` (${interval(wilson(many, kept.length))}) of all outlines have ${article(name)} of at least ${withUnit(limit, measured)}.`,
+      ` (${interval(wilson(many, kept.length))}) of all outlines have ${article(name)} of at least ${`${limit} ${measured}`.trim()}.`,
     );
     summary.textContent = middle
       ? `Of the ${count(present, "outline")} that mark anything, half have ${article(name)} above ${withUnit(middle[1], measured)}, and nine in ten ` +
@@ -78,7 +78,7 @@ function axisOf(values: Float32Array): [number, number] {
   const low = finite.reduce((least, value) => Math.min(least, value), Infinity);
   if (finite.length === 0) return [0, 1];
   const start = low >= 0 && low < high / 2 ? 0 : low;
-  return high > start ? [start, high] : [start - 1, start + 1];
+  return [start, high > start ? high : start + 1];
 }
 
 function article(name: string): string {

@@ -4,7 +4,7 @@ import { button, check, el, section } from "../view/dom";
 import { modeLine } from "../view/palette";
 import { thumbnail } from "../view/thumbnail";
 import { swatch } from "../view/toolbar";
-import { count, interval, LETTERS, percent, size } from "../view/words";
+import { count, interval, LETTERS, number, percent, size } from "../view/words";
 
 /** The alternatives with their probabilities. */
 export function modesSection(session: Session): HTMLElement {
@@ -13,12 +13,23 @@ export function modesSection(session: Session): HTMLElement {
   session.store.watch(["found"], () => {
     const { kept, modes } = session.now.found;
     introduction.textContent =
-      `The model drew ${count(kept.length, "outline")} that it finds plausible. They fall into ${count(modes.length, "group")} of ` +
-      "similar ones; here is a typical one of each, with the share of outlines that are like it. The range beside it is how " +
-      "precisely this many outlines tell the share (95 % interval). Whether the model is right is another question: see the end.";
+      `${drawn(kept.length, session.study.facts.hypotheses.n)} ${grouped(modes.filter((mode) => mode.count > 0).length)}, with the share of ` +
+      "outlines that are like it. The range beside it is how precisely this many outlines tell the share (95 % interval). " +
+      "Whether the model is right is another question: see the end.";
     list.replaceChildren(...modes.map((mode) => item(session, mode)));
   });
   return section("Which alternatives are there?", "alternatives", introduction, list);
+}
+
+function drawn(kept: number, all: number): string {
+  const every = `The model drew ${count(all, "outline")} that it finds plausible`;
+  return kept === all ? `${every}.` : `${every}; ${number(kept)} of them agree with the pixels that you settled.`;
+}
+
+function grouped(groups: number): string {
+  return groups === 1
+    ? "They are all alike; here is a typical one"
+    : `They fall into ${count(groups, "group")} of similar ones; here is a typical one of each`;
 }
 
 function item(session: Session, mode: FoundMode): HTMLElement {

@@ -6,7 +6,7 @@ import { LINES, type Line } from "./palette";
 import { listenToPointers } from "./pointing";
 import { TOOLS } from "./tools";
 import { Viewer } from "./viewer";
-import { number } from "./words";
+import { count, number } from "./words";
 
 export function imagePanel(session: Session): HTMLElement {
   const help = newId("keys");
@@ -19,6 +19,7 @@ export function imagePanel(session: Session): HTMLElement {
     toolChoice(session),
     el("div", { class: "view-frame" }, viewer.canvas, zoomButtons(viewer), status(session)),
     el("p", { class: "visually-hidden", id: help }, KEY_HELP),
+    settled(session),
     toolHint(session),
     legend(session),
     session.study.facts.image.channels === 1 && windowSliders(session),
@@ -42,6 +43,19 @@ function toolChoice(session: Session): HTMLElement {
 function status(session: Session): HTMLElement {
   const line = el("p", { class: "status", role: "status" });
   session.store.watch(["said"], () => { line.textContent = session.now.said; });
+  return line;
+}
+
+/** Says that not all outlines count any more, and lets the reader have them back. */
+function settled(session: Session): HTMLElement {
+  const sentence = el("span");
+  const line = el("p", { class: "settled" }, sentence, " ", button("All outlines again", () => { session.forgetAll(); }));
+  session.store.watch(["conditions"], () => {
+    const { conditions, found } = session.now;
+    line.hidden = conditions.length === 0;
+    const pixels = conditions.length === 1 ? "the pixel" : `the ${conditions.length} pixels`;
+    sentence.textContent = `Only the ${count(found.kept.length, "outline")} that agree with ${pixels} you settled count now.`;
+  });
   return line;
 }
 
