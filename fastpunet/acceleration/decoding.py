@@ -7,9 +7,11 @@ the same values. They are compared by their values at each call: no counter or i
 from __future__ import annotations
 
 import weakref
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,36 +26,39 @@ _AHEAD_BYTES, _AHEAD = 1 << 24, 64  # at most so much memory, and so many latent
 _TINY = 1e-30  # saturated probabilities round away
 
 
-class Verdict(NamedTuple):
-    """Whether the kernels agree with a combiner's own forward pass, and what that holds for."""
+class Verdict:
+    """Whether the kernels agree with a combiner's own forward pass, and the structure and modes that it holds for."""
 
-    snapshot: Snapshot  # the combiner's modules, hooks and attributes, and where its tensors are
-    modes: list[bool]
-    latent_dim: int
-    verified: Verified | None
+    def __init__(self, combiner: nn.Module, latent_dim: int, verified: Verified | None) -> None:
+        self.latent_dim, self.verified = latent_dim, verified
+        self._modules = list(combiner.modules())
+        self._modes = [module.training for module in self._modules]
+        self._snapshot = Snapshot(combiner)  # modules, hooks and attributes, and where the tensors are
+        weights = [*combiner.parameters(), *combiner.buffers()]
+        self._weights = [(w, _bytes(w) if w.is_contiguous() else None) for w in weights if w.is_cpu]
 
-    def holds(self, modes: list[bool], latent_dim: int) -> bool:
-        return self.latent_dim == latent_dim and self.modes == modes and self.snapshot.holds()
+    def weights(self) -> bytes:
+        """The values of the combiner's weights on a CPU."""
+        return b"".join([(_bytes(w) if memory is None else memory).tobytes() for w, memory in self._weights])
+
+    def holds(self, latent_dim: int) -> bool:
+        modes = [module.training for module in self._modules]
+        return self.latent_dim == latent_dim and modes == self._modes and self._snapshot.holds()
 
 
 class Prepared(NamedTuple):
     """What the calls for the same features and weights share, and the values that it was computed from."""
 
     features: Tensor
-    weights: list[Tensor]
+    weights: bytes
     verdict: Verdict
     options: tuple[str, torch.dtype]  # the precision, and the type of the latents
     base: Tensor
     decoder: Decoder
 
-    def fits(self, features: Tensor, weights: list[Tensor], verdict: Verdict, options: tuple[str, torch.dtype]) -> bool:
-        return (
-            self.verdict is verdict
-            and self.options == options
-            and len(self.weights) == len(weights)
-            and all(map(_same, self.weights, weights))
-            and _same(self.features, features)
-        )
+    def fits(self, features: Tensor, weights: bytes, verdict: Verdict, options: tuple[str, torch.dtype]) -> bool:
+        same = self.verdict is verdict and self.options == options and self.weights == weights
+        return same and _same(self.features, features)
 
 
 class Ahead(NamedTuple):
@@ -88,49 +93,43 @@ def forward(combiner: nn.Module, memory: Memory, *args: Any, **options: Any) -> 
     features, z = sorted(args, key=lambda value: (value.ndim, value.numel()), reverse=True)
     if features.ndim < 4 or z.numel() != len(z) * z[0].numel() or len(z) != len(features) or z.shape[2:].numel() != 1:
         return own()
-    modes = _modes(combiner)
-    if modes is None:
-        return own()
     z = z.flatten(1)
     verdict = memory.verdict
-    if verdict is None or not verdict.holds(modes, z.shape[1]):
-        return _compared(own, combiner, memory, modes, features, z)
-    return own() if verdict.verified is None else _decode(combiner, memory, verdict, verdict.verified, features, z)
-
-
-def _compared(
-    own: partial[Any], combiner: nn.Module, memory: Memory, modes: list[bool], features: Tensor, z: Tensor
-) -> Any:
-    """The combiner's own output. Remembers whether the kernels give the same."""
+    if verdict is not None and verdict.holds(z.shape[1]):
+        return own() if verdict.verified is None else _decode(combiner, memory, verdict, verdict.verified, features, z)
     result = own()
-    if not isinstance(result, Tensor) or not torch.isfinite(result).all():
-        return result
-    verdict = Verdict(Snapshot(combiner), modes, z.shape[1], verify(combiner, features, z.shape[1]))
+    if isinstance(result, Tensor) and not _runs_itself(combiner) and torch.isfinite(result).all():
+        memory.verdict = _compare(combiner, features, z, result)
+    return result
+
+
+def _compare(combiner: nn.Module, features: Tensor, z: Tensor, result: Tensor) -> Verdict:
+    """Whether the kernels give what the combiner itself has given."""
+    verdict = Verdict(combiner, z.shape[1], None)
+    with suppress(ValueError):  # whatever is wrong, the combiner itself gives what it gives
+        verdict.verified = verify(combiner, features.float(), z.shape[1])
     if verdict.verified is not None:
         ours = _decode(combiner, Memory(), verdict, verdict.verified, features, z)
         exact = result.dtype in (torch.float32, torch.float64) and automatic_precision(features.device) == "ieee"
         if not _close(ours, result, 1e-3 if exact else 5e-2):
-            verdict = verdict._replace(verified=None)
-    memory.verdict = verdict
-    return result
+            verdict.verified = None
+    return verdict
 
 
 def _decode(
     combiner: nn.Module, memory: Memory, verdict: Verdict, verified: Verified, features: Tensor, z: Tensor
 ) -> Tensor:
     options = (automatic_precision(features.device), z.dtype)
-    if features.device.type != "cpu":  # comparing values would make the host wait
-        return _outputs(_prepare(combiner, verdict, verified, features, options), verified, z[:, None], features)[0]
-    weights = [*combiner.parameters(), *combiner.buffers()]
-    ahead, key = memory.ahead, key_of(z)
+    if not features.is_cpu:  # comparing values would make the host wait
+        return _outputs(_prepare(combiner, verdict, verified, features, b"", options), verified, z[:, None])[0]
+    weights, key = verdict.weights(), key_of(z)
+    ahead = memory.ahead
     if ahead is not None and not ahead.prepared.fits(features, weights, verdict, options):
         ahead = None
     if ahead is not None and key in ahead.rows:
         return ahead.rows[key].clone()
     if ahead is None:
-        own_values = [value.detach().clone() for value in (features, *weights)]
-        prepared = _prepare(combiner, verdict, verified, features, options)
-        prepared = prepared._replace(features=own_values[0], weights=own_values[1:])
+        prepared = _prepare(combiner, verdict, verified, features.detach().clone(), weights, options)
     else:
         prepared = ahead.prepared
     model = None if memory.model is None else memory.model()
@@ -138,41 +137,56 @@ def _decode(
     most = min(_AHEAD, _AHEAD_BYTES // bytes_each)
     foresight = foresee(model, z, key, None if ahead is None else ahead.foresight, most)
     latents = [z] if foresight is None else [z, *foresight.latents]
-    outputs = _outputs(prepared, verified, torch.stack(latents, dim=1), features)
-    memory.ahead = Ahead(prepared, dict(zip(map(key_of, latents), outputs, strict=True)), foresight)
+    outputs = _outputs(prepared, verified, torch.stack(latents, dim=1))
+    if prepared.fits(features, verdict.weights(), verdict, options):  # no other thread has changed them meanwhile
+        memory.ahead = Ahead(prepared, dict(zip(map(key_of, latents), outputs, strict=True)), foresight)
     return outputs[0].clone()
 
 
 def _prepare(
-    combiner: nn.Module, verdict: Verdict, verified: Verified, features: Tensor, options: tuple[str, torch.dtype]
+    combiner: nn.Module,
+    verdict: Verdict,
+    verified: Verified,
+    features: Tensor,
+    weights: bytes,
+    options: tuple[str, torch.dtype],
 ) -> Prepared:
     split = flatten_combiner(combiner, verdict.latent_dim, latents_first=verified.latents_first)
     with fixed_precision(options[0], features.device):
         base = split.base(features.float())
-    return Prepared(features, [], verdict, options, base, split.decoder)
+    return Prepared(features, weights, verdict, options, base, split.decoder)
 
 
-def _outputs(prepared: Prepared, verified: Verified, z: Tensor, features: Tensor) -> list[Tensor]:
+def _outputs(prepared: Prepared, verified: Verified, z: Tensor) -> list[Tensor]:
     """The outputs (B, K, *size) of latents z (B, n, latent_dim), one after the other."""
     precision = prepared.options[0]
     logits = decode_samples(prepared.base, prepared.decoder, z.float(), output="logits", precision=precision)
-    outputs = ACTIVATIONS[verified.last_activation](logits.flatten(0, 1)).to(features.dtype)
-    outputs = outputs.unflatten(0, logits.shape[:2]).unflatten(-1, features.shape[2:])
+    outputs = ACTIVATIONS[verified.last_activation](logits.flatten(0, 1)).to(prepared.features.dtype)
+    outputs = outputs.unflatten(0, logits.shape[:2]).unflatten(-1, prepared.features.shape[2:])
     return [output.contiguous() for output in outputs.unbind(1)]
 
 
-def _modes(combiner: nn.Module) -> list[bool] | None:
-    """Which modules train; None if the combiner is random, changes as it runs, or has hooks that would not run."""
-    for module in combiner.modules():
-        if module.training and isinstance(module, _RANDOM_OR_MOVING):
-            return None
-        if module._forward_hooks and module is not combiner:
-            return None
-    return [module.training for module in combiner.modules()]
+def _runs_itself(combiner: nn.Module) -> bool:
+    """Whether a combiner is random, changes as it runs, or has hooks inside that would not run."""
+    return any(
+        (module.training and isinstance(module, _RANDOM_OR_MOVING))
+        or (module._forward_hooks and module is not combiner)
+        for module in combiner.modules()
+    )
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
-    return one.dtype == other.dtype and one.device == other.device and torch.equal(one, other)
+    if one.dtype != other.dtype or one.shape != other.shape or one.device != other.device:
+        return False
+    if one.is_contiguous() and other.is_contiguous():
+        return np.array_equal(_bytes(one), _bytes(other))
+    return torch.equal(one, other)
+
+
+def _bytes(values: Tensor) -> Any:
+    """The memory of a contiguous tensor on a CPU, or of a copy; in words where they fit, for these compare faster."""
+    plain = values.detach().flatten().view(torch.uint8).numpy()
+    return plain.view(np.int64) if plain.nbytes % 8 == 0 else plain
 
 
 def _close(ours: Tensor, own: Tensor, tolerance: float) -> bool:
