@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 _SMOOTH = frozenset(
     (
         *("convolution", "_convolution", "conv1d", "conv2d", "conv3d", "cudnn_convolution", "miopen_convolution"),
-        *("linear", "addmm", "mm", "bmm", "baddbmm", "matmul", "einsum", "mv", "addmv", "dot", "t", "transpose"),
+        *("linear", "addmm", "mm", "bmm", "baddbmm", "matmul", "einsum", "mv", "addmv", "dot", "vdot", "t", "transpose"),
         *("permute", "movedim", "view", "_unsafe_view", "view_as", "reshape", "_reshape_alias", "flatten", "unflatten"),
         *("unsqueeze", "squeeze", "expand", "expand_as", "repeat", "tile", "cat", "concat", "stack", "split", "chunk"),
         *("split_with_sizes", "tensor_split", "narrow", "unbind", "select", "slice", "index_select", "as_strided"),
@@ -22,6 +22,7 @@ _SMOOTH = frozenset(
         *("zeros_like", "ones_like", "full", "full_like", "fill", "zero", "scalar_tensor", "arange", "linspace"),
         *("add", "sub", "rsub", "mul", "div", "neg", "addcmul", "addcdiv", "pow", "sqrt", "rsqrt", "exp", "log"),
         *("sum", "mean", "norm", "linalg_vector_norm", "_weight_norm_interface", "_weight_norm"),
+        *("tril", "triu", "eye", "linalg_matrix_exp"),
         *("relu", "leaky_relu", "prelu", "_prelu_kernel", "sigmoid", "softmax", "_softmax", "log_softmax"),
         *("_log_softmax", "batch_norm", "_batch_norm_impl_index", "native_batch_norm", "_batch_norm_no_update"),
         *(

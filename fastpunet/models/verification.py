@@ -122,7 +122,8 @@ def _readings(combiner: nn.Module, crop: Tensor, z: Tensor) -> Iterator[tuple[Ve
         logits = decode_samples(split.base(crop), split.decoder, z[:, None], output="logits", backend="reference")
         logits = logits[:, 0].unflatten(-1, crop.shape[2:])
         for name, applied in ACTIVATIONS.items():
-            yield Verified(split, latents_first, name), applied(logits)
+            if name is None or (name == "sigmoid") == (logits.shape[1] == 1):  # several sigmoids are several labels
+                yield Verified(split, latents_first, name), applied(logits)
 
 
 def _check_finite(name: str, values: Tensor) -> None:
