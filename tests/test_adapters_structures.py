@@ -5,11 +5,11 @@ import warnings
 
 import pytest
 import torch
-from helpers.structures import LATENTS, STRUCTURES, Generalised
+from helpers.structures import LATENTS, STRUCTURES
 
 import fastpunet
 from fastpunet.latents import Noise
-from fastpunet.models.adapters.adapted import OwnEncoding, VerifiedEncoding
+from fastpunet.models.adapters.adapted import VerifiedEncoding
 from fastpunet.models.priors import LowRank
 
 WIDTH = 8
@@ -28,7 +28,7 @@ def test_the_error_for_given_latents_is_at_most_twice_that_of_the_models_own_flo
         warnings.simplefilter("error")
         sampler = fastpunet.Sampler(model, precision="ieee")
         encoding = sampler.encode(images)
-    assert type(encoding) is (VerifiedEncoding if structure.kernels else OwnEncoding)
+    assert type(encoding) is VerifiedEncoding
     got = sampler.decode(encoding, z, output="logits")
     exact = copy.deepcopy(model).double().eval()
     model.eval()
@@ -46,26 +46,13 @@ def test_hypotheses_are_distributed_as_those_of_the_models_own_loop(name):
     ours = fastpunet.sample(model, images, n, seed=1, output="logits")[0]
     torch.manual_seed(0)
     with torch.no_grad():
-        own = torch.cat([_one_of_its_own(model, images) for _ in range(n)])
+        model.begin(images)
+        own = torch.cat([model.hypothesis() for _ in range(n)])
     ours, own = (values.double().flatten(1) for values in (ours, own))
     pixel = own.std(0).argmax()
     ours, own = ours[:, pixel], own[:, pixel]
     for share in (0.25, 0.5, 0.75):  # the share of our hypotheses below a quantile of its own
         assert abs((ours < own.quantile(share)).double().mean() - share) < 5 * (share * (1 - share) * 2 / n) ** 0.5
-
-
-def _one_of_its_own(model, images):
-    if isinstance(model, (Generalised,)):
-        model(images, None, training=False)
-        return model.sample(testing=True)[0]
-    if hasattr(model, "predict_step"):
-        model.predict_step(images)
-        return model.sample(testing=True)
-    if type(model).__name__ == "CFlow":
-        model(images, None, training=False)
-        return model.fcomb(model.unet_features, model.draw(True))
-    model(images) if type(model).__name__ in ("TorchEm", "Injection") else model(images, None, training=False)
-    return model.sample()
 
 
 @pytest.mark.parametrize("name", ["a flow prior", "GeneralizedProbabilisticUNet, mixture of full"])
@@ -91,15 +78,15 @@ def test_a_network_inside_another_module_is_found():
     class Outer(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.model = _model("PULASki, 2-D")
+            self.model = _model("jenspetersen, PULASki")
 
     images = torch.rand(1, 1, 16, 16)
-    expected = fastpunet.sample(_model("PULASki, 2-D"), images, 3, seed=1, output="logits")
+    expected = fastpunet.sample(_model("jenspetersen, PULASki"), images, 3, seed=1, output="logits")
     torch.testing.assert_close(fastpunet.sample(Outer(), images, 3, seed=1, output="logits"), expected)
 
 
 def test_latents_that_enter_before_the_last_layers_are_refused():
-    model = _model("jenspetersen")
+    model = _model("jenspetersen, PULASki")
     task = model.task_net
     task.forward = lambda x, z, reuse_last_activations=False, store_activations=False: type(task).forward(task, x, z)  # noqa: ARG005
     with pytest.raises(TypeError, match="^model: its U-Net, a InjectionUNet, stores no activations"):

@@ -8,30 +8,25 @@ from typing import Any
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-# A function made of these alone is smooth but for its ReLUs. If it equals another such function at random points on
-# both sides of zero, it equals it everywhere. What chooses by value (clamp, where, sort, >, ...) is not among them.
+# A function made of these alone is smooth but for its ReLUs, so that one which equals another at random points, on both
+# sides of zero, hardly differs elsewhere. What chooses by value (clamp, where, sort, >, ...) is not among them.
 _SMOOTH = frozenset(
     (
-        *("convolution", "_convolution", "conv1d", "conv2d", "conv3d", "cudnn_convolution", "miopen_convolution"),
-        *("linear", "addmm", "mm", "bmm", "baddbmm", "matmul", "einsum", "mv", "addmv", "dot", "vdot", "t", "transpose"),
-        *("permute", "movedim", "view", "_unsafe_view", "view_as", "reshape", "_reshape_alias", "flatten", "unflatten"),
-        *("unsqueeze", "squeeze", "expand", "expand_as", "repeat", "tile", "cat", "concat", "stack", "split", "chunk"),
-        *("split_with_sizes", "tensor_split", "narrow", "unbind", "select", "slice", "index_select", "as_strided"),
-        *("alias", "detach", "clone", "copy", "_to_copy", "to", "contiguous", "lift_fresh", "lift_fresh_copy"),
-        *("empty", "empty_like", "empty_strided", "new_empty", "new_zeros", "new_ones", "new_full", "zeros", "ones"),
-        *("zeros_like", "ones_like", "full", "full_like", "fill", "zero", "scalar_tensor", "arange", "linspace"),
-        *("add", "sub", "rsub", "mul", "div", "neg", "addcmul", "addcdiv", "pow", "sqrt", "rsqrt", "exp", "log"),
-        *("sum", "mean", "norm", "linalg_vector_norm", "_weight_norm_interface", "_weight_norm"),
-        *("tril", "triu", "eye", "linalg_matrix_exp"),
-        *("relu", "leaky_relu", "prelu", "_prelu_kernel", "sigmoid", "softmax", "_softmax", "log_softmax"),
-        *("_log_softmax", "batch_norm", "_batch_norm_impl_index", "native_batch_norm", "_batch_norm_no_update"),
-        *(
-            "_native_batch_norm_legit_no_training",
-            "cudnn_batch_norm",
-            "miopen_batch_norm",
-            "dropout",
-            "feature_dropout",
-        ),
+        *("convolution", "_convolution", "conv1d", "conv2d", "conv3d", "cudnn_convolution"),
+        *("miopen_convolution", "linear", "addmm", "mm", "bmm", "baddbmm", "matmul", "einsum", "mv", "addmv"),
+        *("dot", "vdot", "tril", "triu", "eye", "linalg_matrix_exp", "t", "transpose", "permute", "movedim"),
+        *("view", "_unsafe_view", "view_as", "reshape", "_reshape_alias", "flatten", "unflatten", "unsqueeze"),
+        *("squeeze", "expand", "expand_as", "repeat", "tile", "cat", "concat", "stack", "split", "chunk"),
+        *("split_with_sizes", "tensor_split", "narrow", "unbind", "select", "slice", "index_select"),
+        *("as_strided", "alias", "detach", "clone", "copy", "_to_copy", "to", "contiguous", "lift_fresh"),
+        *("lift_fresh_copy", "empty", "empty_like", "empty_strided", "new_empty", "new_zeros", "new_ones"),
+        *("new_full", "zeros", "ones", "zeros_like", "ones_like", "full", "full_like", "fill", "zero"),
+        *("scalar_tensor", "arange", "linspace", "add", "sub", "rsub", "mul", "div", "neg", "addcmul"),
+        *("addcdiv", "pow", "sqrt", "rsqrt", "exp", "log", "sum", "mean", "norm", "linalg_vector_norm"),
+        *("_weight_norm_interface", "_weight_norm", "relu", "leaky_relu", "prelu", "_prelu_kernel", "sigmoid"),
+        *("softmax", "_softmax", "log_softmax", "_log_softmax", "dropout", "feature_dropout", "batch_norm"),
+        *("_batch_norm_impl_index", "native_batch_norm", "_native_batch_norm_legit_no_training"),
+        *("_batch_norm_no_update", "cudnn_batch_norm", "miopen_batch_norm"),
     )
 )
 # How Python code reads the values of a tensor without an operator, and the operators by which it does.

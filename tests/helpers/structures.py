@@ -1,6 +1,7 @@
 """Small models with the structures of published Probabilistic U-Nets, written afresh: their names, calls and parts.
 
-`STRUCTURES` lists them. A model's `own_logits` runs its own networks for given latents, as its sampling code does.
+`STRUCTURES` lists them. A model's `begin(images)` and then many times `hypothesis()` is its own loop, and its
+`own_logits` runs its networks for given latents.
 """
 
 from __future__ import annotations
@@ -150,6 +151,12 @@ class PortLike(nn.Module):
     def sample(self, testing: bool = False) -> Tensor:
         return self.fcomb.forward(self.unet_features, self.draw(testing))
 
+    def begin(self, images: Tensor) -> None:
+        self.forward(images, None, training=False)
+
+    def hypothesis(self) -> Tensor:
+        return self.sample(testing=True)
+
     def own_logits(self, images: Tensor, z: Tensor) -> Tensor:
         PortLike.forward(self, images)
         return self.fcomb.forward(self.unet_features, z)
@@ -178,6 +185,12 @@ class TorchEm(PortLike):
 
     def sample(self) -> Tensor:  # type: ignore[override]
         return self.fcomb(self.unet_features, self.prior_latent_space.sample())
+
+    def begin(self, images: Tensor) -> None:
+        self.forward(images)
+
+    def hypothesis(self) -> Tensor:
+        return self.sample()
 
 
 class Platipy(PortLike):
@@ -210,6 +223,9 @@ class Generalised(PortLike):
         z = self.draw(testing and not isinstance(self.prior_latent_space, RelaxedMixture))
         return self.fcomb.forward(self.unet_features, z), z.sum(1)
 
+    def hypothesis(self) -> Tensor:
+        return self.sample(testing=True)[0]
+
 
 class CFlow(PortLike):
     """cFlow: its `sample` needs a posterior, which only training makes."""
@@ -220,6 +236,9 @@ class CFlow(PortLike):
     def sample(self, testing: bool = False) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         z = self.draw(testing)
         return self.fcomb.forward(self.unet_features, z), self.posterior_latent_space.log_prob(z)
+
+    def hypothesis(self) -> Tensor:
+        return self.fcomb.forward(self.unet_features, self.draw(testing=True))
 
 
 class FlowPrior(nn.Module):
@@ -272,9 +291,15 @@ class UqBox(nn.Module):
         return self.fcomb.forward(self.unet_features, z)
 
     def predict_step(self, X: Tensor, batch_idx: int = 0, dataloader_idx: int = 0) -> dict[str, Tensor]:  # noqa: ARG002
-        self.prior_latent_space, self.unet_features = self.prior.forward(X), self.model.forward(X)
+        self.begin(X)
         samples = torch.stack([self.sample(testing=True) for _ in range(self.num_samples)], -1)
         return {"pred": samples.softmax(1).mean(-1)}
+
+    def begin(self, images: Tensor) -> None:
+        self.prior_latent_space, self.unet_features = self.prior.forward(images), self.model.forward(images)
+
+    def hypothesis(self) -> Tensor:
+        return self.sample(testing=True)
 
     def own_logits(self, images: Tensor, z: Tensor) -> Tensor:
         return self.fcomb(self.model(images), z)
@@ -353,7 +378,10 @@ class Injection(nn.Module):
             raise ValueError("a segmentation is needed in training")
         return self.task_net(input_, self._prior.loc, store_activations=True)
 
-    def sample(self) -> Tensor:
+    def begin(self, images: Tensor) -> None:
+        self.forward(images)
+
+    def hypothesis(self) -> Tensor:
         return self.task_net(None, self._prior.sample(), reuse_last_activations=True)
 
     def own_logits(self, images: Tensor, z: Tensor) -> Tensor:
@@ -364,6 +392,12 @@ class Injection(nn.Module):
 class Port(PortModel):
     """The PyTorch port itself, as benchmarks/port.py has it."""
 
+    def begin(self, images: Tensor) -> None:
+        self.forward(images, None, training=False)
+
+    def hypothesis(self) -> Tensor:
+        return self.sample(testing=True)
+
     def own_logits(self, images: Tensor, z: Tensor) -> Tensor:
         self.forward(images, None, training=False)
         return self.fcomb(self.unet_features, z)
@@ -372,30 +406,43 @@ class Port(PortModel):
 class Structure(NamedTuple):
     """A published structure.
 
-    make     a model of it, of a given width
-    kernels  whether the kernels decode it
-    size     of images
+    words  what is particular about it
+    make   a model of it, of a given width
+    size   of images
     """
 
+    words: str
     make: Callable[[int], nn.Module]
-    kernels: bool = True
     size: Sequence[int] = (16, 24)
 
 
+def _generalised(family: str) -> Callable[[int], nn.Module]:
+    return lambda width: Generalised(width, family)
+
+
 STRUCTURES: dict[str, Structure] = {
-    "the PyTorch port": Structure(lambda width: Port(1, CLASSES, (width, width), LATENTS)),
-    "UNet-Zoo": Structure(UNetZoo),
-    "torch-em": Structure(TorchEm),
-    "platipy": Structure(Platipy),
-    "lightning-uq-box": Structure(UqBox),
-    "GeneralizedProbabilisticUNet, axis-aligned": Structure(lambda width: Generalised(width, "axis-aligned")),
-    "GeneralizedProbabilisticUNet, full covariance": Structure(lambda width: Generalised(width, "full")),
-    "GeneralizedProbabilisticUNet, low rank": Structure(lambda width: Generalised(width, "low-rank")),
-    "GeneralizedProbabilisticUNet, mixture": Structure(lambda width: Generalised(width, "mixture")),
-    "GeneralizedProbabilisticUNet, mixture of full": Structure(lambda width: Generalised(width, "full mixture")),
-    "cFlow": Structure(CFlow),
-    "a flow prior": Structure(FlowModel),
-    "jenspetersen": Structure(lambda width: Injection(width, activations=True)),
-    "PULASki, 2-D": Structure(Injection),
-    "PULASki, 3-D": Structure(lambda width: Injection(width, dims=3), size=(4, 8, 12)),
+    "PyTorch port": Structure(
+        "`unet`, `prior`, `fcomb`, `forward(patch, segm, training)`",
+        lambda width: Port(1, CLASSES, (width, 2 * width, 4 * width, 6 * width), LATENTS),
+    ),
+    "UNet-Zoo": Structure("BatchNorm before each ReLU of f_comb; `forward` returns a map of its own", UNetZoo),
+    "torch-em": Structure("certain image sizes only; `sample()` without arguments", TorchEm),
+    "platipy": Structure("clamped statistics; more arguments of `sample`", Platipy),
+    "lightning-uq-box": Structure("class logits as features; `predict_step`", UqBox),
+    "GeneralizedProbabilisticUNet": Structure("BatchNorm between; `(encoding, prior)`", _generalised("axis-aligned")),
+    "GeneralizedProbabilisticUNet, full covariance": Structure("`MultivariateNormal`", _generalised("full")),
+    "GeneralizedProbabilisticUNet, low rank": Structure("`LowRankMultivariateNormal`", _generalised("low-rank")),
+    "GeneralizedProbabilisticUNet, mixture": Structure("relaxed mixture, `rsample` alone", _generalised("mixture")),
+    "GeneralizedProbabilisticUNet, mixture of full": Structure(
+        "the same of full Gaussians", _generalised("full mixture")
+    ),
+    "cFlow": Structure("flow in the posterior alone; `sample` needs a segmentation", CFlow),
+    "a flow prior": Structure("planar flows; `sample` runs the prior net again", FlowModel),
+    "jenspetersen, PULASki": Structure("combiner inside the U-Net, whose published pass skips activations", Injection),
+    "jenspetersen, PULASki, 3-D": Structure(
+        "the same for volumes", lambda width: Injection(width, dims=3), size=(4, 8, 12)
+    ),
+    "jenspetersen, mended": Structure(
+        "the same with its activations", lambda width: Injection(width, activations=True)
+    ),
 }

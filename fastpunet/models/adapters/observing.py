@@ -33,6 +33,7 @@ class Memory:
     """What is remembered of a model from one pass to the next. All twins of the model share it."""
 
     draws: bool = True  # its forward draws random numbers, which must not come from global generators
+    works: int = 0  # which of its passes, from 1, takes images alone; 0: it is not known
     asks_sample: bool = True  # its `sample` may hand other features to its combiner than its U-Net returns
     told_own: bool = False  # the user has been warned that the model's own combiner decodes
     told_latents: bool = False  # the user has been warned that its own code changes latents

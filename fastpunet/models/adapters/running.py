@@ -31,14 +31,20 @@ def run_model(model: nn.Module, parts: Parts, memory: Memory, images: Tensor) ->
     inner = attribute(model, parts.inner)
     network = Network(inner, *(attribute(inner, name) for name in parts[1:]))
     outer = [] if inner is model else [model]
+    tried = 0
     for module in (*outer, inner):
         for forward, run in _forwards(module, network, memory):
+            tried += 1
+            if tried < memory.works:  # those before failed
+                continue
             try:
                 done, features, used = with_size_that_fits(run, _features, images)
             except _NOT_FOR_IMAGES_ALONE:
                 if _is_ports(forward):
                     raise
+                memory.works = 0
                 continue
+            memory.works = tried
             if module is inner and may_wait():
                 check_result(done)
             return features, _prior(done, network, memory, used, images)
