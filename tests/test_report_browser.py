@@ -96,6 +96,26 @@ def test_the_browser_decodes_as_python(chromium, make, tmp_path):
             assert agreement >= 0.999, backend
 
 
+def test_the_browser_decodes_on_another_grid_and_in_a_part_of_the_image(chromium, tmp_path, monkeypatch):
+    image_file = pytest.importorskip("PIL.Image")
+    lesion = SyntheticLesions(1, seed=1)[0].image[0]
+    wide = np.pad(lesion, ((20, 40), (50, 30)), mode="edge")
+    image_file.fromarray((255 * wide).round().astype(np.uint8)).save(tmp_path / "wide.png")
+    monkeypatch.setattr("fastpunet.reports.page.case.MOST_BYTES", 600_000)
+    model = fastpunet.load("lesions")
+    model.spacing = (0.5, 0.5)
+    page = fastpunet.report(model, tmp_path / "wide.png", n=100, spacing=[0.45, 0.55])
+    case = read_case(page.html)
+    place = case["pad"]["decoder"]["place"]
+    assert place["resample"] is not None
+    assert 0 < place["column"] < place["column"] + place["width"] < wide.shape[1]
+    masks, z = unpack(case["hypotheses"]["labels"]), unpack(case["hypotheses"]["z"]).astype(np.float32)
+    assert masks.any((1, 2)).mean() > 0.2
+    with opened(chromium, page, tmp_path) as tab:
+        for backend in hook(tab, "hook.backends"):
+            assert (decoded(tab, z, backend, wide.shape) == masks).mean() >= 0.999, backend
+
+
 def test_without_webgl_the_page_works_too(chromium, lesion, tmp_path):
     page, case = lesion
     with opened(chromium, page, tmp_path, script=NO_WEBGL) as tab:
@@ -216,7 +236,9 @@ def test_exported_files_hold_the_right_pixels_in_the_right_place(chromium, tmp_p
     case = read_case(page.html)
     mask = unpack(case["hypotheses"]["labels"])[case["alternatives"][0]["modes"][0]["hypothesis"]].copy()
     mask[:3, 5:9] = True  # what the page's brush would add; not symmetric
+    masks, z = unpack(case["hypotheses"]["labels"]), unpack(case["hypotheses"]["z"]).astype(np.float32)
     with opened(chromium, page, tmp_path, accept_downloads=True) as tab:
+        assert (decoded(tab, z, "webassembly", mask.shape) == masks).mean() >= 0.999  # latent maps, on another grid
         hook(tab, "hook.edit(given)", mask.astype(int).ravel().tolist())
         seg, nifti, png = (saved(tab, name, tmp_path) for name in ("DICOM SEG", "NIfTI", "PNG picture"))
         again = saved(tab, "DICOM SEG", tmp_path / "again")

@@ -190,6 +190,11 @@ def test_a_thousand_hypotheses_of_128_by_128_pixels_fit_into_5_mb():
     assert (page.doubts, read_case(page.html)["hypotheses"]["n"]) == ({}, 1000)
 
 
+def test_hypotheses_that_depend_on_each_other_are_told():
+    (note,) = read_case(fastpunet.report("lesions", torch.rand(1, 64, 64), n=16, sampler="sobol").html)["notes"]
+    assert note.startswith("The hypotheses were drawn with the sampler sobol, and so depend on each other")
+
+
 def test_calibration_is_told_in_sentences(lesion):
     _, model, case = lesion
     told = case["model"]["calibration"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,30 +15,14 @@ from fastpunet.reports.page.browser_decoder import browser_decoder
 from fastpunet.reports.page.class_alternatives import class_alternatives
 from fastpunet.reports.page.compact import compact
 from fastpunet.reports.page.drawn_cases import DrawnCase, packable
+from fastpunet.reports.page.economy import TOO_LARGE, Economy, economies, told
 from fastpunet.reports.page.exports import exports
 from fastpunet.reports.page.pad import REACH, Pad, find_pad
 from fastpunet.reports.page.region import Region
 from fastpunet.reports.page.shown_image import shown_image
 
 MOST_BYTES = 4_800_000  # of the content, so that a page with it has less than 5 MB
-_LEAST_HYPOTHESES = 100
 _MARGIN = 16  # pixels around everything that a hypothesis outlines
-
-
-@dataclass(frozen=True)
-class Economy:
-    """What is left out or rounded to keep a page small.
-
-    half    latents and features in half precision
-    part    whether the pad decodes the surroundings of what hypotheses outline alone
-    no_pad  whether there is no pad
-    n       how many hypotheses the page holds
-    """
-
-    n: int
-    half: bool = False
-    part: bool = False
-    no_pad: bool = False
 
 
 def build_case(
@@ -58,11 +42,11 @@ def build_case(
     alternatives: list[dict[str, Any]] = []
     case: dict[str, Any] = {}
     given_up: list[str] = []
-    for economy in _economies(drawn, found):
+    for economy in economies(len(drawn.labels), pad=found is not None, binary=drawn.classes == 2):
         fewer = _first(drawn, economy.n)
         if not case or economy.n < case["hypotheses"]["n"]:
             alternatives = class_alternatives(fewer)
-        given_up = _notes(drawn, found, economy)
+        given_up = told(economy, len(drawn.labels), None if found is None else _region(drawn))
         case = {
             "version": 1,
             "title": drawn.subject.title,
@@ -74,9 +58,9 @@ def build_case(
             "alternatives": alternatives,
             "annotations": annotations,
             "pad": None if found is None or economy.no_pad else _pad(fewer, found, economy),
-            "padMissing": pad if isinstance(pad, str) else _TOO_LARGE if economy.no_pad else None,
+            "padMissing": pad if isinstance(pad, str) else TOO_LARGE if economy.no_pad else None,
             "exports": files,
-            "notes": [*drawn.subject.notes, *doubts, *given_up],
+            "notes": [*drawn.subject.notes, *doubts, *_about_drawing(drawn), *given_up],
             "made": dict(made),
         }
         if len(json.dumps(case)) <= MOST_BYTES:
@@ -84,26 +68,8 @@ def build_case(
     else:
         given_up = [*given_up, f"This page is {len(json.dumps(case)) / 1e6:.1f} MB large, because its image is."]
         case["notes"] = [*case["notes"], given_up[-1]]
-    lost = [_TOO_LARGE] if found is not None and case["pad"] is None else []
+    lost = [TOO_LARGE] if found is not None and case["pad"] is None else []
     return case, [*given_up, *lost]
-
-
-_TOO_LARGE = "The image is so large that what latents are decoded from would make this page larger than 5 MB."
-
-
-def _economies(drawn: DrawnCase, pad: Pad | None) -> Iterator[Economy]:
-    """From no economy to as much as there is."""
-    n = len(drawn.labels)
-    yield Economy(n)
-    if pad is not None:
-        yield Economy(n, half=True)
-        if drawn.classes == 2:
-            yield Economy(n, half=True, part=True)
-    while True:
-        yield Economy(n, half=True, no_pad=True)
-        if n <= _LEAST_HYPOTHESES:
-            return
-        n = max(_LEAST_HYPOTHESES, n // 2)
 
 
 def _first(drawn: DrawnCase, n: int) -> DrawnCase:
@@ -145,24 +111,11 @@ def _region(drawn: DrawnCase) -> Region:
     return Region.around(np.any(drawn.labels > 0, axis=0), _MARGIN)
 
 
-def _notes(drawn: DrawnCase, pad: Pad | None, economy: Economy) -> list[str]:
-    notes = []
-    if pad is not None and not economy.no_pad:
-        if economy.part:
-            region = _region(drawn)
-            notes.append(
-                f"The pad outlines rows {region.rows.start} to {region.rows.stop - 1} and columns "
-                f"{region.columns.start} to {region.columns.stop - 1} alone, around all that hypotheses outline: the "
-                "whole would make this page larger than 5 MB."
-            )
-        if economy.half:
-            notes.append(
-                "What the pad decodes is rounded to half precision to keep this page below 5 MB: single pixels at the "
-                "border of its outline may differ from the model's."
-            )
-    if economy.n < len(drawn.labels):
-        notes.append(
-            f"This page holds the first {economy.n} of {len(drawn.labels)} hypotheses, and counts these alone: all "
-            "would make it larger than 5 MB."
-        )
-    return notes
+def _about_drawing(drawn: DrawnCase) -> list[str]:
+    """What to know of the way in which the hypotheses were drawn."""
+    if drawn.request.sampler == "random":
+        return []
+    return [
+        f"The hypotheses were drawn with the sampler {drawn.request.sampler}, and so depend on each other: the "
+        "intervals on this page, which assume that they do not, are mostly too wide."
+    ]
