@@ -20,6 +20,7 @@ COMMANDS = (
     "evaluate",
     "latent",
     "prepare",
+    "convert",
     "info",
 )
 

@@ -1,0 +1,47 @@
+"""fastpunet convert."""
+
+from __future__ import annotations
+
+from fastpunet.parsing import Namespace, Parser
+
+SUMMARY = "turn weights that other code trained into a checkpoint of fastpunet"
+
+
+def parser() -> Parser:
+    options = Parser(
+        "fastpunet convert",
+        "Read weights in any form that fastpunet knows: files of PyTorch, Lightning and safetensors, checkpoints of "
+        "the authors' TensorFlow release, and repositories of the Hugging Face hub. Say what was found, write it as "
+        "one safetensors file with the architecture inside, load that, and compare what both draw. No code of others "
+        "runs.",
+    )
+    options.add_argument(
+        "source",
+        metavar="IN",
+        help="a file, a folder, OWNER/NAME or OWNER/NAME@REVISION of a hub repository, or shipped weights",
+    )
+    options.add_argument("output", metavar="OUT", help="checkpoint to write, such as m.safetensors")
+    options.add_argument("--part", metavar="NAME", help="which network to take from a file with several, such as ema")
+    options.add_argument(
+        "--posterior-input",
+        metavar="FORM",
+        help="one-hot, plain-one-hot or mask: how the posterior net of the PyTorch port sees a segmentation",
+    )
+    options.add_argument(
+        "--state-dict",
+        action="store_true",
+        help="write a state dict that the PyTorch port loads instead, if the network is one that the port can have",
+    )
+    return options
+
+
+def run(options: Namespace) -> None:
+    from pathlib import Path
+
+    from fastpunet.reports.converting import convert
+    from fastpunet.reports.outputs import check_writable
+
+    check_writable("OUT", Path(options.output))
+    told = {"part": options.part, "posterior_input": options.posterior_input}
+    print(convert(options.source, options.output, **told, for_port=options.state_dict))
+    print(options.output)
