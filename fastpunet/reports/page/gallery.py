@@ -70,8 +70,8 @@ def write_index(
         models.add(model)
     worst = [] if scores is None else [(f"score-{name}", f"worst {title}") for name, title in scores.titles.items()]
     keys = [(key.name, key.label) for key in _KEYS if any(card["values"][key.name] is not None for card in cards)]
-    order = [*worst, *keys, ("name", "name")]
-    cards.sort(key=lambda card: _rank(card, order[0][0]))
+    orders = {"scores": worst, "images": [*keys, ("name", "name")]}
+    cards.sort(key=lambda card: _rank(card, (worst + keys or [("name", "name")])[0][0]))
     script = text_of("gallery.js")
     html = template("gallery.html.jinja").render(
         meta=_META,
@@ -79,7 +79,7 @@ def write_index(
         cards=cards,
         failed=failed,
         models=sorted(models),
-        order=order,
+        orders=orders,
         style=page_style() + text_of("gallery.css"),
         script=script,
         script_hash=script_hash(script),
