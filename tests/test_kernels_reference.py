@@ -284,6 +284,7 @@ def test_registered_ops_pass_opcheck_and_compile_whole(backend):
     check(ops.area.default, (masks, backend))
     check(ops.mask_iou.default, (masks, masks[:, :2].clone(), 1.0, backend))
     check(ops.distance_sums.default, (masks, masks[:, :2].clone(), weights, weights[:, :2].clone(), 1.0, backend))
+    check(ops.iou_of_pairs.default, (masks, torch.tensor([0, 2]), torch.tensor([1, 1]), 1.0, backend))
     check(ops.pack_labels.default, (torch.randint(0, 5, (3, 40)), [0, 4], backend))
     check(ops.unpack_labels.default, (masks, 50, backend))
     check(ops.decode_sums.default, (base, *decoder, z, "ieee", backend))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from fastpunet.masks import PackedMasks
 from fastpunet.metrics import CONVENTIONS, Convention, convention, energy_distance
+from fastpunet_kernels import iou_of_pairs, mask_iou, why_unavailable
 
 
 def assert_equals_loop(result, wants):
@@ -319,3 +320,59 @@ def test_one_sample_has_no_unbiased_value_however_its_distance_rounds(classes):
     result = energy_distance(sample, torch.ones(1, 2, 4, 4, dtype=torch.uint8), convention=rule)
     assert math.isnan(result.unbiased.item())
     assert result.value.isfinite().all()
+
+
+class TestRandomPairs:
+    """`energy_distance(pairs=...)`: an estimate with a margin, or the exact value and none."""
+
+    samples = torch.rand(2, 300, 6, 6, generator=torch.Generator().manual_seed(0)) < torch.rand(
+        300, 1, 1, generator=torch.Generator().manual_seed(1)
+    )
+    graders = samples[:, :3]
+
+    @pytest.mark.parametrize("backend", ["native", "reference"])
+    def test_the_estimate_is_the_mean_over_the_pairs(self, backend):
+        first, second = torch.tensor([0, 5, 5, 299]), torch.tensor([1, 5, 7, 0])
+        masks = PackedMasks.pack(self.samples).words
+        if backend == "native" and why_unavailable("native", masks.device):
+            pytest.skip("no native kernels")
+        found = iou_of_pairs(masks, first, second, 0.5, backend=backend)
+        every = mask_iou(masks, masks, 0.5).double()[:, first, second]
+        torch.testing.assert_close(found, every, rtol=0, atol=1e-7)
+
+    @pytest.mark.parametrize("rule", ["kohl-lidc", Convention("empty zero", empty=0.0)])
+    def test_the_exact_value_is_within_the_margin(self, rule):
+        exact = energy_distance(self.samples, self.graders, convention=rule)
+        assert exact.margin.tolist() == [0, 0]
+        widths = []
+        for pairs in (100, 1000, 40_000):
+            found = energy_distance(self.samples, self.graders, convention=rule, pairs=pairs)
+            for name in ("value", "unbiased", "sample_diversity", "different_samples"):
+                assert ((getattr(found, name) - getattr(exact, name)).abs() <= found.margin).all()
+            assert torch.equal(found.cross, exact.cross)
+            torch.testing.assert_close(found.same_sample, exact.same_sample, rtol=1e-12, atol=1e-12)
+            widths.append(found.margin.max().item())
+        assert widths[0] > widths[1] > widths[2] > 0
+        assert not torch.equal(found.value, exact.value)
+
+    def test_a_million_pairs_have_a_margin_of_three_thousandths_at_most(self):
+        """Masks of one pixel: d is 0 or 1, each for half of the pairs, the largest variance that there is."""
+        masks = torch.rand(1, 1500, 1, 1, generator=torch.Generator().manual_seed(2)) < 0.5
+        assert 0.0027 < energy_distance(masks, masks[:, :1], pairs=10**6).margin.item() < 0.003
+
+    def test_it_is_exact_where_it_cannot_be_estimated(self):
+        weights = torch.full((300,), 1 / 300)
+        for options in (
+            {"pairs": 300 * 299 // 2},
+            {"pairs": 100, "sample_weights": weights},
+            {"pairs": 100, "convention": Convention("dice", overlap="dice")},
+            {"pairs": 100, "convention": Convention("empty nan", empty=math.nan)},
+        ):
+            found = energy_distance(self.samples, self.graders, **options)
+            options.pop("pairs")
+            assert torch.equal(found.value, energy_distance(self.samples, self.graders, **options).value)
+            assert found.margin.tolist() == [0, 0]
+
+    def test_the_number_of_pairs_is_checked(self):
+        with pytest.raises(ValueError, match="pairs: got 1, expected a whole number of at least 2"):
+            energy_distance(self.samples, self.graders, pairs=1)

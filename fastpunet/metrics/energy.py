@@ -14,6 +14,7 @@ from fastpunet.metrics.conventions import Convention, find_convention
 from fastpunet.metrics.mask_sets import MaskSet, RaggedMasks, check_pair, mask_weights, read_mask_set
 from fastpunet.metrics.pairs import class_ious, dice_of
 from fastpunet.metrics.planes import convention_planes
+from fastpunet.metrics.random_pairs import mean_of_random_pairs
 from fastpunet.metrics.tiled_sums import tiled_distance_sums
 from fastpunet_kernels import area
 
@@ -30,6 +31,8 @@ class EnergyDistance:
     reference_diversity  E d(Y, Y'), pairs i = j included
     different_samples    E d(S, S'), pairs i = j left out; NaN for a single sample; all pairs if samples have weights
     same_sample          E d(S, S) of a mask with itself: 0, unless the convention says else of two empty masks
+    margin               0: the others are exact, but for the rounding of their terms. Else value, unbiased and both
+                         terms of pairs of samples are within it of the exact ones, with a probability of 1 - 1e-6
     """
 
     value: Tensor
@@ -39,6 +42,7 @@ class EnergyDistance:
     reference_diversity: Tensor
     different_samples: Tensor
     same_sample: Tensor
+    margin: Tensor
 
     def expected(self, n: int) -> Tensor:
         """The V-statistic of n of these N samples, on average over all that could be chosen, float64 (B,).
@@ -69,6 +73,7 @@ def energy_distance(
     weights: Tensor | None = None,
     sample_weights: Tensor | None = None,
     ignore: Tensor | None = None,
+    pairs: int | None = None,
 ) -> EnergyDistance:
     """D^2 = 2 E d(S, Y) - E d(S, S') - E d(Y, Y') of each image; no root is taken. 0 is perfect.
 
@@ -82,6 +87,11 @@ def energy_distance(
     sample_weights  float (n,) or (B, n): the samples are the whole distribution and these their probabilities, as of a
                 mixture's experts (Gao et al. 2023, arXiv 2212.07328); `unbiased` then keeps the full sample term
     ignore      bool (B, H, W) or (B, D, H, W), True where a pixel does not count, whatever its label
+    pairs       None: every pair of samples is compared, and the result is exact. A number: E d(S, S') is the mean over
+                so many pairs of samples, chosen at random, and the result has a `margin`. It shrinks with the root of
+                that number: at most 0.003 with 10^6 pairs, and 0.002 if the standard deviation of d is below 0.35.
+                Exact all the same where there are no more pairs, and for sample weights, numbers of samples that
+                differ, 1 - Dice, and conventions that leave classes out
 
     A pair of which the convention leaves no class (d is NaN) is left out of the means over pairs, or makes them NaN if
     the convention is strict; NaN if none is left.
@@ -100,17 +110,38 @@ def energy_distance(
     check_pair(sample_set, reference_set, ignore)
     s = convention_planes(sample_set, rule, ignore), mask_weights(sample_set, sample_weights, "sample_weights")
     y = convention_planes(reference_set, rule, ignore), mask_weights(reference_set, weights)
+    if pairs is not None:
+        check_count("pairs", pairs, least=2)
+    exact = torch.zeros(sample_set.images, dtype=torch.float64, device=sample_set.device)
     if math.isnan(rule.false_alarm):
         cross = _cross_without_lacking(sample_set, reference_set, rule, ignore, s[1], y[1])
         unknown = torch.full_like(cross, math.nan)
-        return EnergyDistance(unknown, unknown, cross, unknown, unknown, unknown, unknown)
+        return EnergyDistance(unknown, unknown, cross, unknown, unknown, unknown, unknown, exact)
     cross = _mean(tiled_distance_sums(s, y, rule.empty, rule.overlap), s[1].sum(1) * y[1].sum(1), rule)
-    within_s, different_s, same_s = _diversities(s, rule)
+    if pairs is not None and sample_weights is None and _can_choose(sample_set, rule, pairs):
+        within_s, different_s, same_s, margin = _estimate(s[0], rule, pairs)
+    else:
+        (within_s, different_s, same_s), margin = _diversities(s, rule), exact
     within_y, different_y, _ = _diversities(y, rule)
     different_s = different_s if sample_weights is None else within_s
     different_y = different_y if weights is None else within_y
     value, unbiased = 2 * cross - within_s - within_y, 2 * cross - different_s - different_y
-    return EnergyDistance(value, unbiased, cross, within_s, within_y, different_s, same_s)
+    return EnergyDistance(value, unbiased, cross, within_s, within_y, different_s, same_s, margin)
+
+
+def _can_choose(samples: MaskSet, rule: Convention, pairs: int) -> bool:
+    """Whether the mean over random pairs is one of independent numbers in [0, 1], and fewer than all pairs."""
+    all_pairs = samples.longest * (samples.longest - 1) // 2
+    return pairs < all_pairs and not samples.ragged and rule.overlap == "iou" and not math.isnan(rule.empty)
+
+
+def _estimate(masks: Tensor, rule: Convention, pairs: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`_diversities` of masks of equal weight, from random pairs, and the margin."""
+    share = 1 / masks.shape[1]
+    itself = torch.where(area(masks) > 0, 1.0, rule.empty).double()
+    equal = 1 - itself.mean((1, 2))
+    different, margin = mean_of_random_pairs(masks, pairs, rule.empty)
+    return (1 - share) * different + share * equal, different, equal, margin
 
 
 def _diversities(masks: tuple[Tensor, Tensor], rule: Convention) -> tuple[Tensor, Tensor, Tensor]:

@@ -157,6 +157,11 @@ def _mask_iou(a: Tensor, b: Tensor, empty: float, backend: str) -> Tensor:
 
 
 @_op
+def _iou_of_pairs(masks: Tensor, first: Tensor, second: Tensor, empty: float, backend: str) -> Tensor:
+    return masks.new_empty((masks.shape[0], first.shape[0], masks.shape[2]), dtype=float64)
+
+
+@_op
 def _distance_sums(a: Tensor, b: Tensor, weights_a: Tensor, weights_b: Tensor, empty: float, backend: str) -> Tensor:
     return weights_a.new_empty((a.shape[0], 2))
 
@@ -285,6 +290,18 @@ def mask_iou(a: Tensor, b: Tensor, empty: float, *, backend: str = "auto") -> Te
     """
     _check_pair(a, b)
     return _mask_iou(a, b, empty, select_backend(backend, a.device))
+
+
+def iou_of_pairs(masks: Tensor, first: Tensor, second: Tensor, empty: float, *, backend: str = "auto") -> Tensor:
+    """IoU of chosen pairs of packed int32 masks (B, N, K, words), the same in every image: float64 (B, pairs, K).
+
+    first, second: int64 (pairs,), places 0 .. N - 1 of their masks. `empty` is the IoU of two empty masks.
+    """
+    if first.shape != second.shape or first.ndim != 1:
+        raise ValueError(
+            f"second: got shape {tuple(second.shape)}, expected {tuple(first.shape)} = (pairs,) as in first"
+        )
+    return _iou_of_pairs(masks, first, second, empty, select_backend(backend, masks.device))
 
 
 def distance_sums(

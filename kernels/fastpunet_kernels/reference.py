@@ -287,6 +287,20 @@ def mask_iou(a: Tensor, b: Tensor, empty: float) -> Tensor:
     return (shared.float() / union.float()).masked_fill_(union == 0, empty)
 
 
+def iou_of_pairs(masks: Tensor, first: Tensor, second: Tensor, empty: float) -> Tensor:
+    """IoU of mask first[p] with mask second[p] of packed masks (B, N, K, words): float64 (B, pairs, K).
+
+    `empty` is the IoU of two empty masks.
+    """
+    together = max(1, _UNPACKED_FLOATS // (masks[:, 0].numel() * WORD_BITS + 1))
+    found = []
+    for i, j in zip(first.split(together), second.split(together), strict=True):
+        x, y = (unpack_bits(masks[:, chosen], masks.shape[-1] * WORD_BITS) for chosen in (i, j))
+        both, either = (x & y).sum(-1), (x | y).sum(-1)
+        found.append((both.double() / either).masked_fill(either == 0, empty))
+    return torch.cat(found, dim=1)
+
+
 def distance_sums(a: Tensor, b: Tensor, weights_a: Tensor, weights_b: Tensor, empty: float) -> Tensor:
     """Weighted sums of d = 1 - (mean IoU over classes) for packed a (B, Na, K, words) and b (B, Nb, K, words).
 

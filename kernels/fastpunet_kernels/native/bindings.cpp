@@ -204,6 +204,23 @@ PYBIND11_MODULE(_kernels, module) {
         py::arg("a").noconvert(), py::arg("b").noconvert(), py::arg("empty"), py::arg("out").noconvert(),
         py::arg("capability"), py::arg("threads"));
     module.def(
+        "iou_of_pairs",
+        [](const Array<int32_t>& words, const Array<int64_t>& first, const Array<int64_t>& second, double empty,
+           Array<double> out, int capability, int threads) {
+            const Masks masks = masks_of(words);
+            check(first.size() == second.size() && out.size() == masks.images * first.size() * masks.classes,
+                  "out: got another size than images x pairs x classes");
+            for (const Array<int64_t>* places : {&first, &second})
+                for (int64_t p = 0; p < places->size(); p++)
+                    check(0 <= places->data()[p] && places->data()[p] < masks.count, "first, second: expected places of masks");
+            const Kernels& kernels = kernels_at(capability);
+            double* iou = out.mutable_data();
+            py::gil_scoped_release release;
+            iou_of_pairs(masks, first.data(), second.data(), first.size(), empty, kernels, threads, iou);
+        },
+        py::arg("words").noconvert(), py::arg("first").noconvert(), py::arg("second").noconvert(), py::arg("empty"),
+        py::arg("out").noconvert(), py::arg("capability"), py::arg("threads"));
+    module.def(
         "distance_sums",
         [](const Array<int32_t>& a, const Array<int32_t>& b, const Array<double>& weights_a, const Array<double>& weights_b,
            double empty, Array<double> out, int capability, int threads) {
@@ -215,12 +232,13 @@ PYBIND11_MODULE(_kernels, module) {
             const Kernels& kernels = kernels_at(capability);
             double* sums = out.mutable_data();
             auto asked = std::chrono::steady_clock::now();
-            const auto interrupted = [&asked] {
+            bool stopped = false;
+            const auto interrupted = [&] {
                 const auto now = std::chrono::steady_clock::now();
-                if (now - asked < std::chrono::milliseconds(100)) return false;
+                if (stopped || now - asked < std::chrono::milliseconds(100)) return stopped;
                 asked = now;
                 py::gil_scoped_acquire acquire;
-                return PyErr_CheckSignals() != 0;
+                return stopped = PyErr_CheckSignals() != 0;
             };
             {
                 py::gil_scoped_release release;

@@ -166,6 +166,12 @@ def mask_iou(a: Tensor, b: Tensor, empty: float) -> Tensor:
     return out
 
 
+def iou_of_pairs(masks: Tensor, first: Tensor, second: Tensor, empty: float) -> Tensor:
+    out = torch.empty((masks.shape[0], first.shape[0], masks.shape[2]), dtype=torch.float64)
+    kernels.iou_of_pairs(_array(masks), _array(first), _array(second), empty, out.numpy(), *_machine())
+    return out
+
+
 def distance_sums(a: Tensor, b: Tensor, weights_a: Tensor, weights_b: Tensor, empty: float) -> Tensor:
     out = torch.empty((a.shape[0], 2), dtype=torch.float64)
     masks, weights = _pair(a, b), _pair(weights_a, weights_b)

@@ -27,6 +27,10 @@ void pairwise_intersection(const Masks& a, const Masks& b, const Kernels& kernel
 // The same as IoU; `empty` is that of two empty masks.
 void mask_iou(const Masks& a, const Masks& b, float empty, const Kernels& kernels, int threads, float* out);
 
+// IoU of mask first[p] with mask second[p] of each image: out (images, pairs, classes).
+void iou_of_pairs(const Masks& masks, const int64_t* first, const int64_t* second, int64_t pairs, double empty,
+                  const Kernels& kernels, int threads, double* out);
+
 // Asked now and then by the calling thread: whether to give up, whatever the result then is.
 using Interrupted = std::function<bool()>;
 

@@ -176,6 +176,33 @@ void mask_iou(const Masks& a, const Masks& b, float empty, const Kernels& kernel
     });
 }
 
+void iou_of_pairs(const Masks& masks, const int64_t* first, const int64_t* second, int64_t pairs, double empty,
+                  const Kernels& kernels, int threads, double* out) {
+    const std::vector<int32_t> area = areas(masks, kernels);
+    const int classes = masks.classes;
+    const int64_t fours_of_pairs = (pairs + 3) / 4;
+    threads = worthwhile(threads, double(masks.images * pairs) * double(classes * masks.per_plane));
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t four = 0; four < masks.images * fours_of_pairs; four++) {
+        const int64_t image = four / fours_of_pairs, start = four % fours_of_pairs * 4;
+        for (int k = 0; k < classes; k++) {
+            const uint32_t *x[4], *y[4];
+            int64_t i[4], j[4];
+            for (int r = 0; r < 4; r++) {
+                const int64_t pair = std::min(start + r, pairs - 1);
+                i[r] = (image * masks.count + first[pair]) * classes + k, j[r] = (image * masks.count + second[pair]) * classes + k;
+                x[r] = masks.words + i[r] * masks.per_plane, y[r] = masks.words + j[r] * masks.per_plane;
+            }
+            int32_t shared[16];
+            kernels.overlap(x, y, masks.per_plane, shared);
+            for (int r = 0; r < 4 && start + r < pairs; r++) {
+                const int32_t either = area[size_t(i[r])] + area[size_t(j[r])] - shared[5 * r];
+                out[(image * pairs + start + r) * classes + k] = either == 0 ? empty : double(shared[5 * r]) / either;
+            }
+        }
+    }
+}
+
 namespace {
 
 // The sums of every image; areas: (images, count, classes).

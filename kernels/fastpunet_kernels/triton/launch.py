@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from fastpunet_kernels.problem import Decoder, Gaussian, empty_output
-from fastpunet_kernels.reference import pack_labels, unpack_labels
+from fastpunet_kernels.reference import iou_of_pairs, pack_labels, unpack_labels
 from fastpunet_kernels.triton.decode import launch_decode, launch_decode_sums
 from fastpunet_kernels.triton.gradients import launch_gradients as decode_logits_gradients
 from fastpunet_kernels.triton.overlap import launch_area as area
@@ -24,6 +24,7 @@ __all__ = [
     "decode_logits_gradients",
     "decode_sums",
     "distance_sums",
+    "iou_of_pairs",
     "mask_iou",
     "pack_labels",
     "pairwise_intersection",
