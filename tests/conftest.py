@@ -63,6 +63,7 @@ OPTIONAL = {
     "playwright",
     "pydicom",
     "sklearn",
+    "tensorflow",
     "zarr",
 }
 
