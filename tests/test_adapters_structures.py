@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from itertools import count
 
 import pytest
 import torch
@@ -72,6 +73,19 @@ def test_a_low_rank_prior_is_drawn_in_its_own_form():
     prior = fastpunet.Sampler(model).encode(images).prior
     assert type(prior) is LowRank
     torch.testing.assert_close(prior.factor, model.prior(images)[1].cov_factor.detach())
+
+
+def test_a_pass_that_does_not_take_images_alone_is_tried_once():
+    """`forward` of lightning-uq-box is the U-Net's alone; its `predict_step` runs the U-Net once."""
+    model, images, calls = _model("lightning-uq-box"), torch.rand(1, 1, 16, 16), count()  # twins share a counter
+    model.model.register_forward_hook(lambda *_: next(calls) and None)
+    sampler = fastpunet.Sampler(model)
+    passes = []
+    for _ in range(3):
+        before = next(calls)
+        sampler.encode(images)
+        passes.append(next(calls) - before - 1)
+    assert passes == [2, 1, 1]
 
 
 def test_a_network_inside_another_module_is_found():

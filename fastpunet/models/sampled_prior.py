@@ -27,8 +27,8 @@ class Drawable(Protocol):
 class Sampled(Prior):
     """One distribution of any family for each image, so that an image's draws do not depend on other images.
 
-    Each latent is drawn by its own call of `sample`, with a generator seeded by (seed, id, k). That takes about 0.1 ms
-    per latent, longer than priors that are a function of normals.
+    Each latent is drawn by its own call of `sample`, with a generator seeded by (seed, id, k). That takes 0.1 ms
+    per latent or more, longer than priors that are a function of normals.
     """
 
     distributions: Sequence[Drawable]
