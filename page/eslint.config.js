@@ -19,5 +19,16 @@ export default tseslint.config(
       ],
     },
   },
-  { files: ["*.mjs"], languageOptions: { globals: { process: "readonly", console: "readonly", performance: "readonly", Buffer: "readonly", WebAssembly: "readonly" } } },
+  {
+    files: ["*.mjs"],
+    languageOptions: {
+      globals: {
+        process: "readonly",
+        console: "readonly",
+        performance: "readonly",
+        Buffer: "readonly",
+        WebAssembly: "readonly",
+      },
+    },
+  },
 );

@@ -24,6 +24,9 @@ export const kernelPlugin = {
   name: "kernel",
   setup(build) {
     build.onResolve({ filter: /^decode-kernel$/ }, () => ({ path: "decode-kernel", namespace: "kernel" }));
-    build.onLoad({ filter: /.*/, namespace: "kernel" }, async () => ({ contents: await compiledKernel(), loader: "binary" }));
+    build.onLoad({ filter: /.*/, namespace: "kernel" }, async () => ({
+      contents: await compiledKernel(),
+      loader: "binary",
+    }));
   },
 };

@@ -14,7 +14,9 @@ const { outputFiles } = await esbuild.build({
   target: "node20",
   plugins: [kernelPlugin],
 });
-const { javascriptBackend, webassemblyBackend } = await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString("base64")}`);
+const { javascriptBackend, webassemblyBackend } = await import(
+  `data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString("base64")}`
+);
 
 const [side, channels, latents] = [128, 32, 6];
 const random = (length) => Float32Array.from({ length }, () => (Math.random() - 0.5) * 0.5);

@@ -38,14 +38,27 @@ export function hookOf(session: Session): Hook {
       return decoder.decode(z, backend);
     },
     kept: () => [...session.now.found.kept],
-    modes: () => session.now.found.modes.map(({ name, count, share, interval, hypothesis }) => ({ name, count, share, interval, hypothesis })),
+    modes: () =>
+      session.now.found.modes.map(({ name, count, share, interval, hypothesis }) => ({
+        name,
+        count,
+        share,
+        interval,
+        hypothesis,
+      })),
     include: (row, column) => session.require(row, column, true),
     exclude: (row, column) => session.require(row, column, false),
-    undo: () => { session.forget(); },
-    reset: () => { session.forgetAll(); },
+    undo: () => {
+      session.forget();
+    },
+    reset: () => {
+      session.forgetAll();
+    },
     frameRate: (seconds) => frameRate(session, seconds),
     compare: (labels) => compare(session.now.found, Uint8Array.from(labels), () => false),
-    edit: (labels) => { session.startEditing({ name: "a script", labels: Uint8Array.from(labels) }); },
+    edit: (labels) => {
+      session.startEditing({ name: "a script", labels: Uint8Array.from(labels) });
+    },
     exported: (kind) => fileOf(session, kind),
   };
 }

@@ -46,7 +46,13 @@ function header(session: Session): HTMLElement {
       el("h1", {}, facts.title),
       el("p", {}, `${facts.source} · ${count(hypotheses.n, "outline")} by ${model.name} (${model.method})`),
     ),
-    el("div", { class: "header-tools" }, el("strong", { class: "badge" }, "Not for diagnosis"), classChoice(session), themeButton()),
+    el(
+      "div",
+      { class: "header-tools" },
+      el("strong", { class: "badge" }, "Not for diagnosis"),
+      classChoice(session),
+      themeButton(),
+    ),
   );
 }
 
@@ -54,27 +60,47 @@ function header(session: Session): HTMLElement {
 function classChoice(session: Session): HTMLElement | null {
   const { classes } = session.study;
   if (classes.length < 2) return null;
-  const choice = el("select", { change: () => { session.choose(classes[choice.selectedIndex]); } }, ...classes.map(({ name }) => el("option", {}, name)));
+  const choice = el(
+    "select",
+    {
+      change: () => {
+        session.choose(classes[choice.selectedIndex]);
+      },
+    },
+    ...classes.map(({ name }) => el("option", {}, name)),
+  );
   return el("label", { class: "inline" }, "Class ", choice);
 }
 
 /** Switches between dark and light; before it is pressed the page follows the system. */
 function themeButton(): HTMLButtonElement {
   const root = document.documentElement;
-  const isDark = () => (root.dataset["theme"] ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+  const isDark = () =>
+    (root.dataset["theme"] ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
   const one = button("", () => {
     root.dataset["theme"] = isDark() ? "light" : "dark";
     name();
   });
-  const name = () => { one.textContent = isDark() ? "Light theme" : "Dark theme"; };
+  const name = () => {
+    one.textContent = isDark() ? "Light theme" : "Dark theme";
+  };
   name();
   return one;
 }
 
 function warnings({ study }: Session): HTMLElement[] {
   const { model, notes } = study.facts;
-  const sentences = model.familiarity.level === "unusual" ? [`Unusual image. ${model.familiarity.sentence}`, ...notes] : notes;
-  return sentences.length ? [el("aside", { class: "warnings", "aria-label": "Warnings" }, ...sentences.map((sentence) => el("p", {}, sentence)))] : [];
+  const sentences =
+    model.familiarity.level === "unusual" ? [`Unusual image. ${model.familiarity.sentence}`, ...notes] : notes;
+  return sentences.length
+    ? [
+        el(
+          "aside",
+          { class: "warnings", "aria-label": "Warnings" },
+          ...sentences.map((sentence) => el("p", {}, sentence)),
+        ),
+      ]
+    : [];
 }
 
 function footer(session: Session): HTMLElement {

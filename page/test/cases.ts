@@ -2,7 +2,14 @@
 import type { Case, Packed } from "../src/case";
 
 type Dtype = Packed["dtype"];
-const ARRAYS = { float32: Float32Array, float16: Uint16Array, uint8: Uint8Array, uint16: Uint16Array, int16: Int16Array, int32: Int32Array };
+const ARRAYS = {
+  float32: Float32Array,
+  float16: Uint16Array,
+  uint8: Uint8Array,
+  uint16: Uint16Array,
+  int16: Int16Array,
+  int32: Int32Array,
+};
 
 export function pack(dtype: Exclude<Dtype, "bits">, shape: number[], values: ArrayLike<number>): Packed {
   return { dtype, shape, data: zlibBase64(new Uint8Array(ARRAYS[dtype].from(values).buffer)) };
@@ -15,7 +22,7 @@ export function packBits(shape: number[], values: ArrayLike<number>): Packed {
   const rowBytes = Math.ceil(width / 8);
   const bytes = new Uint8Array(rows * rowBytes);
   for (let i = 0; i < values.length; i++) {
-    if (values[i]) bytes[Math.floor(i / width) * rowBytes + ((i % width) >> 3)] |= 1 << (i % width & 7);
+    if (values[i]) bytes[Math.floor(i / width) * rowBytes + ((i % width) >> 3)] |= 1 << ((i % width) & 7);
   }
   return { dtype: "bits", shape, data: zlibBase64(bytes) };
 }
@@ -29,7 +36,18 @@ function zlibBase64(bytes: Uint8Array): string {
     high = (high + low) % 65521;
   }
   const length = [bytes.length & 255, bytes.length >> 8];
-  const stream = [0x78, 0x01, 1, ...length, ...length.map((byte) => byte ^ 255), ...bytes, high >> 8, high & 255, low >> 8, low & 255];
+  const stream = [
+    0x78,
+    0x01,
+    1,
+    ...length,
+    ...length.map((byte) => byte ^ 255),
+    ...bytes,
+    high >> 8,
+    high & 255,
+    low >> 8,
+    low & 255,
+  ];
   return btoa(String.fromCharCode(...stream));
 }
 
@@ -60,10 +78,23 @@ export function binaryCase(changes: Partial<Case> = {}): Case {
     model: {
       name: "model",
       method: "Probabilistic U-Net",
-      calibration: { sentences: ["It holds."], presence: { count: [5, 5], predicted: [0.2, 0.8], observed: [0.1, 0.9] }, pixels: null, volume: null },
+      calibration: {
+        sentences: ["It holds."],
+        presence: { count: [5, 5], predicted: [0.2, 0.8], observed: [0.1, 0.9] },
+        pixels: null,
+        volume: null,
+      },
       familiarity: { level: "unusual", sentence: "It is dark.", how: "By its mean." },
     },
-    image: { height: HEIGHT, width: WIDTH, channels: 1, pixels: pack("int16", [HEIGHT, WIDTH], base), unit: "HU", window: [0, 10], spacing: [0.5, 0.5] },
+    image: {
+      height: HEIGHT,
+      width: WIDTH,
+      channels: 1,
+      pixels: pack("int16", [HEIGHT, WIDTH], base),
+      unit: "HU",
+      window: [0, 10],
+      spacing: [0.5, 0.5],
+    },
     classes: ["background", "foreground"],
     hypotheses: { n: N, seed: 3, labels: packBits([N, HEIGHT, WIDTH], COLUMNS.flatMap(bar)), z: null },
     alternatives: [
@@ -76,17 +107,39 @@ export function binaryCase(changes: Partial<Case> = {}): Case {
         ],
         members: pack("uint8", [N], MEMBERS),
         measures: [
-          { name: "area", unit: "mm²", values: pack("float32", [N], areas.map((area) => area / 4)) },
-          { name: "longest diameter", unit: "mm", values: pack("float32", [N], areas.map((area) => (area ? area / 2 : NaN))) },
+          {
+            name: "area",
+            unit: "mm²",
+            values: pack(
+              "float32",
+              [N],
+              areas.map((area) => area / 4),
+            ),
+          },
+          {
+            name: "longest diameter",
+            unit: "mm",
+            values: pack(
+              "float32",
+              [N],
+              areas.map((area) => (area ? area / 2 : NaN)),
+            ),
+          },
         ],
       },
     ],
-    annotations: [{ name: "ann", labels: packBits([HEIGHT, WIDTH], bar(3)), position: [1, 0], logLikelihood: "Quite likely." }],
+    annotations: [
+      { name: "ann", labels: packBits([HEIGHT, WIDTH], bar(3)), position: [1, 0], logLikelihood: "Quite likely." },
+    ],
     pad: {
       origin: pack("float32", [2], [0, 0]),
       axes: pack("float32", [2, 2], [1, 0, 0, 1]),
       reach: 3,
-      hypotheses: pack("float32", [N, 2], Array.from({ length: 2 * N }, (_, i) => i / N)),
+      hypotheses: pack(
+        "float32",
+        [N, 2],
+        Array.from({ length: 2 * N }, (_, i) => i / N),
+      ),
       decoder: {
         base: pack("float32", [HEIGHT, WIDTH, 1], base),
         zWeight: pack("float32", [1, 2], [1, 0]),
@@ -96,7 +149,14 @@ export function binaryCase(changes: Partial<Case> = {}): Case {
       },
     },
     padMissing: null,
-    exports: { nifti: pack("uint8", [352], Array.from({ length: 352 }, (_, i) => i % 7)), seg: null },
+    exports: {
+      nifti: pack(
+        "uint8",
+        [352],
+        Array.from({ length: 352 }, (_, i) => i % 7),
+      ),
+      seg: null,
+    },
     notes: [],
     made: { version: "1.2.3", date: "2026-01-01", command: "fastpunet report" },
     ...changes,
@@ -106,7 +166,12 @@ export function binaryCase(changes: Partial<Case> = {}): Case {
 /** Three hypotheses of three classes: class 1 is in all of them, class 2 in the last one alone. */
 export function classesCase(): Case {
   const labels = [bar(2), bar(3), bar(6).map((inside, p) => (inside && p % WIDTH > 4 ? 2 : inside))];
-  const mode = (name: string, hypothesis: number) => ({ probability: 1, interval: [0.4, 1] as [number, number], hypothesis, name });
+  const mode = (name: string, hypothesis: number) => ({
+    probability: 1,
+    interval: [0.4, 1] as [number, number],
+    hypothesis,
+    name,
+  });
   const members = pack("uint8", [3], [0, 0, 0]);
   return binaryCase({
     classes: ["background", "road", "car"],
@@ -115,7 +180,18 @@ export function classesCase(): Case {
       { label: 1, modes: [mode("8 pixels", 0)], members, measures: [] },
       { label: 2, modes: [mode("nothing", 0)], members, measures: [] },
     ],
-    annotations: [{ name: "ann", labels: pack("uint8", [HEIGHT, WIDTH], bar(3).map((inside, p) => (p < WIDTH ? 255 : inside))), position: null, logLikelihood: null }],
+    annotations: [
+      {
+        name: "ann",
+        labels: pack(
+          "uint8",
+          [HEIGHT, WIDTH],
+          bar(3).map((inside, p) => (p < WIDTH ? 255 : inside)),
+        ),
+        position: null,
+        logLikelihood: null,
+      },
+    ],
     pad: null,
     padMissing: "This method has no latent.",
   });

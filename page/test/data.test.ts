@@ -19,7 +19,9 @@ describe("unpacking", () => {
 
   it("refuses data of another length than their shape says", async () => {
     await expect(unpack(pack("uint8", [5], [1, 2, 3]))).rejects.toThrow("got 3 values, expected 5");
-    await expect(unpack({ ...packBits([2, 9], new Array<number>(18).fill(1)), shape: [3, 9] })).rejects.toThrow("got 4 bytes, expected 6");
+    await expect(unpack({ ...packBits([2, 9], new Array<number>(18).fill(1)), shape: [3, 9] })).rejects.toThrow(
+      "got 4 bytes, expected 6",
+    );
   });
 
   it("reads half precision", () => {
@@ -40,7 +42,8 @@ describe("planes", () => {
     const ofBits = Planes.ofBits(bytes, n, height, width);
     const ofLabels = Planes.ofLabel(Uint8Array.from(bits), n, 1);
     expect(ofBits.words).toEqual(ofLabels.words);
-    for (let k = 0; k < n; k++) expect([...ofBits.mask(k)]).toEqual(bits.slice(k * height * width, (k + 1) * height * width));
+    for (let k = 0; k < n; k++)
+      expect([...ofBits.mask(k)]).toEqual(bits.slice(k * height * width, (k + 1) * height * width));
   });
 
   it("count pixels, and in how many masks each pixel is", () => {
@@ -55,7 +58,12 @@ describe("planes", () => {
 
   it("count bits of words with their highest bit", () => {
     expect([0, 1, -1, 0x80000000, 0xf0f0f0f0].map(bitCount)).toEqual([0, 1, 32, 1, 16]);
-    expect(packed(Uint8Array.from({ length: 33 }, () => 2), 2)).toEqual(Uint32Array.of(0xffffffff, 1));
+    expect(
+      packed(
+        Uint8Array.from({ length: 33 }, () => 2),
+        2,
+      ),
+    ).toEqual(Uint32Array.of(0xffffffff, 1));
   });
 
   it("give two empty masks an IoU of 1", () => {

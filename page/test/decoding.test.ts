@@ -7,10 +7,30 @@ import { labelOf, logitsAt, randomLatent, randomNumbers, randomWeights } from ".
 
 const PROBLEMS = {
   "one logit": randomWeights(1, { height: 9, width: 11, channels: 8, widths: [8, 8, 1], latents: 6 }),
-  "widths that are no multiple of four": randomWeights(22, { height: 7, width: 5, channels: 5, widths: [6, 7, 3], latents: 2 }),
+  "widths that are no multiple of four": randomWeights(22, {
+    height: 7,
+    width: 5,
+    channels: 5,
+    widths: [6, 7, 3],
+    latents: 2,
+  }),
   "sixteen classes": randomWeights(3, { height: 8, width: 8, channels: 16, widths: [16, 16], latents: 4 }),
-  "a latent map": randomWeights(4, { height: 10, width: 9, channels: 8, widths: [8, 1], latents: 3, map: { channels: 2, rows: 3, columns: 4 } }),
-  "a map of one cell": randomWeights(4, { height: 6, width: 6, channels: 8, widths: [8, 3], latents: 1, map: { channels: 3, rows: 1, columns: 1 } }),
+  "a latent map": randomWeights(4, {
+    height: 10,
+    width: 9,
+    channels: 8,
+    widths: [8, 1],
+    latents: 3,
+    map: { channels: 2, rows: 3, columns: 4 },
+  }),
+  "a map of one cell": randomWeights(4, {
+    height: 6,
+    width: 6,
+    channels: 8,
+    widths: [8, 3],
+    latents: 1,
+    map: { channels: 3, rows: 1, columns: 1 },
+  }),
 };
 
 function expected(weights: Weights, z: Float32Array): number[] {
@@ -46,7 +66,9 @@ it("interpolates logits on another grid before they become labels", async () => 
     const logits = [0, 0];
     for (let i = 0; i < 4; i++) {
       for (let j = 0; j < 5; j++) {
-        logitsAt(weights, z, i, j).forEach((logit, k) => { logits[k] += rows[row * 4 + i] * columns[column * 5 + j] * logit; });
+        logitsAt(weights, z, i, j).forEach((logit, k) => {
+          logits[k] += rows[row * 4 + i] * columns[column * 5 + j] * logit;
+        });
       }
     }
     return labelOf(logits);
@@ -58,5 +80,7 @@ it("interpolates logits on another grid before they become labels", async () => 
 
 it("names the backends that there are when asked for another one", async () => {
   const decoder = await LiveDecoder.create(PROBLEMS["one logit"], [9, 11]);
-  expect(() => decoder.decode(randomLatent(0, PROBLEMS["one logit"]), "webgpu")).toThrow("backend: got webgpu, expected one of webassembly, javascript");
+  expect(() => decoder.decode(randomLatent(0, PROBLEMS["one logit"]), "webgpu")).toThrow(
+    "backend: got webgpu, expected one of webassembly, javascript",
+  );
 });

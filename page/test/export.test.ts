@@ -16,7 +16,12 @@ it("writes a mask and new identifiers into the SEG template", () => {
   const offsets = [0, 16, 32];
   const identifiers = offsets.map((offset) => ({ offset, length: 15 }));
   const labels = Uint8Array.from({ length: 18 }, (_, p) => (p % 5 === 0 ? 2 : 1));
-  const file = segFile(template, { file: { dtype: "uint8", shape: [52], data: "" }, pixelData: 48, identifiers }, labels, 2);
+  const file = segFile(
+    template,
+    { file: { dtype: "uint8", shape: [52], data: "" }, pixelData: 48, identifiers },
+    labels,
+    2,
+  );
   const text = (offset: number) => new TextDecoder().decode(file.subarray(offset, offset + 16));
   const [first, second, third] = offsets.map(text);
   expect(third).toBe(first);

@@ -7,7 +7,9 @@ import { bar, binaryCase, classesCase, COLUMNS, N, WIDTH } from "./cases";
 
 let study: Study;
 let session: Session;
-beforeAll(async () => { study = await readStudy(binaryCase()); });
+beforeAll(async () => {
+  study = await readStudy(binaryCase());
+});
 
 function fresh(): Session {
   session = new Session(study);
@@ -75,7 +77,9 @@ describe("findings", () => {
 function typicality(columns: number[], drawn: number): number {
   const distance = (a: number, b: number) => (a === b ? 0 : 1 - Math.min(a, b) / Math.max(a, b));
   const own = columns.reduce((sum, one) => sum + distance(one, drawn), 0);
-  const farther = columns.filter((one) => columns.reduce((sum, other) => sum + distance(one, other), distance(one, drawn)) >= own - 1e-9);
+  const farther = columns.filter(
+    (one) => columns.reduce((sum, other) => sum + distance(one, other), distance(one, drawn)) >= own - 1e-9,
+  );
   return (1 + farther.length) / (1 + columns.length);
 }
 
@@ -100,7 +104,13 @@ describe("comparing", () => {
     const unknown = Uint8Array.from(bar(9), (inside, p) => (p % WIDTH >= 4 ? 255 : inside)); // two columns are known
     const found = await compare(fresh().now.found, unknown, () => false);
     expect([found?.nearestIou, found?.area]).toEqual([1, 8]);
-    expect(found?.typicality).toBeCloseTo(typicality(COLUMNS.map((one) => Math.min(one, 2)), 2), 12);
+    expect(found?.typicality).toBeCloseTo(
+      typicality(
+        COLUMNS.map((one) => Math.min(one, 2)),
+        2,
+      ),
+      12,
+    );
   });
 });
 

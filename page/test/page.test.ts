@@ -7,11 +7,14 @@ import { buildPage } from "../src/page";
 import { Session } from "../src/state/session";
 import { bar, binaryCase, classesCase } from "./cases";
 
-vi.stubGlobal("ResizeObserver", class {
-  observe(): void {
-    // the test has no layout
-  }
-});
+vi.stubGlobal(
+  "ResizeObserver",
+  class {
+    observe(): void {
+      // the test has no layout
+    }
+  },
+);
 
 async function opened(facts: Case): Promise<{ session: Session; text: () => string }> {
   document.body.replaceChildren(Object.assign(document.createElement("main"), { id: "page" }));
@@ -26,7 +29,16 @@ describe("the page", () => {
   it("has its sections in the order of need", async () => {
     await opened(binaryCase());
     expect([...document.querySelectorAll("section.card")].map(({ id }) => id)).toEqual([
-      "alternatives", "presence", "size", "extent", "explore", "compare", "pixels", "edit", "heat", "trust",
+      "alternatives",
+      "presence",
+      "size",
+      "extent",
+      "explore",
+      "compare",
+      "pixels",
+      "edit",
+      "heat",
+      "trust",
     ]);
   });
 
@@ -87,7 +99,7 @@ describe("the hook", () => {
   });
 });
 
-const ATTACK = "<img src=x onerror=\"window.hacked = 1\"><script>window.hacked = 1</script>";
+const ATTACK = '<img src=x onerror="window.hacked = 1"><script>window.hacked = 1</script>';
 
 /** The case with all its texts replaced. */
 function attacked(value: unknown, key = ""): unknown {
@@ -99,7 +111,10 @@ function attacked(value: unknown, key = ""): unknown {
 }
 
 describe("texts of the case", () => {
-  it.each([["binary", binaryCase({ notes: ["note"] })], ["with classes", classesCase()]])("never become markup (%s)", async (_, facts) => {
+  it.each([
+    ["binary", binaryCase({ notes: ["note"] })],
+    ["with classes", classesCase()],
+  ])("never become markup (%s)", async (_, facts) => {
     const { session, text } = await opened(attacked(facts) as Case);
     session.compareWith(session.study.annotations[0]);
     session.require(2, 4, true);
@@ -107,6 +122,8 @@ describe("texts of the case", () => {
     session.store.set({ probed: 3 });
     await settled();
     expect(text()).toContain(ATTACK);
-    expect(document.querySelectorAll("main script, main img, header script, header img, footer script, footer img")).toHaveLength(0);
+    expect(
+      document.querySelectorAll("main script, main img, header script, header img, footer script, footer img"),
+    ).toHaveLength(0);
   });
 });

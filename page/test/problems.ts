@@ -32,9 +32,19 @@ export function randomWeights(seed: number, { height, width, channels, widths, l
     latents,
     base: floats(height * width * channels),
     zWeight: floats(channels * latents),
-    layers: widths.map((outputs, l) => ({ outputs, inputs: inputs[l], weight: floats(outputs * inputs[l]), bias: floats(outputs) })),
+    layers: widths.map((outputs, l) => ({
+      outputs,
+      inputs: inputs[l],
+      weight: floats(outputs * inputs[l]),
+      bias: floats(outputs),
+    })),
     map: map
-      ? { ...map, weight: floats(channels * map.channels), origin: [0.2 * (map.rows - 1), 0], step: [(0.7 * (map.rows - 1)) / height, (map.columns - 1) / (width - 1)] }
+      ? {
+          ...map,
+          weight: floats(channels * map.channels),
+          origin: [0.2 * (map.rows - 1), 0],
+          step: [(0.7 * (map.rows - 1)) / height, (map.columns - 1) / (width - 1)],
+        }
       : null,
     place: { row: 0, column: 0, height, width, resample: null },
   };
@@ -52,7 +62,8 @@ export function logitsAt(weights: Weights, z: Float32Array, row: number, column:
     let sum = weights.base[(row * weights.width + column) * channels + c];
     for (let i = 0; i < latents; i++) sum += weights.zWeight[c * latents + i] * z[i];
     if (map) {
-      for (let m = 0; m < map.channels; m++) sum += map.weight[c * map.channels + m] * mapAt(weights, z, m, row, column);
+      for (let m = 0; m < map.channels; m++)
+        sum += map.weight[c * map.channels + m] * mapAt(weights, z, m, row, column);
     }
     return Math.max(sum, 0);
   });

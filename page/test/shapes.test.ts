@@ -29,7 +29,10 @@ describe("outlines", () => {
     for (let repeat = 0; repeat < 20; repeat++) {
       const mask = Uint8Array.from({ length: 9 * 12 }, () => (next() > 0 ? 1 : 0));
       const again = new Uint8Array(mask.length);
-      for (const loop of outline(mask, 12)) filled([...loop], 9, 12).forEach((inside, p) => { again[p] ^= inside; });
+      for (const loop of outline(mask, 12))
+        filled([...loop], 9, 12).forEach((inside, p) => {
+          again[p] ^= inside;
+        });
       expect(again).toEqual(mask);
     }
   });

@@ -18,7 +18,12 @@ export function outline(mask: Uint8Array, width: number): Loop[] {
 }
 
 // Directions along the corners of pixels, with the inside to the right: east, south, west, north.
-const STEPS = [[1, 0], [0, 1], [-1, 0], [0, -1]] as const;
+const STEPS = [
+  [1, 0],
+  [0, 1],
+  [-1, 0],
+  [0, -1],
+] as const;
 
 function traced(mask: Uint8Array, width: number): Loop[] {
   const height = mask.length / width;

@@ -100,6 +100,10 @@ export class Planes {
   /** The same masks where only some pixels count. */
   within(counted: Uint32Array): Planes {
     const each = counted.length;
-    return new Planes(this.n, this.pixels, this.words.map((word, i) => word & counted[i % each]));
+    return new Planes(
+      this.n,
+      this.pixels,
+      this.words.map((word, i) => word & counted[i % each]),
+    );
   }
 }

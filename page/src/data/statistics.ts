@@ -10,7 +10,10 @@ export function wilson(count: number, n: number): [number, number] {
   const centre = share + square / (2 * n);
   const half = NORMAL_975 * Math.sqrt((share * (1 - share)) / n + square / (4 * n * n));
   const scale = 1 + square / n;
-  return [count === 0 ? 0 : Math.max(0, (centre - half) / scale), count === n ? 1 : Math.min(1, (centre + half) / scale)];
+  return [
+    count === 0 ? 0 : Math.max(0, (centre - half) / scale),
+    count === n ? 1 : Math.min(1, (centre + half) / scale),
+  ];
 }
 
 /** The quantile q of sorted values, interpolated between two of them. */

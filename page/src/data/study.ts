@@ -95,7 +95,11 @@ async function readLabels({ hypotheses, image }: Case): Promise<Labels> {
 }
 
 async function readClass(facts: Case, found: Alternatives, planes: Planes): Promise<ClassFacts> {
-  const measures = found.measures.map(async ({ name, unit, values }) => ({ name, unit, values: await unpackFloats(values) }));
+  const measures = found.measures.map(async ({ name, unit, values }) => ({
+    name,
+    unit,
+    values: await unpackFloats(values),
+  }));
   return {
     label: found.label,
     name: facts.classes[found.label] ?? `class ${found.label}`,
@@ -124,5 +128,10 @@ export const NOT_ANNOTATED = 255;
 
 /** The pixels that count, packed; null where all do. */
 export function annotated(labels: Uint8Array): Uint32Array | null {
-  return labels.includes(NOT_ANNOTATED) ? packed(labels.map((label) => (label === NOT_ANNOTATED ? 1 : 0)), 0) : null;
+  return labels.includes(NOT_ANNOTATED)
+    ? packed(
+        labels.map((label) => (label === NOT_ANNOTATED ? 1 : 0)),
+        0,
+      )
+    : null;
 }

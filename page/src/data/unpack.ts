@@ -44,13 +44,18 @@ async function inflated(base64: string): Promise<ArrayBuffer> {
 export async function unpackBits({ shape, data }: Packed): Promise<Uint8Array> {
   const bytes = new Uint8Array(await inflated(data));
   const { rows, rowBytes } = bitRows(shape);
-  if (bytes.length !== rows * rowBytes) throw new Error(`page data: got ${bytes.length} bytes, expected ${rows * rowBytes}`);
+  if (bytes.length !== rows * rowBytes)
+    throw new Error(`page data: got ${bytes.length} bytes, expected ${rows * rowBytes}`);
   return bytes;
 }
 
 function bitRows(shape: number[]): { rows: number; width: number; rowBytes: number } {
   const width = shape.at(-1) ?? 1;
-  return { rows: shape.slice(0, -1).reduce((product, side) => product * side, 1), width, rowBytes: Math.ceil(width / 8) };
+  return {
+    rows: shape.slice(0, -1).reduce((product, side) => product * side, 1),
+    width,
+    rowBytes: Math.ceil(width / 8),
+  };
 }
 
 function spread(bytes: Uint8Array, shape: number[]): Uint8Array {

@@ -70,7 +70,8 @@ export class LiveDecoder {
     const [rows, columns] = this.pixels;
     if (height === rows && width === columns) return labels;
     const image = new Uint8Array(rows * columns);
-    for (let y = 0; y < height; y++) image.set(labels.subarray(y * width, (y + 1) * width), (row + y) * columns + column);
+    for (let y = 0; y < height; y++)
+      image.set(labels.subarray(y * width, (y + 1) * width), (row + y) * columns + column);
     return image;
   }
 }

@@ -46,13 +46,30 @@ export function javascriptBackend(weights: Weights): Backend {
 
 /** y = weight x + bias for two pixels, (channels, 2), and no less than `least`. Four outputs at a time, so that sums need
  *  not wait for each other. */
-function layer(weight: Float64Array, bias: Float64Array, inputs: number, least: number, x: Float64Array, y: Float64Array): void {
+function layer(
+  weight: Float64Array,
+  bias: Float64Array,
+  inputs: number,
+  least: number,
+  x: Float64Array,
+  y: Float64Array,
+): void {
   for (let o = 0, k = 0; o < bias.length; o += 4) {
-    let a0 = bias[o], b0 = bias[o + 1], c0 = bias[o + 2], d0 = bias[o + 3];
-    let a1 = a0, b1 = b0, c1 = c0, d1 = d0;
+    let a0 = bias[o],
+      b0 = bias[o + 1],
+      c0 = bias[o + 2],
+      d0 = bias[o + 3];
+    let a1 = a0,
+      b1 = b0,
+      c1 = c0,
+      d1 = d0;
     for (let i = 0, j = 0; i < inputs; i++, j += 2, k += 4) {
-      const p = x[j], q = x[j + 1];
-      const a = weight[k], b = weight[k + 1], c = weight[k + 2], d = weight[k + 3];
+      const p = x[j],
+        q = x[j + 1];
+      const a = weight[k],
+        b = weight[k + 1],
+        c = weight[k + 2],
+        d = weight[k + 3];
       a0 += p * a;
       a1 += q * a;
       b0 += p * b;

@@ -48,7 +48,14 @@ function nonzero(matrix: Resample["rows"], length: number, from: number): Sparse
   return found;
 }
 
-function resampled(logits: Float32Array, outputs: number, height: number, width: number, rows: Sparse, columns: Sparse): Float32Array {
+function resampled(
+  logits: Float32Array,
+  outputs: number,
+  height: number,
+  width: number,
+  rows: Sparse,
+  columns: Sparse,
+): Float32Array {
   const wide = columns.sources.length;
   const across = apply(logits, outputs * height, width, 1, columns); // (outputs, height, wide)
   const found = new Float32Array(outputs * rows.sources.length * wide);
@@ -60,7 +67,13 @@ function resampled(logits: Float32Array, outputs: number, height: number, width:
 }
 
 /** values (outer, from, inner) to (outer, to, inner), each a weighted sum along the middle axis. */
-function apply(values: Float32Array, outer: number, from: number, inner: number, { sources, parts }: Sparse): Float32Array {
+function apply(
+  values: Float32Array,
+  outer: number,
+  from: number,
+  inner: number,
+  { sources, parts }: Sparse,
+): Float32Array {
   const to = sources.length;
   const found = new Float32Array(outer * to * inner);
   for (let o = 0; o < outer; o++) {

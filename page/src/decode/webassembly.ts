@@ -8,7 +8,16 @@ import { inBlocks, offsetOf, outputsOf, type Weights } from "./weights";
 interface Kernel {
   memory: WebAssembly.Memory;
   reserve: (bytes: number) => number;
-  decode: (tiles: number, base: number, shift: number, offset: number, plan: number, scratch: number, room: number, target: number) => void;
+  decode: (
+    tiles: number,
+    base: number,
+    shift: number,
+    offset: number,
+    plan: number,
+    scratch: number,
+    room: number,
+    target: number,
+  ) => void;
 }
 
 const TILE = 8;
@@ -24,10 +33,16 @@ export async function webassemblyBackend(weights: Weights): Promise<Backend> {
   const outputs = outputsOf(weights);
   const room = 4 * TILE * Math.max(channels, ...layers.map((layer) => layer.outputs));
 
-  const sizes = { base: tiles * TILE * channels * 4, target: tiles * TILE * outputs * 4, plan: 4 * (3 + 3 * layers.length) };
+  const sizes = {
+    base: tiles * TILE * channels * 4,
+    target: tiles * TILE * outputs * 4,
+    plan: 4 * (3 + 3 * layers.length),
+  };
   const weightBytes = layers.reduce((sum, { weight, bias }) => sum + weight.byteLength + bias.byteLength, 0);
   const hasMap = weights.map !== null;
-  let free = reserve(sizes.base * (hasMap ? 2 : 1) + sizes.target + 2 * room + channels * 4 + sizes.plan + weightBytes + 256);
+  let free = reserve(
+    sizes.base * (hasMap ? 2 : 1) + sizes.target + 2 * room + channels * 4 + sizes.plan + weightBytes + 256,
+  );
   const take = (bytes: number): number => {
     const start = free;
     free += Math.ceil(bytes / 16) * 16;

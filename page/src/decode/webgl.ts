@@ -1,8 +1,7 @@
 // Decoding in a fragment shader of WebGL 2, in float32. The label of a pixel is drawn into a texture and read back.
 import type { Backend } from "./backend";
-import { between, cellsOf, offsetOf, outputsOf, type Layer, type Weights } from "./weights";
-
-const WEIGHTS_WIDTH = 1024; // texels in a row of the texture of weights
+import { shader, WEIGHTS_WIDTH } from "./shader";
+import { between, cellsOf, offsetOf, type Layer, type Weights } from "./weights";
 
 /** Throws where the browser has no WebGL 2, or none that can hold the decoder. */
 export function webglBackend(weights: Weights): Backend {
@@ -13,7 +12,10 @@ export function webglBackend(weights: Weights): Backend {
   const gl = canvas.getContext("webgl2", { antialias: false, depth: false });
   if (!gl) throw new Error("no WebGL 2");
   const groups = Math.ceil(channels / 4);
-  if (Math.max(height, width) > gl.getParameter(gl.MAX_TEXTURE_SIZE) || groups > gl.getParameter(gl.MAX_ARRAY_TEXTURE_LAYERS)) {
+  if (
+    Math.max(height, width) > gl.getParameter(gl.MAX_TEXTURE_SIZE) ||
+    groups > gl.getParameter(gl.MAX_ARRAY_TEXTURE_LAYERS)
+  ) {
     throw new Error("the decoder is too large for a texture");
   }
   const program = link(gl, shader(weights));
@@ -49,68 +51,14 @@ export function webglBackend(weights: Weights): Backend {
   };
 }
 
-function shader(weights: Weights): string {
-  const groups = Math.ceil(weights.channels / 4);
-  const most = Math.max(groups, ...weights.layers.map((layer) => Math.ceil(layer.outputs / 4)));
-  const map = weights.map
-    ? `vec4 shift(int g, ivec2 at) {
-         vec2 d = texelFetch(down, ivec2(at.y, 0), 0).xy, a = texelFetch(across, ivec2(at.x, 0), 0).xy;
-         ivec2 low = ivec2(a.x, d.x), high = min(low + 1, ivec2(${weights.map.columns - 1}, ${weights.map.rows - 1}));
-         vec4 left = mix(cell(low.x, low.y, g), cell(low.x, high.y, g), d.y);
-         return mix(left, mix(cell(high.x, low.y, g), cell(high.x, high.y, g), d.y), a.y);
-       }`
-    : "vec4 shift(int g, ivec2 at) { return vec4(0); }";
-  let start = 0;
-  let inputs = groups;
-  const layers = weights.layers.map((layer, l) => {
-    const outputs = Math.ceil(layer.outputs / 4);
-    const rectified = l + 1 < weights.layers.length;
-    const code = `for (int o = 0; o < ${outputs}; o++) {
-        int k = ${start} + o * ${inputs * 4 + 1};
-        vec4 sum = weight(k++);
-        for (int i = 0; i < ${inputs}; i++, k += 4) {
-          vec4 v = x[i];
-          sum += weight(k) * v.x + weight(k + 1) * v.y + weight(k + 2) * v.z + weight(k + 3) * v.w;
-        }
-        y[o] = ${rectified ? "max(sum, 0.0)" : "sum"};
-      }
-      for (int o = 0; o < ${outputs}; o++) x[o] = y[o];`;
-    start += outputs * (inputs * 4 + 1);
-    inputs = outputs;
-    return code;
-  });
-  return `#version 300 es
-    precision highp float;
-    precision highp int;
-    precision highp sampler2DArray;
-    uniform sampler2DArray base, cells;
-    uniform highp sampler2D weights, down, across;
-    uniform vec4 offset[${groups}];
-    out vec4 label;
-    vec4 weight(int k) { return texelFetch(weights, ivec2(k % ${WEIGHTS_WIDTH}, k / ${WEIGHTS_WIDTH}), 0); }
-    vec4 cell(int column, int row, int g) { return texelFetch(cells, ivec3(column, row, g), 0); }
-    ${map}
-    void main() {
-      ivec2 at = ivec2(gl_FragCoord.xy);
-      vec4 x[${most}], y[${most}];
-      for (int g = 0; g < ${groups}; g++) x[g] = max(texelFetch(base, ivec3(at, g), 0) + offset[g] + shift(g, at), 0.0);
-      ${layers.join("\n")}
-      int found = 0;
-      ${choice(outputsOf(weights))}
-      label = vec4(float(found) / 255.0, 0, 0, 1);
-    }`;
-}
-
-function choice(outputs: number): string {
-  if (outputs === 1) return "found = x[0].x > 0.0 ? 1 : 0;";
-  return `float largest = x[0].x;
-    for (int k = 1; k < ${outputs}; k++) if (x[k / 4][k % 4] > largest) { largest = x[k / 4][k % 4]; found = k; }`;
-}
-
 function link(gl: WebGL2RenderingContext, fragment: string): WebGLProgram {
   const program = gl.createProgram();
-  const triangle = "#version 300 es\nvoid main() { gl_Position = vec4(gl_VertexID == 1 ? 3 : -1, gl_VertexID == 2 ? 3 : -1, 0, 1); }";
-  for (const [kind, source] of [[gl.VERTEX_SHADER, triangle], [gl.FRAGMENT_SHADER, fragment]] as const) {
+  const triangle =
+    "#version 300 es\nvoid main() { gl_Position = vec4(gl_VertexID == 1 ? 3 : -1, gl_VertexID == 2 ? 3 : -1, 0, 1); }";
+  for (const [kind, source] of [
+    [gl.VERTEX_SHADER, triangle],
+    [gl.FRAGMENT_SHADER, fragment],
+  ] as const) {
     const part = gl.createShader(kind)!;
     gl.shaderSource(part, source);
     gl.compileShader(part);
@@ -131,7 +79,14 @@ function unfiltered(gl: WebGL2RenderingContext, kind: number): void {
 }
 
 /** A texture array RGBA32F of `groups` layers at a unit, which keeps its texture from the first call on. */
-function array(gl: WebGL2RenderingContext, unit: number, width: number, height: number, groups: number, values: Float32Array): void {
+function array(
+  gl: WebGL2RenderingContext,
+  unit: number,
+  width: number,
+  height: number,
+  groups: number,
+  values: Float32Array,
+): void {
   gl.activeTexture(gl.TEXTURE0 + unit);
   if (!gl.getParameter(gl.TEXTURE_BINDING_2D_ARRAY)) gl.bindTexture(gl.TEXTURE_2D_ARRAY, gl.createTexture());
   unfiltered(gl, gl.TEXTURE_2D_ARRAY);
@@ -147,7 +102,9 @@ function weightTexture(gl: WebGL2RenderingContext, unit: number, layers: Layer[]
       const four = [o, o + 1, o + 2, o + 3];
       texels.push(...four.map((k) => layer.bias[k] ?? 0));
       for (let i = 0; i < inputs; i++) {
-        texels.push(...four.map((k) => (i < layer.inputs && k < layer.outputs ? layer.weight[k * layer.inputs + i] : 0)));
+        texels.push(
+          ...four.map((k) => (i < layer.inputs && k < layer.outputs ? layer.weight[k * layer.inputs + i] : 0)),
+        );
       }
     }
     inputs = Math.ceil(layer.outputs / 4) * 4;
@@ -156,9 +113,15 @@ function weightTexture(gl: WebGL2RenderingContext, unit: number, layers: Layer[]
   flat(gl, unit, WEIGHTS_WIDTH, rows, padded(texels, rows * WEIGHTS_WIDTH * 4));
 }
 
-function tableTexture(gl: WebGL2RenderingContext, unit: number, { low, part }: { low: Int32Array; part: Float32Array }): void {
+function tableTexture(
+  gl: WebGL2RenderingContext,
+  unit: number,
+  { low, part }: { low: Int32Array; part: Float32Array },
+): void {
   const values = new Float32Array(low.length * 4);
-  low.forEach((cell, i) => { values.set([cell, part[i]], 4 * i); });
+  low.forEach((cell, i) => {
+    values.set([cell, part[i]], 4 * i);
+  });
   flat(gl, unit, low.length, 1, values);
 }
 

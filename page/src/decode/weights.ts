@@ -64,7 +64,12 @@ export function inBlocks({ channels, layers }: Weights): Layer[] {
   let inputs = channels;
   return layers.map((layer) => {
     const outputs = Math.ceil(layer.outputs / 4) * 4;
-    const found: Layer = { inputs, outputs, weight: new Float32Array(outputs * inputs), bias: new Float32Array(outputs) };
+    const found: Layer = {
+      inputs,
+      outputs,
+      weight: new Float32Array(outputs * inputs),
+      bias: new Float32Array(outputs),
+    };
     found.bias.set(layer.bias);
     for (let o = 0; o < layer.outputs; o++) {
       for (let i = 0; i < layer.inputs; i++) {
@@ -93,7 +98,8 @@ export function cellsOf({ channels, latents, map }: Weights, z: ArrayLike<number
   for (let cell = 0; cell < cells; cell++) {
     for (let channel = 0; channel < channels; channel++) {
       let sum = 0;
-      for (let m = 0; m < map.channels; m++) sum += map.weight[channel * map.channels + m] * z[latents + m * cells + cell];
+      for (let m = 0; m < map.channels; m++)
+        sum += map.weight[channel * map.channels + m] * z[latents + m * cells + cell];
       found[cell * channels + channel] = sum;
     }
   }
@@ -101,7 +107,12 @@ export function cellsOf({ channels, latents, map }: Weights, z: ArrayLike<number
 }
 
 /** Along one axis of the map: the two cells beside each of `length` pixels, and how near the second one is. */
-export function between(origin: number, step: number, cells: number, length: number): { low: Int32Array; part: Float32Array } {
+export function between(
+  origin: number,
+  step: number,
+  cells: number,
+  length: number,
+): { low: Int32Array; part: Float32Array } {
   const low = new Int32Array(length);
   const part = new Float32Array(length);
   for (let i = 0; i < length; i++) {

@@ -26,7 +26,8 @@ export async function fileOf(session: Session, kind: Kind): Promise<Uint8Array<A
   const reason = missing(session, kind);
   if (reason !== null) throw new Error(`export: ${reason}`);
   if (kind === "nifti") return niftiFile(await unpackBytes(facts.exports.nifti!), edited, height, width);
-  if (kind === "seg") return segFile(await unpackBytes(facts.exports.seg!.file), facts.exports.seg!, edited, session.label);
+  if (kind === "seg")
+    return segFile(await unpackBytes(facts.exports.seg!.file), facts.exports.seg!, edited, session.label);
   return pngFile(edited, height, width, facts.classes.length === 2);
 }
 
@@ -37,7 +38,9 @@ export async function download(session: Session, kind: Kind): Promise<void> {
   link.href = url;
   link.download = nameFor(session.study.facts.title) + SUFFIXES[kind];
   link.click();
-  setTimeout(() => { URL.revokeObjectURL(url); }, 10_000);
+  setTimeout(() => {
+    URL.revokeObjectURL(url);
+  }, 10_000);
 }
 
 /** The title as the name of a file: letters, digits, dots, hyphens and underscores alone. */

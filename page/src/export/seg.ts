@@ -3,7 +3,12 @@ import type { Exports } from "../case";
 type Template = NonNullable<Exports["seg"]>;
 
 /** A DICOM SEG file of the pixels with the label: the template with the mask, and with new identifiers. */
-export function segFile(template: Uint8Array, { pixelData, identifiers }: Template, labels: Uint8Array, label: number): Uint8Array<ArrayBuffer> {
+export function segFile(
+  template: Uint8Array,
+  { pixelData, identifiers }: Template,
+  labels: Uint8Array,
+  label: number,
+): Uint8Array<ArrayBuffer> {
   const file = Uint8Array.from(template);
   file.fill(0, pixelData, pixelData + Math.ceil(labels.length / 8));
   labels.forEach((one, k) => {

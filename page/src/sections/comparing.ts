@@ -9,15 +9,27 @@ const UNUSUAL = 0.05;
 /** Where an outline of somebody falls among those of the model. */
 export function comparingSection(session: Session): HTMLElement {
   const { annotations } = session.study;
-  const chosen = el("select", { class: "wide", change: () => { session.compareWith(annotations[Number(chosen.value)] ?? null); } });
-  chosen.append(el("option", { value: -1 }, "choose one"), ...annotations.map(({ name }, i) => el("option", { value: i }, `${i + 1}. ${name}`)));
+  const chosen = el("select", {
+    class: "wide",
+    change: () => {
+      session.compareWith(annotations[Number(chosen.value)] ?? null);
+    },
+  });
+  chosen.append(
+    el("option", { value: -1 }, "choose one"),
+    ...annotations.map(({ name }, i) => el("option", { value: i }, `${i + 1}. ${name}`)),
+  );
   const result = el("div", { class: "result", "aria-live": "polite" });
-  const draw = button("Draw my own outline on the image", () => { session.store.set({ tool: "draw" }); });
+  const draw = button("Draw my own outline on the image", () => {
+    session.store.set({ tool: "draw" });
+  });
   const edited = button("Take the mask that I edit", () => {
     const { edited: labels } = session.now;
     if (labels) session.compareWith({ name: "the edited mask", labels, position: null, note: null });
   });
-  session.store.watch(["edited"], () => { edited.hidden = session.now.edited === null; });
+  session.store.watch(["edited"], () => {
+    edited.hidden = session.now.edited === null;
+  });
   let newest = 0;
   const show = async (): Promise<void> => {
     const mine = ++newest;
@@ -58,16 +70,30 @@ function said(session: Session, drawing: Drawing, found: Comparison): Node[] {
     "dl",
     { class: "facts" },
     el("dt", {}, "Typicality"),
-    el("dd", {}, `${found.typicality.toFixed(3)}: among the outlines and this one together, the share that differ from the rest (by mean 1 − IoU) at least as much as this one. Below 0.05 counts as unusual.`),
+    el(
+      "dd",
+      {},
+      `${found.typicality.toFixed(3)}: among the outlines and this one together, the share that differ from the rest (by mean 1 − IoU) at least as much as this one. Below 0.05 counts as unusual.`,
+    ),
     el("dt", {}, "Most similar"),
-    el("dd", {}, `outline ${found.nearest + 1} of the model, overlap (IoU) ${found.nearestIou.toFixed(2)}; 1 is the same, 0 has nothing in common.`),
+    el(
+      "dd",
+      {},
+      `outline ${found.nearest + 1} of the model, overlap (IoU) ${found.nearestIou.toFixed(2)}; 1 is the same, 0 has nothing in common.`,
+    ),
     el("dt", {}, "Size"),
     el("dd", {}, `${size(session.study, found.area)}; ${percent(found.smaller)} of the model's outlines are smaller.`),
     ...(drawing.note === null ? [] : [el("dt", {}, "Likelihood"), el("dd", {}, drawing.note)]),
   );
-  const show = () => { session.showHypothesis(found.nearest); };
-  const edit = () => { session.startEditing({ name: "the most similar outline", labels: session.study.labelsOf(found.nearest) }); };
-  const editOwn = () => { session.startEditing(drawing); };
+  const show = () => {
+    session.showHypothesis(found.nearest);
+  };
+  const edit = () => {
+    session.startEditing({ name: "the most similar outline", labels: session.study.labelsOf(found.nearest) });
+  };
+  const editOwn = () => {
+    session.startEditing(drawing);
+  };
   return [
     el("p", { class: unusual ? "answer warn" : "answer" }, verdict),
     facts,

@@ -12,21 +12,43 @@ export function editingSection(session: Session): HTMLElement {
       const { hypothesis } = mode;
       if (hypothesis === null) return [];
       const name = `alternative ${LETTERS[mode.index] ?? mode.index + 1}`;
-      return [button(name, () => { session.startEditing({ name, labels: session.study.labelsOf(hypothesis) }); })];
+      return [
+        button(name, () => {
+          session.startEditing({ name, labels: session.study.labelsOf(hypothesis) });
+        }),
+      ];
     });
-    const other = explored && button(explored.name, () => { session.startEditing(explored); });
+    const other =
+      explored &&
+      button(explored.name, () => {
+        session.startEditing(explored);
+      });
     starts.replaceChildren(...modes, ...(other ? [other] : []));
   });
   const state = el("p", { class: "answer" });
-  const size_ = el("input", { type: "range", min: 1, max: Math.ceil(Math.max(session.study.height, session.study.width) / 8), step: 1, input: () => { session.store.set({ brush: Number(size_.value) }); } });
+  const size_ = el("input", {
+    type: "range",
+    min: 1,
+    max: Math.ceil(Math.max(session.study.height, session.study.width) / 8),
+    step: 1,
+    input: () => {
+      session.store.set({ brush: Number(size_.value) });
+    },
+  });
   const shown = el("output");
   session.store.watch(["brush"], () => {
     size_.value = String(session.now.brush);
     shown.textContent = `${session.now.brush} pixels`;
   });
-  const brush = button("Brush", () => { session.store.set({ tool: "add" }); });
-  const eraser = button("Eraser", () => { session.store.set({ tool: "erase" }); });
-  const undo = button("Undo", () => { session.undoEdit(); });
+  const brush = button("Brush", () => {
+    session.store.set({ tool: "add" });
+  });
+  const eraser = button("Eraser", () => {
+    session.store.set({ tool: "erase" });
+  });
+  const undo = button("Undo", () => {
+    session.undoEdit();
+  });
   const problem = el("p", { class: "answer warn", role: "alert", hidden: true });
   const files = (Object.keys(KINDS) as Kind[]).map((kind) => {
     const reason = missing(session, kind);
@@ -46,7 +68,9 @@ export function editingSection(session: Session): HTMLElement {
     eraser.setAttribute("aria-pressed", String(tool === "erase"));
     for (const { save, reason } of files) save.disabled = edited === null || reason !== null;
     const area = edited?.reduce((sum, label) => sum + (label === found.of.label ? 1 : 0), 0) ?? 0;
-    state.textContent = edited ? `The edited mask holds ${size(session.study, area)}.` : "Nothing is edited yet: pick an outline above.";
+    state.textContent = edited
+      ? `The edited mask holds ${size(session.study, area)}.`
+      : "Nothing is edited yet: pick an outline above.";
   });
   return section(
     "Correct an outline and take it along",
@@ -54,7 +78,14 @@ export function editingSection(session: Session): HTMLElement {
     el("p", {}, "Start from:"),
     starts,
     state,
-    el("div", { class: "actions" }, brush, eraser, undo, el("label", { class: "slider" }, el("span", {}, "Brush size"), size_, shown)),
+    el(
+      "div",
+      { class: "actions" },
+      brush,
+      eraser,
+      undo,
+      el("label", { class: "slider" }, el("span", {}, "Brush size"), size_, shown),
+    ),
     el("div", { class: "actions" }, ...files.map(({ save }) => save)),
     why !== "" && el("p", { class: "hint" }, why),
     problem,

@@ -1,16 +1,20 @@
 import type { Session } from "../state/session";
 import { check, el, section } from "../view/dom";
 import { LINES } from "../view/palette";
-import { swatch } from "../view/toolbar";
+import { swatch } from "../view/legend";
 import { size } from "../view/words";
 
 /** What is certainly inside, and what is possibly inside. */
 export function extentSection(session: Session): HTMLElement {
   const inner = el("dd");
   const outer = el("dd");
-  const shown = check(["Show both on the image"], false, (on) => { session.toggle("extent", on); });
+  const shown = check(["Show both on the image"], false, (on) => {
+    session.toggle("extent", on);
+  });
   const box = shown.querySelector("input")!;
-  session.store.watch(["layers"], () => { box.checked = session.now.layers.has("extent"); });
+  session.store.watch(["layers"], () => {
+    box.checked = session.now.layers.has("extent");
+  });
   session.store.watch(["found"], () => {
     const { found } = session.now;
     const pixels = (mask: Uint8Array) => mask.reduce((sum, one) => sum + one, 0);
@@ -26,8 +30,10 @@ export function extentSection(session: Session): HTMLElement {
   const list = el(
     "dl",
     { class: "facts" },
-    el("dt", {}, swatch(LINES.inner), "Certain"), inner,
-    el("dt", {}, swatch(LINES.outer), "Possible"), outer,
+    el("dt", {}, swatch(LINES.inner), "Certain"),
+    inner,
+    el("dt", {}, swatch(LINES.outer), "Possible"),
+    outer,
   );
   return section("What is certain, what is possible?", "extent", list, shown);
 }

@@ -12,11 +12,24 @@ const CHOICES: Record<Heat, [string, string]> = {
 export function heatSection(session: Session): HTMLElement {
   const name = newId("heat");
   const choices = (Object.keys(CHOICES) as Heat[]).map((heat) => {
-    const radio = el("input", { type: "radio", name, class: "visually-hidden", change: () => { session.store.set({ heat }); } });
+    const radio = el("input", {
+      type: "radio",
+      name,
+      class: "visually-hidden",
+      change: () => {
+        session.store.set({ heat });
+      },
+    });
     radio.checked = heat === session.now.heat;
     return el("label", { class: "segment" }, radio, el("span", {}, CHOICES[heat][0]));
   });
-  const stops = Array.from({ length: 11 }, (_, i) => `rgb(${heatColour(i / 10).map(Math.round).join(" ")})`);
+  const stops = Array.from(
+    { length: 11 },
+    (_, i) =>
+      `rgb(${heatColour(i / 10)
+        .map(Math.round)
+        .join(" ")})`,
+  );
   const bar = el("span", { class: "heat-bar", "aria-hidden": "true" });
   bar.style.background = `linear-gradient(to right, ${stops.join(", ")})`;
   const meaning = el("span");
@@ -28,8 +41,17 @@ export function heatSection(session: Session): HTMLElement {
   return section(
     "Heat maps",
     "heat",
-    el("p", {}, "The same uncertainty pixel by pixel. Outlines are easier to judge; a heat map hides which pixels go together."),
-    el("fieldset", { class: "segments" }, el("legend", { class: "visually-hidden" }, "Heat map on the image"), ...choices),
+    el(
+      "p",
+      {},
+      "The same uncertainty pixel by pixel. Outlines are easier to judge; a heat map hides which pixels go together.",
+    ),
+    el(
+      "fieldset",
+      { class: "segments" },
+      el("legend", { class: "visually-hidden" }, "Heat map on the image"),
+      ...choices,
+    ),
     key,
   );
 }

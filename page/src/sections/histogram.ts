@@ -21,7 +21,12 @@ export class Histogram {
   readonly element = el("div", { class: "chart" });
   private width = 0;
   private shown: Shown | null = null;
-  private readonly line = svg("g", { class: "threshold", tabindex: 0, role: "slider", "aria-orientation": "horizontal" });
+  private readonly line = svg("g", {
+    class: "threshold",
+    tabindex: 0,
+    role: "slider",
+    "aria-orientation": "horizontal",
+  });
   private readonly picture = svg("svg", { height: HEIGHT });
 
   /** moved: takes the new threshold. */
@@ -39,7 +44,9 @@ export class Histogram {
     this.picture.addEventListener("pointermove", (event) => {
       if (event.buttons) this.drag(event);
     });
-    this.line.addEventListener("keydown", (event) => { this.press(event); });
+    this.line.addEventListener("keydown", (event) => {
+      this.press(event);
+    });
   }
 
   show(shown: Shown): void {
@@ -65,10 +72,21 @@ export class Histogram {
   }
 
   private press(event: KeyboardEvent): void {
-    const { range: [low, high], threshold } = this.shown!;
+    const {
+      range: [low, high],
+      threshold,
+    } = this.shown!;
     const step = (high - low) / 200;
-    const target = { ArrowLeft: threshold - step, ArrowDown: threshold - step, ArrowRight: threshold + step, ArrowUp: threshold + step,
-      PageDown: threshold - 10 * step, PageUp: threshold + 10 * step, Home: low, End: high }[event.key];
+    const target = {
+      ArrowLeft: threshold - step,
+      ArrowDown: threshold - step,
+      ArrowRight: threshold + step,
+      ArrowUp: threshold + step,
+      PageDown: threshold - 10 * step,
+      PageUp: threshold + 10 * step,
+      Home: low,
+      End: high,
+    }[event.key];
     if (target === undefined) return;
     event.preventDefault();
     this.move(target);
@@ -76,7 +94,14 @@ export class Histogram {
 
   private draw(): void {
     if (!this.shown || this.width === 0) return;
-    const { name, unit, values, range: [low, high], middle, threshold } = this.shown;
+    const {
+      name,
+      unit,
+      values,
+      range: [low, high],
+      middle,
+      threshold,
+    } = this.shown;
     const floor = HEIGHT - EDGE.bottom;
     const { counts } = bars(values, low, high, PARTS);
     const tallest = Math.max(1, ...counts);
@@ -85,7 +110,13 @@ export class Histogram {
     const rectangles = counts.map((count, i) => {
       const height = (count / tallest) * (floor - EDGE.top);
       const above = low + ((i + 0.5) / PARTS) * (high - low) >= threshold;
-      return svg("rect", { class: above ? "above" : "below", x: EDGE.left + i * each + 0.5, y: floor - height, width: Math.max(each - 1, 1), height });
+      return svg("rect", {
+        class: above ? "above" : "below",
+        x: EDGE.left + i * each + 0.5,
+        y: floor - height,
+        width: Math.max(each - 1, 1),
+        height,
+      });
     });
     const axis = ticks(low, high, Math.max(3, Math.floor(this.width / 80))).flatMap((value) => [
       svg("line", { class: "axis", x1: this.x(value), x2: this.x(value), y1: floor, y2: floor + 4 }),
@@ -103,7 +134,13 @@ export class Histogram {
       svg("path", { d: `M${at - 8} ${floor + 6}h16l-8 -10z` }),
       svg("rect", { class: "grip", x: at - 14, y: 0, width: 28, height: floor + 10 }),
     );
-    for (const [key, value] of Object.entries({ label: `Threshold of the ${name}`, valuemin: low, valuemax: high, valuenow: threshold, valuetext: withUnit(threshold, unit) })) {
+    for (const [key, value] of Object.entries({
+      label: `Threshold of the ${name}`,
+      valuemin: low,
+      valuemax: high,
+      valuenow: threshold,
+      valuetext: withUnit(threshold, unit),
+    })) {
       this.line.setAttribute(`aria-${key}`, String(value));
     }
     const base = svg("line", { class: "axis", x1: EDGE.left, x2: this.width - EDGE.right, y1: floor, y2: floor });

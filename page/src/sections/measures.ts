@@ -11,7 +11,14 @@ export function measuresSection(session: Session): HTMLElement | null {
   if (names.length === 0) return null;
   const thresholds = new Map<string, number>();
   let chosen = 0;
-  const threshold = el("input", { type: "number", class: "number", step: "any", input: () => { setThreshold(Number(threshold.value)); } });
+  const threshold = el("input", {
+    type: "number",
+    class: "number",
+    step: "any",
+    input: () => {
+      setThreshold(Number(threshold.value));
+    },
+  });
   const unit = el("span");
   const answer = el("p", { class: "answer", "aria-live": "polite" });
   const summary = el("p");
@@ -31,12 +38,19 @@ export function measuresSection(session: Session): HTMLElement | null {
   const show = (): void => {
     const { kept, of, present } = session.now.found;
     const { name, unit: measured, values } = measure();
-    const marked = Float32Array.from(kept.filter((k) => of.planes.areas[k] > 0), (k) => values[k]).filter((value) => !Number.isNaN(value)).sort();
+    const marked = Float32Array.from(
+      kept.filter((k) => of.planes.areas[k] > 0),
+      (k) => values[k],
+    )
+      .filter((value) => !Number.isNaN(value))
+      .sort();
     const range = axisOf(values);
     const limit = thresholds.get(key()) ?? Number(((range[0] + range[1]) / 2).toPrecision(2));
     thresholds.set(key(), limit);
     const many = kept.reduce((sum, k) => sum + (values[k] >= limit ? 1 : 0), 0);
-    const middle = marked.length ? ([quantile(marked, 0.05), quantile(marked, 0.5), quantile(marked, 0.95)] as const) : null;
+    const middle = marked.length
+      ? ([quantile(marked, 0.05), quantile(marked, 0.5), quantile(marked, 0.95)] as const)
+      : null;
     unit.textContent = measured;
     if (document.activeElement !== threshold) threshold.value = String(limit);
     answer.replaceChildren(
@@ -53,10 +67,15 @@ export function measuresSection(session: Session): HTMLElement | null {
 
   const group = newId("measure");
   const choices = names.map((name, i) => {
-    const radio = el("input", { type: "radio", name: group, class: "visually-hidden", change: () => {
-      chosen = i;
-      show();
-    } });
+    const radio = el("input", {
+      type: "radio",
+      name: group,
+      class: "visually-hidden",
+      change: () => {
+        chosen = i;
+        show();
+      },
+    });
     radio.checked = i === 0;
     return el("label", { class: "segment" }, radio, el("span", {}, name));
   });

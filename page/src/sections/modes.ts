@@ -3,7 +3,7 @@ import type { Session } from "../state/session";
 import { button, check, el, section } from "../view/dom";
 import { modeLine } from "../view/palette";
 import { thumbnail } from "../view/thumbnail";
-import { swatch } from "../view/toolbar";
+import { swatch } from "../view/legend";
 import { count, interval, LETTERS, number, percent, size } from "../view/words";
 
 /** The alternatives with their probabilities. */
@@ -44,7 +44,8 @@ function item(session: Session, mode: FoundMode): HTMLElement {
     session.store.set({ hiddenModes });
   };
   const edit = () => {
-    if (mode.hypothesis !== null) session.startEditing({ name: `alternative ${letter}`, labels: study.labelsOf(mode.hypothesis) });
+    if (mode.hypothesis !== null)
+      session.startEditing({ name: `alternative ${letter}`, labels: study.labelsOf(mode.hypothesis) });
   };
   const bar = el("span", { class: "bar", "aria-hidden": "true" }, el("span"));
   (bar.firstChild as HTMLElement).style.width = `${100 * mode.share}%`;
@@ -55,14 +56,27 @@ function item(session: Session, mode: FoundMode): HTMLElement {
     el(
       "div",
       { class: "mode-text" },
-      el("span", { class: "mode-name" }, el("b", {}, letter), area > 0 && swatch(line), area ? size(study, area) : mode.name),
+      el(
+        "span",
+        { class: "mode-name" },
+        el("b", {}, letter),
+        area > 0 && swatch(line),
+        area ? size(study, area) : mode.name,
+      ),
       el("span", { class: "mode-share" }, el("strong", {}, percent(mode.share)), ` (${interval(mode.interval)})`),
       bar,
       el(
         "span",
         { class: "actions" },
-        area > 0 && check(["on the image"], !session.now.hiddenModes.has(mode.index), show, { "aria-label": `Show alternative ${letter} on the image` }),
-        mode.hypothesis !== null && button("Correct and export", edit, { class: "quiet", "aria-label": `Correct and export alternative ${letter}` }),
+        area > 0 &&
+          check(["on the image"], !session.now.hiddenModes.has(mode.index), show, {
+            "aria-label": `Show alternative ${letter} on the image`,
+          }),
+        mode.hypothesis !== null &&
+          button("Correct and export", edit, {
+            class: "quiet",
+            "aria-label": `Correct and export alternative ${letter}`,
+          }),
       ),
     ),
   );

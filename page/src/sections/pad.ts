@@ -6,17 +6,33 @@ import { size } from "../view/words";
 const SIDE = 400; // of the drawing
 const SHARES = [0.39, 0.86, 0.99]; // of the outlines within 1, 2 and 3 standard deviations
 // Of the modes, around a point.
-const MARKS = ["m-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0z", "m-2.6-2.6h5.2v5.2h-5.2z", "m0-3.6l3.4 6h-6.8z", "m0-3.8l3.8 3.8-3.8 3.8-3.8-3.8z", "m-3-3l6 6m0-6l-6 6"];
+const MARKS = [
+  "m-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0z",
+  "m-2.6-2.6h5.2v5.2h-5.2z",
+  "m0-3.6l3.4 6h-6.8z",
+  "m0-3.8l3.8 3.8-3.8 3.8-3.8-3.8z",
+  "m-3-3l6 6m0-6l-6 6",
+];
 
 /** The plane of outlines, in which a point is dragged. */
 export function padSection(session: Session): HTMLElement {
   const { pad, facts } = session.study;
-  if (!pad) return section("Explore outlines", "explore", el("p", {}, facts.padMissing ?? "This model has no map of its outlines."));
+  if (!pad)
+    return section(
+      "Explore outlines",
+      "explore",
+      el("p", {}, facts.padMissing ?? "This model has no map of its outlines."),
+    );
   const scale = SIDE / 2 / pad.reach;
   const place = ([a, b]: readonly [number, number]): [number, number] => [SIDE / 2 + a * scale, SIDE / 2 - b * scale];
   const picture = svg("svg", { class: "pad", viewBox: `0 0 ${SIDE} ${SIDE}` });
   const points = svg("g", { "aria-hidden": "true" });
-  const handle = svg("g", { class: "handle", "aria-hidden": "true" }, svg("circle", { r: 11 }), svg("path", { d: "M-5 0h10M0 -5v10" }));
+  const handle = svg(
+    "g",
+    { class: "handle", "aria-hidden": "true" },
+    svg("circle", { r: 11 }),
+    svg("path", { d: "M-5 0h10M0 -5v10" }),
+  );
   const circles = SHARES.flatMap((share, i) => {
     const radius = (i + 1) * scale;
     return [
@@ -27,13 +43,20 @@ export function padSection(session: Session): HTMLElement {
   const annotations = session.study.annotations.flatMap(({ position }, i) => {
     if (!position) return [];
     const [x, y] = place(position);
-    return [svg("circle", { class: "annotation", cx: x, cy: y, r: 9 }), svg("text", { class: "annotation", x, y: y + 4, "text-anchor": "middle" }, String(i + 1))];
+    return [
+      svg("circle", { class: "annotation", cx: x, cy: y, r: 9 }),
+      svg("text", { class: "annotation", x, y: y + 4, "text-anchor": "middle" }, String(i + 1)),
+    ];
   });
   picture.append(points, ...circles, ...annotations, handle);
 
-  const explore = (position: readonly [number, number]) => { session.explore(position); };
+  const explore = (position: readonly [number, number]) => {
+    session.explore(position);
+  };
   let wanted: readonly [number, number] = [0, 0];
-  const soon = eachFrame(() => { explore(wanted); });
+  const soon = eachFrame(() => {
+    explore(wanted);
+  });
   const drag = (event: PointerEvent) => {
     const box = picture.getBoundingClientRect();
     const at = (value: number, length: number) => ((value / length) * 2 - 1) * pad.reach;
@@ -56,28 +79,40 @@ export function padSection(session: Session): HTMLElement {
   });
 
   const sliders = (["Left to right", "Bottom to top"] as const).map((name, axis) => {
-    const input = el("input", { type: "range", min: -pad.reach, max: pad.reach, step: 0.05, input: () => {
-      const other = session.now.position ?? [0, 0];
-      explore(axis === 0 ? [Number(input.value), other[1]] : [other[0], Number(input.value)]);
-      session.say(described(session));
-    } });
+    const input = el("input", {
+      type: "range",
+      min: -pad.reach,
+      max: pad.reach,
+      step: 0.05,
+      input: () => {
+        const other = session.now.position ?? [0, 0];
+        explore(axis === 0 ? [Number(input.value), other[1]] : [other[0], Number(input.value)]);
+        session.say(described(session));
+      },
+    });
     return { name, input };
   });
-  const surface = el("div", {
-    class: "pad-frame",
-    tabindex: 0,
-    role: "application",
-    "aria-label": "Map of the outlines. Arrow keys move the point, with Shift in larger steps.",
-    keydown: ((event: KeyboardEvent) => {
-      const step = event.shiftKey ? 0.5 : 0.1;
-      const move = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, step], ArrowDown: [0, -step] }[event.key];
-      if (!move) return;
-      event.preventDefault();
-      const [a, b] = session.now.position ?? [0, 0];
-      explore([a + move[0], b + move[1]]);
-      session.say(described(session));
-    }) as EventListener,
-  }, picture);
+  const surface = el(
+    "div",
+    {
+      class: "pad-frame",
+      tabindex: 0,
+      role: "application",
+      "aria-label": "Map of the outlines. Arrow keys move the point, with Shift in larger steps.",
+      keydown: ((event: KeyboardEvent) => {
+        const step = event.shiftKey ? 0.5 : 0.1;
+        const move = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, step], ArrowDown: [0, -step] }[
+          event.key
+        ];
+        if (!move) return;
+        event.preventDefault();
+        const [a, b] = session.now.position ?? [0, 0];
+        explore([a + move[0], b + move[1]]);
+        session.say(described(session));
+      }) as EventListener,
+    },
+    picture,
+  );
 
   const now = el("p", { class: "answer" });
   session.store.watch(["position"], () => {
@@ -90,8 +125,12 @@ export function padSection(session: Session): HTMLElement {
       input.setAttribute("aria-valuetext", `${position[axis].toFixed(1)} standard deviations`);
     });
   });
-  session.store.watch(["explored", "found"], () => { now.textContent = described(session); });
-  session.store.watch(["found"], () => { points.replaceChildren(...pointPaths(session, place)); });
+  session.store.watch(["explored", "found"], () => {
+    now.textContent = described(session);
+  });
+  session.store.watch(["found"], () => {
+    points.replaceChildren(...pointPaths(session, place));
+  });
 
   const group = newId("pad");
   return section(
@@ -105,7 +144,11 @@ export function padSection(session: Session): HTMLElement {
         `outlines, shaped as in the list of alternatives${annotations.length ? "; numbers are given outlines" : ""}. (It is a plane through the model's latent space.)`,
     ),
     surface,
-    el("div", { class: "sliders" }, ...sliders.map(({ name, input }) => el("label", { class: "slider" }, el("span", {}, name), input))),
+    el(
+      "div",
+      { class: "sliders" },
+      ...sliders.map(({ name, input }) => el("label", { class: "slider" }, el("span", {}, name), input)),
+    ),
     now,
   );
 }

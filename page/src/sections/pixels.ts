@@ -9,8 +9,12 @@ export function pixelsSection(session: Session): HTMLElement {
   const answers = el("div", { class: "result", "aria-live": "polite" });
   const chips = el("ul", { class: "chips", "aria-label": "Pixels that are settled" });
   const status = el("p", { class: "answer" });
-  const undo = button("Undo the last", () => { session.forget(); });
-  const reset = button("Reset", () => { session.forgetAll(); });
+  const undo = button("Undo the last", () => {
+    session.forget();
+  });
+  const reset = button("Reset", () => {
+    session.forgetAll();
+  });
   const ask = button("Which pixel would tell most?", () => {
     const pixel = mostTelling(session.now.found);
     if (pixel === null) session.say("No pixel tells the remaining alternatives apart.");
@@ -30,17 +34,34 @@ export function pixelsSection(session: Session): HTMLElement {
       ...conditions.map((one) => {
         const name = classes.length > 1 ? ` ${classes.find(({ label }) => label === one.label)?.name ?? ""}` : "";
         const what = `row ${one.row}, column ${one.column} ${one.inside ? "inside" : "outside"}${name}`;
-        return el("li", {}, what, button("×", () => { session.forget(one); }, { "aria-label": `Take back: ${what}` }));
+        return el(
+          "li",
+          {},
+          what,
+          button(
+            "×",
+            () => {
+              session.forget(one);
+            },
+            { "aria-label": `Take back: ${what}` },
+          ),
+        );
       }),
     );
   });
   const tools = (["include", "exclude"] as const).map((tool) =>
-    button(tool === "include" ? "Click pixels that are inside" : "Click pixels that are outside", () => { session.store.set({ tool }); }),
+    button(tool === "include" ? "Click pixels that are inside" : "Click pixels that are outside", () => {
+      session.store.set({ tool });
+    }),
   );
   return section(
     "What changes if this pixel is inside?",
     "pixels",
-    el("p", {}, `Click a pixel of the image (${width} × ${session.study.height}), or let the page choose the one that tells the alternatives apart best. If you know whether it is inside, say so: outlines that disagree are left out.`),
+    el(
+      "p",
+      {},
+      `Click a pixel of the image (${width} × ${session.study.height}), or let the page choose the one that tells the alternatives apart best. If you know whether it is inside, say so: outlines that disagree are left out.`,
+    ),
     el("div", { class: "actions" }, ask, ...tools),
     answers,
     status,
@@ -61,15 +82,36 @@ function asked(session: Session, pixel: number): Node[] {
       el("th", { scope: "row" }, name),
       el("td", {}, `${answer.count} (${percent(answer.count / total)})`),
       ...answer.modes.map((share) => el("td", {}, answer.count ? percent(share) : "–")),
-      el("td", {}, answer.count > 0 && button("Keep these", () => { session.require(row, column, is); }, { class: "quiet", "aria-label": `Keep these outlines only, with the pixel ${is ? "inside" : "outside"}` })),
+      el(
+        "td",
+        {},
+        answer.count > 0 &&
+          button(
+            "Keep these",
+            () => {
+              session.require(row, column, is);
+            },
+            { class: "quiet", "aria-label": `Keep these outlines only, with the pixel ${is ? "inside" : "outside"}` },
+          ),
+      ),
     );
-  const head = ["If the pixel is", "outlines left", ...session.now.found.modes.map((mode) => LETTERS[mode.index] ?? mode.index), "choice"];
+  const head = [
+    "If the pixel is",
+    "outlines left",
+    ...session.now.found.modes.map((mode) => LETTERS[mode.index] ?? mode.index),
+    "choice",
+  ];
   return [
     el("p", {}, `Row ${row}, column ${column} is inside in ${percent(inside.count / total)} of the outlines.`),
     el(
       "div",
       { class: "scroll", tabindex: 0, role: "region", "aria-label": "What follows for the alternatives" },
-      el("table", {}, el("thead", {}, el("tr", {}, ...head.map((one) => el("th", { scope: "col" }, one)))), el("tbody", {}, line("inside", inside, true), line("outside", outside, false))),
+      el(
+        "table",
+        {},
+        el("thead", {}, el("tr", {}, ...head.map((one) => el("th", { scope: "col" }, one)))),
+        el("tbody", {}, line("inside", inside, true), line("outside", outside, false)),
+      ),
     ),
   ];
 }

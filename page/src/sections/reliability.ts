@@ -21,13 +21,19 @@ export function reliabilityPlot(name: string, { count, predicted, observed }: Bi
     svg("path", { class: "axis", d: `M${EDGE} ${RIM}V${SIDE - EDGE}H${SIDE - RIM}` }),
     svg("line", { class: "diagonal", x1: place(0), y1: SIDE - place(0), x2: place(1), y2: SIDE - place(1) }),
     svg("polyline", { class: "curve", points: line }),
-    ...filled.map((i) => svg("circle", { class: "bin", cx: at(i).x, cy: at(i).y, r: 2.5 + 4 * Math.sqrt(count[i] / most) })),
+    ...filled.map((i) =>
+      svg("circle", { class: "bin", cx: at(i).x, cy: at(i).y, r: 2.5 + 4 * Math.sqrt(count[i] / most) }),
+    ),
     ...[0, 0.5, 1].flatMap((share) => [
       text(place(share), SIDE - EDGE + 14, `${100 * share}`),
       text(EDGE - 4, SIDE - place(share) + 4, `${100 * share}`, "end"),
     ]),
     text(SIDE / 2 + EDGE / 2, SIDE - 4, "model said (%)"),
-    svg("text", { transform: `translate(10 ${SIDE / 2 - EDGE / 2}) rotate(-90)`, "text-anchor": "middle" }, "was so (%)"),
+    svg(
+      "text",
+      { transform: `translate(10 ${SIDE / 2 - EDGE / 2}) rotate(-90)`, "text-anchor": "middle" },
+      "was so (%)",
+    ),
   );
   return el("figure", {}, picture, el("figcaption", {}, name));
 }

@@ -83,7 +83,10 @@ export class Session {
   require(row: number, column: number, inside: boolean, label = this.label): boolean {
     const others = this.now.conditions.filter((one) => one.row !== row || one.column !== column || one.label !== label);
     const kept = this.keep([...others, { row, column, label, inside }]);
-    if (!kept) this.say(`None of the remaining outlines has row ${row}, column ${column} ${inside ? "inside" : "outside"}; nothing was changed.`);
+    if (!kept)
+      this.say(
+        `None of the remaining outlines has row ${row}, column ${column} ${inside ? "inside" : "outside"}; nothing was changed.`,
+      );
     return kept;
   }
 
@@ -118,7 +121,10 @@ export class Session {
     const { pad } = this.study;
     const position = pad ? ([pad.positions[2 * hypothesis], pad.positions[2 * hypothesis + 1]] as const) : null;
     const labels = this.study.labelsOf(hypothesis);
-    this.show({ name: `outline ${hypothesis + 1} of the model`, labels, position: position && [...position], note: null }, position);
+    this.show(
+      { name: `outline ${hypothesis + 1} of the model`, labels, position: position && [...position], note: null },
+      position,
+    );
   }
 
   private show(explored: Drawing, position: readonly [number, number] | null): void {
@@ -146,7 +152,10 @@ export class Session {
   startEditing({ name, labels }: Pick<Drawing, "name" | "labels">): void {
     this.edits.clear();
     this.toggle("edited", true);
-    this.store.set({ edited: labels.map((label) => (label < this.study.facts.classes.length ? label : 0)), tool: "add" });
+    this.store.set({
+      edited: labels.map((label) => (label < this.study.facts.classes.length ? label : 0)),
+      tool: "add",
+    });
     this.say(`Editing starts from ${name}.`);
   }
 

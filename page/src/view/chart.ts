@@ -11,7 +11,12 @@ export function ticks(low: number, high: number, most: number): number[] {
   return found;
 }
 
-export function text(x: number, y: number, content: string, anchor: "start" | "middle" | "end" = "middle"): SVGTextElement {
+export function text(
+  x: number,
+  y: number,
+  content: string,
+  anchor: "start" | "middle" | "end" = "middle",
+): SVGTextElement {
   return svg("text", { x, y, "text-anchor": anchor }, content);
 }
 

@@ -4,13 +4,21 @@ type Child = Node | string | null | false;
 type Attributes = Record<string, string | number | boolean | EventListener | undefined>;
 
 /** An element with attributes; functions listen to the event of their name, true is an attribute without a value. */
-export function el<K extends keyof HTMLElementTagNameMap>(tag: K, attributes: Attributes = {}, ...children: Child[]): HTMLElementTagNameMap[K] {
+export function el<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  attributes: Attributes = {},
+  ...children: Child[]
+): HTMLElementTagNameMap[K] {
   return filled(document.createElement(tag), attributes, children);
 }
 
 const SVG = "http://www.w3.org/2000/svg";
 
-export function svg<K extends keyof SVGElementTagNameMap>(tag: K, attributes: Attributes = {}, ...children: Child[]): SVGElementTagNameMap[K] {
+export function svg<K extends keyof SVGElementTagNameMap>(
+  tag: K,
+  attributes: Attributes = {},
+  ...children: Child[]
+): SVGElementTagNameMap[K] {
   return filled(document.createElementNS(SVG, tag), attributes, children);
 }
 
@@ -37,15 +45,31 @@ export function button(label: string, press: () => void, attributes: Attributes 
 }
 
 /** A checkbox in its label. */
-export function check(label: Child[], checked: boolean, change: (checked: boolean) => void, attributes: Attributes = {}): HTMLLabelElement {
-  const box = el("input", { type: "checkbox", change: () => { change(box.checked); }, ...attributes });
+export function check(
+  label: Child[],
+  checked: boolean,
+  change: (checked: boolean) => void,
+  attributes: Attributes = {},
+): HTMLLabelElement {
+  const box = el("input", {
+    type: "checkbox",
+    change: () => {
+      change(box.checked);
+    },
+    ...attributes,
+  });
   box.checked = checked;
   return el("label", { class: "check" }, box, ...label);
 }
 
 /** A part of the page with a heading. */
 export function section(heading: string, id: string, ...children: Child[]): HTMLElement {
-  return el("section", { class: "card", id, "aria-labelledby": `${id}-heading` }, el("h2", { id: `${id}-heading` }, heading), ...children);
+  return el(
+    "section",
+    { class: "card", id, "aria-labelledby": `${id}-heading` },
+    el("h2", { id: `${id}-heading` }, heading),
+    ...children,
+  );
 }
 
 /** Runs after other changes of the same moment, once, before the next frame is shown. */

@@ -3,7 +3,12 @@ import type { Session } from "../state/session";
 import { about, useAt } from "./tools";
 import type { Viewer } from "./viewer";
 
-const ARROWS: Partial<Record<string, readonly [number, number]>> = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+const ARROWS: Partial<Record<string, readonly [number, number]>> = {
+  ArrowUp: [-1, 0],
+  ArrowDown: [1, 0],
+  ArrowLeft: [0, -1],
+  ArrowRight: [0, 1],
+};
 const PAN = 40; // screen pixels
 const FAR = 10; // pixels of the image
 
@@ -34,7 +39,8 @@ function press(session: Session, viewer: Viewer, event: KeyboardEvent): boolean 
   else if (key === "+" || key === "=") viewer.camera.zoomBy(1.25);
   else if (key === "-") viewer.camera.zoomBy(0.8);
   else if (key === "0") viewer.camera.showAll();
-  else if (key === "[" || key === "]") session.store.set({ brush: Math.max(1, session.now.brush + (key === "]" ? 1 : -1)) });
+  else if (key === "[" || key === "]")
+    session.store.set({ brush: Math.max(1, session.now.brush + (key === "]" ? 1 : -1)) });
   else if (key === "f" || key === "F") finish(session, viewer);
   else if (key === "Escape" && viewer.drawing.length > 0) viewer.drawing = [];
   else return false;

@@ -21,14 +21,34 @@ class Pointing {
     private readonly viewer: Viewer,
   ) {
     const { canvas } = viewer;
-    canvas.addEventListener("pointerdown", (event) => { this.down(event); });
-    canvas.addEventListener("pointermove", (event) => { this.move(event); });
-    canvas.addEventListener("pointerup", (event) => { this.up(event); });
-    canvas.addEventListener("pointercancel", (event) => { this.cancel(event); });
-    canvas.addEventListener("pointerleave", () => { this.hover(null); });
-    canvas.addEventListener("contextmenu", (event) => { event.preventDefault(); });
-    canvas.addEventListener("wheel", (event) => { this.wheel(event); }, { passive: false });
-    session.store.watch(["tool"], () => { this.allowScrolling(); });
+    canvas.addEventListener("pointerdown", (event) => {
+      this.down(event);
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      this.move(event);
+    });
+    canvas.addEventListener("pointerup", (event) => {
+      this.up(event);
+    });
+    canvas.addEventListener("pointercancel", (event) => {
+      this.cancel(event);
+    });
+    canvas.addEventListener("pointerleave", () => {
+      this.hover(null);
+    });
+    canvas.addEventListener("contextmenu", (event) => {
+      event.preventDefault();
+    });
+    canvas.addEventListener(
+      "wheel",
+      (event) => {
+        this.wheel(event);
+      },
+      { passive: false },
+    );
+    session.store.watch(["tool"], () => {
+      this.allowScrolling();
+    });
   }
 
   private at(event: MouseEvent): Point {

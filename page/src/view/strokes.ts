@@ -6,7 +6,12 @@ import type { Line } from "./palette";
 
 const RIM = "rgba(0, 0, 0, 0.55)";
 
-export function strokeOverlay(context: CanvasRenderingContext2D, camera: Camera, width: number, { mask, line, mark }: Overlay): void {
+export function strokeOverlay(
+  context: CanvasRenderingContext2D,
+  camera: Camera,
+  width: number,
+  { mask, line, mark }: Overlay,
+): void {
   const loops = outline(mask, width);
   const path = new Path2D();
   for (const loop of loops) addLoop(path, camera, loop);

@@ -20,8 +20,17 @@ export function thumbnail({ study, now }: Session, mask: Uint8Array, line: Line)
     "stroke-dasharray": line.dash.join(" "),
     "vector-effect": "non-scaling-stroke",
   });
-  const possible = svg("path", { class: "possible", d: outlinePath(now.found.outer, width), "vector-effect": "non-scaling-stroke" });
-  return svg("svg", { class: "thumbnail", viewBox: `${box.left} ${box.top} ${wide} ${high}`, "aria-hidden": "true" }, possible, path);
+  const possible = svg("path", {
+    class: "possible",
+    d: outlinePath(now.found.outer, width),
+    "vector-effect": "non-scaling-stroke",
+  });
+  return svg(
+    "svg",
+    { class: "thumbnail", viewBox: `${box.left} ${box.top} ${wide} ${high}`, "aria-hidden": "true" },
+    possible,
+    path,
+  );
 }
 
 /** The outline of a mask as the data of an SVG path. */

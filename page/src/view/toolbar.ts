@@ -1,8 +1,8 @@
 // The image with everything around it: tools, zoom, window, and the legend of its lines.
-import type { Layer, Session, Tool } from "../state/session";
-import { button, check, el, newId, svg } from "./dom";
+import type { Session, Tool } from "../state/session";
+import { button, el, newId } from "./dom";
 import { KEY_HELP, listenToKeys } from "./keys";
-import { LINES, type Line } from "./palette";
+import { legend } from "./legend";
 import { listenToPointers } from "./pointing";
 import { TOOLS } from "./tools";
 import { Viewer } from "./viewer";
@@ -29,27 +29,50 @@ export function imagePanel(session: Session): HTMLElement {
 function toolChoice(session: Session): HTMLElement {
   const name = newId("tool");
   const choices = (Object.keys(TOOLS) as Tool[]).map((tool) => {
-    const radio = el("input", { type: "radio", name, value: tool, class: "visually-hidden", change: () => { session.store.set({ tool }); } });
+    const radio = el("input", {
+      type: "radio",
+      name,
+      value: tool,
+      class: "visually-hidden",
+      change: () => {
+        session.store.set({ tool });
+      },
+    });
     session.store.watch(["tool", "edited"], () => {
       radio.checked = session.now.tool === tool;
       radio.disabled = (tool === "add" || tool === "erase") && !session.now.edited;
     });
     return el("label", { class: "segment" }, radio, el("span", {}, TOOLS[tool].label));
   });
-  return el("fieldset", { class: "segments tools" }, el("legend", { class: "visually-hidden" }, "Tool for the image"), ...choices);
+  return el(
+    "fieldset",
+    { class: "segments tools" },
+    el("legend", { class: "visually-hidden" }, "Tool for the image"),
+    ...choices,
+  );
 }
 
 /** The last thing that was said, for eyes and for screen readers. */
 function status(session: Session): HTMLElement {
   const line = el("p", { class: "status", role: "status" });
-  session.store.watch(["said"], () => { line.textContent = session.now.said; });
+  session.store.watch(["said"], () => {
+    line.textContent = session.now.said;
+  });
   return line;
 }
 
 /** Says that not all outlines count any more, and lets the reader have them back. */
 function settled(session: Session): HTMLElement {
   const sentence = el("span");
-  const line = el("p", { class: "settled" }, sentence, " ", button("All outlines again", () => { session.forgetAll(); }));
+  const line = el(
+    "p",
+    { class: "settled" },
+    sentence,
+    " ",
+    button("All outlines again", () => {
+      session.forgetAll();
+    }),
+  );
   session.store.watch(["conditions"], () => {
     const { conditions, found } = session.now;
     line.hidden = conditions.length === 0;
@@ -61,7 +84,9 @@ function settled(session: Session): HTMLElement {
 
 function toolHint(session: Session): HTMLElement {
   const hint = el("p", { class: "hint" });
-  session.store.watch(["tool"], () => { hint.textContent = TOOLS[session.now.tool].hint; });
+  session.store.watch(["tool"], () => {
+    hint.textContent = TOOLS[session.now.tool].hint;
+  });
   return hint;
 }
 
@@ -81,45 +106,36 @@ function zoomButtons(viewer: Viewer): HTMLElement {
     button("+", zoom(1.4), { "aria-label": "Zoom in" }),
     button("−", zoom(1 / 1.4), { "aria-label": "Zoom out" }),
     button("All", all, { "aria-label": "All of the image" }),
-    button("Fit", () => { viewer.showOutlines(); }, { "aria-label": "Fit the outlines" }),
+    button(
+      "Fit",
+      () => {
+        viewer.showOutlines();
+      },
+      { "aria-label": "Fit the outlines" },
+    ),
   );
-}
-
-/** A sample of a line, as in a legend. */
-export function swatch({ colour, dash, width }: Line): SVGElement {
-  const line = svg("line", { x1: 3, y1: 8, x2: 33, y2: 8, stroke: colour, "stroke-width": width, "stroke-dasharray": dash.join(" ") });
-  return svg("svg", { class: "swatch", viewBox: "0 0 36 16", width: 36, height: 16, "aria-hidden": "true" }, line);
-}
-
-const LEGEND: [Layer, string, Line[]][] = [
-  ["modes", "Alternatives", []],
-  ["extent", "Certain and possible", [LINES.inner, LINES.outer]],
-  ["explored", "Explored", [LINES.explored]],
-  ["compared", "Compared", [LINES.compared]],
-  ["edited", "Edited", [LINES.edited]],
-];
-
-function legend(session: Session): HTMLElement {
-  const boxes = LEGEND.map(([layer, name, lines]) => {
-    const label = check([...lines.map(swatch), name], false, (shown) => { session.toggle(layer, shown); });
-    const box = label.querySelector("input")!;
-    session.store.watch(["layers", "explored", "compared", "edited"], () => {
-      const { layers, explored, compared, edited } = session.now;
-      const there = { modes: true, extent: true, explored: explored !== null, compared: compared !== null, edited: edited !== null }[layer];
-      box.checked = there && layers.has(layer);
-      label.hidden = !there;
-    });
-    return label;
-  });
-  return el("fieldset", { class: "legend" }, el("legend", { class: "visually-hidden" }, "Lines on the image"), ...boxes);
 }
 
 function windowSliders(session: Session): HTMLElement {
   const { unit, window: start } = session.study.facts.image;
   const range = start[1] - start[0] || 1;
-  const slider = (name: string, min: number, max: number, get: () => number, set: (value: number) => void): HTMLElement => {
+  const slider = (
+    name: string,
+    min: number,
+    max: number,
+    get: () => number,
+    set: (value: number) => void,
+  ): HTMLElement => {
     const shown = el("output");
-    const input = el("input", { type: "range", min, max, step: range / 200, input: () => { set(Number(input.value)); } });
+    const input = el("input", {
+      type: "range",
+      min,
+      max,
+      step: range / 200,
+      input: () => {
+        set(Number(input.value));
+      },
+    });
     session.store.watch(["window"], () => {
       input.value = String(get());
       shown.textContent = `${number(Number(get().toPrecision(3)))}${unit ? ` ${unit}` : ""}`;
@@ -129,13 +145,21 @@ function windowSliders(session: Session): HTMLElement {
   };
   const level = () => (session.now.window[0] + session.now.window[1]) / 2;
   const width = () => session.now.window[1] - session.now.window[0];
-  const apply = (middle: number, whole: number) => { session.store.set({ window: [middle - whole / 2, middle + whole / 2] }); };
+  const apply = (middle: number, whole: number) => {
+    session.store.set({ window: [middle - whole / 2, middle + whole / 2] });
+  };
   return el(
     "details",
     { class: "window" },
     el("summary", {}, "Brightness and contrast (level and window)"),
-    slider("Level", start[0] - range / 2, start[1] + range / 2, level, (value) => { apply(value, width()); }),
-    slider("Window", range / 100, 2 * range, width, (value) => { apply(level(), value); }),
-    button("Reset", () => { session.store.set({ window: start }); }),
+    slider("Level", start[0] - range / 2, start[1] + range / 2, level, (value) => {
+      apply(value, width());
+    }),
+    slider("Window", range / 100, 2 * range, width, (value) => {
+      apply(level(), value);
+    }),
+    button("Reset", () => {
+      session.store.set({ window: start });
+    }),
   );
 }

@@ -10,7 +10,8 @@ export function useAt(session: Session, row: number, column: number): void {
   const { tool } = session.now;
   session.store.set({ probed: row * session.study.width + column });
   if (tool === "include" || tool === "exclude") session.require(row, column, tool === "include");
-  else if (tool === "add" || tool === "erase") paint(session, [column + 0.5, row + 0.5], [column + 0.5, row + 0.5], false);
+  else if (tool === "add" || tool === "erase")
+    paint(session, [column + 0.5, row + 0.5], [column + 0.5, row + 0.5], false);
   else session.say(about(session, row, column));
 }
 
@@ -19,7 +20,9 @@ export function paint(session: Session, from: Point, to: Point, goesOn: boolean)
   const { tool, brush: diameter } = session.now;
   const { label, study } = session;
   const change = tool === "add" ? () => label : (before: number) => (before === label ? 0 : before);
-  session.edit((labels) => { brush(labels, study.width, from, to, diameter, change); }, goesOn);
+  session.edit((labels) => {
+    brush(labels, study.width, from, to, diameter, change);
+  }, goesOn);
 }
 
 /** A sentence on a pixel. */
@@ -36,10 +39,16 @@ function valueAt({ pixels, facts }: Session["study"], pixel: number): string {
 }
 
 export const TOOLS: Record<State["tool"], { label: string; hint: string }> = {
-  look: { label: "Look", hint: "Drag to move the image, click a pixel to ask about it. Drag with Shift or the right button for brightness and contrast." },
+  look: {
+    label: "Look",
+    hint: "Drag to move the image, click a pixel to ask about it. Drag with Shift or the right button for brightness and contrast.",
+  },
   include: { label: "Is inside", hint: "Click a pixel that is inside for certain: only outlines that hold it stay." },
   exclude: { label: "Is outside", hint: "Click a pixel that is outside for certain: only outlines without it stay." },
-  draw: { label: "Draw outline", hint: "Draw your own outline by dragging; it closes by itself. By keyboard: Enter sets a corner, F finishes." },
+  draw: {
+    label: "Draw outline",
+    hint: "Draw your own outline by dragging; it closes by itself. By keyboard: Enter sets a corner, F finishes.",
+  },
   add: { label: "Brush", hint: "Drag to add to the mask that you edit." },
   erase: { label: "Eraser", hint: "Drag to take away from the mask that you edit." },
 };

@@ -16,7 +16,9 @@ export class Viewer {
   cursor: { row: number; column: number; shown: boolean };
   /** A line that is being drawn, x and y of its corners in the image. */
   drawing: number[] = [];
-  readonly redraw = eachFrame(() => { this.paint(); });
+  readonly redraw = eachFrame(() => {
+    this.paint();
+  });
   private sized = false;
   private readonly image: Raster;
   private readonly heat: Raster;
@@ -39,7 +41,9 @@ export class Viewer {
       "aria-label": `Image ${facts.title}. Arrow keys move a cross from pixel to pixel, Enter uses the chosen tool.`,
       "aria-describedby": description,
     });
-    new ResizeObserver(() => { this.resize(); }).observe(this.canvas);
+    new ResizeObserver(() => {
+      this.resize();
+    }).observe(this.canvas);
     const { store } = session;
     store.watch(["window"], () => {
       paintImage(this.image, session.study, session.now.window);
@@ -49,7 +53,10 @@ export class Viewer {
       if (session.now.heat !== "none") paintHeat(this.heat, session.now.found, session.now.heat);
       this.redraw();
     });
-    store.watch(["layers", "hiddenModes", "focus", "explored", "compared", "edited", "conditions", "probed", "tool", "brush"], this.redraw);
+    store.watch(
+      ["layers", "hiddenModes", "focus", "explored", "compared", "edited", "conditions", "probed", "tool", "brush"],
+      this.redraw,
+    );
   }
 
   /** Zooms to what is outlined in at least one hypothesis in twenty, or to the whole image if nothing is. */
@@ -121,7 +128,8 @@ export class Viewer {
   private paintDrawing(context: CanvasRenderingContext2D): void {
     if (this.drawing.length === 0) return;
     const path = new Path2D();
-    for (let i = 0; i < this.drawing.length; i += 2) path.lineTo(...this.camera.toScreen(this.drawing[i], this.drawing[i + 1]));
+    for (let i = 0; i < this.drawing.length; i += 2)
+      path.lineTo(...this.camera.toScreen(this.drawing[i], this.drawing[i + 1]));
     stroke(context, path, LINES.compared);
   }
 
@@ -148,7 +156,12 @@ export class Viewer {
     const square = new Path2D();
     square.rect(left, top, right - left, bottom - top);
     const [x, y] = [(left + right) / 2, (top + bottom) / 2];
-    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]] as const) {
+    for (const [dx, dy] of [
+      [1, 0],
+      [-1, 0],
+      [0, 1],
+      [0, -1],
+    ] as const) {
       square.moveTo(x + dx * ((right - left) / 2 + 2), y + dy * ((bottom - top) / 2 + 2));
       square.lineTo(x + dx * ((right - left) / 2 + 9), y + dy * ((bottom - top) / 2 + 9));
     }

@@ -32,7 +32,9 @@ export function count(n: number, noun: string): string {
 export function size({ facts }: Study, pixels: number): string {
   const { spacing } = facts.image;
   if (pixels === 0) return "nothing";
-  return spacing ? `${count(pixels, "pixel")} (${number(pixels * spacing[0] * spacing[1])} mm²)` : count(pixels, "pixel");
+  return spacing
+    ? `${count(pixels, "pixel")} (${number(pixels * spacing[0] * spacing[1])} mm²)`
+    : count(pixels, "pixel");
 }
 
 /** The class in a sentence: "anything" where it has no name of its own. */
