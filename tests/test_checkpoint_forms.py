@@ -34,6 +34,7 @@ FORMS = {
     "torch.compile around DataParallel": lambda state: _prefixed(state, "_orig_mod.module."),
     "DataParallel around torch.compile": lambda state: _prefixed(state, "module._orig_mod."),
     "an attribute": lambda state: _prefixed(state, "net."),
+    "averaged weights in wrappers": lambda state: _prefixed(state, "ema_model.module._orig_mod.net."),
     "an attribute of an attribute": lambda state: _prefixed(state, "model.network."),
     "a compiled part": lambda state: {name.replace("unet.", "unet._orig_mod.", 1): t for name, t in state.items()},
     "AveragedModel": lambda state: {"n_averaged": torch.tensor(3), **_prefixed(state, "module.")},

@@ -1,6 +1,8 @@
 """State dicts of other people's networks: the loaded model computes what the network itself computes, or is refused."""
 
 import copy
+import json
+import random
 
 import pytest
 import torch
@@ -166,3 +168,64 @@ def test_one_of_several_networks_is_chosen_by_name(tmp_path):
     _assert_same(load(tmp_path / "m.pt", part="state_dict_ema"), second, images)
     with pytest.raises(ValueError, match="part: got 'ema', which is in 0 of 'state_dict/net', 'state_dict_ema'"):
         load(tmp_path / "m.pt", part="ema")
+
+
+def _refusal(source):
+    try:
+        load(source)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _changed(state, dice):
+    """A state dict with one entry lost, renamed, or of another shape."""
+    name = dice.choice([name for name in state if name.endswith(("weight", "bias"))])
+    tensor = state.pop(name)
+    changes = {
+        name: (tensor[:0], tensor.unsqueeze(-1), torch.zeros(())),
+        f"{name}.x": (tensor,),
+        name.replace(".weight", ".w").replace(".bias", ".b"): (tensor,),
+    }
+    renamed = dice.choice([*changes, None])
+    return state if renamed is None else {**state, renamed: dice.choice(changes[renamed])}
+
+
+@pytest.mark.parametrize("name", ["GeneralizedProbabilisticUNet", "UNet-Zoo", "torch-em", "platipy", "jenspetersen"])
+def test_changed_state_dicts_are_refused_in_one_line(name):
+    state, dice = _network(name)[0].state_dict(), random.Random(0)
+    drawn = {
+        key: tensor for key, tensor in state.items() if tensor.ndim and not key.startswith(("posterior", "last_conv"))
+    }
+    refusals = [_refusal(_changed(dict(drawn), dice)) for _ in range(40)]
+    said = [refusal for refusal in refusals if refusal is not None]
+    assert len(said) == 40
+    assert all(refusal.startswith("checkpoint: ") and "\n" not in refusal for refusal in said)
+
+
+ODD = (None, 0, -1, 10**9, 1e9, "x", [], {}, [1], True, float("inf"), [["conv"]], [[]])
+
+
+def test_declarations_that_lie_are_refused_in_one_line(tmp_path):
+    save(load(_network("platipy")[0].state_dict()), tmp_path / "m.safetensors")
+    content, dice = (tmp_path / "m.safetensors").read_bytes(), random.Random(0)
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    said = json.loads(header["__metadata__"]["fastpunet"])
+    refusals = []
+    for _ in range(150):
+        lie = copy.deepcopy(said)
+        place = lie["config"]
+        while True:  # walks to any entry
+            key = dice.choice(list(place) if isinstance(place, dict) else range(len(place)))
+            if not isinstance(place[key], (dict, list)) or not place[key] or dice.random() < 0.2:
+                break
+            place = place[key]
+        place[key] = dice.choice(ODD)
+        header["__metadata__"]["fastpunet"] = json.dumps(lie)
+        written = json.dumps(header).encode()
+        (tmp_path / "m.safetensors").write_bytes(len(written).to_bytes(8, "little") + written + content[end:])
+        refusals.append(_refusal(tmp_path / "m.safetensors"))
+    told = [refusal for refusal in refusals if refusal is not None]
+    assert len(told) > 100
+    assert all(refusal.startswith("checkpoint: ") and "\n" not in refusal for refusal in told)

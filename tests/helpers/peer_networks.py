@@ -324,8 +324,7 @@ class Injection(nn.Module):
     def combined(self, features: Tensor, z: Tensor) -> Tensor:
         x = torch.cat((features, tiled(z, features)), 1)
         for i in range(3):
-            x = self.task_net._modules[f"reduce-{i}"](x)
-            x = x if i == 2 else F.leaky_relu(x)
+            x = self.task_net._modules[f"reduce-{i}"](x)  # without the activations that its constructor makes
         return x
 
 

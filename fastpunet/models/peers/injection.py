@@ -13,7 +13,7 @@ from fastpunet.models.peers.reading import Block, Reader, declared
 _PEER = "probabilistic-unet of jenspetersen, or PULASki"
 _SLOPE, _EPSILON = 0.01, 1e-5  # of LeakyReLU and of normalisation
 _ASSUMED = (
-    "activations are LeakyReLU of slope 0.01",
+    "activations are LeakyReLU of slope 0.01; the last 1x1 convolutions have none between them",
     "a layer without weights between a convolution and its activation normalises by instance",
     "what the network does to its logits (a sigmoid of one class, a log-softmax of several) is left out",
 )
@@ -21,9 +21,10 @@ _ASSUMED = (
 
 def read(state: Mapping[str, Tensor]) -> Found:
     reader = Reader(state, ignored=("posterior_net.",))
-    last = max(int(found[1]) for name in state if (found := re.match(r"task_net\.decode-(\d+)\.", name)))
-    first, *enlarging = reader.positions(f"task_net.decode-{last}")
-    step = enlarging[0] - first if enlarging else 0  # how many layers there are from one convolution to the next
+    found = (re.match(r"task_net\.decode-(\d+)\.", name) for name in state)
+    last = max((int(match[1]) for match in found if match), default=0)
+    bottom = reader.positions(f"task_net.decode-{last}")
+    step = bottom[1] - bottom[0] if len(bottom) > 1 else 0  # how many layers there are from one convolution to the next
     down, up, merge = [], [], []
     for d in range(last + 1):
         block = Block(reader, f"unet.down.{d}")
@@ -39,18 +40,18 @@ def read(state: Mapping[str, Tensor]) -> Found:
         merge.append(block.layers)
     prior = Block(reader, "prior.layers")
     scales = reader.count("prior_net.encode_{}.{}")
+    if not scales:
+        raise ValueError("no prior_net.encode_0")
     for d in range(scales):
         name, more = f"prior_net.encode_{d}", d == scales - 1
-        start, *others = reader.positions(name)
-        if not others:
+        positions = reader.positions(name)
+        if len(positions) < 2:
             raise ValueError(f"{name} has one convolution, so that names do not tell whether it is normalised")
-        _convs(prior, reader, name, others[0] - start, pool=d > 0, more=more)
-    prior.conv(_rest(reader, name)).plain("global-mean")
+        _convs(prior, reader, name, positions[1] - positions[0], pool=d > 0, more=more)
+    prior.conv(_rest(reader, name), bias=False).plain("global-mean")
     combiner, layers = Block(reader, "fcomb.layers"), reader.count("task_net.reduce-{}")
     for i in range(layers):
         combiner.conv(f"task_net.reduce-{i}")
-        if i < layers - 1:
-            combiner.plain("leaky-relu", _SLOPE)
     unet = dict(down=down, up=up, merge=merge, skip_first=True)
     return declared(_PEER, reader, unet, prior, combiner, spread="log-variance", assumed=_ASSUMED)
 

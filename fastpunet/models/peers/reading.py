@@ -23,10 +23,13 @@ class Reader:
         self.state: dict[str, Tensor] = {}
 
     def weight(self, name: str) -> Tensor:
-        """The weight of a layer, which is left where it is."""
-        if f"{name}.weight" not in self._left:
+        """The weight of a convolution, which is left where it is."""
+        if not self.has(name):
             raise ValueError(f"no {name}.weight")
-        return self._left[f"{name}.weight"]
+        weight = self._left[f"{name}.weight"]
+        if weight.ndim not in (4, 5) or len(set(weight.shape[2:])) != 1:
+            raise ValueError(f"{name}.weight has the shape {tuple(weight.shape)}, expected a convolution's")
+        return weight
 
     def has(self, name: str) -> bool:
         return f"{name}.weight" in self._left
@@ -48,6 +51,9 @@ class Reader:
         inside = (left.removeprefix(f"{name}.") for left in self._left if left.startswith(f"{name}."))
         numbers = [int(found.removesuffix(".weight")) for found in inside if found.removesuffix(".weight").isdigit()]
         return sorted(number for number in numbers if not self.is_norm(f"{name}.{number}"))
+
+    def has_bias(self, name: str) -> bool:
+        return f"{name}.bias" in self._left
 
     def is_norm(self, name: str) -> bool:
         return f"{name}.running_mean" in self._left
@@ -72,23 +78,20 @@ class Block:
         self._reader, self._ours = reader, ours
         self.layers: list[list[Any]] = []
 
-    def conv(self, name: str, padding: int | None = None) -> Block:
+    def conv(self, name: str, padding: int | None = None, *, bias: bool = True) -> Block:
         """A convolution with the weights `name`, padded so that the size stays, or by `padding`."""
         weight = self._reader.weight(name)
-        if weight.ndim not in (4, 5) or len(set(weight.shape[2:])) != 1:
-            raise ValueError(f"{name}.weight has the shape {tuple(weight.shape)}, expected a convolution's")
         side = weight.shape[2]
-        return self._take(name, "conv", weight.shape[0], side, side // 2 if padding is None else padding)
+        return self._take(name, "conv", weight.shape[0], side, side // 2 if padding is None else padding, bias)
 
     def transposed(self, name: str, padding: int) -> Block:
         """A transposed convolution that doubles the size."""
         weight = self._reader.weight(name)
-        if weight.ndim not in (4, 5):
-            raise ValueError(f"{name}.weight has the shape {tuple(weight.shape)}, expected a transposed convolution's")
-        return self._take(name, "transposed-conv", weight.shape[1], weight.shape[2], padding)
+        return self._take(name, "transposed-conv", weight.shape[1], weight.shape[2], padding, True)
 
     def batch_norm(self, name: str, epsilon: float) -> Block:
-        self._reader.weight(name)
+        if not self._reader.is_norm(name):
+            raise ValueError(f"no {name}.running_mean")
         self._reader.move(name, f"{self._ours}.{len(self.layers)}")
         return self.plain("batch-norm", epsilon)
 
@@ -98,9 +101,10 @@ class Block:
         return self
 
     def _take(self, name: str, kind: str, *arguments: Any) -> Block:
-        before = len(self._reader.state)
+        if arguments[-1] and not self._reader.has_bias(name):
+            raise ValueError(f"no {name}.bias")
         self._reader.move(name, f"{self._ours}.{len(self.layers)}")
-        return self.plain(kind, *arguments, len(self._reader.state) - before == 2)
+        return self.plain(kind, *arguments)
 
 
 def declared(
@@ -116,8 +120,11 @@ def declared(
 ) -> Found:
     """What was read, as a DeclaredUNet. The posterior net is left out: hypotheses do not need it."""
     state = reader.finish()
+    widths = [arguments[0] for kind, *arguments in prior.layers if kind == "conv"]
     first = next(tensor for name, tensor in state.items() if name.startswith("model.prior.layers."))
-    latent_dim = next(arguments[0] for kind, *arguments in reversed(prior.layers) if kind == "conv") // 2
+    latent_dim = widths[-1] // 2
+    if len(combiner.layers) < 2 or combiner.layers[0][0] != "conv":
+        raise ValueError("its combiner has no hidden layer")
     config: dict[str, Any] = dict(
         peer=peer,
         in_channels=int(first.shape[1]),
