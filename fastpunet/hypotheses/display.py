@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
@@ -14,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def percent(share: float) -> str:
-    """A share in whole percent.
+    """A share in whole percent; halves are rounded up, as on the page of a report.
 
-    >>> percent(0.123)
-    '12 %'
+    >>> percent(0.123), percent(0.465)
+    ('12 %', '47 %')
     """
-    return f"{100 * share:.0f} %"
+    return f"{math.floor(100 * share + 0.5)} %"
 
 
 def html_block(sentence: str, *parts: str) -> str:

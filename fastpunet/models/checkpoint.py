@@ -66,8 +66,8 @@ def save(model: Method, path: str | os.PathLike[str]) -> None:
     module = next((name for name, value in model.config.items() if isinstance(value, nn.Module)), None)
     if module is not None:
         raise TypeError(
-            f"model: its {module} is a module of your own, which a file cannot describe; save the state dict, and load "
-            f"that with {module}=..."
+            f"model: its {module} is a module of your own, which a file cannot describe; save model.state_dict(), and "
+            f"load_state_dict it into a model that was made with the same {module}"
         )
     header: dict[str, Any] = {"method": type(model).__name__, "config": model.config, **describe(model)}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
