@@ -19,6 +19,7 @@ def test_arrays_that_do_not_fit_are_refused_and_nothing_is_written():
         "out": torch.full((1, 3, 4), 9, dtype=torch.uint8).numpy(),
         "output": "labels",
         "precision": "ieee",
+        "levels": None,
         "capability": 0,
         "threads": 1,
     }

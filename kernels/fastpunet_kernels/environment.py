@@ -17,6 +17,11 @@ def cpu_capability(available: Sequence[str]) -> str:
     return _one_of(CPU_CAPABILITY, available, available[-1])
 
 
+def pruned_levels() -> list[int] | None:
+    """FASTPUNET_PRUNING: "auto", which is None, or "off", which is no level of groups (see pruning.py)."""
+    return {"auto": None, "off": []}[_one_of("FASTPUNET_PRUNING", ("auto", "off"), "auto")]
+
+
 def triton_is_interpreted() -> bool:
     """TRITON_INTERPRET, a variable of Triton: whether its kernels run in its interpreter, on any device."""
     return os.environ.get("TRITON_INTERPRET") == "1"

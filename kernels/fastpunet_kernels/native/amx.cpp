@@ -9,7 +9,7 @@
 
 #include <immintrin.h>
 
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma,popcnt,avx512vpopcntdq,avx512bf16,amx-tile,amx-bf16")
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma,popcnt,bmi2,avx512vpopcntdq,avx512bf16,amx-tile,amx-bf16")
 #define USE_AVX512
 #define USE_VPOPCNTDQ
 
@@ -21,8 +21,9 @@ namespace amx {
 
 #include "dense_amx.h"
 
-const Decoder ieee = decoder<Dense<Float32>>();
-const Decoder bf16 = decoder<DenseAmx>();
+const Pruner ieee_pruner = pruner<Float32>();
+const Decoder ieee = decoder<Dense<Float32>>(&ieee_pruner);
+const Decoder bf16 = decoder<DenseAmx>(nullptr);
 }  // namespace amx
 
 extern const Kernels amx_kernels = {&amx::ieee, &amx::bf16, amx::overlap, amx::equal, amx::multiply_add,

@@ -16,7 +16,8 @@ namespace fastpunet {
 namespace avx2 {
 #include "kernels.h"
 
-const Decoder ieee = decoder<Dense<Float32>>();
+const Pruner ieee_pruner = pruner<Float32>();
+const Decoder ieee = decoder<Dense<Float32>>(&ieee_pruner);
 }  // namespace avx2
 
 extern const Kernels avx2_kernels = {&avx2::ieee, nullptr, avx2::overlap, avx2::equal, avx2::multiply_add,

@@ -9,14 +9,15 @@
 
 #include <immintrin.h>
 
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma,popcnt")
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma,popcnt,bmi2")
 #define USE_AVX512
 
 namespace fastpunet {
 namespace avx512 {
 #include "kernels.h"
 
-extern const Decoder ieee = decoder<Dense<Float32>>();
+const Pruner ieee_pruner = pruner<Float32>();
+extern const Decoder ieee = decoder<Dense<Float32>>(&ieee_pruner);
 }  // namespace avx512
 
 extern const Kernels avx512_kernels = {&avx512::ieee, nullptr, avx512::overlap, avx512::equal, avx512::multiply_add,

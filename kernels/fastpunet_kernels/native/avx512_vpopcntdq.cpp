@@ -9,7 +9,7 @@
 
 #include <immintrin.h>
 
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma,popcnt,avx512vpopcntdq")
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma,popcnt,bmi2,avx512vpopcntdq")
 #define USE_AVX512
 #define USE_VPOPCNTDQ
 
@@ -17,7 +17,8 @@ namespace fastpunet {
 namespace avx512_vpopcntdq {
 #include "kernels.h"
 
-const Decoder ieee = decoder<Dense<Float32>>();
+const Pruner ieee_pruner = pruner<Float32>();
+const Decoder ieee = decoder<Dense<Float32>>(&ieee_pruner);
 }  // namespace avx512_vpopcntdq
 
 extern const Kernels avx512_vpopcntdq_kernels = {&avx512_vpopcntdq::ieee, nullptr, avx512_vpopcntdq::overlap,

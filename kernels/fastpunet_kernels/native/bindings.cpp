@@ -4,11 +4,13 @@
 #include <pybind11/stl.h>
 
 #include <chrono>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "capability.h"
+#include "groups.h"
 #include "ops.h"
 
 namespace py = pybind11;
@@ -72,9 +74,13 @@ const Decoder& decoder_of(const Kernels& kernels, const std::string& precision) 
     return precision == "bf16" && kernels.bf16 ? *kernels.bf16 : *kernels.ieee;
 }
 
-void decode_to(const Array<float>& base, const Array<float>& z, const Array<float>& z_weight,
+std::vector<std::vector<int>> decode_to(const Array<float>& base, const Array<float>& z, const Array<float>& z_weight,
                const std::vector<Array<float>>& weights, const std::vector<Array<float>>& biases, py::array out,
-               const std::string& output, const std::string& precision, int capability, int threads) {
+               const std::string& output, const std::string& precision, const std::optional<std::vector<int>>& levels,
+               int capability, int threads) {
+    for (size_t i = 0; levels && i < levels->size(); i++)
+        check((*levels)[i] >= 0 && (*levels)[i] <= MOST_LEVELS && (i == 0 || (*levels)[i] > (*levels)[i - 1]),
+              "levels: expected a few numbers from 0 on, each larger than the one before");
     JobArrays arrays(base, z, z_weight, weights, biases);
     Job& job = arrays.job;
     job.checked = true;
@@ -89,7 +95,7 @@ void decode_to(const Array<float>& base, const Array<float>& z, const Array<floa
     job.out = out.mutable_data();
     const Decoder& decoder = decoder_of(kernels_at(capability), precision);
     py::gil_scoped_release release;
-    decode(job, decoder, threads);
+    return decode(job, decoder, levels ? &*levels : nullptr, threads);
 }
 
 void decode_sums(const Array<float>& base, const Array<float>& z, const Array<float>& z_weight,
@@ -108,7 +114,7 @@ void decode_sums(const Array<float>& base, const Array<float>& z, const Array<fl
     job.volume = volume.mutable_data();
     const Decoder& decoder = decoder_of(kernels_at(capability), precision);
     py::gil_scoped_release release;
-    decode(job, decoder, threads);
+    decode(job, decoder, nullptr, threads);
 }
 
 void decode_logits_to(const Array<float>& base, const Array<float>& z, const Array<float>& z_weight,
@@ -122,7 +128,7 @@ void decode_logits_to(const Array<float>& base, const Array<float>& z, const Arr
     job.out = out.mutable_data();
     const Decoder& decoder = *kernels_at(capability).ieee;
     py::gil_scoped_release release;
-    decode(job, decoder, threads);
+    decode(job, decoder, nullptr, threads);
 }
 
 void decode_gradients_to(const Array<float>& gradient, const Array<float>& base, const Array<float>& z,
@@ -166,7 +172,7 @@ PYBIND11_MODULE(_kernels, module) {
     module.def("detect_capability", &detect_capability);
     module.def("decode", &decode_to, py::arg("base").noconvert(), py::arg("z").noconvert(),
                py::arg("z_weight").noconvert(), py::arg("weights"), py::arg("biases"), py::arg("out").noconvert(), py::arg("output"), py::arg("precision"),
-               py::arg("capability"), py::arg("threads"));
+               py::arg("levels"), py::arg("capability"), py::arg("threads"));
     module.def("decode_logits", &decode_logits_to, py::arg("base").noconvert(), py::arg("z").noconvert(),
                py::arg("z_weight").noconvert(), py::arg("weights"), py::arg("biases"), py::arg("out").noconvert(),
                py::arg("capability"), py::arg("threads"));

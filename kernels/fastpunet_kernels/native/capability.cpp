@@ -32,7 +32,7 @@ int detect_capability() {
     __builtin_cpu_init();
 #define HAS(feature) __builtin_cpu_supports(feature)
     if (!(HAS("avx2") && HAS("fma") && HAS("popcnt"))) return 0;
-    if (!(HAS("avx512f") && HAS("avx512bw") && HAS("avx512dq") && HAS("avx512vl"))) return 1;
+    if (!(HAS("avx512f") && HAS("avx512bw") && HAS("avx512dq") && HAS("avx512vl") && HAS("bmi2"))) return 1;
     if (!HAS("avx512vpopcntdq")) return 2;
     if (!HAS("avx512bf16")) return 3;
 #undef HAS

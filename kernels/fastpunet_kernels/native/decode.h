@@ -60,6 +60,21 @@ struct Decode {
         }
     }
 
+    // Logits (classes, BLOCK) of one hypothesis: `base` has a row of at least BLOCK pixels for each channel, `stride` apart.
+    INLINE void logits_of(const Job& job, const void* packed, const float* base, int64_t stride, const float* offset,
+                          char* ping, char* pong, float* logits) {
+        Dense::first(base, stride, offset, job.width, ping);
+        const char* weights = static_cast<const char*>(packed);
+        for (int l = 0; l + 1 < job.depth; l++) {
+            Dense::hidden(job.layers[l], weights, ping, pong);
+            weights += aligned(Dense::packed_bytes(job.layers[l]));
+            char* swap = ping;
+            ping = pong;
+            pong = swap;
+        }
+        Dense::last(job.layers[job.depth - 1], weights, ping, logits);
+    }
+
     static void run(const Job& job, const void* packed, void* scratch, int64_t image, int64_t first) {
         const Scratch at(job);
         char* memory = static_cast<char*>(scratch);
@@ -76,17 +91,8 @@ struct Decode {
         }
         memset(memory + at.probability, 0, at.end - at.probability);
         for (int64_t k = 0; k < job.n; k++) {
-            char *in = memory + at.ping, *out = memory + at.pong;
-            Dense::first(base, job.offset + (image * job.n + k) * job.width, job.width, in);
-            const char* weights = static_cast<const char*>(packed);
-            for (int l = 0; l + 1 < job.depth; l++) {
-                Dense::hidden(job.layers[l], weights, in, out);
-                weights += aligned(Dense::packed_bytes(job.layers[l]));
-                char* swap = in;
-                in = out;
-                out = swap;
-            }
-            Dense::last(job.layers[job.depth - 1], weights, in, logits);
+            const float* offset = job.offset + (image * job.n + k) * job.width;
+            logits_of(job, packed, base, BLOCK, offset, memory + at.ping, memory + at.pong, logits);
             finish(job, block, k, logits, sums);
         }
         if (job.output == Output::sums) {
@@ -99,7 +105,7 @@ struct Decode {
 };
 
 template <class Dense>
-Decoder decoder() {
+Decoder decoder(const Pruner* pruner) {
     typedef Decode<Dense> D;
-    return {BLOCK, D::packed_bytes, D::pack, D::scratch_bytes, D::run, Dense::enter, Dense::leave};
+    return {BLOCK, D::packed_bytes, D::pack, D::scratch_bytes, D::run, Dense::enter, Dense::leave, pruner};
 }

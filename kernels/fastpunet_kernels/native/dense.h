@@ -2,6 +2,28 @@
 // BLOCK units; Number says what a unit is: one channel in float32, or a pair of channels in bfloat16.
 // Packed: biases, then weights tile by tile, (rows, TILE) units each, padded with zeros; one lone channel is not padded.
 
+// A lone channel has registers to spare for several sums, which wait less for one another and round less.
+constexpr int LONE_PARTS = TILE / 2;
+
+// `rows` products, then the bias, added to zeros: the order in which a layer is summed. `add_row` adds one row's products to
+// a part of the sums. The bias comes last, as in PyTorch: a large one would cost the small terms their last bits.
+template <int PARTS, int COUNT, int SUMS, class AddRow>
+INLINE void sum_in_order(vec (&sums)[PARTS][COUNT][SUMS], int rows, const float* bias, AddRow add_row) {
+    int64_t r = 0;  // 64 bits, so that addresses need no sign extension
+    for (; r + PARTS <= rows; r += PARTS)
+#pragma GCC unroll 4
+        for (int p = 0; p < PARTS; p++) add_row(sums[p], r + p);
+    for (; r < rows; r++) add_row(sums[0], r);
+#pragma GCC unroll 16
+    for (int c = 0; c < COUNT; c++)
+#pragma GCC unroll 8
+        for (int v = 0; v < SUMS; v++) {
+#pragma GCC unroll 4
+            for (int p = 1; p < PARTS; p++) sums[0][c][v] += sums[p][c][v];
+            sums[0][c][v] += broadcast(bias[c]);
+        }
+}
+
 template <class Number>
 struct Dense {
     typedef typename Number::unit unit;
@@ -32,8 +54,8 @@ struct Dense {
         }
     }
 
-    INLINE void first(const float* base, const float* offset, int width, void* act) {
-        Number::first(base, offset, width, static_cast<unit*>(act));
+    INLINE void first(const float* base, int64_t stride, const float* offset, int width, void* act) {
+        Number::first(base, stride, offset, width, static_cast<unit*>(act));
     }
 
     INLINE void hidden(const Layer& layer, const void* packed, const void* in, void* out) {
@@ -63,23 +85,9 @@ struct Dense {
 
     template <int COUNT, class Use>
     INLINE void tile(const unit* in, int rows, const unit* weight, const float* bias, int first, Use use) {
-        // A lone channel has registers to spare for several sums, which wait less for one another and round less.
-        constexpr int PARTS = COUNT > 1 ? 1 : TILE / 2;
-        vec sums[PARTS][COUNT][VECS] = {};
-        int64_t r = 0;  // 64 bits, so that addresses need no sign extension
-        for (; r + PARTS <= rows; r += PARTS)
-#pragma GCC unroll 4
-            for (int p = 0; p < PARTS; p++) add_row(sums[p], in + (r + p) * BLOCK, weight + (r + p) * COUNT);
-        for (; r < rows; r++) add_row(sums[0], in + r * BLOCK, weight + r * COUNT);
-        // The bias comes last, as in PyTorch: a large one would cost the small terms their last bits.
-#pragma GCC unroll 16
-        for (int c = 0; c < COUNT; c++)
-#pragma GCC unroll 8
-            for (int v = 0; v < VECS; v++) {
-#pragma GCC unroll 4
-                for (int p = 1; p < PARTS; p++) sums[0][c][v] += sums[p][c][v];
-                sums[0][c][v] += broadcast(bias[first + c]);
-            }
+        vec sums[COUNT > 1 ? 1 : LONE_PARTS][COUNT][VECS] = {};
+        sum_in_order(sums, rows, bias + first,
+                     [=](auto& part, int64_t r) { add_row(part, in + r * BLOCK, weight + r * COUNT); });
         use(first, sums[0]);
     }
 
@@ -104,11 +112,11 @@ struct Float32 {
     INLINE vec load_units(const float* p) { return load(p); }
     INLINE vec multiply_add(vec sum, float w, vec x) { return sum + broadcast(w) * x; }
 
-    INLINE void first(const float* base, const float* offset, int width, float* act) {
+    INLINE void first(const float* base, int64_t stride, const float* offset, int width, float* act) {
         for (int c = 0; c < width; c++)
 #pragma GCC unroll 8
             for (int v = 0; v < BLOCK; v += LANES)
-                store(act + c * BLOCK + v, relu(load(base + c * BLOCK + v) + broadcast(offset[c])));
+                store(act + c * BLOCK + v, relu(load(base + c * stride + v) + broadcast(offset[c])));
     }
 
     template <int COUNT, int VECS>
@@ -117,5 +125,42 @@ struct Float32 {
         for (int c = 0; c < COUNT; c++)
 #pragma GCC unroll 8
             for (int v = 0; v < VECS; v++) store(act + (first + c) * BLOCK + v * LANES, relu(sums[c][v]));
+    }
+
+    // For Bounds: one row's products, where the sign of a weight says which bound makes the sum largest; the first layer; what
+    // a layer leaves.
+    template <int COUNT, int SUMS>
+    INLINE void add_bounds(vec (&sums)[COUNT][SUMS], const float* in, const float* weight) {
+        constexpr int VECS = SUMS / 2;
+#pragma GCC unroll 16
+        for (int c = 0; c < COUNT; c++) {
+            uint32_t bits;
+            memcpy(&bits, weight + c, 4);
+            const int64_t from = (bits >> 31) * int64_t(BOUNDED);
+            const float *most = in + from, *least = in + BOUNDED - from;
+#pragma GCC unroll 8
+            for (int v = 0; v < VECS; v++) {
+                sums[c][v] = multiply_add(sums[c][v], weight[c], load(most + v * LANES));
+                sums[c][VECS + v] = multiply_add(sums[c][VECS + v], weight[c], load(least + v * LANES));
+            }
+        }
+    }
+
+    INLINE void first_bounds(const float* base, int64_t stride, const float* low, const float* high, int width, float* act) {
+        for (int c = 0; c < width; c++)
+#pragma GCC unroll 8
+            for (int v = 0; v < BOUNDED; v += LANES) {
+                const vec x = load(base + c * stride + v);
+                store(act + 2 * c * BOUNDED + v, relu(x + broadcast(high[c])));
+                store(act + (2 * c + 1) * BOUNDED + v, relu(x + broadcast(low[c])));
+            }
+    }
+
+    template <int COUNT, int SUMS>
+    INLINE void keep_bounds(vec (&sums)[COUNT][SUMS], int first, float* act) {
+#pragma GCC unroll 16
+        for (int c = 0; c < COUNT; c++)
+#pragma GCC unroll 16
+            for (int v = 0; v < SUMS; v++) store(act + (2 * (first + c)) * BOUNDED + v * LANES, relu(sums[c][v]));
     }
 };

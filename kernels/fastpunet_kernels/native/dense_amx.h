@@ -46,9 +46,9 @@ struct DenseAmx {
         }
     }
 
-    INLINE void first(const float* base, const float* offset, int width, void* act) {
+    INLINE void first(const float* base, int64_t stride, const float* offset, int width, void* act) {
         uint32_t* out = static_cast<uint32_t*>(act);
-        Bfloat16::first(base, offset, width, out);
+        Bfloat16::first(base, stride, offset, width, out);
         const int written = (width + 1) / 2, read = in_tiles(width) * IN / 2;  // rows
         if (written < read) memset(out + written * BLOCK, 0, size_t(read - written) * ROW);
     }

@@ -196,7 +196,7 @@ struct Backward {
         const float* base = reinterpret_cast<const float*>(memory + at.base);
         for (int m = 0; m < group; m++) {
             char* act = memory + at.first + at.each * size_t(m);
-            D::first(base, job.offset + (row + m) * job.width, job.width, act);
+            D::first(base, BLOCK, job.offset + (row + m) * job.width, job.width, act);
             const char* weights = packed;
             for (int l = 0; l + 1 < job.depth; l++) {
                 D::hidden(job.layers[l], weights, act, act + at.each * GROUP);

@@ -37,6 +37,34 @@ struct Job {
     std::atomic<bool>* base_refused;
 };
 
+// Groups of an image's hypotheses, which are in an order in which similar ones are neighbours. Level l has 2^l groups. For
+// the kernels of any instruction set, hence in plain pointers.
+struct Pruning {
+    const int64_t* order;  // (n,)
+    const float* boxes;    // for each group, level after level: the least offsets (width,), then the largest
+    const int* levels;     // `depth` of them, whose bounds are computed, from the top down
+    int depth;
+};
+
+// The first place of a group in the order of n hypotheses.
+static inline int64_t group_edge(int64_t n, int level, int64_t group) { return group * n >> level; }
+
+// Where the box of a group starts.
+static inline int64_t box_at(int width, int level, int64_t group) { return 2 * width * ((int64_t(1) << level) - 1 + group); }
+
+// One instruction set's way to decide pixels of many hypotheses at once, for bits and labels of one class; see pruning.py.
+// It takes weights that a Decoder has packed, and scratch memory as that does.
+struct Pruner {
+    int64_t pixels;  // at most, of one call of `run`; a multiple of 64
+    int probed;      // pixels of one call of `open_pixels`
+    size_t (*scratch_bytes)(const Job&, int levels);
+    // How many of `probed` pixels from `first` on the bounds of offsets between `low` and `high` leave open.
+    int (*open_pixels)(const Job&, const void* packed, void* scratch, int64_t image, int64_t first, const float* low,
+                       const float* high);
+    // Decodes the hypotheses of one group of the first of the levels, `pixels` pixels from `first` on.
+    void (*run)(const Job&, const Pruning&, const void* packed, void* scratch, int64_t image, int64_t first, int64_t group);
+};
+
 // One instruction set's way through a Job. `pack` lays the weights out as `run` wants them; `run` decodes one block of
 // `block` pixels, all hypotheses. Packed weights and scratch memory are aligned to 64 bytes; scratch is zero at first.
 struct Decoder {
@@ -47,6 +75,7 @@ struct Decoder {
     void (*run)(const Job&, const void* packed, void* scratch, int64_t image, int64_t first);
     void (*enter)();  // on each thread before its first block, and after its last
     void (*leave)();
+    const Pruner* pruner;  // null if there is none
 };
 
 // The gradients of a Job's logits: what is given, and where results go. The pixels of an image are divided into parts,

@@ -10,11 +10,18 @@ constexpr int LANES = 8, BLOCK = 3 * LANES, TILE = 4;  // 12 sums in 16 register
 constexpr int LANES = 4, BLOCK = 4 * LANES, TILE = 2;  // 8 sums in 16 registers, without a fused multiply-add
 #endif
 
+constexpr int BOUNDED = 2 * LANES;
+
 #include "simd.h"
 
 #include "block_pairs.h"
 #include "decode.h"
 #include "dense.h"
+
+#include "bounds.h"
+
+#include "prune.h"
+
 #include "equal.h"
 #include "gradients.h"
 #include "multiply_add.h"

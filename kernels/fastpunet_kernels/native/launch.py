@@ -44,6 +44,11 @@ def capability() -> int:
     return int(available.index(environment.cpu_capability(available)))
 
 
+def pruned_levels() -> list[int] | None:
+    """The levels of groups of hypotheses whose bounds are computed (see pruning.py); None: those that pay."""
+    return environment.pruned_levels()
+
+
 def philox_normal(seed: int, ids: Tensor, first: int, n: int, dim: int) -> Tensor:
     out = torch.empty((ids.numel(), n, dim), dtype=torch.float32)
     kernels.philox_normal(seed, _array(ids), first, n, dim, out.numpy(), torch.get_num_threads())
@@ -62,7 +67,8 @@ def decode_latents(
     out = empty_output(base, z.shape[1], weights[-1].shape[0], output)
     if output == "bits":
         out.zero_()
-    kernels.decode(*_problem(base, z_weight, weights, biases, z), out.numpy(), output, precision, *_machine())
+    problem = _problem(base, z_weight, weights, biases, z)
+    kernels.decode(*problem, out.numpy(), output, precision, pruned_levels(), *_machine())
     return out
 
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <vector>
 
 #include "job.h"
 
@@ -16,7 +17,9 @@ struct Masks {
 };
 
 // Throws std::invalid_argument, naming the part, where float32 would overflow or has done so before.
-void decode(Job job, const Decoder& decoder, int threads);
+// `levels`: of the groups of hypotheses whose bounds are computed, from the top down; none: no bounds; null: as they pay.
+// Returns those of each image.
+std::vector<std::vector<int>> decode(Job job, const Decoder& decoder, const std::vector<int>* levels, int threads);
 
 // The gradients of the logits; sums are the same whatever `threads` is. Nothing is refused: NaN stays NaN.
 void decode_gradients(Job job, Gradients want, const GradientKernel& kernel, int threads);

@@ -9,7 +9,8 @@ namespace fastpunet {
 namespace portable {
 #include "kernels.h"
 
-const Decoder ieee = decoder<Dense<Float32>>();
+const Pruner ieee_pruner = pruner<Float32>();
+const Decoder ieee = decoder<Dense<Float32>>(&ieee_pruner);
 }  // namespace portable
 
 extern const Kernels portable_kernels = {&portable::ieee, nullptr, portable::overlap, portable::equal, portable::multiply_add,

@@ -36,6 +36,29 @@ INLINE unsigned positive(vec x) {
 #endif
 }
 
+// The lanes of x whose bit is set in `kept`, side by side, to `out`, which has room for LANES floats.
+INLINE void compress(float* out, vec x, unsigned kept) {
+#if defined(USE_AVX512)
+    store(out, _mm512_maskz_compress_ps(__mmask16(kept), x));
+#else
+    for (int i = 0; i < LANES; i++) {
+        *out = x[i];
+        out += kept >> i & 1;
+    }
+#endif
+}
+
+// The lowest bits of x, in order, at the places of the bits of `mask`.
+INLINE uint64_t deposit(uint64_t x, uint64_t mask) {
+#if defined(USE_AVX512)
+    return _pdep_u64(x, mask);
+#else
+    uint64_t out = 0;
+    for (; mask; mask &= mask - 1, x >>= 1) out |= (x & 1) * (mask & -mask);
+    return out;
+#endif
+}
+
 // exp(x) for x <= 0, to 2 ulp; 0 below -87.3. x = m log 2 + r, and a Taylor series for |r| <= log(2) / 2.
 INLINE vec exp_negative(vec x) {
     const float smallest = -87.3f, log2_high = 0.693359375f, log2_low = -2.12194440e-4f;

@@ -1,0 +1,62 @@
+"""Pruned decoding beside the dense kernels, on trained weights and on random ones, where bounds prove nothing.
+
+The LIDC image is that of `lidc_tiny_test_64.npz` in $FASTPUNET_DATA (CONTRIBUTING.md, Tests).
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pytest_benchmark.fixture import BenchmarkFixture
+
+import fastpunet
+from benchmarks.race import Peer, race
+from benchmarks.workloads import image, port_model
+from fastpunet.data.lesions import SyntheticLesions
+
+ROOT = Path(__file__).parents[1]
+CHECKPOINT = ROOT / "checkpoints" / "lidc-tiny" / "Probabilistic-U-Net-seed0.safetensors"
+
+
+def _lesion() -> torch.Tensor:
+    return torch.as_tensor(SyntheticLesions(1, seed=1)[0].image)[None]
+
+
+def _lidc() -> torch.Tensor:
+    path = Path(os.environ.get("FASTPUNET_DATA", ROOT.parent / "shared" / "data")) / "lidc" / "lidc_tiny_test_64.npz"
+    if not path.exists():
+        pytest.skip(f"no data at {path}; set FASTPUNET_DATA")
+    return torch.from_numpy(np.load(path)["images"][0].astype("float32") / 255)[None, None]
+
+
+PROBLEMS = {
+    "lidc-tiny, the recipe without maps": (lambda: fastpunet.load(CHECKPOINT), _lidc),
+    "lesions": (lambda: fastpunet.load("lesions"), _lesion),
+    "untrained, workload L": (port_model, lambda: image(128, 128)),
+}
+
+
+@pytest.mark.benchmark(group="pruned decoding, bits")
+@pytest.mark.parametrize("precision", ["ieee", "bf16"])
+@pytest.mark.parametrize("n", [100, 1000, 10_000])
+@pytest.mark.parametrize("problem", PROBLEMS)
+def bench_pruning(
+    benchmark: BenchmarkFixture, monkeypatch: pytest.MonkeyPatch, problem: str, n: int, precision: str
+) -> None:
+    model, picture = (make() for make in PROBLEMS[problem])
+    sampler = fastpunet.Sampler(model, precision=precision, backend="native")
+    encoding = sampler.encode(picture)
+
+    def draw(pruning: str) -> Any:
+        monkeypatch.setenv("FASTPUNET_PRUNING", pruning)
+        return sampler.draw(encoding, n, seed=0, output="bits")
+
+    assert torch.equal(draw("auto").words, draw("off").words)
+    ours, peers = partial(draw, "auto"), {"dense": Peer(partial(draw, "off"))}
+    race(benchmark, ours, peers, rounds=9 if n <= 1000 else 5, units=n, unit="hypothesis", precision=precision)
