@@ -95,7 +95,7 @@ def decoded(
     out = empty_output(base, z.shape[1], 1, output).zero_()
     arrays = [part.contiguous().numpy() for part in (base, z, decoder.z_weight)]
     layers = [[part.contiguous().numpy() for part in parts] for parts in (decoder.weights, decoder.biases)]
-    chosen = launch.kernels.decode(*arrays, *layers, out.numpy(), output, precision, levels, capability, threads)
+    chosen = launch.kernels.decode(*arrays, *layers, out.numpy(), output, precision, levels, None, capability, threads)
     return out, chosen
 
 
@@ -120,9 +120,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problems", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=int, default=0, help="index of the first problem")
     options = parser.parse_args()
     wrong = 0
-    for index in range(options.problems):
+    for index in range(options.start, options.start + options.problems):
         problem, rng = random_problem(options.seed, index)
         for found in differences(problem, rng):
             wrong += 1

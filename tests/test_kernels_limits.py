@@ -67,6 +67,14 @@ def test_numbers_that_would_overflow_are_refused(backend: str) -> None:
         decode_samples(base, far, z, backend=backend)
 
 
+@pytest.mark.parametrize("place", [0, 5, -1])
+def test_a_single_nan_among_the_latents_is_refused_wherever_it_is(backend: str, place: int) -> None:
+    base, decoder, z = problem()
+    z.view(-1)[place] = math.nan
+    with pytest.raises(ValueError, match="^latents: got NaN, infinity or numbers so large"):
+        decode_samples(base, decoder, z, backend=backend)
+
+
 def test_large_numbers_that_do_not_overflow_are_taken(backend: str) -> None:
     base, decoder, z = problem()
     linear = Decoder(torch.zeros(9, 4), [torch.ones(1, 9)], [torch.zeros(1)])

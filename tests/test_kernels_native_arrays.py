@@ -20,6 +20,7 @@ def test_arrays_that_do_not_fit_are_refused_and_nothing_is_written():
         "output": "labels",
         "precision": "ieee",
         "levels": None,
+        "maps": None,
         "capability": 0,
         "threads": 1,
     }
@@ -30,6 +31,19 @@ def test_arrays_that_do_not_fit_are_refused_and_nothing_is_written():
         ("z_weight", torch.zeros(3, 5).numpy(), "z_weight: expected"),
         ("biases", [torch.zeros(2).numpy()], "weights: expected"),
         ("capability", 99, "capability"),
+        (
+            "maps",
+            (torch.zeros(1, 3, 1, 4).numpy(), torch.zeros(2, 1).numpy(), [2, 2], [2]),
+            "maps: expected a size and",
+        ),
+        ("maps", (torch.zeros(1, 3, 1, 4).numpy(), torch.zeros(2, 1).numpy(), [2, 2], [4, 1]), "maps: expected a grid"),
+        (
+            "maps",
+            (torch.zeros(1, 3, 1, 4).numpy(), torch.zeros(2, 1).numpy(), [2, 3], [2, 2]),
+            "maps: expected the size",
+        ),
+        ("maps", (torch.zeros(1, 3, 1, 4).numpy(), torch.zeros(1, 1).numpy(), [2, 2], [2, 2]), "maps: expected weight"),
+        ("maps", (torch.zeros(1, 3, 1, 3).numpy(), torch.zeros(2, 1).numpy(), [2, 2], [2, 2]), "maps: expected values"),
     ):
         with pytest.raises(ValueError, match=message):
             launch.kernels.decode(**arrays | {name: value})

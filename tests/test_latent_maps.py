@@ -9,10 +9,11 @@ from torch import Tensor
 import fastpunet
 from fastpunet.metrics import nestedness
 from fastpunet.models import checkpoint
-from fastpunet.models.latent_maps import first_layer_of_maps, grid_of, interpolated
+from fastpunet.models.latent_maps import grid_of, interpolated
 from fastpunet.models.map_encoding import MapEncoding
 from fastpunet.models.priors import AxisAligned
 from fastpunet.windows.map_priors import maps_as_features, maps_of_features
+from fastpunet_kernels import maps_in_first_layer
 
 
 def model_of(dims: int = 2, num_classes: int = 1, **options: int) -> fastpunet.ProbabilisticUNet:
@@ -67,8 +68,8 @@ def _margin(logits: Tensor) -> Tensor:
 
 def test_a_map_of_one_value_acts_as_a_latent_of_the_whole_image() -> None:
     weight = torch.tensor([[1.0, 2.0], [0.0, -1.0]])
-    z = torch.cat((torch.full((1, 1, 6), 3.0), torch.full((1, 1, 6), 0.5)), dim=2)
-    shares = first_layer_of_maps(z, weight, (2, 3), (5, 7))
+    values = torch.tensor([3.0, 0.5]).view(1, 1, 2, 1, 1).expand(1, 1, 2, 2, 3)
+    shares = maps_in_first_layer(values, weight, (5, 7))
     assert shares.shape == (1, 1, 35, 2)
     torch.testing.assert_close(shares, torch.tensor([4.0, -0.5]).expand(1, 1, 35, 2))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,36 @@ from fastpunet.models.fcomb import FComb, SplitFComb, flatten_combiner
 from fastpunet.models.method import Encoding, Method
 from fastpunet.models.priors import Prior
 from fastpunet.models.verification import verify
-from fastpunet_kernels import BACKENDS, Decoder, Gaussian, Sums, decode_logits, decode_samples, decode_sums, tune_decode
+from fastpunet_kernels import (
+    BACKENDS,
+    Decoder,
+    Gaussian,
+    Maps,
+    Sums,
+    decode_logits,
+    decode_samples,
+    decode_sums,
+    tune_decode,
+    with_own_bases,
+)
+
+
+class LatentProblem(NamedTuple):
+    """The arguments of the kernels' `decode_samples`."""
+
+    base: Tensor
+    decoder: Decoder
+    latents: Tensor | Gaussian
+    maps: Maps | None
+
+    def without_maps(self) -> tuple[Tensor, Decoder, Tensor | Gaussian]:
+        """base, decoder and latents of the same logits; with maps, of B n "images" in order, of one hypothesis each."""
+        base, decoder, latents, maps = self
+        if maps is None:
+            return base, decoder, latents
+        assert isinstance(latents, Tensor)
+        own, alone = with_own_bases(base, latents, *maps)
+        return own, decoder, alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +68,9 @@ class LatentEncoding(Encoding):
             "the combiner's first layer": self.base,
         }
 
-    def problem(self, z: Tensor | Gaussian) -> tuple[Tensor, Decoder, Tensor | Gaussian]:
-        """What the kernels decode latents z (B, n, latent_dim) from: base, decoder and latents.
-
-        Here they are this encoding's. Encodings whose hypotheses do not share a base give one "image" for each
-        hypothesis, B * n of them in order, with one latent each.
-        """
-        return self.base, self.decoder, z
+    def problem(self, z: Tensor | Gaussian) -> LatentProblem:
+        """What the kernels decode latents z (B, n, latent_dim) from."""
+        return LatentProblem(self.base, self.decoder, z, None)
 
 
 class LatentMethod(Method):
@@ -129,9 +154,8 @@ class LatentMethod(Method):
     def decode(
         self, encoding: LatentEncoding, z: Tensor | Gaussian, *, output: str, precision: str, backend: str
     ) -> Tensor:
-        base, decoder, latents = encoding.problem(z)
-        decoded = decode_samples(base, decoder, latents, output=output, precision=precision, backend=backend)
-        return decoded.view(encoding.images, -1, *decoded.shape[2:])
+        base, decoder, latents, maps = encoding.problem(z)
+        return decode_samples(base, decoder, latents, maps=maps, output=output, precision=precision, backend=backend)
 
     def differentiable_logits(self, encoding: LatentEncoding, z: Tensor, pixels: Tensor | None = None) -> Tensor:
         """Logits of latents z float (B, n, latent_dim), computed in the dtype of z, float32 or float64, with gradients.
@@ -139,7 +163,7 @@ class LatentMethod(Method):
         Returns (B, n, K, *size), or, for pixels int64 (p,), indices of the image's flattened pixels, (B, n, K, p).
         It computes what `decode` does: Kohl et al. 2018, equation 2, with the first layer of f_comb split.
         """
-        base, decoder, latents = encoding.problem(z)
+        base, decoder, latents = encoding.problem(z).without_maps()
         assert isinstance(latents, Tensor)
         base = base if pixels is None else base[:, pixels]
         logits = decode_logits(base.to(z.dtype), decoder.to(z.dtype), latents)
@@ -147,14 +171,12 @@ class LatentMethod(Method):
         return logits.unflatten(3, encoding.size) if pixels is None else logits
 
     def tune(self, encoding: LatentEncoding, noise: Noise, *, output: str, precision: str) -> dict[str, float]:
-        base, decoder, latents = encoding.problem(self.latents(encoding, noise))
+        base, decoder, latents = encoding.problem(self.latents(encoding, noise)).without_maps()
         return tune_decode(base, decoder, latents, output=output, precision=precision)
 
     def sums(self, encoding: LatentEncoding, noise: Noise, *, precision: str, backend: str) -> Sums:
-        base, decoder, latents = encoding.problem(self.latents(encoding, noise))
-        sums = decode_sums(base, decoder, latents, precision=precision, backend=backend)
-        probability, entropy, volume = (part.unflatten(0, (encoding.images, -1)) for part in sums)
-        return Sums(probability.sum(1), entropy.sum(1), volume.flatten(1, 2))
+        base, decoder, latents, maps = encoding.problem(self.latents(encoding, noise))
+        return decode_sums(base, decoder, latents, maps=maps, precision=precision, backend=backend)
 
 
 def _is_as_published(combiner: nn.Module) -> bool:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from fastpunet.latents import Noise
-from fastpunet.models.latent_maps import first_layer_of_maps
-from fastpunet.models.latent_method import LatentEncoding
-from fastpunet_kernels import Decoder, Gaussian
+from fastpunet.models.latent_method import LatentEncoding, LatentProblem
+from fastpunet_kernels import Gaussian, Maps
 from fastpunet_kernels.problem import reparameterised
 
 
@@ -20,17 +19,15 @@ class MapEncoding(LatentEncoding):
     grid        the cells of a map, such as (8, 8)
     map_weight  float32 (h, maps), the columns of the combiner's first layer that maps are fed to
 
-    The decoder takes the latents of the whole image alone. The share of the maps in the first layer differs from
-    hypothesis to hypothesis, so that each has a base of its own.
+    The decoder takes the latents of the whole image alone.
     """
 
     grid: tuple[int, ...]
     map_weight: Tensor
 
-    def problem(self, z: Tensor | Gaussian) -> tuple[Tensor, Decoder, Tensor]:
+    def problem(self, z: Tensor | Gaussian) -> LatentProblem:
         if isinstance(z, Gaussian):
             z = reparameterised(z.mu, z.sigma, Noise(z.seed, z.ids, z.first, z.n).normals(z.mu.shape[1]))
         of_image = self.decoder.z_weight.shape[1]
-        maps = first_layer_of_maps(z[:, :, of_image:], self.map_weight, self.grid, self.size)
-        base = self.base[:, None] + maps
-        return base.flatten(0, 1), self.decoder, z[:, :, :of_image].flatten(0, 1)[:, None]
+        values = z[:, :, of_image:].unflatten(2, (-1, *self.grid))
+        return LatentProblem(self.base, self.decoder, z[:, :, :of_image], Maps(values, self.map_weight, self.size))

@@ -16,8 +16,15 @@ from fastpunet_kernels.dispatch import (
     unpack_labels,
 )
 from fastpunet_kernels.precision import PRECISIONS, automatic_precision, fixed_precision
-from fastpunet_kernels.problem import OUTPUTS, WORD_BITS, Decoder, Gaussian, Sums
-from fastpunet_kernels.reference import finish, pack_bits, sums_of_logits, unpack_bits
+from fastpunet_kernels.problem import OUTPUTS, WORD_BITS, Decoder, Gaussian, Maps, Sums
+from fastpunet_kernels.reference import (
+    finish,
+    maps_in_first_layer,
+    pack_bits,
+    sums_of_logits,
+    unpack_bits,
+    with_own_bases,
+)
 
 __all__ = [
     "BACKENDS",
@@ -26,6 +33,7 @@ __all__ = [
     "WORD_BITS",
     "Decoder",
     "Gaussian",
+    "Maps",
     "Sums",
     "area",
     "automatic_precision",
@@ -36,6 +44,7 @@ __all__ = [
     "finish",
     "fixed_precision",
     "iou_of_pairs",
+    "maps_in_first_layer",
     "mask_iou",
     "pack_bits",
     "pack_labels",
@@ -47,4 +56,5 @@ __all__ = [
     "unpack_bits",
     "unpack_labels",
     "why_unavailable",
+    "with_own_bases",
 ]

@@ -14,7 +14,9 @@ from fastpunet_kernels.problem import (
     WORD_BITS,
     Decoder,
     Gaussian,
+    Maps,
     Sums,
+    check_maps,
     check_problem,
     check_same_dtype,
     empty_output,
@@ -78,6 +80,23 @@ def _decode_gaussian(
 
 
 @_op
+def _decode_maps(
+    base: Tensor,
+    z_weight: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    z: Tensor,
+    values: Tensor,
+    map_weight: Tensor,
+    size: Sequence[int],
+    output: str,
+    precision: str,
+    backend: str,
+) -> Tensor:
+    return empty_output(base, z.shape[1], weights[-1].shape[0], output)
+
+
+@_op
 def _decode_logits(
     base: Tensor, z_weight: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], z: Tensor, backend: str
 ) -> Tensor:
@@ -113,6 +132,15 @@ def _gradients(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
 _decode_logits.register_autograd(_gradients, setup_context=_keep)
 
 
+def _empty_sums(base: Tensor, weights: Sequence[Tensor], z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    images, pixels, classes = base.shape[0], base.shape[1], weights[-1].shape[0]
+    return (
+        base.new_empty((images, classes, pixels), dtype=float64),
+        base.new_empty((images, pixels), dtype=float64),
+        base.new_empty((images, z.shape[1], classes), dtype=int64),
+    )
+
+
 @_op
 def _decode_sums(
     base: Tensor,
@@ -123,12 +151,23 @@ def _decode_sums(
     precision: str,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    images, pixels, classes = base.shape[0], base.shape[1], weights[-1].shape[0]
-    return (
-        base.new_empty((images, classes, pixels), dtype=float64),
-        base.new_empty((images, pixels), dtype=float64),
-        base.new_empty((images, z.shape[1], classes), dtype=int64),
-    )
+    return _empty_sums(base, weights, z)
+
+
+@_op
+def _decode_map_sums(
+    base: Tensor,
+    z_weight: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    z: Tensor,
+    values: Tensor,
+    map_weight: Tensor,
+    size: Sequence[int],
+    precision: str,
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    return _empty_sums(base, weights, z)
 
 
 @_op
@@ -179,6 +218,7 @@ def decode_samples(
     decoder: Decoder,
     latents: Tensor | Gaussian,
     *,
+    maps: Maps | None = None,
     output: str = "labels",
     precision: str = "ieee",
     backend: str = "auto",
@@ -187,6 +227,7 @@ def decode_samples(
 
     base float32 (B, P, h) is the part of the first layer that all hypotheses share, Wf f + b1 for each pixel.
     latents: z float32 (B, n, latent_dim), or a `Gaussian` from which the op draws them.
+    maps: latent maps of the same hypotheses, for which latents must be z.
     Returns "labels" uint8 (B, n, P), "logits" or "probs" float32 (B, n, K, P), or "bits" int32 (B, n, K, ceil(P/32)).
     precision: "ieee", "tf32" (GPU only) or "bf16" (operands of the matrix products; sums stay float32).
 
@@ -202,6 +243,9 @@ def decode_samples(
     _check_precision(precision)
     check_problem(base, decoder, latents)
     chosen = select_backend(backend, base.device)
+    if maps is not None:
+        check_maps(base, latents, maps)
+        return _decode_maps(base, *decoder, latents, *maps, output, precision, chosen)
     if isinstance(latents, Tensor):
         return _decode_latents(base, *decoder, latents, output, precision, chosen)
     return _decode_gaussian(base, *decoder, *latents, output, precision, chosen)
@@ -245,12 +289,21 @@ def tune_decode(
 
 
 def decode_sums(
-    base: Tensor, decoder: Decoder, latents: Tensor | Gaussian, *, precision: str = "ieee", backend: str = "auto"
+    base: Tensor,
+    decoder: Decoder,
+    latents: Tensor | Gaussian,
+    *,
+    maps: Maps | None = None,
+    precision: str = "ieee",
+    backend: str = "auto",
 ) -> Sums:
     """Sums over the hypotheses of `decode_samples`. Apart from the volumes, the memory does not grow with n."""
     _check_precision(precision)
     check_problem(base, decoder, latents)
     chosen = select_backend(backend, base.device)
+    if maps is not None:
+        check_maps(base, latents, maps)
+        return Sums(*_decode_map_sums(base, *decoder, latents, *maps, precision, chosen))
     if isinstance(latents, Gaussian):
         mu, sigma, ids, seed, first, n = latents
         latents = reparameterised(mu, sigma, _philox_normal(seed, ids, first, n, mu.shape[1], chosen))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -34,6 +35,17 @@ class Gaussian(NamedTuple):
     seed: int
     first: int
     n: int
+
+
+class Maps(NamedTuple):
+    """Latent maps: latents in every cell of a grid over the image, beside those of the whole image.
+
+    Interpolated to the image's size, linearly and with aligned corners, they are further inputs of the first layer.
+    """
+
+    values: Tensor  # (B, n, maps, *grid)
+    weight: Tensor  # (h, maps), the first layer's columns of the maps
+    size: tuple[int, ...]  # the image's own; P is their product
 
 
 class Sums(NamedTuple):
@@ -111,6 +123,29 @@ def check_problem(
             raise ValueError(f"latents.{name}: got {_described(part)}, expected ({images}, {latent_dim})")
     if isinstance(latents, Tensor) and (latents.ndim != 3 or latents.shape[::2] != (images, latent_dim)):
         raise ValueError(f"latents: got {_described(latents)}, expected ({images}, n, {latent_dim})")
+
+
+def check_maps(base: Tensor, latents: Tensor | Gaussian, maps: Maps) -> None:
+    """Raise ValueError, naming the argument, unless maps are those of the hypotheses and pixels of such a problem."""
+    values, weight, size = maps
+    if not isinstance(latents, Tensor):
+        raise ValueError("latents: got a recipe and maps, expected z (B, n, latent_dim) beside maps; draw them first")
+    if weight.ndim != 2 or weight.shape[0] != base.shape[2] or weight.shape[1] < 1 or weight.dtype != base.dtype:
+        raise ValueError(
+            f"maps.weight: got {_described(weight)}, expected ({base.shape[2]}, maps) in the dtype of base"
+        )
+    if math.prod(size) != base.shape[1] or not 1 <= len(size) <= 3:
+        raise ValueError(
+            f"maps.size: got {size}, expected one to three lengths whose product is {base.shape[1]} pixels"
+        )
+    expected = (*latents.shape[:2], weight.shape[1])
+    grid = values.shape[3:]
+    fits = len(grid) == len(size) and all(1 <= cells <= length for cells, length in zip(grid, size, strict=True))
+    if values.shape[:3] != expected or not fits or values.dtype != base.dtype:
+        raise ValueError(
+            f"maps.values: got {_described(values)}, expected {expected} and a grid no finer than {size}, in the dtype "
+            "of base"
+        )
 
 
 def check_same_dtype(base: Tensor, decoder: Decoder, z: Tensor) -> None:

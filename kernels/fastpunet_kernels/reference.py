@@ -28,6 +28,8 @@ _GPU_TILE = 1 << 20
 _UNPACKED_FLOATS = 1 << 25  # 128 MiB of unpacked masks at a time
 _COMPARED = 1 << 22  # pixels x classes, or pairs x classes, compared at a time
 _LOGITS = 1 << 23  # 32 MiB of logits at a time
+_OWN_BASES, _OWN_BASES_GPU = 1 << 21, 1 << 26  # 8 and 256 MiB of bases of single hypotheses at a time
+_INTERPOLATION = {1: "linear", 2: "bilinear", 3: "trilinear"}  # by the number of axes
 
 
 def philox_4x32(counter: Sequence[Tensor], key: tuple[int, int], rounds: int = 10) -> tuple[Tensor, ...]:
@@ -173,6 +175,79 @@ def decode_latents(
             column = first // per_entry
             out[image, k, ..., column : column + result.shape[-1]] = result
     return out
+
+
+def maps_in_first_layer(values: Tensor, weight: Tensor, size: Sequence[int]) -> Tensor:
+    """The share of latent maps in the first layer at every pixel, (B, n, P, h), with gradients.
+
+    values (B, n, maps, *grid), weight (h, maps). The layer is linear, so that its share of the cells is interpolated
+    instead of the maps. Products are summed in a fixed order, so that a hypothesis has the same bits in any company.
+    """
+    cells = values.flatten(3)
+    coarse = sum(cells[:, :, channel, :, None] * weight[:, channel] for channel in range(weight.shape[1]))
+    flat = coarse.flatten(0, 1).unflatten(1, values.shape[3:]).movedim(-1, 1)  # type: ignore[union-attr]
+    fine = F.interpolate(flat, size=tuple(size), mode=_INTERPOLATION[len(size)], align_corners=True)
+    return fine.movedim(1, -1).flatten(1, -2).unflatten(0, values.shape[:2])
+
+
+def with_own_bases(
+    base: Tensor, z: Tensor, values: Tensor, weight: Tensor, size: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """A problem with maps as one without: base (B n, P, h) and z (B n, 1, latent_dim) of images with one hypothesis."""
+    own = base[:, None] + maps_in_first_layer(values, weight, size)
+    return own.flatten(0, 1), z.flatten(0, 1)[:, None]
+
+
+def decode_maps(
+    base: Tensor,
+    z_weight: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    z: Tensor,
+    values: Tensor,
+    map_weight: Tensor,
+    size: Sequence[int],
+    output: str,
+    precision: str,
+    decode: Callable[..., Tensor] = decode_latents,
+) -> Tensor:
+    """`decode_latents` of hypotheses with latent maps (see `Maps`), a few at a time; `decode` does it without maps."""
+    out = empty_output(base, z.shape[1], weights[-1].shape[0], output)
+    for some in range(0, z.shape[1], _hypotheses_at_once(base)):
+        part = slice(some, some + _hypotheses_at_once(base))
+        own, alone = with_own_bases(base, z[:, part], values[:, part], map_weight, size)
+        decoded = decode(own, z_weight, weights, biases, alone, output, precision)
+        out[:, part] = decoded.view(base.shape[0], -1, *decoded.shape[2:])
+    return out
+
+
+def decode_map_sums(
+    base: Tensor,
+    z_weight: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    z: Tensor,
+    values: Tensor,
+    map_weight: Tensor,
+    size: Sequence[int],
+    precision: str,
+    decode: Callable[..., tuple[Tensor, Tensor, Tensor]] | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`decode_sums` of hypotheses with latent maps, a few at a time; `decode` does it without maps."""
+    parts = []
+    for some in range(0, z.shape[1], _hypotheses_at_once(base)):
+        part = slice(some, some + _hypotheses_at_once(base))
+        own, alone = with_own_bases(base, z[:, part], values[:, part], map_weight, size)
+        sums = (decode or decode_sums)(own, z_weight, weights, biases, alone, precision)
+        probability, entropy, volume = (one.unflatten(0, (base.shape[0], -1)) for one in sums)
+        parts.append((probability.sum(1), entropy.sum(1), volume.flatten(1, 2)))
+    probabilities, entropies, volumes = zip(*parts, strict=True)
+    return sum(probabilities), sum(entropies), torch.cat(volumes, dim=1)  # type: ignore[return-value]
+
+
+def _hypotheses_at_once(base: Tensor) -> int:
+    """So many have bases of their own that stay in the caches of a CPU, or fill a GPU."""
+    return max(1, (_OWN_BASES_GPU if base.is_cuda else _OWN_BASES) // max(1, base.numel()))
 
 
 def decode_logits(

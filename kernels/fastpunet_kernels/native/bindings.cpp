@@ -7,6 +7,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "capability.h"
@@ -69,6 +70,33 @@ struct JobArrays {
     }
 };
 
+// Values (images, n, channels, cells), weight (width, channels), the image's size and the grid.
+typedef std::optional<std::tuple<Array<float>, Array<float>, std::vector<int64_t>, std::vector<int64_t>>> MapArrays;
+
+void add_maps(Job& job, const MapArrays& arrays) {
+    if (!arrays) return;
+    const auto& [values, weight, size, grid] = *arrays;
+    check(!size.empty() && size.size() <= 3 && grid.size() == size.size(), "maps: expected a size and a grid of one to three axes");
+    int64_t pixels = 1, cells = 1;
+    for (int axis = 0; axis < 3; axis++) {
+        const int given = axis + int(size.size()) - 3;
+        job.maps.size[axis] = given < 0 ? 1 : size[size_t(given)];
+        job.maps.grid[axis] = given < 0 ? 1 : grid[size_t(given)];
+        check(job.maps.grid[axis] >= 1 && job.maps.grid[axis] <= job.maps.size[axis], "maps: expected a grid no finer than the image");
+        pixels *= job.maps.size[axis];
+        cells *= job.maps.grid[axis];
+    }
+    check(pixels == job.pixels, "maps: expected the size of the image");
+    check(weight.ndim() == 2 && weight.shape(0) == job.width && weight.shape(1) > 0, "maps: expected weight (width, channels)");
+    check(values.ndim() == 4 && values.shape(0) == job.images && values.shape(1) == job.n &&
+              values.shape(2) == weight.shape(1) && values.shape(3) == cells,
+          "maps: expected values (images, n, channels, cells)");
+    job.maps.values = values.data();
+    job.maps.weight = weight.data();
+    job.maps.channels = int(weight.shape(1));
+    job.maps.cells = cells;
+}
+
 const Decoder& decoder_of(const Kernels& kernels, const std::string& precision) {
     check(precision == "ieee" || precision == "bf16", "precision: expected ieee or bf16");
     return precision == "bf16" && kernels.bf16 ? *kernels.bf16 : *kernels.ieee;
@@ -77,12 +105,13 @@ const Decoder& decoder_of(const Kernels& kernels, const std::string& precision) 
 std::vector<std::vector<int>> decode_to(const Array<float>& base, const Array<float>& z, const Array<float>& z_weight,
                const std::vector<Array<float>>& weights, const std::vector<Array<float>>& biases, py::array out,
                const std::string& output, const std::string& precision, const std::optional<std::vector<int>>& levels,
-               int capability, int threads) {
+               const MapArrays& maps, int capability, int threads) {
     for (size_t i = 0; levels && i < levels->size(); i++)
         check((*levels)[i] >= 0 && (*levels)[i] <= MOST_LEVELS && (i == 0 || (*levels)[i] > (*levels)[i - 1]),
               "levels: expected a few numbers from 0 on, each larger than the one before");
     JobArrays arrays(base, z, z_weight, weights, biases);
     Job& job = arrays.job;
+    add_maps(job, maps);
     job.checked = true;
     const int64_t rows = job.images * job.n;
     int64_t bytes = rows * job.classes * job.pixels * 4;
@@ -101,9 +130,10 @@ std::vector<std::vector<int>> decode_to(const Array<float>& base, const Array<fl
 void decode_sums(const Array<float>& base, const Array<float>& z, const Array<float>& z_weight,
                  const std::vector<Array<float>>& weights, const std::vector<Array<float>>& biases,
                  Array<double> probability, Array<double> entropy, Array<int64_t> volume, const std::string& precision,
-                 int capability, int threads) {
+                 const MapArrays& maps, int capability, int threads) {
     JobArrays arrays(base, z, z_weight, weights, biases);
     Job& job = arrays.job;
+    add_maps(job, maps);
     check(probability.size() == job.images * job.classes * job.pixels && entropy.size() == job.images * job.pixels &&
               volume.size() == job.images * job.n * job.classes,
           "probability, entropy, volume: got other sizes than the sums have");
@@ -172,7 +202,7 @@ PYBIND11_MODULE(_kernels, module) {
     module.def("detect_capability", &detect_capability);
     module.def("decode", &decode_to, py::arg("base").noconvert(), py::arg("z").noconvert(),
                py::arg("z_weight").noconvert(), py::arg("weights"), py::arg("biases"), py::arg("out").noconvert(), py::arg("output"), py::arg("precision"),
-               py::arg("levels"), py::arg("capability"), py::arg("threads"));
+               py::arg("levels"), py::arg("maps"), py::arg("capability"), py::arg("threads"));
     module.def("decode_logits", &decode_logits_to, py::arg("base").noconvert(), py::arg("z").noconvert(),
                py::arg("z_weight").noconvert(), py::arg("weights"), py::arg("biases"), py::arg("out").noconvert(),
                py::arg("capability"), py::arg("threads"));
@@ -182,7 +212,7 @@ PYBIND11_MODULE(_kernels, module) {
                py::arg("weight_sums").noconvert(), py::arg("capability"), py::arg("threads"));
     module.def("decode_sums", &decode_sums, py::arg("base").noconvert(), py::arg("z").noconvert(),
                py::arg("z_weight").noconvert(), py::arg("weights"), py::arg("biases"), py::arg("probability").noconvert(), py::arg("entropy").noconvert(),
-               py::arg("volume").noconvert(), py::arg("precision"), py::arg("capability"), py::arg("threads"));
+               py::arg("volume").noconvert(), py::arg("precision"), py::arg("maps"), py::arg("capability"), py::arg("threads"));
     module.def(
         "pairwise_intersection",
         [](const Array<int32_t>& a, const Array<int32_t>& b, Array<int32_t> out, int capability, int threads) {

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "limits.h"
 #include "offsets.h"
 #include "ops.h"
@@ -11,6 +13,10 @@ std::vector<std::vector<int>> decode(Job job, const Decoder& decoder, const std:
     double multiply_adds = 0;
     for (int l = 0; l < job.depth; l++) multiply_adds += double(job.layers[l].in) * job.layers[l].out;
     const std::vector<float> offset = offsets(job, threads);
+    const int64_t map_values = job.images * job.n * job.maps.channels * job.maps.cells;
+    std::vector<float> maps(static_cast<size_t>(map_values + MAP_SLACK));
+    std::copy_n(job.maps.values, map_values, maps.data());
+    job.maps.values = maps.data();
     const double largest = job.checked ? largest_base(job, offset.data()) : 0;
     std::atomic<bool> refused(false);
     job.offset = offset.data();
@@ -23,7 +29,7 @@ std::vector<std::vector<int>> decode(Job job, const Decoder& decoder, const std:
     const size_t each = (decoder.scratch_bytes(job) + 4096) / 64 * 64;  // threads do not share a page
     const auto scratch = zeroed(each * size_t(threads));
     std::vector<Groups> groups(static_cast<size_t>(job.images));
-    if (decoder.pruner && job.classes == 1 && (job.output == Output::bits || job.output == Output::labels)) {
+    if (decoder.pruner && job.classes == 1 && !job.maps.channels && (job.output == Output::bits || job.output == Output::labels)) {
         groups = groups_of_images(job, *decoder.pruner, levels, packed.get(), threads);
         prune(job, *decoder.pruner, groups, packed.get(), threads);
     }

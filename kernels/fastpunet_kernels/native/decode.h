@@ -28,14 +28,17 @@ INLINE bool within(const float* values, int count, float most) {
 template <class Dense>
 struct Decode {
     struct Scratch {
-        size_t base, ping, pong, logits, probability, entropy, end;
+        size_t base, moved, maps, ping, pong, logits, probability, entropy, end;
 
         explicit Scratch(const Job& job) {
             int widest = job.width;
             for (int l = 0; l + 1 < job.depth; l++) widest = job.layers[l].out > widest ? job.layers[l].out : widest;
             const size_t classes = size_t(job.classes + 15) / 16 * 16, plane = sizeof(double) * BLOCK;
             base = 0;
-            ping = base + aligned(4 * size_t(job.width) * BLOCK);
+            const bool mapped = job.maps.channels > 0;
+            moved = base + aligned(4 * size_t(job.width) * BLOCK);
+            maps = moved + mapped * aligned(4 * size_t(job.width) * BLOCK);
+            ping = maps + aligned(4 * size_t(job.maps.channels) * BLOCK);
             pong = ping + aligned(Dense::activation_bytes(widest));
             logits = pong + aligned(Dense::activation_bytes(widest));
             probability = logits + aligned(4 * classes * BLOCK);
@@ -89,10 +92,20 @@ struct Decode {
             job.base_refused->store(true, std::memory_order_relaxed);
             return;
         }
+        MapPieces pieces;
+        float* features = base;
+        if (job.maps.channels) {
+            pieces.find(job.maps, first, block.count);
+            features = reinterpret_cast<float*>(memory + at.moved);
+        }
         memset(memory + at.probability, 0, at.end - at.probability);
         for (int64_t k = 0; k < job.n; k++) {
             const float* offset = job.offset + (image * job.n + k) * job.width;
-            logits_of(job, packed, base, BLOCK, offset, memory + at.ping, memory + at.pong, logits);
+            if (job.maps.channels) {
+                const float* cells = job.maps.values + (image * job.n + k) * job.maps.channels * job.maps.cells;
+                add_maps(job.maps, job.width, pieces, cells, base, reinterpret_cast<float*>(memory + at.maps), features);
+            }
+            logits_of(job, packed, features, BLOCK, offset, memory + at.ping, memory + at.pong, logits);
             finish(job, block, k, logits, sums);
         }
         if (job.output == Output::sums) {

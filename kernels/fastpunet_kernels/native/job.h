@@ -17,12 +17,24 @@ struct Layer {
     int out, in;
 };
 
+// Latent maps: each hypothesis has latents in every cell of a grid over the image, besides those of the whole image. Sizes
+// are those of three axes; leading ones that an image lacks are 1.
+struct Maps {
+    const float* values;  // (images, n, channels, cells), and MAP_SLACK numbers behind them
+    const float* weight;  // (width, channels), the first layer's columns of the maps
+    int channels;         // 0: there are none
+    int64_t cells, size[3], grid[3];
+};
+
+constexpr int MAP_SLACK = 32;  // vectors of cells are loaded whole
+
 // f_comb after its split first layer: hypothesis k of image b is layers(relu(base[b, p] + z_weight z[b, k])).
 struct Job {
     const float* base;      // (images, pixels, width), Wf f + b1
     const float* z;         // (images, n, latent)
     const float* z_weight;  // (width, latent)
     const Layer* layers;    // `depth` of them; the last one has `classes` outputs
+    Maps maps;
     int depth, width, latent, classes;
     int64_t images, n, pixels;
     Output output;

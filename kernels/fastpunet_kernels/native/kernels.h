@@ -15,6 +15,8 @@ constexpr int BOUNDED = 2 * LANES;
 #include "simd.h"
 
 #include "block_pairs.h"
+#include "maps.h"
+
 #include "decode.h"
 #include "dense.h"
 

@@ -68,7 +68,27 @@ def decode_latents(
     if output == "bits":
         out.zero_()
     problem = _problem(base, z_weight, weights, biases, z)
-    kernels.decode(*problem, out.numpy(), output, precision, pruned_levels(), *_machine())
+    kernels.decode(*problem, out.numpy(), output, precision, pruned_levels(), None, *_machine())
+    return out
+
+
+def decode_maps(
+    base: Tensor,
+    z_weight: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    z: Tensor,
+    values: Tensor,
+    map_weight: Tensor,
+    size: Sequence[int],
+    output: str,
+    precision: str,
+) -> Tensor:
+    out = empty_output(base, z.shape[1], weights[-1].shape[0], output)
+    if output == "bits":
+        out.zero_()
+    problem, maps = _problem(base, z_weight, weights, biases, z), _maps(values, map_weight, size)
+    kernels.decode(*problem, out.numpy(), output, precision, [], maps, *_machine())
     return out
 
 
@@ -127,12 +147,31 @@ def decode_gaussian(
 def decode_sums(
     base: Tensor, z_weight: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], z: Tensor, precision: str
 ) -> tuple[Tensor, Tensor, Tensor]:
-    images, pixels, classes = base.shape[0], base.shape[1], weights[-1].shape[0]
+    return _decode_sums(_problem(base, z_weight, weights, biases, z), None, precision)
+
+
+def decode_map_sums(
+    base: Tensor,
+    z_weight: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    z: Tensor,
+    values: Tensor,
+    map_weight: Tensor,
+    size: Sequence[int],
+    precision: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    return _decode_sums(_problem(base, z_weight, weights, biases, z), _maps(values, map_weight, size), precision)
+
+
+def _decode_sums(problem: tuple[Any, ...], maps: Any, precision: str) -> tuple[Tensor, Tensor, Tensor]:
+    base, z, *_, biases = problem
+    (images, pixels, _), classes = base.shape, len(biases[-1])
     probability = torch.empty((images, classes, pixels), dtype=torch.float64)
     entropy = torch.empty((images, pixels), dtype=torch.float64)
     volume = torch.zeros((images, z.shape[1], classes), dtype=torch.int64)
     outputs = probability.numpy(), entropy.numpy(), volume.numpy()
-    kernels.decode_sums(*_problem(base, z_weight, weights, biases, z), *outputs, precision, *_machine())
+    kernels.decode_sums(*problem, *outputs, precision, maps, *_machine())
     return probability, entropy, volume
 
 
@@ -193,6 +232,10 @@ def _problem(
     base: Tensor, z_weight: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], z: Tensor
 ) -> tuple[Any, ...]:
     return _array(base), _array(z), _array(z_weight), [_array(w) for w in weights], [_array(b) for b in biases]
+
+
+def _maps(values: Tensor, weight: Tensor, size: Sequence[int]) -> tuple[Any, ...]:
+    return _array(values.flatten(3)), _array(weight), list(size), list(values.shape[3:])
 
 
 def _pair(a: Tensor, b: Tensor) -> tuple[np.ndarray, np.ndarray]:

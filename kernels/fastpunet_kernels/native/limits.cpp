@@ -16,8 +16,13 @@ constexpr double LARGEST = 1e38;  // float32 ends at 3.4e38; the rest is room fo
 // The largest absolute value, or NaN if there is one.
 double largest(const float* values, int64_t count) {
     float most = 0;
-    for (int64_t i = 0; i < count; i++) most = std::fabs(values[i]) <= most ? most : std::fabs(values[i]);
-    return most;
+    bool numbers = true;
+    for (int64_t i = 0; i < count; i++) {
+        const float size = std::fabs(values[i]);
+        numbers &= size == size;
+        most = size > most ? size : most;
+    }
+    return numbers ? most : std::nan("");
 }
 
 void check_finite(const float* values, int64_t count, const std::string& name) {
@@ -66,7 +71,17 @@ double largest_input(const Job& job) {
 }  // namespace
 
 double largest_base(const Job& job, const float* offset) {
-    const double allowed = largest_input(job), most = largest(offset, job.images * job.n * job.width);
+    const Maps& maps = job.maps;
+    check_finite(maps.weight, int64_t(job.width) * maps.channels, "map_weight");
+    double gain = 0;
+    for (int c = 0; c < job.width; c++) {
+        double row = 0;
+        for (int s = 0; s < maps.channels; s++) row += std::fabs(double(maps.weight[c * maps.channels + s]));
+        gain = std::max(gain, row);
+    }
+    double most = largest(offset, job.images * job.n * job.width);
+    if (maps.channels) most += gain * largest(maps.values, job.images * job.n * maps.channels * maps.cells);
+    const double allowed = largest_input(job);
     if (!(most <= allowed)) refuse("latents", allowed, "check z, or mu and sigma of the prior");
     return allowed - most;
 }

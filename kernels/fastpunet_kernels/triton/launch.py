@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from torch import Tensor
 
+from fastpunet_kernels import reference
 from fastpunet_kernels.problem import Decoder, Gaussian, empty_output
 from fastpunet_kernels.reference import iou_of_pairs, pack_labels, unpack_labels
 from fastpunet_kernels.triton.decode import launch_decode, launch_decode_sums
@@ -22,6 +24,8 @@ __all__ = [
     "decode_latents",
     "decode_logits",
     "decode_logits_gradients",
+    "decode_map_sums",
+    "decode_maps",
     "decode_sums",
     "distance_sums",
     "iou_of_pairs",
@@ -75,3 +79,7 @@ def decode_sums(
     base: Tensor, z_weight: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], z: Tensor, precision: str
 ) -> tuple[Tensor, Tensor, Tensor]:
     return launch_decode_sums(base, Decoder(z_weight, list(weights), list(biases)), z, precision)
+
+
+decode_maps = partial(reference.decode_maps, decode=decode_latents)
+decode_map_sums = partial(reference.decode_map_sums, decode=decode_sums)
