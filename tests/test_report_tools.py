@@ -125,8 +125,15 @@ def test_a_mask_is_corrected_with_the_brush_and_taken_back(tab):
     tab.locator("#edit").get_by_role("button", name="Eraser").click()
     view.press("Enter")
     assert area() == dot
-    tab.locator("#edit").get_by_role("button", name="Undo").click()
+    undo = tab.locator("#edit").get_by_role("button", name="Undo")
+    undo.click()
     assert area() == 2 * dot
+    hook(tab, "hook.edit(new Array(64 * 64).fill(1))")
+    view.press("Control+z")
+    assert area() == 2 * dot
+    while undo.is_enabled():
+        undo.click()
+    assert area() == 0
 
 
 def test_the_page_asks_about_the_pixel_that_tells_most(tab, masks):

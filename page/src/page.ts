@@ -32,6 +32,18 @@ export function buildPage(main: HTMLElement, session: Session): void {
   main.replaceChildren(...warnings(session), panel, el("div", { class: "sections" }, ...sections));
   main.before(header(session));
   main.after(footer(session));
+  listenForUndo(session);
+}
+
+/** Ctrl+Z and Cmd+Z take back a step of editing, unless the reader is typing. */
+function listenForUndo(session: Session): void {
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target instanceof HTMLInputElement && event.target.type === "number";
+    if (typing || event.shiftKey || event.altKey || event.key.toLowerCase() !== "z") return;
+    if (!event.ctrlKey && !event.metaKey) return;
+    event.preventDefault();
+    session.undoEdit();
+  });
 }
 
 function header(session: Session): HTMLElement {

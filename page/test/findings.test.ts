@@ -87,7 +87,9 @@ describe("comparing", () => {
   it.each([0, 1, 3, 5, 8])("places a bar of %i columns among the hypotheses", async (columns) => {
     const found = await compare(fresh().now.found, Uint8Array.from(bar(columns)), () => false);
     expect(found?.typicality).toBeCloseTo(typicality(COLUMNS, columns), 12);
-    expect(found?.smaller).toBe(COLUMNS.filter((one) => one < columns).length / N);
+    expect(found?.smaller).toBe(COLUMNS.filter((one) => one > 0 && one < columns).length);
+    expect(found?.larger).toBe(COLUMNS.filter((one) => one > columns).length);
+    expect(found?.marking).toBe(6);
     expect(found?.area).toBe(4 * columns);
   });
 

@@ -64,7 +64,7 @@ describe("the page", () => {
     const { session, text } = await opened(binaryCase());
     session.compareWith(session.study.annotations[0]);
     await settled();
-    expect(text()).toContain("outline 4 of the model, overlap (IoU) 1.00");
+    expect(text()).toContain("most similar outline overlaps it by 1.00 (IoU)");
     expect(text()).toContain("Quite likely.");
   });
 

@@ -1,6 +1,7 @@
 // Where a drawing falls among the hypotheses that are kept. `fastpunet.hypotheses.assess` defines the same numbers.
 import type { Findings } from "./findings";
 import { bitCounts, iou, overlap, packed, type Planes } from "./planes";
+import { quantile } from "./statistics";
 import { annotated } from "./study";
 
 export interface Comparison {
@@ -9,11 +10,18 @@ export interface Comparison {
   /** Of the kept hypotheses and the drawing together, the share whose mean 1 - IoU from the rest is at least that of the
    *  drawing. */
   typicality: number;
-  smaller: number; // the share of the kept hypotheses with fewer pixels
+  farther: number; // how many of the kept hypotheses these are
+  compared: number; // of the kept hypotheses, for typicality: all, or the first 4096
+  marking: number; // kept hypotheses that mark anything
+  smaller: number; // of these, those with fewer pixels
+  larger: number; // of these, those with more pixels
+  /** 95 % of the hypotheses that mark anything have another one with at least this IoU; null if none does. */
+  usualIou: number | null;
   area: number; // pixels of the drawing
 }
 
 const MOST = 4096; // hypotheses that are compared with each other
+const RARE = 0.05;
 const SLICE = 12; // ms of computing before the page may do something else
 
 /** Resolves to null once `stopped` says so. */
@@ -24,34 +32,45 @@ export async function compare(found: Findings, labels: Uint8Array, stopped: () =
   const area = bitCounts(drawn);
   const distances = Float64Array.from(found.kept, (k) => 1 - iou(overlap(planes.of(k), drawn), planes.areas[k], area));
   const some = Math.min(MOST, distances.length);
-  const sums = counted
-    ? await sumsWithin(planes, found.kept.subarray(0, some), stopped)
-    : await remembered(found, () => sumsWithin(planes, found.kept.subarray(0, some), stopped));
-  if (!sums) return null;
+  const make = () => distancesWithin(planes, found.kept.subarray(0, some), stopped);
+  const among = counted ? await make() : await remembered(found, make);
+  if (!among) return null;
   const own = distances.subarray(0, some).reduce((sum, d) => sum + d, 0);
-  const farther = sums.reduce((count, sum, i) => count + (sum + distances[i] >= own - 1e-9 ? 1 : 0), 0);
+  const farther = among.sums.reduce((count, sum, i) => count + (sum + distances[i] >= own - 1e-9 ? 1 : 0), 0);
   const best = distances.indexOf(Math.min(...distances));
-  const smaller = found.kept.reduce((count, k) => count + (planes.areas[k] < area ? 1 : 0), 0);
+  const areas = Array.from(found.kept, (k) => planes.areas[k]).filter((one) => one > 0);
+  const similar = among.nearest.filter((_, i) => planes.areas[found.kept[i]] > 0).sort();
   return {
     nearest: found.kept[best],
     nearestIou: 1 - distances[best],
     typicality: (1 + farther) / (1 + some),
-    smaller: smaller / found.kept.length,
+    farther,
+    compared: some,
+    marking: areas.length,
+    smaller: areas.filter((one) => one < area).length,
+    larger: areas.filter((one) => one > area).length,
+    usualIou: similar.length ? quantile(similar, RARE) : null,
     area,
   };
 }
 
-const known = new WeakMap<Findings, Float64Array>();
-
-async function remembered(found: Findings, make: () => Promise<Float64Array | null>): Promise<Float64Array | null> {
-  const sums = known.get(found) ?? (await make());
-  if (sums) known.set(found, sums);
-  return sums;
+/** Of some hypotheses, each one's sum of 1 - IoU from all of them, and its largest IoU with another one. */
+interface Among {
+  sums: Float64Array;
+  nearest: Float64Array;
 }
 
-/** Of each of these hypotheses, the sum of 1 - IoU from all of them. */
-async function sumsWithin(planes: Planes, which: Uint32Array, stopped: () => boolean): Promise<Float64Array | null> {
+const known = new WeakMap<Findings, Among>();
+
+async function remembered(found: Findings, make: () => Promise<Among | null>): Promise<Among | null> {
+  const among = known.get(found) ?? (await make());
+  if (among) known.set(found, among);
+  return among;
+}
+
+async function distancesWithin(planes: Planes, which: Uint32Array, stopped: () => boolean): Promise<Among | null> {
   const sums = new Float64Array(which.length);
+  const nearest = new Float64Array(which.length);
   const [first, last] = occupied(planes);
   const words = Array.from(which, (k) => planes.of(k).subarray(first, last));
   let started = performance.now();
@@ -60,6 +79,8 @@ async function sumsWithin(planes: Planes, which: Uint32Array, stopped: () => boo
       const distance = 1 - iou(overlap(words[i], words[j]), planes.areas[which[i]], planes.areas[which[j]]);
       sums[i] += distance;
       sums[j] += distance;
+      nearest[i] = Math.max(nearest[i], 1 - distance);
+      nearest[j] = Math.max(nearest[j], 1 - distance);
     }
     if (performance.now() - started > SLICE) {
       await new Promise((resume) => setTimeout(resume));
@@ -67,7 +88,7 @@ async function sumsWithin(planes: Planes, which: Uint32Array, stopped: () => boo
       started = performance.now();
     }
   }
-  return sums;
+  return { sums, nearest };
 }
 
 /** The first and the last of a mask's words, exclusively, that are not 0 in all masks. */

@@ -2,9 +2,9 @@ import { compare, type Comparison } from "../data/comparing";
 import type { Drawing } from "../data/study";
 import type { Session } from "../state/session";
 import { button, el, section } from "../view/dom";
-import { count, number, percent, size } from "../view/words";
-
-const UNUSUAL = 0.05;
+import { contradiction } from "../view/contradiction";
+import { overlapped, rough, sizeRank, verdict } from "../view/verdict";
+import { capital, size } from "../view/words";
 
 /** Where an outline of somebody falls among those of the model. */
 export function comparingSection(session: Session): HTMLElement {
@@ -21,7 +21,7 @@ export function comparingSection(session: Session): HTMLElement {
   );
   const result = el("div", { class: "result", "aria-live": "polite" });
   const draw = button("Draw my own outline on the image", () => {
-    session.store.set({ tool: "draw" });
+    session.use("draw");
   });
   const edited = button("Take the mask that I edit", () => {
     const { edited: labels } = session.now;
@@ -31,6 +31,7 @@ export function comparingSection(session: Session): HTMLElement {
     edited.hidden = session.now.edited === null;
   });
   let newest = 0;
+  let announced: Drawing | null = null;
   const show = async (): Promise<void> => {
     const mine = ++newest;
     const { compared, found } = session.now;
@@ -41,7 +42,14 @@ export function comparingSection(session: Session): HTMLElement {
     }
     if (result.childElementCount === 0) result.replaceChildren(el("p", {}, "Comparing …"));
     const answer = await compare(found, compared.labels, () => mine !== newest);
-    if (answer && mine === newest) result.replaceChildren(...said(session, compared, answer));
+    if (!answer || mine !== newest) return;
+    result.replaceChildren(...said(session, compared, answer));
+    if (compared !== announced)
+      session.say(
+        `${capital(compared.name)}. ${verdict(answer).sentence} ${contradiction(session, compared.labels)}`,
+        "compare",
+      );
+    announced = compared;
   };
   session.store.watch(["compared", "found"], () => void show());
   return section(
@@ -60,30 +68,22 @@ export function comparingSection(session: Session): HTMLElement {
 }
 
 function said(session: Session, drawing: Drawing, found: Comparison): Node[] {
-  const unusual = found.typicality < UNUSUAL;
-  const outlines = session.now.found.kept.length;
-  const atLeast = Math.round(found.typicality * (Math.min(outlines, 4096) + 1)) - 1;
-  const verdict = unusual
-    ? `Yes, unusual for this model: only ${number(atLeast)} of its ${count(outlines, "outline")} differ from the others as much as ${drawing.name} does.`
-    : `No, not unusual: ${number(atLeast)} of the model's ${count(outlines, "outline")} differ from the others at least as much as ${drawing.name} does.`;
+  const { unusual, sentence } = verdict(found);
+  const against = contradiction(session, drawing.labels);
+  const fact = (name: string, text: string) => [el("dt", {}, name), el("dd", {}, text)];
   const facts = el(
     "dl",
     { class: "facts" },
-    el("dt", {}, "Typicality"),
-    el(
-      "dd",
-      {},
-      `${found.typicality.toFixed(3)}: among the outlines and this one together, the share that differ from the rest (by mean 1 − IoU) at least as much as this one. Below 0.05 counts as unusual.`,
+    ...fact("Size", `${size(session.study, found.area)}; ${sizeRank(found)}.`),
+    ...fact(
+      "Overlap",
+      `${capital(overlapped(found))}. It is outline ${found.nearest + 1}; 1 is the same, 0 has nothing in common.`,
     ),
-    el("dt", {}, "Most similar"),
-    el(
-      "dd",
-      {},
-      `outline ${found.nearest + 1} of the model, overlap (IoU) ${found.nearestIou.toFixed(2)}; 1 is the same, 0 has nothing in common.`,
+    ...fact(
+      "Typicality",
+      `${found.typicality.toFixed(3)}: among the outlines and this one together, the share that differ from the rest (by mean 1 − IoU) at least as much as this one.`,
     ),
-    el("dt", {}, "Size"),
-    el("dd", {}, `${size(session.study, found.area)}; ${percent(found.smaller)} of the model's outlines are smaller.`),
-    ...(drawing.note === null ? [] : [el("dt", {}, "Likelihood"), el("dd", {}, drawing.note)]),
+    ...(drawing.note === null ? [] : fact("Likelihood", drawing.note)),
   );
   const show = () => {
     session.showHypothesis(found.nearest);
@@ -95,8 +95,18 @@ function said(session: Session, drawing: Drawing, found: Comparison): Node[] {
     session.startEditing(drawing);
   };
   return [
-    el("p", { class: unusual ? "answer warn" : "answer" }, verdict),
+    el(
+      "p",
+      { class: unusual ? "answer warn" : "answer" },
+      `${capital(drawing.name)}. ${sentence}${rough(found.compared)}`,
+    ),
+    against !== "" && el("p", { class: "answer warn" }, against),
     facts,
+    el(
+      "p",
+      { class: "hint" },
+      "Unusual is what goes for about one in twenty of the model's own outlines, in size, in overlap with the most similar other one, or in typicality (below 0.05).",
+    ),
     el(
       "div",
       { class: "actions" },
@@ -104,5 +114,5 @@ function said(session: Session, drawing: Drawing, found: Comparison): Node[] {
       button("Correct and export it", edit, { class: "quiet" }),
       button(`Correct and export ${drawing.name}`, editOwn, { class: "quiet" }),
     ),
-  ];
+  ].filter((one) => one !== false);
 }

@@ -1,6 +1,7 @@
 import { download, KINDS, missing, type Kind } from "../export/exporting";
 import type { Session } from "../state/session";
 import { button, el, section } from "../view/dom";
+import { contradiction } from "../view/contradiction";
 import { LETTERS, size } from "../view/words";
 
 /** Pick an outline, correct it, take it along as a file. */
@@ -41,13 +42,20 @@ export function editingSection(session: Session): HTMLElement {
     shown.textContent = `${session.now.brush} pixels`;
   });
   const brush = button("Brush", () => {
-    session.store.set({ tool: "add" });
+    session.use("add");
   });
   const eraser = button("Eraser", () => {
-    session.store.set({ tool: "erase" });
+    session.use("erase");
   });
-  const undo = button("Undo", () => {
-    session.undoEdit();
+  const undo = button(
+    "Undo",
+    () => {
+      session.undoEdit();
+    },
+    { "aria-keyshortcuts": "Control+Z Meta+Z" },
+  );
+  const restart = button("Back to the start", () => {
+    session.backToStart();
   });
   const problem = el("p", { class: "answer warn", role: "alert", hidden: true });
   const files = (Object.keys(KINDS) as Kind[]).map((kind) => {
@@ -61,15 +69,16 @@ export function editingSection(session: Session): HTMLElement {
     return { save, reason };
   });
   const why = files.flatMap(({ reason }) => (reason === null ? [] : [reason])).join(" ");
-  session.store.watch(["edited", "found", "tool"], () => {
+  session.store.watch(["edited", "found", "tool", "undoable", "conditions"], () => {
     const { edited, tool, found } = session.now;
-    for (const one of [brush, eraser, undo]) one.disabled = edited === null;
+    for (const one of [brush, eraser]) one.disabled = edited === null;
+    for (const one of [undo, restart]) one.disabled = session.now.undoable === 0;
     brush.setAttribute("aria-pressed", String(tool === "add"));
     eraser.setAttribute("aria-pressed", String(tool === "erase"));
     for (const { save, reason } of files) save.disabled = edited === null || reason !== null;
     const area = edited?.reduce((sum, label) => sum + (label === found.of.label ? 1 : 0), 0) ?? 0;
     state.textContent = edited
-      ? `The edited mask holds ${size(session.study, area)}.`
+      ? `The edited mask holds ${size(session.study, area)}. ${contradiction(session, edited)}`
       : "Nothing is edited yet: pick an outline above.";
   });
   return section(
@@ -84,6 +93,7 @@ export function editingSection(session: Session): HTMLElement {
       brush,
       eraser,
       undo,
+      restart,
       el("label", { class: "slider" }, el("span", {}, "Brush size"), size_, shown),
     ),
     el("div", { class: "actions" }, ...files.map(({ save }) => save)),

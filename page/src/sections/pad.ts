@@ -1,6 +1,7 @@
 import type { Session } from "../state/session";
 import { el, eachFrame, newId, section, svg } from "../view/dom";
 import { modeLine } from "../view/palette";
+import { contradiction } from "../view/contradiction";
 import { size } from "../view/words";
 
 const SIDE = 400; // of the drawing
@@ -54,6 +55,7 @@ export function padSection(session: Session): HTMLElement {
     session.explore(position);
   };
   let wanted: readonly [number, number] = [0, 0];
+  let dragging = false;
   const soon = eachFrame(() => {
     explore(wanted);
   });
@@ -66,12 +68,17 @@ export function padSection(session: Session): HTMLElement {
   picture.addEventListener("pointerdown", (event) => {
     picture.setPointerCapture(event.pointerId);
     session.store.set({ focus: "explored" });
+    session.say("");
+    dragging = true;
     drag(event);
   });
   for (const end of ["pointerup", "pointercancel"] as const) {
     picture.addEventListener(end, () => {
       session.store.set({ focus: null });
-      session.say(described(session));
+      if (!dragging) return;
+      dragging = false;
+      explore(wanted);
+      session.say(described(session), "explore");
     });
   }
   picture.addEventListener("pointermove", (event) => {
@@ -87,7 +94,7 @@ export function padSection(session: Session): HTMLElement {
       input: () => {
         const other = session.now.position ?? [0, 0];
         explore(axis === 0 ? [Number(input.value), other[1]] : [other[0], Number(input.value)]);
-        session.say(described(session));
+        session.say(described(session), "explore");
       },
     });
     return { name, input };
@@ -108,7 +115,7 @@ export function padSection(session: Session): HTMLElement {
         event.preventDefault();
         const [a, b] = session.now.position ?? [0, 0];
         explore([a + move[0], b + move[1]]);
-        session.say(described(session));
+        session.say(described(session), "explore");
       }) as EventListener,
     },
     picture,
@@ -125,7 +132,7 @@ export function padSection(session: Session): HTMLElement {
       input.setAttribute("aria-valuetext", `${position[axis].toFixed(1)} standard deviations`);
     });
   });
-  session.store.watch(["explored", "found"], () => {
+  session.store.watch(["explored", "found", "conditions"], () => {
     now.textContent = described(session);
   });
   session.store.watch(["found"], () => {
@@ -159,7 +166,7 @@ function described(session: Session): string {
   const area = explored.labels.reduce((sum, label) => sum + (label === found.of.label ? 1 : 0), 0);
   const [a, b] = explored.position ?? [0, 0];
   const distance = explored.position ? `; ${Math.hypot(a, b).toFixed(1)} standard deviations from the middle` : "";
-  return `${explored.name[0].toUpperCase()}${explored.name.slice(1)}: ${size(session.study, area)}${distance}.`;
+  return `${explored.name[0].toUpperCase()}${explored.name.slice(1)}: ${size(session.study, area)}${distance}. ${contradiction(session, explored.labels)}`.trim();
 }
 
 /** A path for the outlines of each mode, and one, fainter, for those that no longer match. */

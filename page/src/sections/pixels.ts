@@ -1,6 +1,7 @@
 import { answersAt, mostTelling, type Answer } from "../data/pixel";
 import type { Session } from "../state/session";
 import { button, el, section } from "../view/dom";
+import { about } from "../view/tools";
 import { count, LETTERS, number, percent } from "../view/words";
 
 /** What changes if it is known of a pixel that it is inside, or outside. */
@@ -18,7 +19,10 @@ export function pixelsSection(session: Session): HTMLElement {
   const ask = button("Which pixel would tell most?", () => {
     const pixel = mostTelling(session.now.found);
     if (pixel === null) session.say("No pixel tells the remaining alternatives apart.");
-    else session.store.set({ probed: pixel });
+    else {
+      session.probe(pixel);
+      session.say(about(session, Math.floor(pixel / width), pixel % width), "pixels");
+    }
   });
   session.store.watch(["probed", "found"], () => {
     const { probed } = session.now;
@@ -51,7 +55,7 @@ export function pixelsSection(session: Session): HTMLElement {
   });
   const tools = (["include", "exclude"] as const).map((tool) =>
     button(tool === "include" ? "Click pixels that are inside" : "Click pixels that are outside", () => {
-      session.store.set({ tool });
+      session.use(tool);
     }),
   );
   return section(

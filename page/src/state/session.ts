@@ -23,8 +23,10 @@ export interface State {
   explored: Drawing | null; // the outline that the reader looks at: of the pad, or a hypothesis
   compared: Drawing | null;
   edited: Uint8Array | null; // label map
+  undoable: number; // steps of editing that can be taken back
   probed: number | null; // the pixel that the reader asks about
   said: string; // the last thing to be announced
+  where: string | null; // the id of the section that says more of it
 }
 
 export class Session {
@@ -50,8 +52,10 @@ export class Session {
       explored: null,
       compared: null,
       edited: null,
+      undoable: 0,
       probed: null,
       said: "",
+      where: null,
     });
   }
 
@@ -63,8 +67,14 @@ export class Session {
     return this.now.found.of.label;
   }
 
-  say(sentence: string): void {
-    this.store.set({ said: sentence });
+  say(sentence: string, where: string | null = null): void {
+    this.store.set({ said: sentence.trim(), where });
+  }
+
+  /** Takes a tool; what was said of the one before is no longer said. */
+  use(tool: Tool): void {
+    this.store.set({ tool });
+    this.say("");
   }
 
   choose(one: ClassFacts): void {
@@ -90,6 +100,12 @@ export class Session {
     return kept;
   }
 
+  /** Asks about a pixel. */
+  probe(pixel: number): void {
+    this.store.set({ probed: pixel });
+    this.say("");
+  }
+
   /** Takes back one condition, the last one if none is named. */
   forget(condition = this.now.conditions.at(-1)): void {
     this.keep(this.now.conditions.filter((one) => one !== condition));
@@ -104,7 +120,8 @@ export class Session {
     const kept = matching(study.classes, study.facts.hypotheses.n, study.width, [...conditions]);
     if (kept.length === 0) return false;
     this.store.set({ conditions, found: findings(this.now.found.of, kept) });
-    this.say(`${kept.length} of ${study.facts.hypotheses.n} outlines match.`);
+    const [left, all] = [kept.length, study.facts.hypotheses.n].map((n) => n.toLocaleString("en-US"));
+    this.say(`${left} of ${all} outlines match.`, "pixels");
     return true;
   }
 
@@ -134,6 +151,7 @@ export class Session {
 
   compareWith(drawing: Drawing | null): void {
     if (drawing) this.toggle("compared", true);
+    this.say(drawing ? `Comparing ${drawing.name} with the model's outlines …` : "");
     this.store.set({ compared: drawing });
   }
 
@@ -141,22 +159,20 @@ export class Session {
   draw(points: readonly number[]): void {
     const mask = filled(points, this.study.height, this.study.width);
     if (!mask.includes(1)) {
-      this.say("This outline holds no pixel; draw a larger one.");
+      this.say("This outline holds no pixel; drag around what you mean.");
       return;
     }
     const labels = mask.map((inside) => inside * this.label);
     this.compareWith({ name: "your outline", labels, position: null, note: null });
-    this.say("Your outline is compared with those of the model.");
   }
 
   startEditing({ name, labels }: Pick<Drawing, "name" | "labels">): void {
-    this.edits.clear();
+    const known = labels.map((label) => (label < this.study.facts.classes.length ? label : 0));
+    const { edited } = this.now;
+    this.edits.begin(known, edited);
     this.toggle("edited", true);
-    this.store.set({
-      edited: labels.map((label) => (label < this.study.facts.classes.length ? label : 0)),
-      tool: "add",
-    });
-    this.say(`Editing starts from ${name}.`);
+    this.store.set({ edited: known, undoable: this.edits.length, tool: "add" });
+    this.say(`Editing starts from ${name}.${edited ? " Undo brings back what you edited before." : ""}`, "edit");
   }
 
   /** Changes the edited label map; one step for `undoEdit`, unless it goes on with the step before. */
@@ -166,11 +182,22 @@ export class Session {
     if (!goesOn) this.edits.remember(edited);
     const labels = edited.slice();
     change(labels);
-    this.store.set({ edited: labels });
+    this.store.set({ edited: labels, undoable: this.edits.length });
+    this.say("");
   }
 
   undoEdit(): void {
     const { edited } = this.now;
-    if (edited) this.store.set({ edited: this.edits.undo(edited) });
+    if (!edited || this.edits.length === 0) return;
+    this.store.set({ edited: this.edits.undo(edited), undoable: this.edits.length });
+    this.say("The last step of editing is taken back.", "edit");
+  }
+
+  /** Takes the edited mask back to what editing started from; this can be undone. */
+  backToStart(): void {
+    const { edited } = this.now;
+    if (!edited) return;
+    this.store.set({ edited: this.edits.toStart(edited), undoable: this.edits.length });
+    this.say("The edited mask is what you started from.", "edit");
   }
 }

@@ -42,8 +42,10 @@ function press(session: Session, viewer: Viewer, event: KeyboardEvent): boolean 
   else if (key === "[" || key === "]")
     session.store.set({ brush: Math.max(1, session.now.brush + (key === "]" ? 1 : -1)) });
   else if (key === "f" || key === "F") finish(session, viewer);
-  else if (key === "Escape" && viewer.drawing.length > 0) viewer.drawing = [];
-  else return false;
+  else if (key === "Escape" && viewer.drawing.length > 0) {
+    viewer.drawing = [];
+    session.say("The outline is dropped.");
+  } else return false;
   return true;
 }
 
@@ -62,11 +64,17 @@ function moveCross(session: Session, viewer: Viewer, [down, right]: readonly [nu
 function use(session: Session, viewer: Viewer): void {
   const { row, column } = viewer.cursor;
   viewer.cursor.shown = true;
-  if (session.now.tool === "draw") viewer.drawing.push(column + 0.5, row + 0.5);
-  else useAt(session, row, column);
+  if (session.now.tool === "draw") {
+    viewer.drawing.push(column + 0.5, row + 0.5);
+    session.say(`Corner ${viewer.drawing.length / 2} is set; F finishes the outline, Escape drops it.`);
+  } else useAt(session, row, column);
 }
 
 function finish(session: Session, viewer: Viewer): void {
-  if (viewer.drawing.length >= 6) session.draw(viewer.drawing);
+  if (viewer.drawing.length < 6) {
+    session.say("F needs three corners: Enter sets one at the cross, with the tool Draw outline.");
+    return;
+  }
+  session.draw(viewer.drawing);
   viewer.drawing = [];
 }

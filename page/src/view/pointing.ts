@@ -1,6 +1,6 @@
 // Mouse, pen, fingers and wheel on the image.
 import type { Session } from "../state/session";
-import { paint, useAt, type Point } from "./tools";
+import { paint, sayEdited, useAt, type Point } from "./tools";
 import type { Viewer } from "./viewer";
 
 const CLICK_REACH = 5; // screen pixels that a click may move
@@ -85,7 +85,10 @@ class Pointing {
       this.session.store.set({ focus: "edited" });
       this.brushTo(point, false);
     }
-    if (this.doing === "tool" && tool === "draw") this.viewer.drawing = [...this.viewer.camera.toImage(...point)];
+    if (this.doing === "tool" && tool === "draw") {
+      this.session.say("");
+      this.viewer.drawing = [...this.viewer.camera.toImage(...point)];
+    }
   }
 
   private move(event: PointerEvent): void {
@@ -117,6 +120,7 @@ class Pointing {
     const clicked = this.doing === "tool" && this.moved < CLICK_REACH;
     const { tool } = this.session.now;
     if (this.doing === "tool" && tool === "draw") this.finishDrawing();
+    else if (this.doing === "tool" && (tool === "add" || tool === "erase")) sayEdited(this.session);
     else if (clicked && tool !== "add" && tool !== "erase") this.click(this.at(event));
     this.cancel(event);
   }
@@ -134,7 +138,7 @@ class Pointing {
     const points = this.viewer.drawing;
     this.viewer.drawing = [];
     this.viewer.redraw();
-    if (points.length >= 6) this.session.draw(points);
+    this.session.draw(points);
   }
 
   private pinch(finger: number, before: Point, after: Point): void {

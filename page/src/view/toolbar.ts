@@ -17,7 +17,8 @@ export function imagePanel(session: Session): HTMLElement {
     "section",
     { class: "image-panel", "aria-label": "Image" },
     toolChoice(session),
-    el("div", { class: "view-frame" }, viewer.canvas, zoomButtons(viewer), status(session)),
+    el("div", { class: "view-frame" }, viewer.canvas, zoomButtons(viewer)),
+    status(session),
     el("p", { class: "visually-hidden", id: help }, KEY_HELP),
     settled(session),
     toolHint(session),
@@ -35,7 +36,7 @@ function toolChoice(session: Session): HTMLElement {
       value: tool,
       class: "visually-hidden",
       change: () => {
-        session.store.set({ tool });
+        session.use(tool);
       },
     });
     session.store.watch(["tool", "edited"], () => {
@@ -55,8 +56,9 @@ function toolChoice(session: Session): HTMLElement {
 /** The last thing that was said, for eyes and for screen readers. */
 function status(session: Session): HTMLElement {
   const line = el("p", { class: "status", role: "status" });
-  session.store.watch(["said"], () => {
-    line.textContent = session.now.said;
+  session.store.watch(["said", "where"], () => {
+    const { said, where } = session.now;
+    line.replaceChildren(said, ...(where === null ? [] : [" ", el("a", { href: `#${where}` }, "More of it")]));
   });
   return line;
 }

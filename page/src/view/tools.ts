@@ -1,18 +1,23 @@
 // What the tools do at a pixel, whichever way they are used.
 import { brush } from "../data/filling";
 import type { Session, State } from "../state/session";
-import { percent } from "./words";
+import { contradiction } from "./contradiction";
+import { percent, size } from "./words";
 
 export type Point = readonly [number, number]; // x along columns, y along rows, in pixels of the image
 
 /** Uses the tool at a pixel, as by a click or by Enter. */
 export function useAt(session: Session, row: number, column: number): void {
   const { tool } = session.now;
-  session.store.set({ probed: row * session.study.width + column });
+  session.probe(row * session.study.width + column);
   if (tool === "include" || tool === "exclude") session.require(row, column, tool === "include");
-  else if (tool === "add" || tool === "erase")
-    paint(session, [column + 0.5, row + 0.5], [column + 0.5, row + 0.5], false);
-  else session.say(about(session, row, column));
+  else if (tool === "add" || tool === "erase") brushAt(session, row, column);
+  else session.say(about(session, row, column), "pixels");
+}
+
+function brushAt(session: Session, row: number, column: number): void {
+  paint(session, [column + 0.5, row + 0.5], [column + 0.5, row + 0.5], false);
+  sayEdited(session);
 }
 
 /** Moves the brush from one point to another. */
@@ -25,11 +30,19 @@ export function paint(session: Session, from: Point, to: Point, goesOn: boolean)
   }, goesOn);
 }
 
+/** Says how large the edited mask is, and what speaks against it. */
+export function sayEdited(session: Session): void {
+  const { edited } = session.now;
+  if (!edited) return;
+  const area = edited.reduce((sum, label) => sum + (label === session.label ? 1 : 0), 0);
+  session.say(`The edited mask holds ${size(session.study, area)}. ${contradiction(session, edited)}`, "edit");
+}
+
 /** A sentence on a pixel. */
 export function about({ study, now }: Session, row: number, column: number): string {
   const pixel = row * study.width + column;
   const { counts, kept } = now.found;
-  return `Row ${row}, column ${column}: ${valueAt(study, pixel)}, inside in ${percent(counts[pixel] / kept.length)} of the outlines.`;
+  return `Row ${row}, column ${column}: ${valueAt(study, pixel)}, inside in ${percent(counts[pixel] / kept.length)} of ${now.conditions.length ? "the remaining" : "the"} outlines.`;
 }
 
 function valueAt({ pixels, facts }: Session["study"], pixel: number): string {

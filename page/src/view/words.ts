@@ -42,4 +42,8 @@ export function any(name: string): string {
   return name === "foreground" ? "anything" : `any ${name}`;
 }
 
+export function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 export const LETTERS = "ABCDEFGHIJ";
