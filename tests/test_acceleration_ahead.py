@@ -179,7 +179,68 @@ def test_half_precision_is_compared_as_such():
     assert vars(model.fcomb)["forward"].args[1].verdict.verified is not None
 
 
-@pytest.mark.parametrize("seed", range(6))
+class _OnSize(Combiner):
+    def forward(self, features, z):
+        return super().forward(features, z) * (1 if features.shape[-1] == 4 else 2)
+
+
+def test_a_combiner_that_depends_on_the_size_is_compared_for_each():
+    model = Peer(combiner=_OnSize(layers())).eval()
+    fast = fastpunet.accelerate(copy.deepcopy(model))
+    with torch.no_grad():
+        for width in (4, 6, 4, 6):
+            features, z = torch.rand(1, 8, 4, width), torch.randn(1, 3)
+            torch.testing.assert_close(fast.fcomb(features, z), model.fcomb(features, z), rtol=1e-4, atol=1e-5)
+
+
+class _ByObject(Combiner):
+    def forward(self, features, z):
+        return super().forward(features, z) * self.held()
+
+
+class _Factor:
+    value = 1
+
+    def __call__(self):
+        return self.value
+
+
+def _closure():
+    values = [1]
+    function = lambda: values[0]  # noqa: E731
+    return function, lambda: values.__setitem__(0, 2)
+
+
+def _object():
+    factor = _Factor()
+    return factor, lambda: setattr(factor, "value", 2)
+
+
+@pytest.mark.parametrize("made", [_closure, _object])
+def test_what_objects_and_functions_hold_is_never_stale(made):
+    held, change = made()
+    combiner = _ByObject(layers())
+    combiner.held = held
+    model = Peer(combiner=combiner).eval()
+    features, z = torch.rand(1, 8, 4, 4), torch.randn(1, 3)
+    fastpunet.accelerate(model)
+    with torch.no_grad():
+        before = [model.fcomb(features, z) for _ in range(3)][-1]
+        change()
+        torch.testing.assert_close(model.fcomb(features, z), 2 * before, rtol=1e-4, atol=1e-5)
+
+
+def test_autocast_decides_the_type_as_without(port):
+    fast = fastpunet.accelerate(copy.deepcopy(port))
+    for enabled in (True, False, True, False):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            z = torch.randn(2, 3)
+            got, own = fast.fcomb(port.unet_features, z), port.fcomb(port.unet_features, z)
+            assert got.dtype == own.dtype == (torch.bfloat16 if enabled else torch.float32)
+            torch.testing.assert_close(got, own, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(10))
 def test_nothing_is_stale_whatever_is_done_between_hypotheses(seed):
     """`python -m helpers.interleavings 10000` does more of the same."""
     interleavings.run(40, seed)

@@ -37,7 +37,32 @@ def _dropped() -> nn.Module:
     return Peer(combiner=Combiner(made))
 
 
-KINDS = (_port, _normed, _dropped)
+class _Outside(Combiner):
+    """Values outside the layers, which change nothing until somebody changes them."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(layers())
+        self.kind, self.settings = kind, {"flip": False}
+        if kind == "parameter":
+            self.scale = nn.Parameter(torch.ones(1))
+        elif kind == "buffer":
+            self.register_buffer("scale", torch.ones(1))
+        else:
+            self.scale = torch.ones(1)
+
+    def forward(self, features: Tensor, z: Tensor) -> Tensor:
+        logits = super().forward(features, z) * self.scale.to(features.dtype)
+        return -logits if self.settings["flip"] else logits
+
+
+KINDS = (
+    _port,
+    _normed,
+    _dropped,
+    lambda: Peer(combiner=_Outside("parameter")),
+    lambda: Peer(combiner=_Outside("buffer")),
+    lambda: Peer(combiner=_Outside("tensor")),
+)
 
 
 class Pair:
@@ -155,6 +180,14 @@ class Pair:
                 if isinstance(module, nn.LeakyReLU):
                     module.negative_slope = slope
 
+    def outside(self) -> None:
+        """A value of the combiner that none of its layers holds."""
+        flip, factor = self.dice.random() < 0.5, self.dice.uniform(0.5, 1.5)
+        for model in self.both():
+            if isinstance(model.fcomb, _Outside):
+                model.fcomb.settings["flip"] = flip
+                model.fcomb.scale.data.fill_(factor)
+
     def mode(self) -> None:
         training = self.dice.random() < 0.4
         for model in self.both():
@@ -214,6 +247,7 @@ STEPS = {
     Pair.step: 1,
     Pair.edit: 3,
     Pair.structure: 1,
+    Pair.outside: 2,
     Pair.mode: 2,
     Pair.dtype: 1,
     Pair.deep_copy: 2,
@@ -222,7 +256,7 @@ STEPS = {
     Pair.seed: 2,
     Pair.other_draws: 1,
 }
-CHANGES = (Pair.load, Pair.edit, Pair.structure, Pair.mode)
+CHANGES = (Pair.load, Pair.edit, Pair.structure, Pair.outside, Pair.mode)
 
 
 def run(steps: int, seed: int) -> Counter:
