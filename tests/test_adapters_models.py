@@ -87,6 +87,7 @@ def _assert_equal_to_its_own(model, images, encoding_kind):
     assert ((got - own).norm() / own.norm()).item() <= 1e-6
 
 
+@pytest.mark.filterwarnings("ignore:the model's `sample`")  # which does not fit the parts
 @pytest.mark.parametrize("variant", FUSED)
 def test_the_kernels_decode_what_the_models_own_combiner_would(variant):
     model = _model(FUSED[variant])
@@ -127,6 +128,7 @@ def test_a_first_image_that_shows_nothing_of_the_combiner_proves_nothing(combine
         torch.testing.assert_close(decoded, model.combined(images, z[:, 0]))
 
 
+@pytest.mark.filterwarnings("ignore:the model's `sample`")  # which does not fit the parts
 def test_arguments_in_the_other_order_are_found():
     model = _model(lambda: Peer(combiner=Swapped()))
     model.combined = lambda x, z: (Peer.forward(model, x), model.fcomb(z, model.unet_features))[1]

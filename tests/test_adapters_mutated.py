@@ -16,6 +16,7 @@ ROUNDING = 2.0**-23  # relative, of float32: the least error that is asked for
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:the model's combiner"),
+    pytest.mark.filterwarnings("ignore:the model's `sample`"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
 

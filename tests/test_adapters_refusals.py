@@ -109,6 +109,7 @@ def test_a_subclass_whose_combiner_does_more_than_its_layers_is_refused(change):
         fastpunet.sample(model, torch.rand(1, 1, 8, 8), 2)
 
 
+@pytest.mark.filterwarnings("ignore:the model's `sample`")
 def test_values_that_no_distribution_has_are_named():
     model = _model(lambda: Peer(prior=Prior(lambda m, s: Normal(m, s.exp() * float("nan")))))
     with pytest.raises(ValueError, match="^model: NaN or (impossible values of its prior|infinity in the prior)"):

@@ -123,7 +123,16 @@ class AdaptedModel(LatentMethod):
         if not isinstance(features, Tensor) or features.shape[2:] != images.shape[2:] or len(features) != len(images):
             got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
             raise ValueError(f"model: its features are {got}, expected (B, C, *size) for images {tuple(images.shape)}")
-        return features, self._read_prior(returned, features, images)
+        prior = self._read_prior(returned, features, images)
+        if self._memory.unobserved and not self._memory.told_sample:
+            self._memory.told_sample = True
+            warnings.warn(
+                f"the model's `sample` cannot be observed ({self._memory.unobserved}), so that what it does to "
+                "features, latents and logits is left out here; compare its hypotheses with these, or "
+                "say what it does with fastpunet.adapt(model, encode=..., combiner=...)",
+                stacklevel=2,
+            )
+        return features, prior
 
     def encoding_of(self, features: Tensor, prior: Prior) -> VerifiedEncoding | OwnEncoding:
         images, size = len(features), tuple(features.shape[2:])

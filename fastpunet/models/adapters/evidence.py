@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastpunet.models.adapters.observing import LatentsOfModel, Memory, Pass
+from fastpunet.models.adapters.observing import LatentsOfModel, Memory, Network, Pass, results_of
 from fastpunet.models.adapters.prior_forms import describe, find_distribution
-from fastpunet.models.sampled_prior import draw_once
+from fastpunet.models.sampled_prior import PrivateRandomness, draw_once
 
 _ADVICE = "say what to draw with fastpunet.adapt(model, encode=..., combiner=...)"
 
@@ -43,28 +43,42 @@ def draws_otherwise(done: Pass, own: LatentsOfModel, memory: Memory) -> bool:
     return False
 
 
-def check_result(done: Pass) -> None:
+def check_result(done: Pass, network: Network) -> None:
     """Raise TypeError if what the model returns is not what its combiner gave, or probabilities or labels of that.
 
-    That is known if the combiner was called once, and something was returned.
+    That is known if something was returned by `sample`, or by another pass that called the combiner once. Labels of one
+    class alone prove nothing; the model's own code then runs again with random numbers in place of its logits.
     """
     logits = done.output
-    given = list(_tensors(done.result))
-    if done.times != 1 or not isinstance(logits, Tensor) or logits.ndim < 4 or not given:
+    if not isinstance(logits, Tensor) or logits.ndim < 4 or (done.times != 1 and not done.samples):
         return
-    labels = logits > 0 if logits.shape[1] == 1 else logits.argmax(1, keepdim=True)
-    one = logits.shape[1] == 1
-    alike = (logits, logits.sigmoid(), *(() if one else (logits.softmax(1), logits.log_softmax(1))), labels)
-    for value in given:
-        if value is logits:
-            return
-        for expected in alike:
-            if value.numel() == expected.numel() and torch.allclose(_flat(value), _flat(expected), 1e-4, 1e-5):
-                return
-    raise TypeError(
-        f"model: its own code makes {describe(done.result)} of what its combiner gives, {describe(logits)}, which are "
-        f"neither the same nor its probabilities or labels; {_ADVICE}"
-    )
+    passes = [(done.result, logits)]
+    labels = _labels(logits)
+    if done.result is not None and bool((labels == labels.flatten()[0]).all()):
+        with PrivateRandomness(0):
+            others = 3 * torch.randn_like(logits)
+        passes.append((results_of(done, network, others), others))
+    for result, given in passes:
+        values = list(_tensors(result))
+        if values and not any(_same(value, given) for value in values):
+            raise TypeError(
+                f"model: its own code makes {describe(done.result)} of what its combiner gives in {done.times} calls, "
+                f"{describe(logits)}, which is neither the last of these nor its probabilities or labels; {_ADVICE}"
+            )
+
+
+def _labels(logits: Tensor) -> Tensor:
+    """The labels (B, 1, *size) of logits (B, K, *size)."""
+    return logits > 0 if logits.shape[1] == 1 else logits.argmax(1, keepdim=True)
+
+
+def _same(value: Tensor, logits: Tensor) -> bool:
+    """Whether a value is logits (B, K, *size), or probabilities or labels of these."""
+    if value is logits:
+        return True
+    several = (logits.softmax(1), logits.log_softmax(1)) if logits.shape[1] > 1 else ()
+    alike = (logits, logits.sigmoid(), *several, _labels(logits))
+    return any(v.numel() == value.numel() and torch.allclose(_flat(value), _flat(v), 1e-4, 1e-5) for v in alike)
 
 
 def _flat(values: Tensor) -> Tensor:

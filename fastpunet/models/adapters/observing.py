@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from fastpunet.models.combiner_calls import Call, Key, latents_of
 from fastpunet.models.sampled_prior import PrivateRandomness
+from fastpunet.waits import may_wait
 
 ATTRIBUTES = ("unet_features", "prior_latent_space")  # the attributes that the PyTorch port's forward sets on the model
 
@@ -34,8 +35,11 @@ class Memory:
 
     draws: bool = True  # its forward draws random numbers, which must not come from global generators
     works: int = 0  # which of its passes, from 1, takes images alone; 0: it is not known
-    asks_sample: bool = True  # its `sample` may hand other features to its combiner than its U-Net returns
+    asks_sample: bool = True  # its `sample` may hand other features to its combiner than its U-Net returns, so that a
+    # CUDA graph has to contain it; elsewhere `sample` is observed whenever images are encoded
     told_own: bool = False  # the user has been warned that the model's own combiner decodes
+    unobserved: str | None = None  # why its `sample` cannot be observed
+    told_sample: bool = False  # the user has been warned of that
     told_latents: bool = False  # the user has been warned that its own code changes latents
     calls: list[Call] | None = None  # how its own code calls its combiner; None: that was not observed
     # For features of a shape that the kernels decode: whether z comes first, and the combiner's last activation.
@@ -59,12 +63,19 @@ class Pass:
     prior: Any = None  # the prior net's output
     prior_inputs: tuple[Any, ...] = ()  # the positional arguments of the prior net, before its own hooks change them
     prior_options: dict[str, Any] = field(default_factory=dict)  # its keyword arguments
+    version: int | None = None  # how often the U-Net's output had been edited in place when forward was done
     # The combiner's last call, by the model's forward or else by its `sample`, in the context PrivateRandomness(0):
     arguments: dict[Key, Any] = field(default_factory=dict)  # by their index or keyword, before its own hooks
     output: Any = None
     times: int = 0  # how often it was called
     again: Callable[[], Any] | None = None  # runs the function that called it
     result: Any = None  # what that function returned
+    samples: bool = False  # whether that function is the model's `sample`
+
+    @property
+    def edited(self) -> bool:
+        """Whether the U-Net's output was edited in place since, as by `F.relu_`."""
+        return self.version != _version(self.unet)
 
 
 class _ReachedError(Exception):
@@ -98,18 +109,23 @@ def observe(network: Network, memory: Memory, forward: Callable[[], Any]) -> Pas
         setattr(seen, name, vars(network.model).get(attribute, getattr(seen, name)))
         if getattr(seen, name) is None:
             raise AttributeError(f"model: its forward pass does not use its {name}")
-    if not seen.times and memory.asks_sample:
-        _run_sample(network, seen)
+    seen.version = _version(seen.unet)
+    if not seen.times and (memory.asks_sample or may_wait()):
+        _run_sample(network, seen, memory)
     return seen
+
+
+def _version(value: Any) -> int | None:
+    return value._version if isinstance(value, Tensor) and not value.is_inference() else None
 
 
 def _random_state() -> bytes:
     return torch.get_rng_state().numpy().tobytes()
 
 
-def _run_sample(network: Network, seen: Pass) -> None:
+def _run_sample(network: Network, seen: Pass, memory: Memory) -> None:
     sample = getattr(network.model, "sample", None)
-    if not inspect.ismethod(sample) or required(sample):
+    if not callable(sample):
         return
     options = {"testing": True} if "testing" in inspect.signature(sample).parameters else {}
     state = dict(vars(network.model))
@@ -123,30 +139,46 @@ def _run_sample(network: Network, seen: Pass) -> None:
         seen.result = again()
     if seen.output is None:  # the combiner was not reached, or failed
         seen.arguments, seen.times = {}, 0
-    seen.again = again
+        missing = [name for name in required(sample) if name not in options]
+        memory.unobserved = f"it needs {', '.join(missing)}" if missing else "it fails, or does not call the combiner"
+        return
+    seen.again, seen.samples = again, True
 
 
 class LatentsOfModel:
     """The latents that a model's own code draws and hands to its combiner, for the images of one of its passes."""
 
-    def __init__(self, network: Network, again: Callable[[], Any], call: Call, unet: Any) -> None:
-        self._network, self._again, self._call, self._unet = network, again, call, unet
+    def __init__(self, network: Network, again: Callable[[], Any], call: Call, done: Pass) -> None:
+        self._network, self._again, self._call, self._done = network, again, call, done
 
     def sample(self) -> Tensor:
         """One latent (B, latent_dim) of each image, as the model draws it with PyTorch's random numbers."""
         seen = Pass()
-        with suppress(_ReachedError), _recording(self._network.combiner, seen, stop=True):
+        with suppress(_ReachedError), _recording(self._network.combiner, seen, stop=self._done.times):
             self._again()
         return self.of(seen)
 
     def of(self, seen: Pass) -> Tensor:
         """The latents (B, latent_dim) of a pass."""
-        return latents_of(self._call, seen.arguments, self._unet)
+        return latents_of(self._call, seen.arguments, self._done.unet)
+
+
+def results_of(done: Pass, network: Network, logits: Tensor) -> Any:
+    """What the model's own code returns if its combiner gives these logits."""
+    assert done.again is not None
+    with PrivateRandomness(0), _recording(network.combiner, Pass(), instead=logits):
+        return done.again()
 
 
 @contextmanager
-def _recording(combiner: nn.Module, seen: Pass, *, stop: bool = False) -> Iterator[None]:
-    """Record each call of the combiner, or of `combiner.forward` itself; stop: end the pass there."""
+def _recording(
+    combiner: nn.Module, seen: Pass, *, stop: int | None = None, instead: Tensor | None = None
+) -> Iterator[None]:
+    """Record each call of the combiner, or of `combiner.forward` itself.
+
+    stop     the number of the call, from 1, at which the pass ends
+    instead  what the combiner's forward gives in place of its own logits
+    """
     before = vars(combiner).get("forward")
     own = combiner.forward
     called = False
@@ -155,7 +187,7 @@ def _recording(combiner: nn.Module, seen: Pass, *, stop: bool = False) -> Iterat
         seen.arguments = dict(enumerate(args))
         seen.arguments.update(options)
         seen.times += 1
-        if stop:
+        if seen.times == stop:
             raise _ReachedError
 
     def note_call(module: Any, args: tuple[Any, ...], options: dict[str, Any]) -> None:  # noqa: ARG001
@@ -168,7 +200,7 @@ def _recording(combiner: nn.Module, seen: Pass, *, stop: bool = False) -> Iterat
         if not called:
             note(args, options)
         called = False
-        seen.output = own(*args, **options)
+        seen.output = own(*args, **options) if instead is None else instead
         return seen.output
 
     def note_output(module: Any, args: Any, output: Any) -> None:  # noqa: ARG001

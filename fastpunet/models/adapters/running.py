@@ -45,8 +45,8 @@ def run_model(model: nn.Module, parts: Parts, memory: Memory, images: Tensor) ->
                 memory.works = 0
                 continue
             memory.works = tried
-            if module is inner and may_wait():
-                check_result(done)
+            if may_wait():
+                check_result(done, network)
             return features, _prior(done, network, memory, used, images)
     done, features, used = with_size_that_fits(lambda images: _by_parts(network, images), _features, images)
     return features, _prior(done, network, memory, used, images)
@@ -82,10 +82,10 @@ def _prior(done: Pass, network: Network, memory: Memory, used: Tensor, images: T
     if done.times:
         call = observed_call(done.arguments, _features(done, used), done.unet)
         memory.calls = None if call is None else [call]
-        own = None if call is None or done.again is None else LatentsOfModel(network, done.again, call, done.unet)
+        own = None if call is None or done.again is None else LatentsOfModel(network, done.again, call, done)
         if own is not None and may_wait() and draws_otherwise(done, own, memory):
             return own
-        memory.asks_sample = not any(value is done.unet for value in done.arguments.values())
+        memory.asks_sample = done.edited or not any(value is done.unet for value in done.arguments.values())
     return done.prior if used.shape == images.shape else _prior_without_padding(done, network, used, images)
 
 
