@@ -48,7 +48,7 @@ describe("the page", () => {
     expect(text()).toContain("75 % (41 to 93 %) is the model's probability that there is anything");
     expect(text()).toContain("They fall into 3 groups");
     expect(text()).toContain("half have an area above 3 mm²");
-    expect(text()).toContain("50 % (22 to 78 %) of all outlines have an area of at least 3 mm²");
+    expect(text()).toContain("50 % (22 to 78 %) of the outlines have an area of at least 3 mm²");
     expect(text()).toContain("Unusual image. It is dark.");
   });
 
@@ -56,8 +56,14 @@ describe("the page", () => {
     const { session, text } = await opened(binaryCase());
     session.require(2, 4, true);
     expect(text()).toContain("4 of 8 outlines match");
-    expect(text()).toContain("100 % (51 to 100 %) is the model's probability");
-    expect(text()).toContain("12 pixels (3 mm²), inside in at least 95 % of the outlines");
+    expect(text()).toContain("75 % (41 to 93 %) is the model's probability");
+    expect(text()).toContain("You said that a pixel is inside, so something is there.");
+    expect(text()).toContain("of the remaining outlines have an area");
+    expect(text()).toContain("ruled out by your pixels");
+    expect(text()).toContain("shown: another typical outline, because your pixels rule out the former");
+    expect(text()).toContain("Only 4 outlines left: shares are rough.");
+    expect(text()).toContain("Too few outlines left (4) to say.");
+    expect(text()).not.toContain("nine in ten");
   });
 
   it("compares a given outline", async () => {
@@ -66,6 +72,28 @@ describe("the page", () => {
     await settled();
     expect(text()).toContain("most similar outline overlaps it by 1.00 (IoU)");
     expect(text()).toContain("Quite likely.");
+  });
+
+  it("keeps the outlines that a button names, and goes on with the keyboard from there", async () => {
+    const { session } = await opened(binaryCase());
+    session.probe(2 * 10 + 4);
+    const keep = document.querySelector<HTMLButtonElement>("#pixels tbody th button")!;
+    expect(keep.disabled).toBe(false);
+    keep.click();
+    expect(session.now.found.kept).toHaveLength(4);
+    expect(document.activeElement?.textContent).toBe("×");
+    const again = document.querySelector<HTMLButtonElement>("#pixels tbody th button")!;
+    expect([again.textContent, again.disabled]).toEqual(["changes nothing", true]);
+    (document.activeElement as HTMLButtonElement).click();
+    expect(document.activeElement?.textContent).toBe("Which pixel would tell most?");
+  });
+
+  it("refuses thresholds below 0", async () => {
+    const { text } = await opened(binaryCase());
+    const input = document.querySelector<HTMLInputElement>("#size input[type=number]")!;
+    input.value = "-3";
+    input.dispatchEvent(new Event("input"));
+    expect(text()).toContain("Type a threshold of 0 or more.");
   });
 
   it("does without a latent, and lets the reader choose a class", async () => {

@@ -10,6 +10,7 @@ export interface Shown {
   values: Float32Array; // those that are kept and have a value
   range: readonly [number, number]; // of the axis
   middle: readonly [number, number, number] | null; // quantiles at 5, 50 and 95 %
+  few: boolean; // too few values for the quantiles at 5 and 95 %
   threshold: number;
 }
 
@@ -100,6 +101,7 @@ export class Histogram {
       values,
       range: [low, high],
       middle,
+      few,
       threshold,
     } = this.shown;
     const floor = HEIGHT - EDGE.bottom;
@@ -124,11 +126,11 @@ export class Histogram {
     ]);
     const span = middle
       ? [
-          svg("line", { class: "span", x1: this.x(middle[0]), x2: this.x(middle[2]), y1: 10, y2: 10 }),
+          !few && svg("line", { class: "span", x1: this.x(middle[0]), x2: this.x(middle[2]), y1: 10, y2: 10 }),
           svg("circle", { class: "median", cx: this.x(middle[1]), cy: 10, r: 5 }),
-        ]
+        ].filter((one) => one !== false)
       : [];
-    const at = this.x(threshold);
+    const at = this.x(Math.min(high, Math.max(low, threshold))); // a typed one may be beyond the axis
     this.line.replaceChildren(
       svg("line", { x1: at, x2: at, y1: 2, y2: floor + 4 }),
       svg("path", { d: `M${at - 8} ${floor + 6}h16l-8 -10z` }),

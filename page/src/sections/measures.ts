@@ -2,6 +2,7 @@ import { quantile, wilson } from "../data/statistics";
 import type { MeasureValues } from "../data/study";
 import type { Session } from "../state/session";
 import { el, newId, section } from "../view/dom";
+import { counting, rough, tooFew } from "../view/verdict";
 import { count, interval, percent, withUnit } from "../view/words";
 import { Histogram } from "./histogram";
 
@@ -16,7 +17,7 @@ export function measuresSection(session: Session): HTMLElement | null {
     class: "number",
     step: "any",
     input: () => {
-      setThreshold(Number(threshold.value));
+      setThreshold(threshold.value.trim() === "" ? NaN : Number(threshold.value));
     },
   });
   const unit = el("span");
@@ -29,7 +30,10 @@ export function measuresSection(session: Session): HTMLElement | null {
 
   const measure = (): MeasureValues => session.now.found.of.measures[chosen];
   const setThreshold = (value: number): void => {
-    if (!Number.isFinite(value)) return;
+    if (!Number.isFinite(value) || value < 0) {
+      answer.textContent = "Type a threshold of 0 or more.";
+      return;
+    }
     thresholds.set(key(), value);
     show();
   };
@@ -55,15 +59,25 @@ export function measuresSection(session: Session): HTMLElement | null {
     if (document.activeElement !== threshold) threshold.value = String(limit);
     answer.replaceChildren(
       el("strong", {}, percent(many / kept.length)),
-      ` (${interval(wilson(many, kept.length))}) of all outlines have ${article(name)} of at least ${`${limit} ${measured}`.trim()}.`,
+      ` (${interval(wilson(many, kept.length))}) of ${counting(session)} have ${article(name)} of at least ${`${limit} ${measured}`.trim()}.${rough(kept.length)}`,
     );
     summary.textContent = middle
-      ? `Of the ${count(present, "outline")} that mark anything, half have ${article(name)} above ${withUnit(middle[1], measured)}, and nine in ten ` +
-        `lie between ${withUnit(middle[0], measured)} and ${withUnit(middle[2], measured)} (dot and bar on top of the chart).`
+      ? `Of the ${count(present, "outline")} that mark anything, half have ${article(name)} above ${withUnit(middle[1], measured)}` +
+        (tooFew(marked.length)
+          ? ` (dot on top of the chart).`
+          : `, and nine in ten lie between ${withUnit(middle[0], measured)} and ${withUnit(middle[2], measured)} (dot and bar on top of the chart).`)
       : "No outline marks anything.";
-    histogram.show({ name, unit: measured, values: marked, range, middle, threshold: limit });
+    histogram.show({
+      name,
+      unit: measured,
+      values: marked,
+      range,
+      middle,
+      few: tooFew(marked.length),
+      threshold: limit,
+    });
   };
-  session.store.watch(["found"], show);
+  session.store.watch(["found", "conditions"], show);
 
   const group = newId("measure");
   const choices = names.map((name, i) => {

@@ -4,19 +4,22 @@ import { button, check, el, section } from "../view/dom";
 import { modeLine } from "../view/palette";
 import { thumbnail } from "../view/thumbnail";
 import { swatch } from "../view/legend";
-import { count, interval, LETTERS, number, percent, size } from "../view/words";
+import { percents } from "../view/shares";
+import { rough } from "../view/verdict";
+import { count, interval, LETTERS, number, size } from "../view/words";
 
 /** The alternatives with their probabilities. */
 export function modesSection(session: Session): HTMLElement {
   const introduction = el("p");
   const list = el("ol", { class: "modes" });
-  session.store.watch(["found"], () => {
+  session.store.watch(["found", "conditions"], () => {
     const { kept, modes } = session.now.found;
     introduction.textContent =
       `${drawn(kept.length, session.study.facts.hypotheses.n)} ${grouped(modes.filter((mode) => mode.count > 0).length)}, with the share of ` +
       "outlines that are like it. The range beside it is how precisely this many outlines tell the share (95 % interval). " +
-      "Whether the model is right is another question: see the end.";
-    list.replaceChildren(...modes.map((mode) => item(session, mode)));
+      `Whether the model is right is another question: see the end.${rough(kept.length)}`;
+    const shares = percents(modes.map((mode) => mode.count));
+    list.replaceChildren(...modes.map((mode, i) => item(session, mode, shares[i])));
   });
   return section("Which alternatives are there?", "alternatives", introduction, list);
 }
@@ -32,7 +35,17 @@ function grouped(groups: number): string {
     : `They fall into ${count(groups, "group")} of similar ones; here is a typical one of each`;
 }
 
-function item(session: Session, mode: FoundMode): HTMLElement {
+/** How probable it is, and how precisely that is known. */
+function shareOf({ now }: Session, mode: FoundMode, share: string): HTMLElement {
+  const excluded = mode.count === 0 && now.conditions.length > 0;
+  return el(
+    "span",
+    { class: "mode-share" },
+    ...(excluded ? ["ruled out by your pixels"] : [el("strong", {}, share), ` (${interval(mode.interval)})`]),
+  );
+}
+
+function item(session: Session, mode: FoundMode, share: string): HTMLElement {
   const { study } = session;
   const letter = LETTERS[mode.index] ?? String(mode.index + 1);
   const line = modeLine(mode.index);
@@ -63,7 +76,10 @@ function item(session: Session, mode: FoundMode): HTMLElement {
         area > 0 && swatch(line),
         area ? size(study, area) : mode.name,
       ),
-      el("span", { class: "mode-share" }, el("strong", {}, percent(mode.share)), ` (${interval(mode.interval)})`),
+      shareOf(session, mode, share),
+      mode.hypothesis !== null &&
+        mode.hypothesis !== session.now.found.of.modes[mode.index].hypothesis &&
+        el("span", { class: "hint" }, "shown: another typical outline, because your pixels rule out the former"),
       bar,
       el(
         "span",

@@ -2,7 +2,9 @@ import { answersAt, mostTelling, type Answer } from "../data/pixel";
 import type { Session } from "../state/session";
 import { button, el, section } from "../view/dom";
 import { about } from "../view/tools";
-import { count, LETTERS, number, percent } from "../view/words";
+import { percents } from "../view/shares";
+import { counting } from "../view/verdict";
+import { count, LETTERS, number } from "../view/words";
 
 /** What changes if it is known of a pixel that it is inside, or outside. */
 export function pixelsSection(session: Session): HTMLElement {
@@ -24,7 +26,7 @@ export function pixelsSection(session: Session): HTMLElement {
       session.say(about(session, Math.floor(pixel / width), pixel % width), "pixels");
     }
   });
-  session.store.watch(["probed", "found"], () => {
+  session.store.watch(["probed", "found", "conditions"], () => {
     const { probed } = session.now;
     answers.replaceChildren(...(probed === null ? [] : asked(session, probed)));
   });
@@ -32,7 +34,7 @@ export function pixelsSection(session: Session): HTMLElement {
     const { conditions, found } = session.now;
     undo.disabled = reset.disabled = conditions.length === 0;
     status.textContent = conditions.length
-      ? `${number(found.kept.length)} of ${count(facts.hypotheses.n, "outline")} match; everything on this page is now about these.`
+      ? `${number(found.kept.length)} of ${count(facts.hypotheses.n, "outline")} match; what this page says of outlines is now about these. The circles of the map, likelihoods, and how far the model can be trusted stay what they were.`
       : `Nothing is settled: all ${count(facts.hypotheses.n, "outline")} count.`;
     chips.replaceChildren(
       ...conditions.map((one) => {
@@ -46,6 +48,7 @@ export function pixelsSection(session: Session): HTMLElement {
             "×",
             () => {
               session.forget(one);
+              (chips.querySelector<HTMLElement>("li:last-child button") ?? ask).focus();
             },
             { "aria-label": `Take back: ${what}` },
           ),
@@ -79,34 +82,37 @@ function asked(session: Session, pixel: number): Node[] {
   const [row, column] = [Math.floor(pixel / width), pixel % width];
   const { inside, outside } = answersAt(session.now.found, pixel);
   const total = inside.count + outside.count;
-  const line = (name: string, answer: Answer, is: boolean): HTMLElement =>
-    el(
+  const shares = percents([inside.count, outside.count]);
+  const keep = (answer: Answer, is: boolean) =>
+    button(
+      answer.count === total ? "changes nothing" : "Keep these",
+      () => {
+        session.require(row, column, is);
+        document.querySelector<HTMLElement>(".chips li:last-child button")?.focus();
+      },
+      {
+        class: "quiet",
+        disabled: answer.count === total || answer.count === 0,
+        "aria-label": `${answer.count === total ? "Changes nothing" : "Keep these outlines only"}: the pixel is ${is ? "inside" : "outside"}`,
+      },
+    );
+  const line = (name: string, answer: Answer, is: boolean): HTMLElement => {
+    const modes = percents(answer.modes.map((share) => Math.round(share * answer.count)));
+    return el(
       "tr",
       {},
-      el("th", { scope: "row" }, name),
-      el("td", {}, `${answer.count} (${percent(answer.count / total)})`),
-      ...answer.modes.map((share) => el("td", {}, answer.count ? percent(share) : "–")),
-      el(
-        "td",
-        {},
-        answer.count > 0 &&
-          button(
-            "Keep these",
-            () => {
-              session.require(row, column, is);
-            },
-            { class: "quiet", "aria-label": `Keep these outlines only, with the pixel ${is ? "inside" : "outside"}` },
-          ),
-      ),
+      el("th", { scope: "row" }, name, " ", answer.count > 0 && keep(answer, is)),
+      el("td", {}, `${number(answer.count)} (${shares[is ? 0 : 1]})`),
+      ...modes.map((share) => el("td", {}, share)),
     );
+  };
   const head = [
     "If the pixel is",
     "outlines left",
     ...session.now.found.modes.map((mode) => LETTERS[mode.index] ?? mode.index),
-    "choice",
   ];
   return [
-    el("p", {}, `Row ${row}, column ${column} is inside in ${percent(inside.count / total)} of the outlines.`),
+    el("p", {}, `Row ${row}, column ${column} is inside in ${shares[0]} of ${counting(session)}.`),
     el(
       "div",
       { class: "scroll", tabindex: 0, role: "region", "aria-label": "What follows for the alternatives" },

@@ -1,6 +1,7 @@
 // The outlines that lie on the image now.
 import type { Layer, Session } from "../state/session";
 import { LINES, modeLine, type Line } from "./palette";
+import { tooFew } from "./verdict";
 import { LETTERS } from "./words";
 
 export interface Overlay {
@@ -18,7 +19,7 @@ export function overlays({ now, label }: Session): Overlay[] {
       shown.push({ mask: mode.mask, line: modeLine(mode.index), mark: LETTERS[mode.index] ?? "", layer: "modes" });
     }
   }
-  if (now.layers.has("extent")) {
+  if (now.layers.has("extent") && !tooFew(now.found.kept.length)) {
     shown.push({ mask: now.found.outer, line: LINES.outer, mark: "", layer: "extent" });
     shown.push({ mask: now.found.inner, line: LINES.inner, mark: "", layer: "extent" });
   }

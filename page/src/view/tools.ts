@@ -2,6 +2,7 @@
 import { brush } from "../data/filling";
 import type { Session, State } from "../state/session";
 import { contradiction } from "./contradiction";
+import { counting } from "./verdict";
 import { percent, size } from "./words";
 
 export type Point = readonly [number, number]; // x along columns, y along rows, in pixels of the image
@@ -39,10 +40,11 @@ export function sayEdited(session: Session): void {
 }
 
 /** A sentence on a pixel. */
-export function about({ study, now }: Session, row: number, column: number): string {
+export function about(session: Session, row: number, column: number): string {
+  const { study, now } = session;
   const pixel = row * study.width + column;
   const { counts, kept } = now.found;
-  return `Row ${row}, column ${column}: ${valueAt(study, pixel)}, inside in ${percent(counts[pixel] / kept.length)} of ${now.conditions.length ? "the remaining" : "the"} outlines.`;
+  return `Row ${row}, column ${column}: ${valueAt(study, pixel)}, inside in ${percent(counts[pixel] / kept.length)} of ${counting(session)}.`;
 }
 
 function valueAt({ pixels, facts }: Session["study"], pixel: number): string {

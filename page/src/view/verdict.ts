@@ -50,11 +50,12 @@ export function rough(n: number): string {
   return n < ROUGH ? ` Only ${count(n, "outline")} left: shares are rough.` : "";
 }
 
+/** Whether these are too few to tell what 5 % or 95 % of them have. */
 export function tooFew(n: number): boolean {
   return n < FEWEST;
 }
 
 /** What to call the outlines that count. */
 export function counting({ now }: Session): string {
-  return now.conditions.length ? "the remaining outlines" : "all outlines";
+  return now.conditions.length ? "the remaining outlines" : "the outlines";
 }
