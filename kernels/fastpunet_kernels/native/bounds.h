@@ -50,7 +50,7 @@ struct Bounds {
     // Sums of COUNT channels: VECS vectors of upper bounds each, then as many of lower ones.
     template <int COUNT, int PARTS, class Use>
     INLINE void tile(const unit* in, int rows, const unit* weight, int step, const float* bias, int first, Use use) {
-        vec sums[PARTS][COUNT][2 * VECS] = {};
+        alignas(64) vec sums[PARTS][COUNT][2 * VECS] = {};
         sum_in_order(sums, rows, bias + first,
                      [=](auto& part, int64_t r) { Number::add_bounds(part, in + 2 * r * BOUNDED, weight + r * step); });
         use(first, sums[0]);

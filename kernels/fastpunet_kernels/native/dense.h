@@ -85,7 +85,7 @@ struct Dense {
 
     template <int COUNT, class Use>
     INLINE void tile(const unit* in, int rows, const unit* weight, const float* bias, int first, Use use) {
-        vec sums[COUNT > 1 ? 1 : LONE_PARTS][COUNT][VECS] = {};
+        alignas(64) vec sums[COUNT > 1 ? 1 : LONE_PARTS][COUNT][VECS] = {};
         sum_in_order(sums, rows, bias + first,
                      [=](auto& part, int64_t r) { add_row(part, in + r * BLOCK, weight + r * COUNT); });
         use(first, sums[0]);
