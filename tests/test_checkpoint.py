@@ -199,3 +199,18 @@ def test_weights_that_are_not_finite_are_an_error(model, tmp_path):
     with pytest.raises(ValueError, match=r"holds NaN or infinity in prior\.conv_layer\.bias"):
         load(tmp_path / "nan.safetensors")
     assert load_file(tmp_path / "nan.safetensors")  # the file itself is whole
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64])
+def test_weights_that_are_not_floating_point_are_an_error(dtype):
+    state = {name: value.to(dtype) for name, value in PortModel(1, 2, (4, 6), 3, 3).state_dict().items()}
+    with pytest.raises(ValueError, match=r"is torch\.\w+, expected floating-point weights"):
+        load(state)
+
+
+def test_a_small_file_of_expanded_weights_is_refused_before_it_fills_the_memory(tmp_path):
+    state = PortModel(1, 2, (4, 6), 3, 3).state_dict()
+    state["fcomb.last_layer.weight"] = torch.zeros(1).expand(2, 1 << 40, 1, 1)
+    torch.save(state, tmp_path / "small.pt")
+    with pytest.raises(ValueError, match=r"last_layer.weight has the shape .* are stored; save the weights without"):
+        load(tmp_path / "small.pt")

@@ -376,3 +376,7 @@ class TestRandomPairs:
     def test_the_number_of_pairs_is_checked(self):
         with pytest.raises(ValueError, match="pairs: got 1, expected a whole number of at least 2"):
             energy_distance(self.samples, self.graders, pairs=1)
+
+    def test_the_number_may_be_a_tensor_without_axes(self):
+        found = energy_distance(self.samples, self.graders, pairs=torch.tensor(5))
+        assert found.value.equal(energy_distance(self.samples, self.graders, pairs=5).value)

@@ -56,7 +56,7 @@ class EnergyDistance:
         >>> score.expected(1).item(), score.expected(2).item() == score.value.item()
         (0.5, True)
         """
-        check_count("n", n)
+        n = check_count("n", n)
         alike = self.different_samples * (1 - 1 / n) if n > 1 else 0.0
         return 2 * self.cross - alike - self.same_sample / n - self.reference_diversity
 
@@ -111,7 +111,7 @@ def energy_distance(
     s = convention_planes(sample_set, rule, ignore), mask_weights(sample_set, sample_weights, "sample_weights")
     y = convention_planes(reference_set, rule, ignore), mask_weights(reference_set, weights)
     if pairs is not None:
-        check_count("pairs", pairs, least=2)
+        pairs = check_count("pairs", pairs, least=2)
     exact = torch.zeros(sample_set.images, dtype=torch.float64, device=sample_set.device)
     if math.isnan(rule.false_alarm):
         cross = _cross_without_lacking(sample_set, reference_set, rule, ignore, s[1], y[1])

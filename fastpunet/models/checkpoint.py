@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fastpunet.arguments import check_choice
 from fastpunet.files import write_bytes
 from fastpunet.models import Method
-from fastpunet.models.checkpoint_building import STORED, build
+from fastpunet.models.checkpoint_building import STORED, build, check_memory
 from fastpunet.models.checkpoint_files import HEADER_KEY, one_line, read_file
 from fastpunet.models.checkpoint_sources import (
     BEST_FILE,
@@ -151,6 +151,7 @@ def _of_state(
         )
     try:
         network = choose(candidates, part)
+        check_memory(network.state)
         found = recognise(network.state)
         said = untold(network.metadata) if found.method == "ProbabilisticUNet" else {}
         config = {**found.config, **said}

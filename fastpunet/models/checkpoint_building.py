@@ -13,6 +13,7 @@ from fastpunet.models.checkpoint_files import one_line
 from fastpunet.models.declared import DeclaredUNet
 
 STORED: dict[str, type[Method]] = {**METHODS, "DeclaredUNet": DeclaredUNet}  # the methods that files hold
+_SHARED = 4  # times that stored values may be used: networks share some weights
 _COUNTER = "num_batches_tracked"  # of BatchNorm, a whole number
 
 
@@ -24,6 +25,11 @@ def build(method: str, config: Mapping[str, Any], state: Mapping[str, Tensor], w
         odd = [name for name, tensor in state.items() if not _is_plain(tensor)]
         if odd:
             raise ValueError(f"{odd[0]} is no plain tensor of real numbers")
+        whole = [n for n, tensor in state.items() if not (tensor.is_floating_point() or n.endswith(_COUNTER))]
+        if whole:
+            raise ValueError(
+                f"{whole[0]} is {state[whole[0]].dtype}, expected floating-point weights; save the originals"
+            )
         broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
         _check_counts(config, state)
         with torch.device("meta"):  # shapes alone, which take neither time nor memory
@@ -35,6 +41,19 @@ def build(method: str, config: Mapping[str, Any], state: Mapping[str, Tensor], w
     if broken:
         raise ValueError(f"checkpoint: {where} holds NaN or infinity in {', '.join(broken[:3])}; take an earlier one")
     return model.eval()
+
+
+def check_memory(state: Mapping[str, Tensor]) -> None:
+    """Raise ValueError for tensors that take far more memory than their storage holds, as expanded ones may."""
+    plain = {name: tensor for name, tensor in state.items() if _is_plain(tensor)}
+    stored = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in plain.values()}
+    sizes = {name: tensor.numel() * tensor.element_size() for name, tensor in plain.items()}
+    if sum(sizes.values()) > _SHARED * sum(stored.values()):
+        largest = max(sizes, key=lambda name: sizes[name])
+        raise ValueError(
+            f"{largest} has the shape {tuple(plain[largest].shape)}, and the weights take {sum(sizes.values())} bytes, "
+            f"of which {sum(stored.values())} are stored; save the weights without expanded tensors"
+        )
 
 
 def _copied(name: str, tensor: Tensor) -> Tensor:
