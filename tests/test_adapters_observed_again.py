@@ -159,3 +159,29 @@ def test_what_a_module_around_the_model_makes_of_logits_is_not_left_out():
     fastpunet.sample(_Outer(_model(Peer), lambda x: x), images, 2)
     with pytest.raises(TypeError, match=_REFUSED):
         fastpunet.sample(_Outer(_model(Peer), lambda x: 2 * x - 3), images, 2)
+
+
+class _Truncated(Peer):
+    """Draws other latents than its prior's only now and then."""
+
+    def sample(self, testing=False):  # noqa: ARG002
+        prior = self.prior_latent_space
+        z = (prior.sample() - prior.mean) / prior.stddev
+        return self.fcomb(self.unet_features, prior.mean + prior.stddev * z.clamp(-1.8, 1.8))
+
+
+def test_latents_that_are_changed_now_and_then_are_drawn_by_the_models_own_code():
+    model, images = _model(_Truncated), torch.rand(2, 1, 8, 8)
+    prior = model.prior(images)
+    z = fastpunet.Sampler(model).encode(images).prior.latents(Noise(3, torch.arange(2), 0, 300))
+    assert (((z - prior.mean[:, None]) / prior.stddev[:, None]).abs() < 1.81).all()
+
+
+class _Editing(Combiner):
+    def forward(self, features, z):
+        return super().forward(features.mul_(2), z)
+
+
+def test_a_combiner_that_edits_its_features_is_refused():
+    with pytest.raises(ValueError, match="^model: its combiner, a _Editing, edits its features or latents in place"):
+        fastpunet.sample(_model(lambda: Peer(combiner=_Editing())), torch.rand(2, 1, 8, 8), 2)

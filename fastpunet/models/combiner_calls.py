@@ -113,12 +113,20 @@ class Ran(NamedTuple):
 
 
 def runs(calls: Iterable[Call], combiner: nn.Module, features: Tensor, z: Tensor) -> Iterator[Ran]:
-    """Each of the calls that returns a tensor."""
+    """Each of the calls that returns a tensor. Raises ValueError for a combiner that edits its arguments."""
     for call in calls:
         try:
+            given = features.clone(), z.clone()  # which the combiner may edit in place
             with PrivateRandomness(0) as private, Operators() as operators:
-                output = call(combiner, features, z)
+                output = call(combiner, *given)
+            edited = not all(map(torch.equal, given, (features, z)))
         except Exception:  # other people's code may fail in any way when it is called in a way it does not know
             continue
+        if edited and bool(torch.isfinite(features).all()):
+            raise ValueError(
+                f"model: its combiner, a {type(combiner).__name__}, edits its features or latents in place, so that "
+                "its logits depend on earlier calls; wrap it in a module that copies them, and pass that to "
+                "fastpunet.adapt(model, encode=..., combiner=...)"
+            )
         if isinstance(output, Tensor):
             yield Ran(call, output, operators.names, operators.choosing, operators.reads, private.used)

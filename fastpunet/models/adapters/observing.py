@@ -37,6 +37,7 @@ class Memory:
     works: int = 0  # which of its passes, from 1, takes images alone; 0: it is not known
     asks_sample: bool = True  # its `sample` may hand other features to its combiner than its U-Net returns, so that a
     # CUDA graph has to contain it; elsewhere `sample` is observed whenever images are encoded
+    draws_own: bool = False  # its own code has been seen to draw other latents than its prior does
     told_own: bool = False  # the user has been warned that the model's own combiner decodes
     unobserved: str | None = None  # why its `sample` cannot be observed
     told_sample: bool = False  # the user has been warned of that
