@@ -22,8 +22,8 @@ _KEYS = range(1, 9)  # of the draws that are compared, besides that of key 0
 def draws_otherwise(done: Pass, own: LatentsOfModel, memory: Memory) -> bool:
     """Whether the model's own code hands latents to its combiner that are neither a draw nor the mean of its prior.
 
-    Nine draws are compared. From then on that code draws. If it hands over the same latents each time, those of the prior
-    are drawn, and a UserWarning says so once.
+    Nine draws are compared, and once one differs, that code draws from then on. If it hands over the same latents each
+    time, those of the prior are drawn, and a UserWarning says so once.
     """
     if memory.draws_own:
         return True
