@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from torch import library
 
@@ -14,7 +14,11 @@ from fastpunet_kernels.native import launch
 NATIVE = [] if launch.kernels is None else launch.kernels.CAPABILITIES[: launch.capability() + 1]
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 FAST = [*(f"native, {name}" for name in NATIVE), *(["triton"] if why_unavailable("triton", DEVICE) is None else [])]
-few_examples = settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few_examples = settings(
+    deadline=None,
+    max_examples=20,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
+)
 
 
 @pytest.fixture(params=FAST)
@@ -67,6 +71,18 @@ def exact_gradients(problem):
     return gradients((exact(base), doubled, exact(z)), "reference", torch.float64)
 
 
+@torch.no_grad()
+def distance_to_a_kink(problem):
+    """The least size of what any ReLU takes: closer to 0, rounding decides whether there is a gradient."""
+    base, (z_weight, weights, biases), z = problem
+    hidden = base.double()[:, None] + (z.double() @ z_weight.double().T)[:, :, None]
+    least = hidden.abs().min()
+    for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
+        hidden = hidden.relu() @ weight.double().T + bias.double()
+        least = torch.minimum(least, hidden.abs().min())
+    return least
+
+
 @pytest.mark.parametrize("classes", [1, 3])
 def test_its_logits_are_those_of_decode_samples(backend, classes):
     problem = case(classes=classes)
@@ -111,6 +127,7 @@ def test_gradients_are_autograds_for_any_size(backend, pixels, widths, classes, 
     if backend == "triton":  # whose interpreter is slow
         pixels, images, n = pixels % 50 + 1, 1, 2
     problem = case(pixels, widths, 2, classes, images, n, seed=pixels)
+    assume(distance_to_a_kink(problem) > 2e-6)
     expected, ours = exact_gradients(problem), gradients(problem, backend)
     for name in expected:
         scale = float(expected[name].abs().max())
