@@ -185,3 +185,14 @@ class _Editing(Combiner):
 def test_a_combiner_that_edits_its_features_is_refused():
     with pytest.raises(ValueError, match="^model: its combiner, a _Editing, edits its features or latents in place"):
         fastpunet.sample(_model(lambda: Peer(combiner=_Editing())), torch.rand(2, 1, 8, 8), 2)
+
+
+class _Bump(Combiner):
+    def forward(self, features, z):
+        bump = F.relu(0.1 - (F.relu(z[:, 0] - 1) + F.relu(1 - z[:, 0])))
+        return super().forward(features, z) + 50 * bump[:, None, None, None]
+
+
+def test_a_combiner_with_more_activations_than_its_layers_decodes_itself():
+    with pytest.warns(UserWarning, match="decodes by its own forward pass"):
+        fastpunet.sample(_model(lambda: Peer(combiner=_Bump())), torch.rand(2, 1, 8, 8), 2)

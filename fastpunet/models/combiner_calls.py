@@ -108,6 +108,7 @@ class Ran(NamedTuple):
     output: Tensor
     operators: set[str]  # the names of those that ran
     choosing: list[str]  # those among them through which the output may depend on values where no comparison looks
+    bends: int  # how many activations and the like ran
     reads: bool  # whether Python code looked at values, by which it may decide for a whole batch
     random: bool  # whether random numbers were drawn
 
@@ -129,4 +130,4 @@ def runs(calls: Iterable[Call], combiner: nn.Module, features: Tensor, z: Tensor
                 "fastpunet.adapt(model, encode=..., combiner=...)"
             )
         if isinstance(output, Tensor):
-            yield Ran(call, output, operators.names, operators.choosing, operators.reads, private.used)
+            yield Ran(call, output, operators.names, operators.choosing, operators.bends, operators.reads, private.used)

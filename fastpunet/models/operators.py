@@ -33,6 +33,9 @@ _SMOOTH = frozenset(
 _METHODS_THAT_READ = frozenset(("numpy", "tolist", "__array__", "__dlpack__", "data_ptr", "untyped_storage", "storage"))
 _READS = _METHODS_THAT_READ | {"_local_scalar_dense", "equal", "nonzero", "unique", "_unique2", "masked_select"}
 
+# Operators of _SMOOTH by which a function can be as another at most points, and differ in a small region.
+_BENDING = frozenset(("relu", "leaky_relu", "_prelu_kernel", "sigmoid", "exp", "log", "pow"))
+
 
 class Operators(ExitStack):
     """A context that records the names of the operators that run inside it, and of methods that read values."""
@@ -40,11 +43,12 @@ class Operators(ExitStack):
     def __init__(self) -> None:
         super().__init__()
         self.names: set[str] = set()
+        self.calls: list[str] = []
 
     def __enter__(self) -> Operators:
         super().__enter__()
         self.enter_context(_Methods(self.names))
-        self.enter_context(_Dispatched(self.names))
+        self.enter_context(_Dispatched(self.names, self.calls))
         return self
 
     @property
@@ -53,18 +57,25 @@ class Operators(ExitStack):
         return sorted(self.names - _SMOOTH)
 
     @property
+    def bends(self) -> int:
+        """How many activations and other operators ran that bend a function."""
+        return sum(name in _BENDING for name in self.calls)
+
+    @property
     def reads(self) -> bool:
         """Whether Python code looked at the values of tensors."""
         return bool(self.names & _READS)
 
 
 class _Dispatched(TorchDispatchMode):
-    def __init__(self, names: set[str]) -> None:
+    def __init__(self, names: set[str], calls: list[str]) -> None:
         super().__init__()
-        self._names = names
+        self._names, self._calls = names, calls
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self._names.add(func.overloadpacket.__name__.rstrip("_"))
+        name = func.overloadpacket.__name__.rstrip("_")
+        self._names.add(name)
+        self._calls.append(name)
         return func(*args, **(kwargs or {}))
 
 

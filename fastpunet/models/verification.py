@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 import torch
 from torch import Tensor, nn
 
+from fastpunet.models.affine import leaves
 from fastpunet.models.combiner_calls import Call, Ran, guesses, runs
 from fastpunet.models.fcomb import SplitFComb, flatten_combiner
 from fastpunet.models.twin import evaluation_twin
@@ -83,7 +84,7 @@ def verify(
         before = _changeable(own)
         for ran in runs(calls or guesses(features), own, crop, z):
             _check_finite("what its combiner gives", ran.output[:_OF_IMAGE])
-            readings = () if ran.choosing else _readings(combiner, crop, z)
+            readings = () if ran.choosing or ran.bends > _activations(own) else _readings(combiner, crop, z)
             for verified, ours in readings:
                 if _agree(ran.output, ours) and _agree_everywhere(own, ran.call, verified, features, z):
                     _check_unchanged(own, before)
@@ -101,6 +102,12 @@ def _agree_everywhere(own: nn.Module, call: Call, verified: Verified, features: 
     base, decoder = verified.split.base(features), verified.split.decoder
     logits = decode_samples(base, decoder, z[:, None], output="logits", precision="ieee")[:, 0]
     return _agree(ran.output, ACTIVATIONS[verified.last_activation](logits.unflatten(-1, features.shape[2:])))
+
+
+def _activations(combiner: nn.Module) -> int:
+    """How many activations the kernels' form accounts for, with one at the end that is no module."""
+    kinds = (nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.Sigmoid)
+    return 1 + sum(isinstance(module, kinds) for module in leaves(combiner))
 
 
 def _one_for_each(features: Tensor, z: Tensor) -> Tensor:
