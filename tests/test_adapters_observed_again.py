@@ -196,3 +196,10 @@ class _Bump(Combiner):
 def test_a_combiner_with_more_activations_than_its_layers_decodes_itself():
     with pytest.warns(UserWarning, match="decodes by its own forward pass"):
         fastpunet.sample(_model(lambda: Peer(combiner=_Bump())), torch.rand(2, 1, 8, 8), 2)
+
+
+def test_a_dtype_that_the_networks_do_not_take_is_named():
+    with pytest.raises(
+        ValueError, match=r"^images: got torch.float32, .* for weights of torch.float64; take model.float"
+    ):
+        fastpunet.adapt(_model(Peer).double()).encode(torch.rand(1, 1, 8, 8))

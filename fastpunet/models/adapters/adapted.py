@@ -119,7 +119,15 @@ class AdaptedModel(LatentMethod):
         raise TypeError(f"model: its combiner, a {type(self.combiner).__name__}, has no layer that tells the classes")
 
     def features_and_prior(self, images: Tensor) -> tuple[Tensor, Prior]:
-        features, returned = self._encode(images)
+        try:
+            features, returned = self._encode(images)
+        except ValueError as error:
+            if images.dtype == self.dtype or "do not take images" not in str(error):
+                raise
+            raise ValueError(
+                f"images: got {images.dtype}, which the networks do not take, for weights of {self.dtype}; "
+                "take model.float(), or images of that dtype"
+            ) from error
         if not isinstance(features, Tensor) or features.shape[2:] != images.shape[2:] or len(features) != len(images):
             got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
             raise ValueError(f"model: its features are {got}, expected (B, C, *size) for images {tuple(images.shape)}")
