@@ -240,7 +240,7 @@ def test_exported_files_hold_the_right_pixels_in_the_right_place(chromium, tmp_p
     with opened(chromium, page, tmp_path, accept_downloads=True) as tab:
         assert (decoded(tab, z, "webassembly", mask.shape) == masks).mean() >= 0.999  # latent maps, on another grid
         hook(tab, "hook.edit(given)", mask.astype(int).ravel().tolist())
-        seg, nifti, png = (saved(tab, name, tmp_path) for name in ("DICOM SEG", "NIfTI", "PNG picture"))
+        seg, nifti, png = (saved(tab, name, tmp_path) for name in ("DICOM SEG", "NIfTI", "Mask (PNG)"))
         again = saved(tab, "DICOM SEG", tmp_path / "again")
     np.testing.assert_array_equal(np.asarray(image_file.open(png).convert("L")) > 0, mask)
 

@@ -89,8 +89,11 @@ function themeButton(): HTMLButtonElement {
   const root = document.documentElement;
   const isDark = () =>
     (root.dataset["theme"] ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+  const before = remembered();
+  if (before !== null) root.dataset["theme"] = before;
   const one = button("", () => {
     root.dataset["theme"] = isDark() ? "light" : "dark";
+    remember(root.dataset["theme"]);
     name();
   });
   const name = () => {
@@ -98,6 +101,25 @@ function themeButton(): HTMLButtonElement {
   };
   name();
   return one;
+}
+
+const THEME = "fastpunet-theme";
+
+function remember(theme: string): void {
+  try {
+    localStorage.setItem(THEME, theme);
+  } catch {
+    // A browser may forbid storage to a file; the theme then lasts as long as the page is open.
+  }
+}
+
+function remembered(): string | null {
+  try {
+    const theme = localStorage.getItem(THEME);
+    return theme === "dark" || theme === "light" ? theme : null;
+  } catch {
+    return null;
+  }
 }
 
 function warnings({ study }: Session): HTMLElement[] {

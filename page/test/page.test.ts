@@ -2,6 +2,7 @@
 import { describe, expect, it, vi } from "vitest";
 import type { Case } from "../src/case";
 import { readStudy } from "../src/data/study";
+import { download } from "../src/export/exporting";
 import { hookOf } from "../src/hook";
 import { buildPage } from "../src/page";
 import { Session } from "../src/state/session";
@@ -86,6 +87,26 @@ describe("the page", () => {
     expect([again.textContent, again.disabled]).toEqual(["changes nothing", true]);
     (document.activeElement as HTMLButtonElement).click();
     expect(document.activeElement?.textContent).toBe("Which pixel would tell most?");
+  });
+
+  it("says the name of a saved file, and that its mask is empty", async () => {
+    const { session, text } = await opened(binaryCase());
+    session.startEditing({ name: "nothing", labels: new Uint8Array(60) });
+    await download(session, "nifti");
+    expect(text()).toContain("Saved scan_mask.nii; its mask is empty.");
+  });
+
+  it("remembers the theme", async () => {
+    await opened(binaryCase());
+    const theme = () => document.documentElement.dataset["theme"];
+    const choose = () => {
+      [...document.querySelectorAll<HTMLButtonElement>("header button")].at(-1)!.click();
+    };
+    choose();
+    const chosen = theme();
+    delete document.documentElement.dataset["theme"];
+    await opened(binaryCase());
+    expect(theme()).toBe(chosen);
   });
 
   it("refuses thresholds below 0", async () => {

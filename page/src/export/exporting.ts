@@ -5,7 +5,7 @@ import { niftiFile } from "./nifti";
 import { pngFile } from "./png";
 import { segFile } from "./seg";
 
-export const KINDS = { png: "PNG picture", nifti: "NIfTI", seg: "DICOM SEG" } as const;
+export const KINDS = { png: "Mask (PNG)", nifti: "NIfTI", seg: "DICOM SEG" } as const;
 export type Kind = keyof typeof KINDS;
 
 const SUFFIXES: Record<Kind, string> = { png: ".png", nifti: ".nii", seg: ".dcm" };
@@ -31,13 +31,15 @@ export async function fileOf(session: Session, kind: Kind): Promise<Uint8Array<A
   return pngFile(edited, height, width, facts.classes.length === 2);
 }
 
-/** Offers the file to the reader as a download. */
+/** Offers the file to the reader as a download, and says its name. */
 export async function download(session: Session, kind: Kind): Promise<void> {
   const url = URL.createObjectURL(new Blob([await fileOf(session, kind)]));
   const link = document.createElement("a");
   link.href = url;
   link.download = nameFor(session.study.facts.title) + SUFFIXES[kind];
   link.click();
+  const empty = !session.now.edited?.some((label) => label > 0);
+  session.say(`Saved ${link.download}${empty ? "; its mask is empty" : ""}.`, "edit");
   setTimeout(() => {
     URL.revokeObjectURL(url);
   }, 10_000);
