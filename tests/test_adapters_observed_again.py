@@ -5,10 +5,12 @@ from types import MethodType
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import structures
 from helpers.peers import Combiner, Lightning, Peer
 
 import fastpunet
 from fastpunet.latents import Noise
+from fastpunet.models.priors import AxisAligned
 
 _REFUSED = r"^model: its own code makes .* of what its combiner gives"
 
@@ -203,3 +205,9 @@ def test_a_dtype_that_the_networks_do_not_take_is_named():
         ValueError, match=r"^images: got torch.float32, .* for weights of torch.float64; take model.float"
     ):
         fastpunet.adapt(_model(Peer).double()).encode(torch.rand(1, 1, 8, 8))
+
+
+def test_code_that_draws_several_hypotheses_is_known_by_the_last_of_them():
+    torch.manual_seed(0)
+    model = structures.STRUCTURES["lightning-uq-box"].make(8).eval()  # whose predict_step draws five
+    assert isinstance(fastpunet.Sampler(model).encode(torch.rand(2, 1, 16, 16)).prior, AxisAligned)

@@ -54,15 +54,15 @@ class Sampled(Prior):
         return {}
 
 
-def draw_once(distribution: Drawable, *key: int) -> Tensor:
-    """One latent float32 (latent_dim,), a function of `key` alone."""
+def draw_once(distribution: Drawable, *key: int, times: int = 1) -> Tensor:
+    """One latent float32 (latent_dim,), a function of `key` alone: the last of so many in a row."""
     draws = [draw for name in ("sample", "rsample") if (draw := getattr(distribution, name, None)) is not None]
     with torch.no_grad():
         for draw in draws[:-1]:
             with suppress(Exception), PrivateRandomness(*key):  # as of mixtures whose choice is relaxed
-                return draw().flatten().float()
+                return [draw() for _ in range(times)][-1].flatten().float()
         with PrivateRandomness(*key):
-            return draws[-1]().flatten().float()
+            return [draws[-1]() for _ in range(times)][-1].flatten().float()
 
 
 class PrivateRandomness(TorchDispatchMode):

@@ -33,9 +33,11 @@ def draws_otherwise(done: Pass, own: LatentsOfModel, memory: Memory) -> bool:
         with suppress(Exception):  # not every distribution has a mean
             if _close(prior.mean, z):
                 return False
-        if _close(draw_once(prior, 0), z):
-            memory.draws_own = not all(_close(draw_once(prior, key), draw_once(own, key)) for key in _KEYS)
-            return memory.draws_own
+        for times in {1, done.times}:  # code that draws several hypotheses is known by the last of them
+            if _close(draw_once(prior, 0, times=times), z):
+                theirs = (_close(draw_once(prior, key, times=times), draw_once(own, key)) for key in _KEYS)
+                memory.draws_own = not all(theirs)
+                return memory.draws_own
     if not torch.equal(draw_once(own, 1), draw_once(own, 2)):
         memory.draws_own = True
         return True
