@@ -132,7 +132,8 @@ class AdaptedModel(LatentMethod):
             got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
             raise ValueError(f"model: its features are {got}, expected (B, C, *size) for images {tuple(images.shape)}")
         prior = self._read_prior(returned, features, images)
-        if self._memory.unobserved and not self._memory.told_sample:
+        unheard = self._memory.unobserved and not self._memory.told_sample and may_wait()
+        if unheard and all(torch.isfinite(part).all() for part in (features, *prior.parts().values())):  # else an error
             self._memory.told_sample = True
             warnings.warn(
                 f"the model's `sample` cannot be observed ({self._memory.unobserved}), so that what it does to "

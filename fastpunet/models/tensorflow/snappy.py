@@ -8,7 +8,7 @@ from fastpunet.models.tensorflow.varints import Cursor
 def unpack(data: bytes, limit: int) -> bytes:
     """The content of a raw snappy block. Raises ValueError for a damaged one, or one that holds over `limit` bytes.
 
-    >>> unpack(bytes([8, 4, 97, 98, 17, 2]), limit=100)
+    >>> unpack(bytes([8, 4, 97, 98, 9, 2]), limit=100)
     b'abababab'
     """
     cursor = Cursor(data)
