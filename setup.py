@@ -32,6 +32,7 @@ TEST = [
     "pytest>=8",
     "hypothesis>=6",
     "playwright>=1.49",
+    "pytorch-ignite>=0.5",
     "scikit-learn>=1.5",
     *TRAIN,
     *REPORT,
