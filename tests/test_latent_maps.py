@@ -9,7 +9,7 @@ from torch import Tensor
 import fastpunet
 from fastpunet.metrics import nestedness
 from fastpunet.models import checkpoint
-from fastpunet.models.latent_maps import grid_of, interpolated
+from fastpunet.models.latent_maps import interpolated
 from fastpunet.models.map_encoding import MapEncoding
 from fastpunet.models.priors import AxisAligned
 from fastpunet.windows.map_priors import maps_as_features, maps_of_features
@@ -40,7 +40,7 @@ def test_the_engine_decodes_as_the_combiner_itself(dims: int, size: tuple[int, .
     images = torch.rand(2, 1, *size)
     sampler = fastpunet.Sampler(model, precision="ieee")
     encoding = sampler.encode(images)
-    cells = torch.tensor(grid_of(size, 3)).prod().item()
+    cells = torch.tensor(model_of(dims, num_classes).grid_of(size)).prod().item()
     z = torch.randn(2, 5, 3 + 2 * int(cells))
     truth = expected(model, images, z)
     logits = sampler.decode(encoding, z, output="logits")

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch.distributions import Independent, Normal, kl_divergence
 
+import fastpunet
 from benchmarks.port import PortModel
 from fastpunet import ProbabilisticUNet, sample
 from fastpunet.models.gaussian import AxisAlignedGaussian
@@ -137,6 +138,13 @@ def test_labels_out_of_range_are_refused(classes, label):
         (dict(fcomb_layers=1), "fcomb_layers"),
         (dict(posterior_input="onehot"), "posterior_input"),
         (dict(log_sigma_bound=0), "log_sigma_bound"),
+        (dict(channels=(4, 4), kernel_sizes=[[3, 3]]), "kernel_sizes"),
+        (dict(channels=(4, 4), kernel_sizes=[[3, 3], [2, 3]]), "kernel_sizes"),
+        (dict(channels=(4, 4), kernel_sizes=[[3, 3], [3, 3, 3]]), "kernel_sizes"),
+        (dict(channels=(4, 4), kernel_sizes=3), "kernel_sizes"),
+        (dict(channels=(4, 4), pool_sizes=[[1, 0]]), "pool_sizes"),
+        (dict(channels=(4, 4), pool_sizes=[[1, 2], [1, 2]]), "pool_sizes"),
+        (dict(channels=(4, 4), pool_sizes=[[1.0, 2]]), "pool_sizes"),
     ],
 )
 def test_impossible_architectures_are_refused(arguments, name):
@@ -147,10 +155,59 @@ def test_impossible_architectures_are_refused(arguments, name):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_a_volume_of_one_slice_is_pooled_like_an_image(dtype):
     image = torch.rand(2, 1, 5, 6, generator=torch.Generator().manual_seed(0)).to(dtype)
-    of_images, of_volumes = (conv_block(1, 1, 1, dims, pool=True)[0] for dims in (2, 3))
+    of_images, of_volumes = (conv_block(1, 1, 1, (3,) * dims, (2,) * dims)[0] for dims in (2, 3))
     pooled = of_volumes(image[:, :, None])
     assert pooled.dtype == dtype
     torch.testing.assert_close(pooled[:, :, 0], of_images(image.float()).to(dtype))
+
+
+def test_kernels_and_pooling_may_leave_thick_slices_alone():
+    """With kernels 1 x 3 x 3 and pooling 1 x 2 x 2 throughout, no slice's features depend on another slice."""
+    torch.manual_seed(0)
+    shape = dict(kernel_sizes=[[1, 3, 3], [1, 3, 3]], pool_sizes=[[1, 2, 2]])
+    model = ProbabilisticUNet(1, 1, channels=(4, 6), latent_dim=3, convs_per_block=1, dims=3, latent_maps=1, **shape)
+    volume = torch.rand(1, 1, 5, 9, 7)
+    with torch.no_grad():
+        whole, alone = model.features(volume), model.features(volume[:, :, 2:3])
+    assert model.grid_of((5, 9, 7)) == (5, 5, 4)
+    assert model.prior(volume).mean.shape == (1, 3 + 5 * 5 * 4)
+    torch.testing.assert_close(whole[:, :, 2:3], alone)
+    assert torch.isfinite(sample(model, volume, n=2, seed=0, output="logits")).all()
+    isotropic = ProbabilisticUNet(1, 1, channels=(4, 6), latent_dim=3, convs_per_block=1, dims=3)
+    with torch.no_grad():
+        differs = isotropic.features(volume)[:, :, 2:3] - isotropic.features(volume[:, :, 2:3])
+    assert differs.abs().max() > 1e-3
+
+
+def test_named_kernels_and_pooling_as_published_change_nothing():
+    torch.manual_seed(0)
+    published = ProbabilisticUNet(1, 1, channels=(4, 6, 8), latent_dim=3, convs_per_block=1)
+    named = ProbabilisticUNet(
+        1, 1, (4, 6, 8), 3, convs_per_block=1, kernel_sizes=[[3, 3]] * 3, pool_sizes=[[2, 2], [2, 2]]
+    )
+    named.load_state_dict(published.state_dict())
+    image = torch.rand(1, 1, 11, 6)
+    assert torch.equal(
+        sample(named, image, 3, seed=0, output="logits"), sample(published, image, 3, seed=0, output="logits")
+    )
+
+
+@pytest.mark.parametrize("form", ["file", "state dict"])
+def test_a_checkpoint_keeps_kernels_and_pooling(tmp_path, form):
+    model = ProbabilisticUNet(
+        1, 1, (4, 6), 3, convs_per_block=1, dims=3, kernel_sizes=[[1, 3, 3], [3, 3, 3]], pool_sizes=[[1, 2, 2]]
+    ).eval()
+    if form == "file":
+        fastpunet.save(model, tmp_path / "model.safetensors")
+        again = fastpunet.load(tmp_path / "model.safetensors")
+    else:
+        torch.save(model.state_dict(), tmp_path / "model.pt")
+        again = fastpunet.load(tmp_path / "model.pt")
+    assert (again.config["kernel_sizes"], again.config["pool_sizes"]) == ([[1, 3, 3], [3, 3, 3]], [[1, 2, 2]])
+    volume = torch.rand(1, 1, 4, 8, 8)
+    assert torch.equal(
+        sample(again, volume, 2, seed=0, output="bits").words, sample(model, volume, 2, seed=0, output="bits").words
+    )
 
 
 def test_volumes_may_be_thinner_than_the_u_net_is_deep():

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from fastpunet.models.affine import Affine, leaves, read_layers
-from fastpunet.models.latent_maps import grid_of, interpolated
+from fastpunet.models.latent_maps import interpolated
+from fastpunet.models.scales import Scales
 from fastpunet.models.unet import CONV, init_bias
 from fastpunet_kernels import Decoder
 
@@ -20,8 +21,8 @@ class FComb(nn.Module):
     """`num_layers` 1x1 convolutions, ReLU between them (Kohl et al. 2018, equation 2), in their published form.
 
     They are `width` channels wide, by default as wide as the features. With `maps`, z has that many latents in every
-    cell of a grid as well, which are interpolated to the features' size (see `latent_maps`); `scales` is the number of
-    scales of the U-Net, which decides the grid.
+    cell of a grid as well, which are interpolated to the features' size (see `latent_maps`); the U-Net's `scales`
+    decide the grid.
     """
 
     def __init__(
@@ -34,10 +35,10 @@ class FComb(nn.Module):
         *,
         width: int | None = None,
         maps: int = 0,
-        scales: int = 1,
+        scales: Scales | None = None,
     ) -> None:
         super().__init__()
-        self.latent_dim, self.maps, self.scales = latent_dim, maps, scales
+        self.latent_dim, self.maps, self.scales = latent_dim, maps, scales or Scales.of(1, dims)
         width = width or feature_channels
         layers: list[nn.Module] = []
         for i in range(num_layers - 1):
@@ -63,7 +64,7 @@ class FComb(nn.Module):
         size = tuple(features.shape[2:])
         parts = [features, broadcast_latents(z[:, : self.latent_dim], features)]
         if self.maps:
-            maps = z[:, self.latent_dim :].unflatten(1, (self.maps, *grid_of(size, self.scales)))
+            maps = z[:, self.latent_dim :].unflatten(1, (self.maps, *self.scales.grid_of(size)))
             parts.append(interpolated(maps, size))
         return self.last_layer(self.layers(torch.cat(parts, dim=1)))
 

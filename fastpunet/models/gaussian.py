@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
 from fastpunet.arguments import check_labels
+from fastpunet.models.scales import Scales
 from fastpunet.models.unet import CONV, Conv, Encoder, init_conv
 
 
@@ -23,6 +24,7 @@ class AxisAlignedGaussian(nn.Module):
     can overflow. Its gradient vanishes slowly, so that training can return from either end, unlike with a clamp or a
     tanh. With None, log sigma = raw, as published.
     scale: what sigma is multiplied by, for a prior that was calibrated after training.
+    scales: of the encoder; None stands for those as published.
     """
 
     def __init__(
@@ -35,9 +37,10 @@ class AxisAlignedGaussian(nn.Module):
         dims: int = 2,
         maps: int = 0,
         scale: float = 1.0,
+        scales: Scales | None = None,
     ) -> None:
         super().__init__()
-        self.encoder = Encoder(in_channels, channels, convs_per_block, dims)
+        self.encoder = Encoder(in_channels, channels, convs_per_block, dims, scales)
         self.conv_layer = CONV[dims](channels[-1], 2 * latent_dim, 1)
         self.log_sigma_bound, self.scale = log_sigma_bound, scale
         init_conv(self.conv_layer)

@@ -12,7 +12,8 @@ from fastpunet.models.familiarity import Familiarity
 from fastpunet.models.image_statistics import statistics_of
 from fastpunet.models.method import Method
 
-UNTOLD = ("posterior_input", "log_sigma_bound", "prior_scale")  # what the weights' shapes do not tell
+# What is not read off the weights' shapes.
+UNTOLD = ("posterior_input", "log_sigma_bound", "prior_scale", "kernel_sizes", "pool_sizes")
 UNTOLD_KEY = "fastpunet"  # where our models' state dicts hold it, in the metadata of the network's module
 
 

@@ -13,15 +13,6 @@ from torch import Tensor
 from fastpunet.models.unet import LINEAR_INTERPOLATION
 
 
-def grid_of(size: tuple[int, ...], scales: int) -> tuple[int, ...]:
-    """The size of the coarsest scale of a U-Net with `scales` scales, for images of `size` pixels.
-
-    >>> grid_of((64, 50), scales=4)
-    (8, 7)
-    """
-    return tuple(-(-length // 2 ** (scales - 1)) for length in size)
-
-
 def interpolated(maps: Tensor, size: tuple[int, ...]) -> Tensor:
     """Maps (N, C, *grid) at every pixel: (N, C, *size)."""
     return F.interpolate(maps, size=size, mode=LINEAR_INTERPOLATION[len(size)], align_corners=True)

@@ -25,12 +25,12 @@ from fastpunet.models.cross_entropy import cross_entropy
 from fastpunet.models.fcomb import FComb, SplitFComb
 from fastpunet.models.gaussian import AxisAlignedGaussian, segmentation_planes
 from fastpunet.models.header_entries import UNTOLD, UNTOLD_KEY
-from fastpunet.models.latent_maps import grid_of
 from fastpunet.models.latent_method import LatentEncoding, LatentMethod
 from fastpunet.models.map_encoding import MapEncoding
 from fastpunet.models.method import LossTerms
 from fastpunet.models.own_features import OwnFeatures, feature_channels
 from fastpunet.models.priors import AxisAligned, Prior
+from fastpunet.models.scales import Scales
 from fastpunet.models.unet import Conv, UNet
 from fastpunet_kernels.problem import reparameterised
 
@@ -58,6 +58,10 @@ class ProbabilisticUNet(LatentMethod):
         log_sigma_bound: a smooth bound on |log sigma|; None is the published, unbounded form.
         prior_scale: what the prior's sigma is multiplied by. `fastpunet calibrate` sets it; in training it is 1.
         dims: 2 for images (B, C, H, W), 3 for volumes (B, C, D, H, W).
+        kernel_sizes: odd sides of the kernels in each scale, such as [[1, 3, 3], [3, 3, 3]] for voxels that are longer
+            along the first axis; None is 3 everywhere, as published. The prior and posterior nets have them too.
+        pool_sizes: by how much the axes are pooled on the way to each scale but the first, such as [[1, 2, 2]]; None is
+            2 everywhere, as published.
         unet: a module of your own in place of the U-Net, which maps images (B, in_channels, *size) to any number of
             features (B, F, *size). Images whose size it does not take are padded by repeating the edge. `channels` and
             `convs_per_block` are then those of the prior and posterior nets alone. `save` cannot store such a model.
@@ -80,6 +84,8 @@ class ProbabilisticUNet(LatentMethod):
         log_sigma_bound: float | None = 5.0,
         prior_scale: float = 1.0,
         dims: int = 2,
+        kernel_sizes: Sequence[Sequence[int]] | None = None,
+        pool_sizes: Sequence[Sequence[int]] | None = None,
         unet: nn.Module | None = None,
     ) -> None:
         super().__init__()
@@ -94,6 +100,7 @@ class ProbabilisticUNet(LatentMethod):
         check_num_classes(num_classes)
         check_dims(dims)
         check_channels(channels)
+        scales = Scales.of(len(channels), dims, kernel_sizes, pool_sizes)
         if fcomb_layers < 2:
             raise ValueError(f"fcomb_layers: got {fcomb_layers}, expected at least 2 (with 1, f_comb is affine in z)")
         if fcomb_channels is not None:
@@ -113,18 +120,20 @@ class ProbabilisticUNet(LatentMethod):
             log_sigma_bound=log_sigma_bound,
             prior_scale=prior_scale,
             dims=dims,
+            kernel_sizes=None if kernel_sizes is None else list(map(list, kernel_sizes)),
+            pool_sizes=None if pool_sizes is None else list(map(list, pool_sizes)),
         )
         if unet is not None:
             self.config["unet"] = unet
         self.in_channels, self.num_classes, self.dims = in_channels, num_classes, dims
-        self.latent_dim, self.latent_maps, self.scales = latent_dim, latent_maps, len(channels)
+        self.latent_dim, self.latent_maps, self.scales = latent_dim, latent_maps, scales
         self.posterior_input = posterior_input
         mask_channels = 1 if posterior_input == "mask" else num_classes
         gaussian = (channels, latent_dim, convs_per_block, log_sigma_bound, dims, latent_maps)
-        self.unet = UNet(in_channels, channels, convs_per_block, dims) if unet is None else unet
+        self.unet = UNet(in_channels, channels, convs_per_block, dims, scales) if unet is None else unet
         self._own_features = None if unet is None else OwnFeatures()
-        self.prior = AxisAlignedGaussian(in_channels, *gaussian, scale=prior_scale)
-        self.posterior = AxisAlignedGaussian(in_channels + mask_channels, *gaussian)
+        self.prior = AxisAlignedGaussian(in_channels, *gaussian, scale=prior_scale, scales=scales)
+        self.posterior = AxisAlignedGaussian(in_channels + mask_channels, *gaussian, scales=scales)
         self.fcomb = FComb(
             channels[0] if unet is None else feature_channels(unet, in_channels, dims),
             latent_dim,
@@ -133,7 +142,7 @@ class ProbabilisticUNet(LatentMethod):
             dims,
             width=fcomb_channels,
             maps=latent_maps,
-            scales=len(channels),
+            scales=scales,
         )
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
@@ -155,7 +164,7 @@ class ProbabilisticUNet(LatentMethod):
         return features, AxisAligned(prior.mean, prior.stddev)
 
     def grid_of(self, size: tuple[int, ...]) -> tuple[int, ...]:
-        return grid_of(size, self.scales)
+        return self.scales.grid_of(size)
 
     def latent_inputs(self, prior: Prior) -> int:
         return self.latent_dim + self.latent_maps

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fastpunet.models.scales import Scales, Sides
+
 Conv: TypeAlias = nn.Conv2d | nn.Conv3d
 CONV: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}  # the layout that CPU convolutions are fastest in
@@ -36,8 +38,10 @@ def init_bias(conv: Conv) -> None:
 class _AvgPool3d(nn.AvgPool3d):
     """As nn.AvgPool2d does it: an axis of one voxel stays as it is, and half precision works on a CPU too."""
 
+    kernel_size: Sides
+
     def forward(self, x: Tensor) -> Tensor:
-        sides = [min(2, length) for length in x.shape[2:]]
+        sides = [min(side, length) for side, length in zip(self.kernel_size, x.shape[2:], strict=True)]
         exact = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         return F.avg_pool3d(exact, sides, sides, ceil_mode=True).to(x.dtype)
 
@@ -45,26 +49,43 @@ class _AvgPool3d(nn.AvgPool3d):
 _POOL: dict[int, type[nn.AvgPool2d] | type[nn.AvgPool3d]] = {2: nn.AvgPool2d, 3: _AvgPool3d}
 
 
-def conv_block(in_channels: int, out_channels: int, convs: int, dims: int, *, pool: bool) -> list[nn.Module]:
-    """Average pooling by 2 if `pool`, then `convs` convolutions with kernels of side 3, each followed by a ReLU.
+def conv_block(in_channels: int, out_channels: int, convs: int, kernel: Sides, pool: Sides | None) -> list[nn.Module]:
+    """Average pooling by `pool`, if there is any, then `convs` convolutions, each followed by a ReLU.
 
-    Odd sizes pool to ceil(size / 2).
+    kernel  the odd sides of the convolutions' kernels, which are padded to keep the size
+    pool    the sides of what is pooled to one pixel; sizes are rounded up
     """
-    layers: list[nn.Module] = [_POOL[dims](2, 2, ceil_mode=True)] if pool else []
+    dims = len(kernel)
+    layers: list[nn.Module] = [] if pool is None else [_POOL[dims](pool, pool, ceil_mode=True)]
     for i in range(convs):
-        conv = CONV[dims](in_channels if i == 0 else out_channels, out_channels, 3, padding=1)
+        padding = tuple(side // 2 for side in kernel)
+        conv = CONV[dims](in_channels if i == 0 else out_channels, out_channels, kernel, padding=padding)
         init_conv(conv)
         layers += [conv, nn.ReLU(inplace=True)]
     return layers
 
 
 class Encoder(nn.Module):
-    """The contracting path: maps (B, in_channels, *size) to (B, channels[-1], *ceil(size / 2^(scales - 1)))."""
+    """The contracting path: maps (B, in_channels, *size) to (B, channels[-1], *scales.grid_of(size)).
 
-    def __init__(self, in_channels: int, channels: Sequence[int], convs_per_block: int, dims: int = 2) -> None:
+    scales: None stands for those as published.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: Sequence[int],
+        convs_per_block: int,
+        dims: int = 2,
+        scales: Scales | None = None,
+    ) -> None:
         super().__init__()
+        scales = scales or Scales.of(len(channels), dims)
         sizes = [in_channels, *channels]
-        blocks = [conv_block(sizes[i], sizes[i + 1], convs_per_block, dims, pool=i > 0) for i in range(len(channels))]
+        blocks = [
+            conv_block(sizes[i], sizes[i + 1], convs_per_block, kernel, pool)
+            for i, (kernel, pool) in enumerate(zip(scales.kernels, (None, *scales.pools), strict=True))
+        ]
         self.layers = nn.Sequential(*(layer for block in blocks for layer in block))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -72,12 +93,12 @@ class Encoder(nn.Module):
 
 
 class Down(nn.Module):
-    """One scale: pooling if `pool`, then convolutions. `drop`, if given, is applied to the convolutions' input."""
+    """One scale, see `conv_block`. `drop`, if given, is applied to the convolutions' input."""
 
-    def __init__(self, in_channels: int, out_channels: int, convs: int, dims: int, *, pool: bool) -> None:
+    def __init__(self, in_channels: int, out_channels: int, convs: int, kernel: Sides, pool: Sides | None) -> None:
         super().__init__()
-        self.pool = pool
-        self.layers = nn.Sequential(*conv_block(in_channels, out_channels, convs, dims, pool=pool))
+        self.pool = pool is not None
+        self.layers = nn.Sequential(*conv_block(in_channels, out_channels, convs, kernel, pool))
 
     def forward(self, x: Tensor, drop: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         if drop is None:
@@ -89,10 +110,10 @@ class Down(nn.Module):
 class Up(nn.Module):
     """Linear up-sampling (align_corners) to the skip's size, [up, skip] concatenated, a convolution block."""
 
-    def __init__(self, in_channels: int, out_channels: int, convs: int, dims: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, convs: int, kernel: Sides) -> None:
         super().__init__()
-        self.interpolation = LINEAR_INTERPOLATION[dims]
-        self.conv_block = Down(in_channels, out_channels, convs, dims, pool=False)
+        self.interpolation = LINEAR_INTERPOLATION[len(kernel)]
+        self.conv_block = Down(in_channels, out_channels, convs, kernel, None)
 
     def forward(self, x: Tensor, skip: Tensor, drop: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         up = F.interpolate(x, size=skip.shape[2:], mode=self.interpolation, align_corners=True)
@@ -103,17 +124,27 @@ class UNet(nn.Module):
     """U-Net without normalisation and without a final 1x1 layer (Kohl et al. 2018, appendix).
 
     It maps images (B, in_channels, *size), of any size of at least 1, to features (B, channels[0], *size).
+    scales: None stands for those as published.
     """
 
-    def __init__(self, in_channels: int, channels: Sequence[int], convs_per_block: int, dims: int = 2) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        channels: Sequence[int],
+        convs_per_block: int,
+        dims: int = 2,
+        scales: Scales | None = None,
+    ) -> None:
         super().__init__()
+        scales = scales or Scales.of(len(channels), dims)
         sizes = [in_channels, *channels]
-        scales = len(channels)
         self.contracting_path = nn.ModuleList(
-            Down(sizes[i], sizes[i + 1], convs_per_block, dims, pool=i > 0) for i in range(scales)
+            Down(sizes[i], sizes[i + 1], convs_per_block, kernel, pool)
+            for i, (kernel, pool) in enumerate(zip(scales.kernels, (None, *scales.pools), strict=True))
         )
         self.upsampling_path = nn.ModuleList(
-            Up(channels[i + 1] + channels[i], channels[i], convs_per_block, dims) for i in reversed(range(scales - 1))
+            Up(channels[i + 1] + channels[i], channels[i], convs_per_block, scales.kernels[i])
+            for i in reversed(range(len(channels) - 1))
         )
 
     def forward(self, images: Tensor) -> Tensor:

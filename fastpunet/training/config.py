@@ -29,7 +29,7 @@ from fastpunet.training.objective import ObjectiveConfig
 KINDS = (*SYNTHETIC_SETS, *sources.KINDS)
 Precision = Literal["32-true", "bf16-mixed"]
 Schedule = Literal["cosine", "constant"]
-ModelArgument = bool | int | float | str | None | list[int] | list[float]
+ModelArgument = bool | int | float | str | None | list[int] | list[float] | list[list[int]]
 
 
 @dataclass(frozen=True)

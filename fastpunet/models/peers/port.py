@@ -46,6 +46,8 @@ def infer_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
             log_sigma_bound=None,
             prior_scale=1.0,
             dims=first[0].ndim - 2,
+            kernel_sizes=None,
+            pool_sizes=None,
         )
     except (KeyError, IndexError, ValueError) as error:
         raise ValueError(
