@@ -78,6 +78,8 @@ def test_architecture_is_inferred_from_the_ports_state_dict(
         latent_dim=latent_dim,
         convs_per_block=3,
         fcomb_layers=convs,
+        kernel_sizes=None,
+        pool_sizes=None,
         fcomb_channels=None,
         latent_maps=0,
         posterior_input="mask",

@@ -33,7 +33,7 @@ def test_the_release_becomes_a_checkpoint(tmp_path, capsys):
         "found    the authors' TensorFlow release",
         "built    ProbabilisticUNet, in_channels=3, num_classes=5, latent_dim=3, convs_per_block=3, fcomb_layers=4, "
         "fcomb_channels=None, latent_maps=0, posterior_input=one-hot, log_sigma_bound=None, prior_scale=1.0, dims=2, "
-        "channels=[4, 6, 8]",
+        "kernel_sizes=None, pool_sizes=None, channels=[4, 6, 8]",
         "checked  two hypotheses of an image of 32 x 32 are the same after loading it again",
         str(tmp_path / "new" / "m.safetensors"),
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from fastpunet.models.scales import Scales, Sides
 
 Conv: TypeAlias = nn.Conv2d | nn.Conv3d
-CONV: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
+CONV: dict[int, type[Any]] = {2: nn.Conv2d, 3: nn.Conv3d}
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}  # the layout that CPU convolutions are fastest in
 LINEAR_INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 
@@ -38,7 +38,7 @@ def init_bias(conv: Conv) -> None:
 class _AvgPool3d(nn.AvgPool3d):
     """As nn.AvgPool2d does it: an axis of one voxel stays as it is, and half precision works on a CPU too."""
 
-    kernel_size: Sides
+    kernel_size: Any
 
     def forward(self, x: Tensor) -> Tensor:
         sides = [min(side, length) for side, length in zip(self.kernel_size, x.shape[2:], strict=True)]
@@ -46,7 +46,7 @@ class _AvgPool3d(nn.AvgPool3d):
         return F.avg_pool3d(exact, sides, sides, ceil_mode=True).to(x.dtype)
 
 
-_POOL: dict[int, type[nn.AvgPool2d] | type[nn.AvgPool3d]] = {2: nn.AvgPool2d, 3: _AvgPool3d}
+_POOL: dict[int, type[Any]] = {2: nn.AvgPool2d, 3: _AvgPool3d}
 
 
 def conv_block(in_channels: int, out_channels: int, convs: int, kernel: Sides, pool: Sides | None) -> list[nn.Module]:
