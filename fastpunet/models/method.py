@@ -134,7 +134,15 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def output_layers(self) -> Sequence[Conv]:
-        """The convolutions that give logits, (…, K) channels each."""
+        """The convolutions that give logits, or their means, (…, K) channels each."""
+
+    @torch.no_grad()
+    def rescale(self, shift: float, temperature: float) -> None:
+        """Change the weights so that all logits become (logits + shift) / temperature."""
+        for layer in self.output_layers():
+            assert layer.bias is not None
+            layer.weight.div_(temperature)
+            layer.bias.add_(shift).div_(temperature)
 
     def scratch_bytes(self, encoding: Encoding) -> int:
         """About how much memory each further hypothesis of these images takes while it is computed."""

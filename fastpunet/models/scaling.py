@@ -54,10 +54,7 @@ def scaled(model: Method, scaling: Scaling) -> Method:
     with torch.device("meta"):  # shapes alone, which take no time
         copy = type(model)(**config)
     copy.load_state_dict({name: tensor.clone() for name, tensor in model.state_dict().items()}, assign=True)
-    for layer in copy.output_layers():
-        assert layer.bias is not None
-        layer.weight.div_(scaling.temperature)
-        layer.bias.add_(scaling.shift).div_(scaling.temperature)
+    copy.rescale(scaling.shift, scaling.temperature)
     copy.intensity, copy.spacing, copy.image_size = model.intensity, model.spacing, model.image_size
     copy.familiarity = model.familiarity
     return copy.eval()

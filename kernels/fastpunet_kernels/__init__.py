@@ -7,6 +7,8 @@ from fastpunet_kernels.dispatch import (
     decode_samples,
     decode_sums,
     distance_sums,
+    draw_low_rank,
+    draw_low_rank_sums,
     iou_of_pairs,
     mask_iou,
     pack_labels,
@@ -15,6 +17,7 @@ from fastpunet_kernels.dispatch import (
     tune_decode,
     unpack_labels,
 )
+from fastpunet_kernels.low_rank import LowRankLogits
 from fastpunet_kernels.precision import PRECISIONS, automatic_precision, fixed_precision
 from fastpunet_kernels.problem import OUTPUTS, WORD_BITS, Decoder, Gaussian, Maps, Sums
 from fastpunet_kernels.reference import (
@@ -33,6 +36,7 @@ __all__ = [
     "WORD_BITS",
     "Decoder",
     "Gaussian",
+    "LowRankLogits",
     "Maps",
     "Sums",
     "area",
@@ -41,6 +45,8 @@ __all__ = [
     "decode_samples",
     "decode_sums",
     "distance_sums",
+    "draw_low_rank",
+    "draw_low_rank_sums",
     "finish",
     "fixed_precision",
     "iou_of_pairs",

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
 from fastpunet_kernels.environment import triton_is_interpreted
 from fastpunet_kernels.native import launch
 
-# The module of each backend. Its ops are functions with the same names and arguments as in reference.py.
+# The modules of each backend. Its ops are functions with the same names and arguments as in those of the reference.
 _MODULES = {
-    "triton": "fastpunet_kernels.triton.launch",
-    "native": "fastpunet_kernels.native.launch",
-    "reference": "fastpunet_kernels.reference",
+    "triton": ("fastpunet_kernels.triton.launch", "fastpunet_kernels.low_rank"),
+    "native": ("fastpunet_kernels.native.launch", "fastpunet_kernels.low_rank"),
+    "reference": ("fastpunet_kernels.reference", "fastpunet_kernels.low_rank"),
 }
 BACKENDS = ("auto", *_MODULES)
 
 
-def implementation(backend: str) -> ModuleType:
-    """The module of a backend that `select_backend` chose."""
-    return importlib.import_module(_MODULES[backend])
+def implementation(backend: str, op: str) -> Callable[..., Any]:
+    """The function of that name of a backend that `select_backend` chose."""
+    modules = map(importlib.import_module, _MODULES[backend])
+    return next(getattr(module, op) for module in modules if hasattr(module, op))
 
 
 def why_unavailable(backend: str, device: torch.device) -> str | None:

@@ -9,6 +9,7 @@ from torch import Tensor, float32, float64, int32, int64, library, uint8
 
 from fastpunet_kernels import reference
 from fastpunet_kernels.backends import implementation, select_backend
+from fastpunet_kernels.low_rank import LowRankLogits, check_low_rank, check_low_rank_values
 from fastpunet_kernels.problem import (
     OUTPUTS,
     WORD_BITS,
@@ -28,12 +29,12 @@ def _op(fake: Callable[..., Any]) -> Any:
     """Register a PyTorch op `fastpunet::NAME` from a function NAME whose last argument is the backend.
 
     The function gives the op's signature. Its body is the op's fake implementation, which returns outputs of the right
-    shape and dtype. The op itself calls the function NAME of the backend's module with all arguments but the last.
+    shape and dtype. The op itself calls the backend's function NAME with all arguments but the last.
     """
     name = fake.__name__.removeprefix("_")
 
     def run(*arguments: Any) -> Any:
-        return getattr(implementation(arguments[-1]), name)(*arguments[:-1])
+        return implementation(arguments[-1], name)(*arguments[:-1])
 
     schema = library.infer_schema(fake, mutates_args=())
     op = library.custom_op(f"fastpunet::{name}", run, mutates_args=(), schema=schema)
@@ -168,6 +169,33 @@ def _decode_map_sums(
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     return _empty_sums(base, weights, z)
+
+
+@_op
+def _draw_low_rank(
+    mean: Tensor,
+    factor: Tensor,
+    sigma: Tensor,
+    e: Tensor,
+    ids: Tensor,
+    seed: int,
+    first: int,
+    output: str,
+    backend: str,
+) -> Tensor:
+    return empty_output(mean.mT, e.shape[1], mean.shape[1], output)
+
+
+@_op
+def _draw_low_rank_sums(
+    mean: Tensor, factor: Tensor, sigma: Tensor, e: Tensor, ids: Tensor, seed: int, first: int, backend: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    images, classes, pixels = mean.shape
+    return (
+        mean.new_empty((images, classes, pixels), dtype=float64),
+        mean.new_empty((images, pixels), dtype=float64),
+        mean.new_empty((images, e.shape[1], classes), dtype=int64),
+    )
 
 
 @_op
@@ -310,6 +338,42 @@ def decode_sums(
     return Sums(*_decode_sums(base, *decoder, latents, precision, chosen))
 
 
+def draw_low_rank(
+    normal: LowRankLogits,
+    e: Tensor,
+    ids: Tensor,
+    *,
+    seed: int,
+    first: int = 0,
+    output: str = "labels",
+    backend: str = "auto",
+) -> Tensor:
+    """Draw n hypotheses per image whose logits are a low-rank normal (Monteiro et al. 2020, arXiv 2006.06015).
+
+    logits = mean + sum_r factor[r] e[r] + sigma * e', see `LowRankLogits`. e float32 (B, n, R) are the standard normals
+    of the factors, for hypotheses first .. first + n - 1. The op draws those of the pixels, e', one for each class and
+    pixel: they are a function of (seed, ids[b], first + k, class, pixel) alone, see `low_rank.pixel_normals`.
+    ids int64 (B,), 0 <= seed < 2**63.
+    Returns "labels" uint8 (B, n, P), "logits" or "probs" float32 (B, n, K, P), or "bits" int32 (B, n, K, ceil(P/32)).
+    Everything is computed in float32. A hypothesis has the same bits whatever n, `first` and the batch are.
+
+    Raises ValueError, naming the argument, for shapes that do not fit, and on a CPU for NaN, infinity or numbers so
+    large that float32 would overflow. On a GPU values are not checked, because the host would have to wait.
+    """
+    if output not in OUTPUTS:
+        raise ValueError(f"output: got {output!r}, expected one of {', '.join(OUTPUTS)}")
+    _check_normal(normal, e, ids)
+    return _draw_low_rank(*normal, e, ids, seed, first, output, select_backend(backend, normal.mean.device))
+
+
+def draw_low_rank_sums(
+    normal: LowRankLogits, e: Tensor, ids: Tensor, *, seed: int, first: int = 0, backend: str = "auto"
+) -> Sums:
+    """Sums over the hypotheses of `draw_low_rank`. Apart from the volumes, the memory does not grow with n."""
+    _check_normal(normal, e, ids)
+    return Sums(*_draw_low_rank_sums(*normal, e, ids, seed, first, select_backend(backend, normal.mean.device)))
+
+
 def pack_labels(labels: Tensor, classes: Sequence[int], *, backend: str = "auto") -> Tensor:
     """Pack bool or integer labels (..., P) to int32 (..., K, ceil(P / 32)); plane k marks label == classes[k]."""
     if not classes:
@@ -373,6 +437,12 @@ def distance_sums(
 def _check_precision(precision: str) -> None:
     if precision not in ("ieee", "tf32", "bf16"):
         raise ValueError(f"precision: got {precision!r}, expected ieee, tf32 or bf16")
+
+
+def _check_normal(normal: LowRankLogits, e: Tensor, ids: Tensor) -> None:
+    check_low_rank(normal, e, ids)
+    if normal.mean.device.type == "cpu":
+        check_low_rank_values(normal, e)
 
 
 def _check_pair(a: Tensor, b: Tensor) -> None:
