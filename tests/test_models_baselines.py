@@ -1,4 +1,4 @@
-"""What all four baselines promise alike."""
+"""What all baselines promise alike."""
 
 import math
 
@@ -8,7 +8,7 @@ import torch
 from baseline_cases import BASELINES, IDS, LIMITED, all_logits, annotations, build, loss, pictures
 
 import fastpunet
-from fastpunet.models import DropoutUNet, Image2ImageVAE, MHeads, ProbabilisticUNet, UNetEnsemble
+from fastpunet.models import SSN, DropoutUNet, Image2ImageVAE, MHeads, ProbabilisticUNet, UNetEnsemble
 
 
 @pytest.mark.parametrize("num_classes", [1, 3])
@@ -73,6 +73,7 @@ def test_images_of_any_float_dtype(method, dtype):
         (UNetEnsemble, {"members": 5}),
         (MHeads, {"heads": 5, "epsilon": 0.1}),
         (Image2ImageVAE, {"latent_dim": 2, "log_sigma_bound": None}),
+        (SSN, {"rank": 3, "draws": 8}),
     ],
 )
 def test_a_checkpoint_brings_the_model_back(method, arguments, tmp_path):
@@ -130,7 +131,7 @@ def test_bad_input_to_sampling_is_named(method, error, name, images, options):
 
 @pytest.mark.parametrize("method", BASELINES)
 @pytest.mark.parametrize(
-    ("name", "value"), [("chunk", 0), ("output", "masks"), ("backend", "native"), ("precision", "fp8")]
+    ("name", "value"), [("chunk", 0), ("output", "masks"), ("backend", "fast"), ("precision", "fp8")]
 )
 def test_bad_options_of_sample_are_named(method, name, value):
     with pytest.raises(ValueError, match=f"^{name}: got"):
@@ -157,6 +158,8 @@ def test_labels_out_of_range_are_refused(method, num_classes, label):
         (MHeads, {"epsilon": -0.1}),
         (Image2ImageVAE, {"latent_dim": 0}),
         (Image2ImageVAE, {"log_sigma_bound": 0.0}),
+        (SSN, {"rank": 0}),
+        (SSN, {"draws": 0}),
     ],
 )
 def test_impossible_architectures_are_refused(method, arguments):

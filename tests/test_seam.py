@@ -10,7 +10,7 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 from benchmarks.port import PortModel
 from fastpunet import PackedMasks, ProbabilisticUNet, Sampler, sample, summarize, windowed
 from fastpunet.latents import Noise
-from fastpunet.models import DropoutUNet, Image2ImageVAE, MHeads, UNetEnsemble
+from fastpunet.models import SSN, DropoutUNet, Image2ImageVAE, MHeads, UNetEnsemble
 
 N = 12
 IDS = torch.tensor([5, 2**40, 3])
@@ -45,6 +45,8 @@ MODELS = {
     "U-Net Ensemble": lambda: UNetEnsemble(2, 1, members=20, **SMALL),
     "M-Heads": lambda: MHeads(2, 3, heads=20, **SMALL),
     "Image2Image VAE": lambda: Image2ImageVAE(2, 1, latent_dim=3, **SMALL),
+    "SSN": lambda: SSN(2, 3, **SMALL),
+    "SSN of volumes": lambda: SSN(2, 1, dims=3, **SMALL),
     "live model of the PyTorch port's shape": lambda: PortModel(2, 1, (4, 6, 8), 3),
     "live model with a mixture prior": port_with_a_mixture_prior,
 }
@@ -52,6 +54,8 @@ IN_WINDOWS = {
     "Probabilistic U-Net in windows": lambda: windowed(ProbabilisticUNet(2, 3, latent_dim=3, **SMALL), 12),
     "Dropout U-Net in windows": lambda: windowed(DropoutUNet(2, 3, **SMALL), 12),
     "live model in windows": lambda: windowed(PortModel(2, 1, (4, 6, 8), 3), (12, 16)),
+    "SSN in windows": lambda: windowed(SSN(2, 3, **SMALL), 12),
+    "SSN of volumes in windows": lambda: windowed(SSN(2, 1, dims=3, **SMALL), (4, 6, 6)),
     "M-Heads of volumes in windows": lambda: windowed(MHeads(2, 1, heads=20, dims=3, **SMALL), (4, 6, 6)),
 }
 

@@ -12,7 +12,7 @@ from torch import nn
 import fastpunet
 from fastpunet import ProbabilisticUNet, Sampler, sample, windowed
 from fastpunet.latents import Noise
-from fastpunet.models import DropoutUNet, Image2ImageVAE, MHeads, UNetEnsemble
+from fastpunet.models import SSN, DropoutUNet, Image2ImageVAE, MHeads, UNetEnsemble
 from fastpunet.windows.grid import windows_over
 
 OTHERS = {
@@ -39,6 +39,25 @@ def test_other_methods_blend_logits_of_the_same_noise(name):
             expected = expected + whole
     ours = sample(windowed(model, window), images, 4, seed=5, ids=ids, output="logits")
     torch.testing.assert_close(ours, expected, **CLOSE)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_an_ssn_blends_its_distribution(dims):
+    torch.manual_seed(0)
+    model = SSN(2, 2, rank=2, dims=dims, **SMALL).eval()
+    images = pictures(*((9, 12, 10) if dims == 3 else (40, 31)))
+    size, window = tuple(images.shape[2:]), (8,) * dims
+    with torch.no_grad():
+        expected = [torch.zeros(*lead, *size) for lead in ((2, 2), (2, 2, 2), (2, 2))]
+        for own in windows_over(size, window, 0.5):
+            for whole, part in zip(expected, model.distribution(images[own.place]), strict=True):
+                whole[own.place] += part.unflatten(-1, own.weights.shape) * own.weights
+    encoding = Sampler(windowed(model, 8)).encode(images)
+    for found, whole in zip(encoding.normal, expected, strict=True):
+        torch.testing.assert_close(found, whole.flatten(-dims), **CLOSE)
+    at = images[..., :8, :8] if dims == 2 else images[..., :8, :8, :8]
+    inside, plain = (sample(each, at, 3, seed=0, output="logits") for each in (windowed(model, 8), model))
+    assert torch.equal(inside, plain)
 
 
 def test_a_latent_of_the_vae_is_decoded_in_all_windows():

@@ -76,7 +76,8 @@ class TrainingConfig:
     workers: int = 0
     """Extra processes that prepare batches. With 0 the training process prepares them."""
     method: str = "ProbabilisticUNet"
-    """Which model to train: ProbabilisticUNet, DropoutUNet, UNetEnsemble, MHeads or Image2ImageVAE."""
+    """Which model to train: ProbabilisticUNet, DropoutUNet, UNetEnsemble, MHeads, Image2ImageVAE or
+    SSN."""
     model: dict[str, ModelArgument] = field(default_factory=dict)
     """Arguments of the method, such as in_channels, num_classes, channels and latent_dim."""
     init_from: str = ""

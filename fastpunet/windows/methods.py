@@ -66,6 +66,13 @@ class Windowed(Method):
         """The windows of images of this size, with their weights on the images' device."""
         return windows_over(size, self.window, self.overlap, device)
 
+    def at_once(self, images: Tensor) -> int:
+        """How many windows pass the networks together."""
+        if not may_wait():  # a graph launches kernels at no cost, and may not ask for the memory that is free
+            return 1
+        pixels = math.prod(map(min, images.shape[2:], self.window))
+        return max(1, how_many(PIXEL_BYTES * pixels, images.device) // len(images))
+
     def encode(self, images: Tensor) -> Encoding:
         return self.inner.encode(images) if self.fits(images) else self.encode_large(images)
 
@@ -125,7 +132,7 @@ class WindowedFeatures(Windowed):
         priors: list[Prior] = []
         shares: list[float] = []
         windows = self.windows(tuple(images.shape[2:]), images.device)
-        while some := list(islice(windows, self._at_once(images))):
+        while some := list(islice(windows, self.at_once(images))):
             crops = torch.cat([images[window.place] for window in some])
             features, prior = self.inner.features_and_prior(crops)
             if blended is None:
@@ -150,13 +157,6 @@ class WindowedFeatures(Windowed):
             return features, prior
         assert isinstance(prior, AxisAligned)
         return maps_as_features(features, prior, self.inner.latent_dim, self.inner.grid_of(tuple(features.shape[2:])))
-
-    def _at_once(self, images: Tensor) -> int:
-        """How many windows pass the networks together."""
-        if not may_wait():  # a graph launches kernels at no cost, and may not ask for the memory that is free
-            return 1
-        pixels = math.prod(map(min, images.shape[2:], self.window))
-        return max(1, how_many(PIXEL_BYTES * pixels, images.device) // len(images))
 
 
 @dataclass(frozen=True, eq=False)

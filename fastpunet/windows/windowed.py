@@ -10,7 +10,9 @@ from fastpunet.arguments import check_count, is_number
 from fastpunet.models.adapters import adapt
 from fastpunet.models.latent_method import LatentMethod
 from fastpunet.models.method import Method
+from fastpunet.models.ssn import SSN
 from fastpunet.windows.methods import Windowed, WindowedFeatures, WindowedLogits
+from fastpunet.windows.normals import WindowedNormal
 
 
 def windowed(model: nn.Module, size: int | Sequence[int], overlap: float = 0.5) -> Method:
@@ -26,7 +28,8 @@ def windowed(model: nn.Module, size: int | Sequence[int], overlap: float = 0.5) 
 
     A Probabilistic U-Net, of any make, passes the windows through its U-Net a few at a time and blends their features.
     The windows' priors become one prior, whose mean and log sigma are the means of theirs, and each hypothesis has one
-    latent for the whole image. The cells of latent maps are blended as features are. Other methods blend the windows'
+    latent for the whole image. The cells of latent maps are blended as features are. A stochastic segmentation network
+    blends mean, factors and standard deviation of its logits. Other methods blend the windows'
     logits, which they compute with the same noise in each window. Beyond the blended features or logits, memory does
     not grow with the number of windows (docs/sampling.md).
 
@@ -47,5 +50,6 @@ def windowed(model: nn.Module, size: int | Sequence[int], overlap: float = 0.5) 
         raise ValueError(f"size: got {size!r}, expected one number or {method.dims}, for images of {method.name}")
     if not is_number(overlap) or not 0 <= overlap < 1:
         raise ValueError(f"overlap: got {overlap!r}, expected a share of a window, at least 0 and below 1, such as 0.5")
-    kind = WindowedFeatures if isinstance(method, LatentMethod) else WindowedLogits
+    kind: type[Windowed] = WindowedNormal if isinstance(method, SSN) else WindowedLogits
+    kind = WindowedFeatures if isinstance(method, LatentMethod) else kind
     return kind(method, window, float(overlap))

@@ -16,7 +16,7 @@ from fastpunet_kernels.problem import MOST_CLASSES, Sums, empty_output
 from fastpunet_kernels.reference import finish, philox_normal, sums_of_logits
 
 _LOGITS = 1 << 23  # 32 MiB of logits at a time
-_MOST_NORMAL = 7.0  # no normal of `philox_normal` is farther from 0 than 6.77
+FARTHEST = 7.0  # no normal of `philox_normal` is farther from 0 than 6.77
 _CLASS_LAYERS = 1 << 48  # apart in their seeds, so that every class has noise of its own beside that of the factors
 
 
@@ -35,8 +35,8 @@ class LowRankLogits(NamedTuple):
 def pixel_normals(seed: int, ids: Tensor, first: int, n: int, classes: int, pixels: int) -> Tensor:
     """The standard normals e' float32 (B, n, K, P) of hypotheses first .. first + n - 1.
 
-    Entry (b, k, c, p) is number p of `philox_normal` for hypothesis first + k of image ids[b], under the seed whose bits
-    from 48 on are changed by c + 1. It depends on (seed, ids[b], first + k, c, p) alone.
+    Entry (b, k, c, p) is number p of `philox_normal` for hypothesis first + k of image ids[b], under the seed whose
+    bits from 48 on are changed by c + 1. It depends on (seed, ids[b], first + k, c, p) alone.
     """
     planes = [philox_normal(seed ^ (c + 1) * _CLASS_LAYERS, ids, first, n, pixels) for c in range(classes)]
     return torch.stack(planes, dim=2)
@@ -46,6 +46,7 @@ def draw_low_rank(
     mean: Tensor, factor: Tensor, sigma: Tensor, e: Tensor, ids: Tensor, seed: int, first: int, output: str
 ) -> Tensor:
     """Hypotheses of such logits for e (B, n, R), in the form of `finish`: (B, n, ...)."""
+    check_values(mean, factor, sigma, e)
     out = empty_output(mean.mT, e.shape[1], mean.shape[1], output)
     for some, logits in _drawn(LowRankLogits(mean, factor, sigma), e, ids, seed, first):
         out[:, some] = finish(logits.movedim(2, -1).flatten(0, 1), output).unflatten(0, logits.shape[:2])
@@ -56,6 +57,7 @@ def draw_low_rank_sums(
     mean: Tensor, factor: Tensor, sigma: Tensor, e: Tensor, ids: Tensor, seed: int, first: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`Sums` over the hypotheses of `draw_low_rank`."""
+    check_values(mean, factor, sigma, e)
     images, classes, pixels = mean.shape
     probability = mean.new_zeros((images, classes, pixels), dtype=torch.float64)
     entropy = mean.new_zeros((images, pixels), dtype=torch.float64)
@@ -106,17 +108,24 @@ def check_low_rank(normal: LowRankLogits, e: Tensor, ids: Tensor) -> None:
             raise ValueError(f"{name}: got {part.dtype}, expected torch.float32")
 
 
-def check_low_rank_values(normal: LowRankLogits, e: Tensor) -> None:
-    """Raise ValueError, naming the part, for NaN, infinity, or numbers with which float32 could overflow in a sum."""
+def check_values(mean: Tensor, factor: Tensor, sigma: Tensor, e: Tensor) -> None:
+    """Raise ValueError, naming the part, for NaN, infinity, or numbers with which float32 could overflow in a sum.
+
+    On a GPU nothing is looked at, because the host would have to wait for the result.
+    """
+    if mean.device.type != "cpu":
+        return
+    reach = factor.shape[1] * _largest(e)
     largest = 0.0
     for name, part, times in (
         ("e", e, 0.0),
-        ("mean", normal.mean, 1.0),
-        ("factor", normal.factor, normal.factor.shape[1] * _largest(e)),
-        ("sigma", normal.sigma, _MOST_NORMAL),
+        ("mean", mean, 1.0),
+        ("factor", factor, reach),
+        ("sigma", sigma, FARTHEST),
     ):
-        largest += times * _largest(part)
-        if not largest < LARGEST or not _largest(part) < LARGEST:
+        most = _largest(part)
+        largest += times * most
+        if not (most < LARGEST and largest < LARGEST):
             raise ValueError(
                 f"{name}: got NaN, infinity or numbers so large that float32 overflows in the logits; check the images "
                 "and the model's weights"
@@ -124,8 +133,5 @@ def check_low_rank_values(normal: LowRankLogits, e: Tensor) -> None:
 
 
 def _largest(part: Tensor) -> float:
-    """The largest absolute value; NaN if there is one."""
-    if not part.numel():
-        return 0.0
-    low, high = part.aminmax()
-    return max(-low.item(), high.item()) if low == low else float("nan")
+    """The largest absolute value; NaN if any number is NaN."""
+    return float(torch.stack(part.aminmax()).abs().max()) if part.numel() else 0.0

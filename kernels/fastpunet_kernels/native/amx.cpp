@@ -27,7 +27,7 @@ const Decoder bf16 = decoder<DenseAmx>(nullptr);
 }  // namespace amx
 
 extern const Kernels amx_kernels = {&amx::ieee, &amx::bf16, amx::overlap, amx::equal, amx::multiply_add,
-                                    &amx::gradients, &amx::blocks};
+                                    &amx::gradients, &amx::blocks, &amx::low_rank_kernel};
 
 }  // namespace fastpunet
 

@@ -21,7 +21,7 @@ const Decoder ieee = decoder<Dense<Float32>>(&ieee_pruner);
 }  // namespace avx2
 
 extern const Kernels avx2_kernels = {&avx2::ieee, nullptr, avx2::overlap, avx2::equal, avx2::multiply_add,
-                                     &avx2::gradients, &avx2::blocks};
+                                     &avx2::gradients, &avx2::blocks, &avx2::low_rank_kernel};
 
 }  // namespace fastpunet
 

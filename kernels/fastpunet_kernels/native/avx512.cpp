@@ -21,7 +21,7 @@ extern const Decoder ieee = decoder<Dense<Float32>>(&ieee_pruner);
 }  // namespace avx512
 
 extern const Kernels avx512_kernels = {&avx512::ieee, nullptr, avx512::overlap, avx512::equal, avx512::multiply_add,
-                                       &avx512::gradients, &avx512::blocks};
+                                       &avx512::gradients, &avx512::blocks, &avx512::low_rank_kernel};
 
 }  // namespace fastpunet
 

@@ -26,7 +26,7 @@ const Decoder bf16 = decoder<Dense<Bfloat16>>(&bf16_pruner);
 }  // namespace avx512_bf16
 
 extern const Kernels avx512_bf16_kernels = {&avx512_bf16::ieee, &avx512_bf16::bf16, avx512_bf16::overlap, avx512_bf16::equal,
-                                           avx512_bf16::multiply_add, &avx512_bf16::gradients, &avx512_bf16::blocks};
+                                           avx512_bf16::multiply_add, &avx512_bf16::gradients, &avx512_bf16::blocks, &avx512_bf16::low_rank_kernel};
 
 }  // namespace fastpunet
 

@@ -23,7 +23,7 @@ const Decoder ieee = decoder<Dense<Float32>>(&ieee_pruner);
 
 extern const Kernels avx512_vpopcntdq_kernels = {&avx512_vpopcntdq::ieee, nullptr, avx512_vpopcntdq::overlap,
                                                  avx512_vpopcntdq::equal, avx512_vpopcntdq::multiply_add,
-                                                 &avx512_vpopcntdq::gradients, &avx512_vpopcntdq::blocks};
+                                                 &avx512_vpopcntdq::gradients, &avx512_vpopcntdq::blocks, &avx512_vpopcntdq::low_rank_kernel};
 
 }  // namespace fastpunet
 

@@ -102,6 +102,73 @@ const Decoder& decoder_of(const Kernels& kernels, const std::string& precision) 
     return precision == "bf16" && kernels.bf16 ? *kernels.bf16 : *kernels.ieee;
 }
 
+void set_output(Job& job, py::array& out, const std::string& output) {
+    const int64_t rows = job.images * job.n;
+    int64_t bytes = rows * job.classes * job.pixels * 4;
+    if (output == "labels") job.output = Output::labels, bytes = rows * job.pixels;
+    else if (output == "logits") job.output = Output::logits;
+    else if (output == "probs") job.output = Output::probs;
+    else if (output == "bits") job.output = Output::bits, bytes = rows * job.classes * ((job.pixels + 31) / 32) * 4;
+    else throw std::invalid_argument("output: expected labels, logits, probs or bits");
+    check(out.nbytes() == bytes && (out.flags() & py::array::c_style), "out: got another size than the output has");
+    job.out = out.mutable_data();
+}
+
+void set_sums(Job& job, Array<double>& probability, Array<double>& entropy, Array<int64_t>& volume) {
+    check(probability.size() == job.images * job.classes * job.pixels && entropy.size() == job.images * job.pixels &&
+              volume.size() == job.images * job.n * job.classes,
+          "probability, entropy, volume: got other sizes than the sums have");
+    job.output = Output::sums;
+    job.probability = probability.mutable_data();
+    job.entropy = entropy.mutable_data();
+    job.volume = volume.mutable_data();
+}
+
+LowRankJob low_rank_job(const Array<float>& mean, const Array<float>& factor, const Array<float>& sigma,
+                        const Array<float>& e, const Array<int64_t>& ids, uint64_t seed, int64_t first, bool skips) {
+    check(mean.ndim() == 3 && sigma.size() == mean.size(), "sigma: expected (images, classes, pixels) as mean has it");
+    check(factor.ndim() == 4 && factor.size() == mean.size() * factor.shape(1) && factor.shape(2) == mean.shape(1),
+          "factor: expected (images, rank, classes, pixels)");
+    check(e.ndim() == 3 && e.shape(0) == mean.shape(0) && e.shape(2) == factor.shape(1), "e: expected (images, n, rank)");
+    check(ids.size() == mean.shape(0), "ids: expected one an image");
+    LowRankJob low_rank = {};
+    low_rank.job.images = mean.shape(0);
+    low_rank.job.classes = int(mean.shape(1));
+    low_rank.job.pixels = mean.shape(2);
+    low_rank.job.n = e.shape(1);
+    low_rank.mean = mean.data();
+    low_rank.factor = factor.data();
+    low_rank.sigma = sigma.data();
+    low_rank.e = e.data();
+    low_rank.ids = ids.data();
+    low_rank.seed = seed;
+    low_rank.first = first;
+    low_rank.rank = int(factor.shape(1));
+    low_rank.skips = skips;
+    return low_rank;
+}
+
+void draw_low_rank_to(const Array<float>& mean, const Array<float>& factor, const Array<float>& sigma,
+                      const Array<float>& e, const Array<int64_t>& ids, uint64_t seed, int64_t first, py::array out,
+                      const std::string& output, bool skips, int capability, int threads) {
+    LowRankJob low_rank = low_rank_job(mean, factor, sigma, e, ids, seed, first, skips);
+    set_output(low_rank.job, out, output);
+    const LowRankKernel& kernel = *kernels_at(capability).low_rank;
+    py::gil_scoped_release release;
+    draw_low_rank(low_rank, kernel, threads);
+}
+
+void draw_low_rank_sums(const Array<float>& mean, const Array<float>& factor, const Array<float>& sigma,
+                        const Array<float>& e, const Array<int64_t>& ids, uint64_t seed, int64_t first,
+                        Array<double> probability, Array<double> entropy, Array<int64_t> volume, int capability,
+                        int threads) {
+    LowRankJob low_rank = low_rank_job(mean, factor, sigma, e, ids, seed, first, false);
+    set_sums(low_rank.job, probability, entropy, volume);
+    const LowRankKernel& kernel = *kernels_at(capability).low_rank;
+    py::gil_scoped_release release;
+    draw_low_rank(low_rank, kernel, threads);
+}
+
 std::vector<std::vector<int>> decode_to(const Array<float>& base, const Array<float>& z, const Array<float>& z_weight,
                const std::vector<Array<float>>& weights, const std::vector<Array<float>>& biases, py::array out,
                const std::string& output, const std::string& precision, const std::optional<std::vector<int>>& levels,
@@ -113,15 +180,7 @@ std::vector<std::vector<int>> decode_to(const Array<float>& base, const Array<fl
     Job& job = arrays.job;
     add_maps(job, maps);
     job.checked = true;
-    const int64_t rows = job.images * job.n;
-    int64_t bytes = rows * job.classes * job.pixels * 4;
-    if (output == "labels") job.output = Output::labels, bytes = rows * job.pixels;
-    else if (output == "logits") job.output = Output::logits;
-    else if (output == "probs") job.output = Output::probs;
-    else if (output == "bits") job.output = Output::bits, bytes = rows * job.classes * ((job.pixels + 31) / 32) * 4;
-    else throw std::invalid_argument("output: expected labels, logits, probs or bits");
-    check(out.nbytes() == bytes && (out.flags() & py::array::c_style), "out: got another size than the output has");
-    job.out = out.mutable_data();
+    set_output(job, out, output);
     const Decoder& decoder = decoder_of(kernels_at(capability), precision);
     py::gil_scoped_release release;
     return decode(job, decoder, levels ? &*levels : nullptr, threads);
@@ -134,14 +193,8 @@ void decode_sums(const Array<float>& base, const Array<float>& z, const Array<fl
     JobArrays arrays(base, z, z_weight, weights, biases);
     Job& job = arrays.job;
     add_maps(job, maps);
-    check(probability.size() == job.images * job.classes * job.pixels && entropy.size() == job.images * job.pixels &&
-              volume.size() == job.images * job.n * job.classes,
-          "probability, entropy, volume: got other sizes than the sums have");
-    job.output = Output::sums;
     job.checked = true;
-    job.probability = probability.mutable_data();
-    job.entropy = entropy.mutable_data();
-    job.volume = volume.mutable_data();
+    set_sums(job, probability, entropy, volume);
     const Decoder& decoder = decoder_of(kernels_at(capability), precision);
     py::gil_scoped_release release;
     decode(job, decoder, nullptr, threads);
@@ -213,6 +266,14 @@ PYBIND11_MODULE(_kernels, module) {
     module.def("decode_sums", &decode_sums, py::arg("base").noconvert(), py::arg("z").noconvert(),
                py::arg("z_weight").noconvert(), py::arg("weights"), py::arg("biases"), py::arg("probability").noconvert(), py::arg("entropy").noconvert(),
                py::arg("volume").noconvert(), py::arg("precision"), py::arg("maps"), py::arg("capability"), py::arg("threads"));
+    module.def("draw_low_rank", &draw_low_rank_to, py::arg("mean").noconvert(), py::arg("factor").noconvert(),
+               py::arg("sigma").noconvert(), py::arg("e").noconvert(), py::arg("ids").noconvert(), py::arg("seed"),
+               py::arg("first"), py::arg("out").noconvert(), py::arg("output"), py::arg("skips"), py::arg("capability"),
+               py::arg("threads"));
+    module.def("draw_low_rank_sums", &draw_low_rank_sums, py::arg("mean").noconvert(), py::arg("factor").noconvert(),
+               py::arg("sigma").noconvert(), py::arg("e").noconvert(), py::arg("ids").noconvert(), py::arg("seed"),
+               py::arg("first"), py::arg("probability").noconvert(), py::arg("entropy").noconvert(),
+               py::arg("volume").noconvert(), py::arg("capability"), py::arg("threads"));
     module.def(
         "pairwise_intersection",
         [](const Array<int32_t>& a, const Array<int32_t>& b, Array<int32_t> out, int capability, int threads) {

@@ -112,6 +112,28 @@ struct GradientKernel {
                 int64_t last);
 };
 
+// Hypotheses whose logits are a low-rank normal: mean + sum of factor[r] e[r] + sigma * noise, see low_rank.py. Of the job
+// they use images, n, classes, pixels, the output and where it goes.
+struct LowRankJob {
+    Job job;
+    const float* mean;    // (images, classes, pixels)
+    const float* factor;  // (images, rank, classes, pixels)
+    const float* sigma;   // (images, classes, pixels)
+    const float* e;       // (images, n, rank)
+    const int64_t* ids;   // (images,)
+    uint64_t seed;
+    int64_t first;  // number of the first hypothesis
+    int rank;
+    bool skips;  // whether noise that cannot change a label is left out
+};
+
+// One instruction set's way to them: `run` draws all hypotheses of `stretch` pixels. Scratch memory as for Decoder.
+struct LowRankKernel {
+    int stretch;
+    size_t (*scratch_bytes)(const LowRankJob&);
+    void (*run)(const LowRankJob&, void* scratch, int64_t image, int64_t first);
+};
+
 // What one instruction set offers.
 struct Kernels {
     const Decoder* ieee;
@@ -124,6 +146,7 @@ struct Kernels {
     double (*multiply_add)(int64_t rounds);
     const GradientKernel* gradients;
     const BlockKernel* blocks;
+    const LowRankKernel* low_rank;
 };
 
 }  // namespace fastpunet

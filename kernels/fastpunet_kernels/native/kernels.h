@@ -26,5 +26,8 @@ constexpr int BOUNDED = 2 * LANES;
 
 #include "equal.h"
 #include "gradients.h"
+#include "normals.h"
+
+#include "low_rank.h"
 #include "multiply_add.h"
 #include "overlap.h"

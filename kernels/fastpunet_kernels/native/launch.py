@@ -51,7 +51,7 @@ def pruned_levels() -> list[int] | None:
 
 def philox_normal(seed: int, ids: Tensor, first: int, n: int, dim: int) -> Tensor:
     out = torch.empty((ids.numel(), n, dim), dtype=torch.float32)
-    kernels.philox_normal(seed, _array(ids), first, n, dim, out.numpy(), torch.get_num_threads())
+    kernels.philox_normal(seed, array(ids), first, n, dim, out.numpy(), torch.get_num_threads())
     return out
 
 
@@ -68,7 +68,7 @@ def decode_latents(
     if output == "bits":
         out.zero_()
     problem = _problem(base, z_weight, weights, biases, z)
-    kernels.decode(*problem, out.numpy(), output, precision, pruned_levels(), None, *_machine())
+    kernels.decode(*problem, out.numpy(), output, precision, pruned_levels(), None, *machine())
     return out
 
 
@@ -88,7 +88,7 @@ def decode_maps(
     if output == "bits":
         out.zero_()
     problem, maps = _problem(base, z_weight, weights, biases, z), _maps(values, map_weight, size)
-    kernels.decode(*problem, out.numpy(), output, precision, [], maps, *_machine())
+    kernels.decode(*problem, out.numpy(), output, precision, [], maps, *machine())
     return out
 
 
@@ -96,7 +96,7 @@ def decode_logits(
     base: Tensor, z_weight: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], z: Tensor
 ) -> Tensor:
     out = empty_output(base, z.shape[1], weights[-1].shape[0], "logits")
-    kernels.decode_logits(*_problem(base, z_weight, weights, biases, z), out.numpy(), *_machine())
+    kernels.decode_logits(*_problem(base, z_weight, weights, biases, z), out.numpy(), *machine())
     return out
 
 
@@ -121,7 +121,7 @@ def decode_logits_gradients(
     offset = torch.zeros((images, parts, n, width), dtype=torch.float64)
     layers = torch.empty((images, parts, size), dtype=torch.float64)
     outputs = of_base.numpy(), offset.numpy(), layers.numpy()
-    kernels.decode_gradients(_array(gradient), *_problem(base, z_weight, weights, biases, z), *outputs, *_machine())
+    kernels.decode_gradients(array(gradient), *_problem(base, z_weight, weights, biases, z), *outputs, *machine())
     decoder = Decoder(z_weight, list(weights), list(biases))
     return [of_base, *decoder_gradients(offset.sum(1), layers.sum((0, 1)), decoder, z)]
 
@@ -171,7 +171,7 @@ def _decode_sums(problem: tuple[Any, ...], maps: Any, precision: str) -> tuple[T
     entropy = torch.empty((images, pixels), dtype=torch.float64)
     volume = torch.zeros((images, z.shape[1], classes), dtype=torch.int64)
     outputs = probability.numpy(), entropy.numpy(), volume.numpy()
-    kernels.decode_sums(*problem, *outputs, precision, maps, *_machine())
+    kernels.decode_sums(*problem, *outputs, precision, maps, *machine())
     return probability, entropy, volume
 
 
@@ -182,21 +182,21 @@ def pack_labels(labels: Tensor, classes: Sequence[int]) -> Tensor:
         return reference.pack_labels(labels, classes)
     flat = small.flatten(0, -2) if small.ndim > 1 else small[None]
     out = torch.empty((flat.shape[0], len(classes), -(-flat.shape[1] // WORD_BITS)), dtype=torch.int32)
-    kernels.pack_labels(_array(flat), np.array(classes, dtype=np.uint8), out.numpy(), *_machine())
+    kernels.pack_labels(array(flat), np.array(classes, dtype=np.uint8), out.numpy(), *machine())
     return out.view(*labels.shape[:-1], *out.shape[1:])
 
 
 def unpack_labels(words: Tensor, pixels: int) -> Tensor:
     flat = words.flatten(0, -3) if words.ndim > 2 else words[None]
     out = torch.empty((flat.shape[0], pixels), dtype=torch.uint8)
-    kernels.unpack_labels(_array(flat), out.numpy(), torch.get_num_threads())
+    kernels.unpack_labels(array(flat), out.numpy(), torch.get_num_threads())
     return out.view(*words.shape[:-2], pixels)
 
 
 def pairwise_intersection(a: Tensor, b: Tensor) -> Tensor:
     out = torch.empty((a.shape[0], a.shape[1], b.shape[1], a.shape[2]), dtype=torch.int32)
     left, right = _pair(a, b)
-    kernels.pairwise_intersection(left, right, out.numpy(), *_machine())
+    kernels.pairwise_intersection(left, right, out.numpy(), *machine())
     return out
 
 
@@ -207,44 +207,45 @@ def area(words: Tensor) -> Tensor:
 def mask_iou(a: Tensor, b: Tensor, empty: float) -> Tensor:
     out = torch.empty((a.shape[0], a.shape[1], b.shape[1], a.shape[2]), dtype=torch.float32)
     left, right = _pair(a, b)
-    kernels.mask_iou(left, right, empty, out.numpy(), *_machine())
+    kernels.mask_iou(left, right, empty, out.numpy(), *machine())
     return out
 
 
 def iou_of_pairs(masks: Tensor, first: Tensor, second: Tensor, empty: float) -> Tensor:
     out = torch.empty((masks.shape[0], first.shape[0], masks.shape[2]), dtype=torch.float64)
-    kernels.iou_of_pairs(_array(masks), _array(first), _array(second), empty, out.numpy(), *_machine())
+    kernels.iou_of_pairs(array(masks), array(first), array(second), empty, out.numpy(), *machine())
     return out
 
 
 def distance_sums(a: Tensor, b: Tensor, weights_a: Tensor, weights_b: Tensor, empty: float) -> Tensor:
     out = torch.empty((a.shape[0], 2), dtype=torch.float64)
     masks, weights = _pair(a, b), _pair(weights_a, weights_b)
-    kernels.distance_sums(*masks, *weights, empty, out.numpy(), *_machine())
+    kernels.distance_sums(*masks, *weights, empty, out.numpy(), *machine())
     return out
 
 
-def _machine() -> tuple[int, int]:
+def machine() -> tuple[int, int]:
+    """Index of the instruction set, and the number of threads."""
     return capability(), torch.get_num_threads()
 
 
 def _problem(
     base: Tensor, z_weight: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], z: Tensor
 ) -> tuple[Any, ...]:
-    return _array(base), _array(z), _array(z_weight), [_array(w) for w in weights], [_array(b) for b in biases]
+    return array(base), array(z), array(z_weight), [array(w) for w in weights], [array(b) for b in biases]
 
 
 def _maps(values: Tensor, weight: Tensor, size: Sequence[int]) -> tuple[Any, ...]:
-    return _array(values.flatten(3)), _array(weight), list(size), list(values.shape[3:])
+    return array(values.flatten(3)), array(weight), list(size), list(values.shape[3:])
 
 
 def _pair(a: Tensor, b: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Both as arrays; one and the same where they share their storage, which halves the work on a set with itself."""
-    left = _array(a)
+    left = array(a)
     same = a.data_ptr() == b.data_ptr() and a.shape == b.shape and a.stride() == b.stride()
-    return left, left if same else _array(b)
+    return left, left if same else array(b)
 
 
-def _array(tensor: Tensor) -> np.ndarray:
+def array(tensor: Tensor) -> np.ndarray:
     """The tensor as a C-contiguous, aligned array; a copy only where it is not one already."""
     return np.require(tensor.detach().numpy(), requirements=("C", "A"))

@@ -21,6 +21,9 @@ struct Masks {
 // Returns those of each image.
 std::vector<std::vector<int>> decode(Job job, const Decoder& decoder, const std::vector<int>* levels, int threads);
 
+// Nothing is refused: low_rank.py looks at the numbers.
+void draw_low_rank(const LowRankJob& low_rank, const LowRankKernel& kernel, int threads);
+
 // The gradients of the logits; sums are the same whatever `threads` is. Nothing is refused: NaN stays NaN.
 void decode_gradients(Job job, Gradients want, const GradientKernel& kernel, int threads);
 

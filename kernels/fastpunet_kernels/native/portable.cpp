@@ -14,6 +14,6 @@ const Decoder ieee = decoder<Dense<Float32>>(&ieee_pruner);
 }  // namespace portable
 
 extern const Kernels portable_kernels = {&portable::ieee, nullptr, portable::overlap, portable::equal, portable::multiply_add,
-                                         &portable::gradients, &portable::blocks};
+                                         &portable::gradients, &portable::blocks, &portable::low_rank_kernel};
 
 }  // namespace fastpunet
