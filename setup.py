@@ -25,7 +25,7 @@ REPORT = [
     "torchmetrics>=1.4",
     "tqdm>=4.66",
 ]
-CLUSTER = ["zarr>=3.1"]
+CLUSTER = [*DATA, "zarr>=3.1", "pyarrow>=16"]
 HUB = ["huggingface_hub>=1.0"]
 NOTEBOOK = ["nbclient>=0.10", "ipykernel>=6.29"]
 TEST = [

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastpunet import data, hypotheses, metrics, models
 from fastpunet.acceleration import accelerate
+from fastpunet.archive import open_samples
 from fastpunet.hypotheses import Summary, summarize
 from fastpunet.masks import PackedMasks
 from fastpunet.metrics import EnergyDistance, energy_distance, pairwise_iou
@@ -34,6 +35,7 @@ __all__ = [
     "load",
     "metrics",
     "models",
+    "open_samples",
     "pairwise_iou",
     "register",
     "report",

@@ -61,6 +61,7 @@ OPTIONAL = {
     "nbformat",
     "nibabel",
     "playwright",
+    "pyarrow",
     "pydicom",
     "sklearn",
     "tensorflow",

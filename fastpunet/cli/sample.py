@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fastpunet.cli.running import add_device, add_drawing, add_existing, add_preparation, add_speed, request_of
 from fastpunet.cli.telling import Teller
 from fastpunet.parsing import Namespace, Parser
+
+if TYPE_CHECKING:
+    from fastpunet.prediction.request import Request
 
 SUMMARY = "draw hypotheses of images in files: masks, modes and measures"
 
@@ -29,7 +34,14 @@ def parser() -> Parser:
         help="PNG, JPEG, TIFF, NIfTI, DICOM or .npz files, folders of them, or patterns such as 'scans/*.nii.gz'; the "
         "DICOM files of a series are one volume",
     )
-    options.add_argument("-o", "--output", required=True, metavar="OUT", help="folder to write to")
+    options.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="OUT",
+        help="folder to write to; or an archive NAME.zarr, which holds the packed masks of millions of images (see "
+        "docs/archive.md)",
+    )
     add_drawing(options)
     options.add_argument("--format", help="png, tiff, nifti, seg (DICOM SEG) or npz; without it, that of the image")
     options.add_argument(
@@ -50,6 +62,13 @@ def parser() -> Parser:
         help="say how probable it is that a measure (a column of measures.csv, without its unit) reaches a value in "
         "that unit, such as longest_diameter:8",
     )
+    options.add_argument(
+        "--measures",
+        nargs="+",
+        default=[],
+        metavar="MEASURE",
+        help="into an archive: measure this too, besides the area or the volume, such as longest_diameter",
+    )
     add_preparation(options)
     add_existing(options, "answers")
     add_device(options)
@@ -58,9 +77,6 @@ def parser() -> Parser:
 
 
 def run(options: Namespace) -> int:
-    from fastpunet.models.checkpoint import load
-    from fastpunet.prediction.run import run as predict
-
     request = request_of(
         options,
         mean=options.mean,
@@ -68,8 +84,16 @@ def run(options: Namespace) -> int:
         modes=options.modes,
         thresholds=tuple(map(_threshold, options.threshold)),
         format=options.format,
+        measures=tuple(options.measures),
     )
+    return _archive(options, request) if options.output.endswith(".zarr") else _folder(options, request)
 
+
+def _folder(options: Namespace, request: Request) -> int:
+    from fastpunet.prediction.run import run as predict
+
+    if options.measures:
+        raise ValueError("measures: got some for a folder, whose measures.csv has all of them; leave it out")
     teller = Teller("fastpunet sample", "summary.json lists them")
     outcomes = predict(
         options.model,
@@ -82,13 +106,43 @@ def run(options: Namespace) -> int:
         skip_existing=options.skip_existing,
         say=teller.say,
     )
+    failed = sum(outcome.status == "failed" for outcome in outcomes)
+    _tell_calibration(teller, options)
+    print(f"{len(outcomes) - failed} of {len(outcomes)} images have an answer in {options.output}")
+    return 1 if failed else 0
+
+
+def _archive(options: Namespace, request: Request) -> int:
+    from fastpunet.prediction.archiving.run import run_archive
+
+    if options.batch_size is not None:
+        raise ValueError(
+            "batch_size: images go into an archive one by one, so that none depends on others; leave it out"
+        )
+    teller = Teller("fastpunet sample", "log.jsonl lists them", quiet=True)
+    tally = run_archive(
+        options.model,
+        options.inputs,
+        options.output,
+        request,
+        device=options.device,
+        threads=options.threads,
+        overwrite=options.overwrite,
+        skip_existing=options.skip_existing,
+        say=teller.say,
+    )
+    _tell_calibration(teller, options)
+    print(f"{tally.total() - tally['failed']} of {tally.total()} images have hypotheses in {options.output}")
+    return 1 if tally["failed"] else 0
+
+
+def _tell_calibration(teller: Teller, options: Namespace) -> None:
+    from fastpunet.models.checkpoint import load
+
     teller.count_warnings()
     calibration = load(options.model).calibration
     if calibration is not None:
         print(f"of this model: {calibration}")
-    failed = sum(outcome.status == "failed" for outcome in outcomes)
-    print(f"{len(outcomes) - failed} of {len(outcomes)} images have an answer in {options.output}")
-    return 1 if failed else 0
 
 
 def _threshold(text: str) -> tuple[str, float]:

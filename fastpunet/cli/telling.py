@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 class Teller:
     """Prints the outcomes of a command. A doubt about many images is said once, and counted."""
 
-    def __init__(self, command: str, listed: str) -> None:
-        """listed: who lists the warnings about all images, such as "summary.json lists them"."""
-        self._command, self._listed = command, listed
+    def __init__(self, command: str, listed: str, *, quiet: bool = False) -> None:
+        """listed: who lists all warnings, such as "summary.json lists them". quiet: leave out successes."""
+        self._command, self._listed, self._quiet = command, listed, quiet
         self._warned: Counter[str] = Counter()
 
     def say(self, outcome: Outcome) -> None:
@@ -25,6 +25,8 @@ class Teller:
             self._warned[kind] += 1
         failed = outcome.status == "failed"
         line = f"{outcome.name}: {outcome.message}" if outcome.name and not failed else outcome.message
+        if self._quiet and not failed:
+            return
         print(f"{self._command}: {line}" if failed else line, file=sys.stderr if failed else sys.stdout, flush=True)
 
     def count_warnings(self) -> None:

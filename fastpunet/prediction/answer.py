@@ -23,7 +23,7 @@ from fastpunet.hypotheses.measures.estimates import Probability, number, title, 
 from fastpunet.prediction.drawing import Drawn
 from fastpunet.prediction.folders import ANSWER_FILE
 from fastpunet.prediction.planning import id_of
-from fastpunet.prediction.preparation import Prepared
+from fastpunet.prediction.preparation import Prepared, about_image
 from fastpunet.prediction.request import Request
 
 MEASURES_FILE = "measures.csv"
@@ -51,7 +51,7 @@ def write_answer(
         "sha256": prepared.sha256,
         "id": id_of(prepared.source.name),
         **about,
-        "image": _image(prepared),
+        "image": about_image(prepared),
         "warnings": list(prepared.warnings.values()),
         "presence": present,
         "measures": {name: {"unit": measures.units[name], **_quantiles(measures, name)} for name in measures.names},
@@ -97,19 +97,6 @@ def _table(measures: Measures, found: Modes | None) -> str:
         mode = [] if found is None else [int(found.members[first]) + 1]
         writer.writerow([first, *mode, *("" if value != value else f"{value:.6g}" for value in rest)])
     return text.getvalue()
-
-
-def _image(prepared: Prepared) -> dict[str, Any]:
-    source = prepared.source
-    return {
-        "format": source.format,
-        "size": list(source.size),
-        "channels": source.channels,
-        "spacing_mm": None if prepared.spacing is None else list(prepared.spacing),
-        "intensity": str(prepared.intensity),
-        "size_for_the_model": list(prepared.images.shape[2:]),
-        "familiarity": {"level": prepared.verdict.level, "said": prepared.verdict.sentence},
-    }
 
 
 def _presence(empty: Tensor) -> dict[str, Any]:

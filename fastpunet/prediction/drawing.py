@@ -52,7 +52,7 @@ def draw(sampler: Sampler, inputs: list[Prepared], ids: list[int], request: Requ
     rest = labels
     for encoding, its in sampler.encode_groups(images, every_id):
         free, rest = rest.tensor_split([len(its)])
-        for part in _labels(sampler, encoding, its, grid, inputs[0].resampled, request):
+        for part in label_parts(sampler, encoding, its, grid, inputs[0].resampled, request):
             filled, free = free.tensor_split([part.shape[1]], dim=1)
             filled.copy_(part)
         if request.mean or request.entropy:
@@ -75,8 +75,27 @@ def draw(sampler: Sampler, inputs: list[Prepared], ids: list[int], request: Requ
     ]
 
 
-def _labels(
-    sampler: Sampler, encoding: Encoding, ids: Tensor, grid: tuple[int, ...], resampled: bool, request: Request
+@torch.no_grad()
+def draw_maps(sampler: Sampler, prepared: Prepared, id: int, request: Request) -> tuple[Tensor, Tensor]:
+    """The maps of one input on its own grid, image by image: mean (K', *size) and entropy (*size), as in `Drawn`."""
+    grid, ids = prepared.source.size, torch.tensor([id])
+    summaries = [
+        summarize_encoded(sampler, sampler.encode(image[None]), request.n, request.seed, ids)
+        for image in prepared.images.to(sampler.device)
+    ]
+    mean = torch.cat([_on_grid(summary.mean, grid) for summary in summaries])
+    entropy = torch.cat([_on_grid(summary.entropy[:, None], grid) for summary in summaries])
+    return _joined(mean, grid), _joined(entropy, grid)[0]
+
+
+def label_parts(
+    sampler: Sampler,
+    encoding: Encoding,
+    ids: Tensor,
+    grid: tuple[int, ...],
+    resampled: bool,
+    request: Request,
+    chunk: int | None = None,
 ) -> Iterator[Tensor]:
     """Label maps (B, some, *size) of all hypotheses in order, on the grid of the file.
 
@@ -84,10 +103,11 @@ def _labels(
     """
     draw_part = partial(sampler.stream, encoding, request.n, seed=request.seed, ids=ids)
     if not resampled:
-        yield from draw_part(output="labels")
+        yield from draw_part(output="labels", chunk=chunk)
         return
-    pixels = max(encoding.pixels, math.prod(grid[-len(encoding.size) :]))
-    chunk = how_many(4 * sampler.num_classes * encoding.images * pixels, sampler.device)
+    if chunk is None:
+        pixels = max(encoding.pixels, math.prod(grid[-len(encoding.size) :]))
+        chunk = how_many(4 * sampler.num_classes * encoding.images * pixels, sampler.device)
     for part in draw_part(output="logits", chunk=chunk):
         logits = _on_grid(part.flatten(0, 1), grid)
         flat = finish(logits.flatten(2).movedim(1, -1), "labels")

@@ -72,6 +72,20 @@ def prepare(source: Input, method: Method, request: Request) -> Prepared:
     return Prepared(source, images.contiguous(), spacing, rule, resampled, sha256, verdict, warnings)
 
 
+def about_image(prepared: Prepared) -> dict[str, Any]:
+    """What is known of an image and of how it reaches the model, for JSON."""
+    source = prepared.source
+    return {
+        "format": source.format,
+        "size": list(source.size),
+        "channels": source.channels,
+        "spacing_mm": None if prepared.spacing is None else list(prepared.spacing),
+        "intensity": str(prepared.intensity),
+        "size_for_the_model": list(prepared.images.shape[2:]),
+        "familiarity": {"level": prepared.verdict.level, "said": prepared.verdict.sentence},
+    }
+
+
 def _with_channels(stored: NDArray[Any], wanted: int) -> NDArray[Any]:
     """Stored values with the channels that the model takes: grey values as colours, or colours as grey values."""
     if len(stored) == wanted:

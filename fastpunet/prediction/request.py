@@ -28,6 +28,7 @@ class Request:
     modes       write this many modes, 0: as many as there are; None: no modes
     thresholds  measures with values, in the units of the measures: how probable it is that each is reached
     format      of the files; None: that of the input
+    measures    what an archive measures besides the area or the volume; answers in folders have all measures
     """
 
     n: int = 1000
@@ -45,6 +46,7 @@ class Request:
     modes: int | None = None
     thresholds: tuple[tuple[str, float], ...] = ()
     format: str | None = None
+    measures: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_choice("sampler", self.sampler, tuple(SAMPLERS))
@@ -52,6 +54,8 @@ class Request:
         check_seed(self.seed)
         if self.format is not None:
             check_choice("format", self.format, FORMATS)
+        for name in self.measures:
+            check_choice("measures", name, tuple(dict.fromkeys((*applicable(2), *applicable(3)))))
         for name, value in self.thresholds:
             check_choice("thresholds", name, tuple(dict.fromkeys((*applicable(2), *applicable(3)))))
             if not is_number(value):
@@ -68,4 +72,5 @@ class Request:
         values["intensity"] = None if self.intensity is None else str(self.intensity)
         values["spacing"] = None if self.spacing is None else list(self.spacing)
         values["thresholds"] = list(map(list, self.thresholds))
+        values["measures"] = list(self.measures)
         return values

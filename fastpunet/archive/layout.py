@@ -1,0 +1,61 @@
+"""Where things lie in an archive: a group of a Zarr v3 store for each image, and two files that are no part of Zarr.
+
+zarr.json             the archive's own group: model, request, number of classes
+items/3f/NAME/        a group for each image, among 256 folders, so that none has too many entries
+    zarr.json         what is known of the image and its hypotheses, and the SHA-256 of the files below
+    masks/            int32 (n, K', words), as in `PackedMasks`, sharded along n
+    mean/, entropy/   maps, if they were asked for
+items.parquet         a row for each image, written last
+log.jsonl             a line for each failure and warning, with the time
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+SCHEMA = 1  # of all that is written here; readers refuse a later one
+KEY = "fastpunet"  # under which our attributes lie among those of a Zarr node
+NODE = "zarr.json"
+ITEMS = "items"
+MASKS, MEAN, ENTROPY = "masks", "mean", "entropy"
+TABLE = "items.parquet"
+LOG = "log.jsonl"
+PARTIAL = ".partial"  # the folder of what is still being written
+ENDING = ".zarr"
+
+
+def item_path(name: str) -> str:
+    """Where the hypotheses of an image lie, by its name alone.
+
+    >>> item_path("case01")
+    'items/f4/case01'
+    """
+    return f"{ITEMS}/{hashlib.sha256(name.encode()).hexdigest()[:2]}/{name}"
+
+
+def group_document(about: Mapping[str, Any] | None = None) -> bytes:
+    """The metadata of a group, with attributes of ours."""
+    attributes = {} if about is None else {KEY: about}
+    document = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+    return json.dumps(document, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+def read_about(node: Path) -> dict[str, Any]:
+    """Our attributes of a group. Raises FileNotFoundError, and ValueError for what is none, or of a later version."""
+    return parse_about((node / NODE).read_bytes(), node)
+
+
+def parse_about(document: bytes, node: Path) -> dict[str, Any]:
+    """Our attributes in the metadata of the group at `node`. Raises ValueError."""
+    try:
+        about = json.loads(document)["attributes"][KEY]
+        schema = about["schema"]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"archive: {node} was not written by fastpunet sample; name one of its archives") from None
+    if schema != SCHEMA:
+        raise ValueError(f"archive: {node} has schema {schema}, expected {SCHEMA}; install the fastpunet that wrote it")
+    return dict(about)

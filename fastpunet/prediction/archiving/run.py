@@ -1,0 +1,170 @@
+"""One run of `fastpunet sample` into an archive."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fastpunet.archive.committing import sweep
+from fastpunet.archive.log import Log
+from fastpunet.archive.root import is_archive, make_root
+from fastpunet.archive.table import write_table
+from fastpunet.arguments import check_count
+from fastpunet.data.inputs import Input
+from fastpunet.files import check_folder
+from fastpunet.prediction.archiving.measured import measure_names
+from fastpunet.prediction.archiving.work import Work
+from fastpunet.prediction.fitting import check_fits
+from fastpunet.prediction.folders import alone, differences, is_written
+from fastpunet.prediction.opening import OpenedModel, Outcome, open_inputs, open_model
+from fastpunet.prediction.request import Request
+from fastpunet.progress import Progress
+
+_MORE_THREADS = 2  # than compute: they read and write meanwhile
+_IN_FOLDERS_ONLY = ("modes", "thresholds", "format")  # what an archive does not hold
+
+
+def run_archive(
+    model: str | os.PathLike[str],
+    paths: Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    request: Request | None = None,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    overwrite: bool = False,
+    skip_existing: bool = False,
+    say: Callable[[Outcome], None] | None = None,
+) -> Counter[str]:
+    """Draw the hypotheses of every input into an archive (see `fastpunet.archive.layout`).
+
+    Args:
+        model, paths, request, device: as in `fastpunet.prediction.run.run`.
+        output: the archive, NAME.zarr; it is made if it is missing.
+        threads: with which each image is computed on a CPU, 1 for None. As many images as there are processors for are
+            computed at a time. The number of threads changes rounding, so it is part of the request.
+        overwrite: replace an archive that is there.
+        skip_existing: go on with one: its images are kept, if the same was asked of the same model.
+        say: is called with each outcome as it comes.
+
+    Returns how many images are "done", "kept" and "failed". An image that fails for whatever reason, a full disk
+    included, fails alone, and its line in `log.jsonl` says why; the next run tries it again. Memory does not grow with
+    the number of images, apart from their names. Raises ValueError, TypeError or OSError, before anything is drawn, for
+    a request that cannot be met for any input.
+    """
+    request = request or Request()
+    threads = 1 if threads is None else check_count("threads", threads)
+    if overwrite and skip_existing:
+        raise ValueError("skip_existing: got overwrite as well, expected one of them")
+    for name in _IN_FOLDERS_ONLY:
+        if getattr(request, name) not in (None, ()):
+            raise ValueError(f"{name}: got {getattr(request, name)!r}, which an archive does not hold; take a folder")
+    path = Path(output)
+    check_folder("output", path.parent)
+    opened = open_model(model, request, device)
+    found = open_inputs(paths, is_written, partial(check_fits, method=opened.sampler.method, request=request))
+    about = _open(path, _shared(opened, request, threads), overwrite=overwrite, skip_existing=skip_existing)
+    tally: Counter[str] = Counter()
+    log = Log(path)
+
+    def note(outcome: Outcome) -> None:
+        tally[outcome.status] += 1
+        if outcome.status == "failed" or outcome.warnings:
+            doubts = list(outcome.warnings.values())
+            log.note(name=outcome.name, status=outcome.status, message=outcome.message, warnings=doubts)
+        if say is not None:
+            say(outcome)
+
+    with alone(path), _threads(threads):
+        sweep(path)
+        for outcome in found.refused:
+            note(outcome)
+        computing = 1 if opened.sampler.device.type == "cuda" else max(1, _processors() // threads)
+        work = Work(opened.sampler, request, path, about, threading.Semaphore(computing))
+        try:
+            with Progress(len(found.inputs), "sampling", "image") as progress:
+                for outcome in _unordered(work.do, found.inputs, computing + _MORE_THREADS):
+                    note(outcome)
+                    progress.update(1)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"interrupted; {tally['done']} of {len(found.inputs)} images are drawn; pass --skip-existing to go on"
+            ) from None
+        sweep(path)
+        write_table(path, about)
+    return tally
+
+
+def _shared(opened: OpenedModel, request: Request, threads: int) -> dict[str, Any]:
+    """What all images of an archive share."""
+    names = [name for dims in (2, 3) for name in measure_names(dims, request)]
+    return {
+        **opened.about,
+        "request": {**opened.about["request"], "precision": opened.sampler.precision, "threads": threads},
+        "num_classes": opened.sampler.num_classes,
+        "measures": list(dict.fromkeys(names)),
+    }
+
+
+def _open(path: Path, asked: dict[str, Any], *, overwrite: bool, skip_existing: bool) -> dict[str, Any]:
+    """Make the archive, or go on with one of the same request. Raises ValueError, saying what to do, for another."""
+    if is_archive(path):
+        if overwrite:
+            with alone(path):
+                shutil.rmtree(path)
+        elif not skip_existing:
+            raise ValueError(
+                f"output: {path} exists; pass --skip-existing to go on with it, or --overwrite to replace it"
+            )
+    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ValueError(f"output: {path} exists, and is not an archive of fastpunet sample; name another")
+    there = make_root(path, json.loads(json.dumps(asked)))
+    if changed := differences({**there, "sha256": None}, {**json.loads(json.dumps(asked)), "sha256": None}):
+        raise ValueError(
+            f"output: {path} was made otherwise: {', '.join(changed)}; name another archive, or pass --overwrite to "
+            "replace it"
+        )
+    return there
+
+
+def _unordered(do: Callable[[Input], Outcome], sources: Iterable[Input], workers: int) -> Iterator[Outcome]:
+    """do(source) of all sources by so many threads, in the order in which they are done."""
+    with ThreadPoolExecutor(workers, "sampling") as pool:
+        try:
+            waiting = set()
+            for source in sources:
+                waiting.add(pool.submit(do, source))
+                if len(waiting) > workers:
+                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    yield from (future.result() for future in done)
+            for future in waiting:
+                yield future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """A context in which PyTorch and the kernels compute with so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,74 @@
+"""What a worker does with one image: reads it, draws its hypotheses, and puts them into the archive."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fastpunet.archive.committing import commit
+from fastpunet.archive.layout import item_path, read_about
+from fastpunet.archive.room import check_room
+from fastpunet.data.inputs import Input
+from fastpunet.data.reading import one_line
+from fastpunet.files import sha256
+from fastpunet.prediction.archiving.item import item_files
+from fastpunet.prediction.archiving.packed import packed_shape
+from fastpunet.prediction.opening import Outcome
+from fastpunet.prediction.preparation import prepare
+from fastpunet.prediction.request import Request
+from fastpunet.sampler import Sampler
+
+_SMALLER = 16  # times: what masks may shrink to when they are compressed
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """Draws images into one archive. Any number of threads, processes and machines may do so at once.
+
+    about      what all images of the archive share, as `make_root` returns it
+    computing  entered while hypotheses are computed, which bounds how many threads compute at once
+    """
+
+    sampler: Sampler
+    request: Request
+    archive: Path
+    about: Mapping[str, Any]
+    computing: AbstractContextManager[Any] = field(default_factory=nullcontext)
+
+    def do(self, source: Input) -> Outcome:
+        """Draw one image, unless its hypotheses are there already. Whatever fails is the outcome; nothing is raised."""
+        try:
+            return self._kept(source) or self._drawn(source)
+        except Exception as error:  # one image among a million must not end the run
+            text = one_line(error, 1000)
+            if not isinstance(error, ValueError | OSError):
+                text = f"{type(error).__name__}: {text}"
+            return Outcome(source.name, "failed", text if source.name in text else f"{source.name}: {text}")
+
+    def _kept(self, source: Input) -> Outcome | None:
+        """The outcome for an image that is in the archive. Raises ValueError if it has changed since."""
+        try:
+            there = read_about(self.archive / item_path(source.name))
+        except FileNotFoundError:
+            return None
+        if there["sha256"] != sha256(*source.files):
+            raise ValueError(
+                f"{source.name}: its hypotheses are there, and are those of another image of this name; rename the "
+                "image, name another archive, or pass --overwrite to replace the whole archive"
+            )
+        return Outcome(source.name, "kept", "its hypotheses were there already")
+
+    def _drawn(self, source: Input) -> Outcome:
+        packed = 4 * math.prod(packed_shape(source.size, self.request.n, self.sampler.num_classes))
+        check_room(self.archive, packed // _SMALLER)
+        prepared = prepare(source, self.sampler.method, self.request)
+        commit(
+            self.archive,
+            source.name,
+            item_files(self.sampler, prepared, self.request, self.about, self.computing),
+        )
+        return Outcome(source.name, "done", f"{self.request.n} hypotheses", prepared.warnings)
