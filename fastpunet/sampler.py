@@ -56,9 +56,10 @@ def sample(
             its own pass of a network, PyTorch computes it, and only "auto" and "reference" are possible.
         sampler: "random" draws independent hypotheses. "sobol" spreads an image's latents evenly over its prior by a
             scrambled Sobol sequence, which is most even when n is a power of two; "antithetic" gives hypothesis 2j + 1
-            the latent mu - sigma e if that of 2j is mu + sigma e. Both need a model whose prior is one Gaussian. Means
-            over hypotheses remain unbiased, and most have a smaller error (docs/sampling.md); hypotheses of one image
-            are no longer independent, so that intervals that assume it do not hold.
+            the latent mu - sigma e if that of 2j is mu + sigma e. Both need a prior that is one Gaussian; "sobol" also
+            takes mixtures and flows. Means over hypotheses remain unbiased, and most have a smaller error
+            (docs/sampling.md); hypotheses of one image are no longer independent, so that intervals that assume it do
+            not hold.
         chunk: hypotheses computed at a time, which bounds temporary memory; by default as many as fit a fixed budget.
 
     Hypotheses do not depend on n, on chunk or on the other images of the batch. There is one exception: a network may

@@ -60,17 +60,26 @@ class AxisAlignedGaussian(nn.Module):
             if self.map_layer is not None:
                 moments.append(_moments(self.map_layer, encoding))
             mu, log_sigma = (torch.cat(parts, dim=1) for parts in zip(*moments, strict=True))
-            if self.log_sigma_bound is not None:
-                log_sigma = log_sigma / (1 + log_sigma.abs() / self.log_sigma_bound)
-            return Independent(Normal(mu, log_sigma.exp() * self.scale, validate_args=False), 1, validate_args=False)
+            sigma = bounded(log_sigma, self.log_sigma_bound).exp() * self.scale
+            return Independent(Normal(mu, sigma, validate_args=False), 1, validate_args=False)
 
 
 def _moments(head: Conv, encoding: Tensor) -> tuple[Tensor, Tensor]:
     """Means and raw log standard deviations, each (B, number), from a head's channels in every cell."""
+    mu, log_sigma = convolved(head, encoding).chunk(2, dim=1)
+    return mu.flatten(1), log_sigma.flatten(1)
+
+
+def convolved(head: Conv, encoding: Tensor) -> Tensor:
+    """What a 1x1 convolution makes of an encoding (B, C, *cells), with its weights in float32."""
     assert head.bias is not None
     convolve = F.conv2d if encoding.ndim == 4 else F.conv3d
-    mu, log_sigma = convolve(encoding, head.weight.float(), head.bias.float()).chunk(2, dim=1)
-    return mu.flatten(1), log_sigma.flatten(1)
+    return convolve(encoding, head.weight.float(), head.bias.float())
+
+
+def bounded(log_sigma: Tensor, bound: float | None) -> Tensor:
+    """Log standard deviations within (-bound, bound), as `AxisAlignedGaussian` says."""
+    return log_sigma if bound is None else log_sigma / (1 + log_sigma.abs() / bound)
 
 
 def segmentation_planes(labels: Tensor, num_classes: int, form: str, ignore_index: int | None) -> Tensor:

@@ -13,7 +13,7 @@ from fastpunet.models.image_statistics import statistics_of
 from fastpunet.models.method import Method
 
 # What is not read off the weights' shapes.
-UNTOLD = ("posterior_input", "log_sigma_bound", "prior_scale", "kernel_sizes", "pool_sizes")
+UNTOLD = ("posterior_input", "log_sigma_bound", "prior_scale", "prior", "kernel_sizes", "pool_sizes")
 UNTOLD_KEY = "fastpunet"  # where our models' state dicts hold it, in the metadata of the network's module
 
 

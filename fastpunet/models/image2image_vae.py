@@ -67,8 +67,13 @@ class Image2ImageVAE(Method):
 
     def prior(self, images: Tensor) -> Independent:
         """N(0, I) over (B, latent_dim)."""
+        standard = self.prior_for(images)
+        return Independent(Normal(standard.mu, standard.sigma, validate_args=False), 1, validate_args=False)
+
+    def prior_for(self, images: Tensor) -> AxisAligned:
+        """The same distribution, as hypotheses are drawn from it."""
         zeros = torch.zeros(len(images), self.latent_dim, device=images.device)
-        return Independent(Normal(zeros, zeros + 1, validate_args=False), 1, validate_args=False)
+        return AxisAligned(zeros, zeros + 1)
 
     def posterior_of(self, images: Tensor, labels: Tensor, ignore_index: int | None = None) -> Independent:
         """The posterior q(z | image, segmentation) for labels int (B, *size); ignored pixels belong to no class."""
@@ -107,8 +112,7 @@ class Image2ImageVAE(Method):
         return ImageEncoding.of(images)
 
     def prior_of(self, encoding: ImageEncoding) -> Prior:
-        zeros = torch.zeros(encoding.images, self.latent_dim, device=encoding.device)
-        return AxisAligned(zeros, zeros + 1)
+        return self.prior_for(encoding.values)
 
     def logits(self, encoding: ImageEncoding, noise: Noise) -> Tensor:
         z = noise.normals(self.latent_dim).flatten(0, 1)

@@ -127,9 +127,10 @@ class LatentMethod(Method):
     def latents(self, encoding: Any, noise: Noise) -> Tensor | Gaussian:
         """Latents of the images' priors for this noise, or their recipe for a kernel."""
         prior: Prior = encoding.prior
-        if noise.sampler != "random" and not prior.gaussian:
+        if noise.sampler not in prior.samplers:
             raise ValueError(
-                f"sampler: got {noise.sampler!r}, expected random: the prior of {self.name} is not one Gaussian"
+                f"sampler: got {noise.sampler!r}, expected {' or '.join(prior.samplers)}: the prior of {self.name} is "
+                f"{prior.described}"
             )
         return prior.latents(noise)
 

@@ -94,6 +94,7 @@ class Method(nn.Module, ABC):
     num_classes: int  # 1: binary, one logit
     dims: int = 2  # of an image: 2 for (H, W), 3 for (D, H, W)
     latent_dim: int = 0  # 0: there is no latent, hence no prior and no posterior
+    raters: tuple[str, ...] = ()  # those whose hypotheses it tells apart, each with a prior of its own
     gaussian_latent: bool = False  # whether Sobol points and antithetic pairs can take the place of its normals
     has_gradients: bool = False  # whether `differentiable_logits` has gradients with respect to a latent
     max_hypotheses: int | None = None  # the largest number of hypotheses of one image; None: no limit

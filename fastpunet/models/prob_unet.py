@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Independent, Normal, kl_divergence
+from torch.distributions import Independent, Normal
 
 from fastpunet.arguments import (
     check_channels,
@@ -29,10 +29,13 @@ from fastpunet.models.latent_method import LatentEncoding, LatentMethod
 from fastpunet.models.map_encoding import MapEncoding
 from fastpunet.models.method import LossTerms
 from fastpunet.models.own_features import OwnFeatures, feature_channels
-from fastpunet.models.priors import AxisAligned, Prior
+from fastpunet.models.posterior_terms import compared
+from fastpunet.models.prior_heads import make_head
+from fastpunet.models.prior_names import DIAGONAL, read_prior
+from fastpunet.models.prior_net import PriorNet
+from fastpunet.models.priors import AxisAligned, OfNormals, Prior
 from fastpunet.models.scales import Scales
 from fastpunet.models.unet import Conv, UNet
-from fastpunet_kernels.problem import reparameterised
 
 POSTERIOR_INPUTS = ("one-hot", "plain-one-hot", "mask")
 _FIRST_OF_PRIOR = 2**31  # in training: the noise of earlier hypotheses is the posterior's
@@ -52,6 +55,15 @@ class ProbabilisticUNet(LatentMethod):
         latent_maps: number of latents that each cell of the U-Net's coarsest scale has besides, so that hypotheses can
             differ in one place and not in another (see `latent_maps`); 0 as published. z then has latent_dim +
             latent_maps * cells dimensions, as many as the image's size gives cells.
+        prior: the distribution of z given the image, whose source is in `prior_heads`. All but "diagonal" exclude
+            latent_maps, and the posterior stays a diagonal Gaussian.
+            "diagonal": a Gaussian with independent dimensions, as published.
+            "full": a Gaussian with any covariance. "low-rank:RANK": one whose covariance has that rank but for its
+            diagonal.
+            "mixture:COMPONENTS": a mixture of diagonal Gaussians, whose weights follow the image too.
+            "flow:COUPLINGS": a normalizing flow, which is a diagonal Gaussian bent by so many affine couplings.
+            "raters:NAME,NAME,...": a diagonal Gaussian for each rater. Hypotheses are drawn from their mixture, in
+            which all are equally probable; `raters.of_rater` gives the model of one of them.
         posterior_input: the form in which the posterior net sees a segmentation beside the image. "one-hot" is one-hot
             minus 0.5 (authors' release; one channel if binary); "plain-one-hot" subtracts nothing; "mask" is the
             label map as one channel (PyTorch port).
@@ -80,6 +92,7 @@ class ProbabilisticUNet(LatentMethod):
         fcomb_layers: int = 4,
         fcomb_channels: int | None = None,
         latent_maps: int = 0,
+        prior: str = DIAGONAL,
         posterior_input: str = "one-hot",
         log_sigma_bound: float | None = 5.0,
         prior_scale: float = 1.0,
@@ -106,6 +119,13 @@ class ProbabilisticUNet(LatentMethod):
         if fcomb_channels is not None:
             check_count("fcomb_channels", fcomb_channels)
         check_count("latent_maps", latent_maps, least=0)
+        name = read_prior(prior)
+        name.check_dimensions(latent_dim)
+        if latent_maps and prior != DIAGONAL:
+            raise ValueError(
+                f"latent_maps: got {latent_maps} with prior {prior!r}, expected 0, or prior {DIAGONAL!r}: a map has as "
+                "many dimensions as the image has cells, and only independent ones can be added to"
+            )
         if posterior_input not in POSTERIOR_INPUTS:
             raise ValueError(f"posterior_input: got {posterior_input!r}, expected one of {', '.join(POSTERIOR_INPUTS)}")
         check_log_sigma_bound(log_sigma_bound)
@@ -125,14 +145,22 @@ class ProbabilisticUNet(LatentMethod):
         )
         if unet is not None:
             self.config["unet"] = unet
+        if prior != DIAGONAL:  # so that files of the published prior stay as they were
+            self.config["prior"] = prior
         self.in_channels, self.num_classes, self.dims = in_channels, num_classes, dims
         self.latent_dim, self.latent_maps, self.scales = latent_dim, latent_maps, scales
         self.posterior_input = posterior_input
         mask_channels = 1 if posterior_input == "mask" else num_classes
+        self.raters, self._extra_normals = name.raters, name.extra_normals
         gaussian = (channels, latent_dim, convs_per_block, log_sigma_bound, dims, latent_maps)
         self.unet = UNet(in_channels, channels, convs_per_block, dims, scales) if unet is None else unet
         self._own_features = None if unet is None else OwnFeatures()
-        self.prior = AxisAlignedGaussian(in_channels, *gaussian, scale=prior_scale, scales=scales)
+        self.prior: nn.Module
+        if prior == DIAGONAL:
+            self.prior = AxisAlignedGaussian(in_channels, *gaussian, scale=prior_scale, scales=scales)
+        else:
+            net = (in_channels, channels, convs_per_block, log_sigma_bound, dims, prior_scale, scales)
+            self.prior = PriorNet(make_head(name, latent_dim), *net)
         self.posterior = AxisAlignedGaussian(in_channels + mask_channels, *gaussian, scales=scales)
         self.fcomb = FComb(
             channels[0] if unet is None else feature_channels(unet, in_channels, dims),
@@ -149,7 +177,9 @@ class ProbabilisticUNet(LatentMethod):
         """Adds to the state dict's metadata, which torch.save keeps, what the weights' shapes do not tell."""
         super()._save_to_state_dict(destination, prefix, keep_vars)
         if hasattr(destination, "_metadata"):
-            destination._metadata[prefix[:-1]][UNTOLD_KEY] = {name: self.config[name] for name in UNTOLD}
+            destination._metadata[prefix[:-1]][UNTOLD_KEY] = {
+                name: self.config[name] for name in UNTOLD if name in self.config
+            }
 
     @property
     def combiner(self) -> FComb:
@@ -160,8 +190,12 @@ class ProbabilisticUNet(LatentMethod):
         return self.unet(images) if self._own_features is None else self._own_features(self.unet, images)
 
     def features_and_prior(self, images: Tensor) -> tuple[Tensor, Prior]:
-        features, prior = both(lambda: self.features(images), lambda: self.prior(images), images.device)
-        return features, AxisAligned(prior.mean, prior.stddev)
+        return both(lambda: self.features(images), lambda: self.prior_for(images), images.device)
+
+    def prior_for(self, images: Tensor) -> OfNormals:
+        """The prior p(z | image) of images (B, in_channels, *size)."""
+        found: Independent | OfNormals = self.prior(images)
+        return AxisAligned(found.mean, found.stddev) if isinstance(found, Independent) else found
 
     def grid_of(self, size: tuple[int, ...]) -> tuple[int, ...]:
         return self.scales.grid_of(size)
@@ -183,7 +217,9 @@ class ProbabilisticUNet(LatentMethod):
 
         Differentiable, unlike `fastpunet.sample`.
         """
-        return self.fcomb(self.features(images), self.prior(images).rsample())
+        prior = self.prior_for(images)
+        normals = torch.randn(len(images), 1, prior.normals, device=images.device)
+        return self.fcomb(self.features(images), prior.of_normals(normals)[:, 0])
 
     def posterior_of(self, images: Tensor, labels: Tensor, ignore_index: int | None = None) -> Independent:
         """The posterior q(z | image, segmentation) for labels int (B, *size); ignored pixels belong to no class."""
@@ -204,10 +240,11 @@ class ProbabilisticUNet(LatentMethod):
         class_weights: Tensor | None = None,
         hypotheses: int = 0,
         bound_samples: int = 1,
+        raters: Tensor | None = None,
     ) -> LossTerms:
         dim = self.latent_dim + self.latent_maps * math.prod(self.grid_of(tuple(images.shape[2:])))
         posterior_noise = Noise(seed, ids, 0, labels.shape[1] * bound_samples).normals(dim)
-        prior_noise = Noise(seed, ids, _FIRST_OF_PRIOR, hypotheses).normals(dim)
+        prior_noise = Noise(seed, ids, _FIRST_OF_PRIOR, hypotheses).normals(dim + self._extra_normals)
         return self.elbo(
             images,
             labels,
@@ -215,6 +252,7 @@ class ProbabilisticUNet(LatentMethod):
             prior_noise=prior_noise if hypotheses else None,
             ignore_index=ignore_index,
             class_weights=class_weights,
+            raters=raters,
         )
 
     def elbo(
@@ -226,6 +264,7 @@ class ProbabilisticUNet(LatentMethod):
         prior_noise: Tensor | None = None,
         ignore_index: int | None = None,
         class_weights: Tensor | None = None,
+        raters: Tensor | None = None,
     ) -> LossTerms:
         """Evidence lower bound of segmentations given their image (Kohl et al. 2018, equation 4).
 
@@ -233,30 +272,26 @@ class ProbabilisticUNet(LatentMethod):
         and of the prior net. noise: standard normals (B, G, k, latent_dim) for k samples of each posterior, or
         (B, G, latent_dim), or (B, latent_dim) for one grader; None draws one sample from the global generator. With
         k > 1 the result has the importance-weighted bound. prior_noise: standard normals (B, n, latent_dim) for n
-        hypotheses from the prior, which the result then has. class_weights: float (K,), the weights of the classes'
-        cross-entropies.
+        hypotheses from the prior, which the result then has; a prior of low rank, a mixture and one of raters take more
+        normals for each. class_weights: float (K,), the weights of the classes' cross-entropies. raters: int64 (B, G),
+        who made each segmentation, as its place among the raters that the prior tells apart.
+
+        The KL has a closed form for Gaussian priors, and is estimated from the samples for others (`posterior_terms`).
         """
         labels = labels[:, None] if labels.ndim == self.dims + 1 else labels
         graders = labels.shape[1]
-        features, prior = self.features(images), self.prior(images)
+        features, prior = self.features(images), self.prior_for(images)
         posterior = self.posterior_of(images.repeat_interleave(graders, 0), labels.flatten(0, 1), ignore_index)
         q = _each(posterior.base_dist, labels.shape[:2])  # of (B, G, 1, latent_dim)
-        p = prior.base_dist
         noise = torch.randn_like(q.loc) if noise is None else noise.reshape(*q.loc.shape[:2], -1, q.loc.shape[-1])
         z = q.loc + q.scale * noise
         samples = z.shape[2]
-        latents = [z.flatten(1, 2), *([] if prior_noise is None else [reparameterised(p.loc, p.scale, prior_noise)])]
-        logits = self._decode(features, AxisAligned(p.loc, p.scale), torch.cat(latents, dim=1))
+        latents = [z.flatten(1, 2), *([] if prior_noise is None else [prior.of_normals(prior_noise)])]
+        logits = self._decode(features, prior, torch.cat(latents, dim=1))
         decoded, hypotheses = logits.tensor_split([graders * samples], dim=1)
         repeated = labels.repeat_interleave(samples, 1).flatten(0, 1)
         entropies = cross_entropy(decoded.flatten(0, 1), repeated, ignore_index, class_weights).view(z.shape[:3])
-        loc, scale = (values[:, None, None] for values in (_in_units(p.loc, p.scale), p.scale))
-        own_prior = Normal(loc, scale, validate_args=False)
-        bound = None
-        if samples > 1:
-            log_weights = own_prior.log_prob(z).sum(-1) - q.log_prob(z).sum(-1) - entropies
-            bound = math.log(samples) - log_weights.logsumexp(2)
-        kl = kl_divergence(q, own_prior).squeeze(2)
+        kl, bound = compared(q, prior.in_units(), z, entropies, raters)
         return LossTerms(entropies.mean(2), kl, bound, None if prior_noise is None else hypotheses)
 
     def _decode(self, features: Tensor, prior: Prior, z: Tensor) -> Tensor:
@@ -271,15 +306,3 @@ def _each(flat: Normal, shape: torch.Size) -> Normal:
     """Normals of (B * G, latent_dim) as those of (B, G, 1, latent_dim)."""
     loc, scale = (values.unflatten(0, shape)[:, :, None] for values in (flat.loc, flat.scale))
     return Normal(loc, scale, validate_args=False)
-
-
-def _in_units(mean: Tensor, scale: Tensor) -> Tensor:
-    """The unchanged mean, whose gradient is multiplied by the standard deviation, as if that were the mean's unit.
-
-    The KL's gradient with respect to the prior's mean is proportional to 1 / scale. A dimension in which segmentations
-    lie far apart, such as "a lesion or none", has a wide prior and therefore a small gradient. The gradients of narrow
-    dimensions, which share its encoder, would hide it, and the prior would hardly follow the image. The loss and its
-    minimum stay the same.
-    """
-    unmoved = mean.detach()
-    return unmoved + (mean - unmoved) * scale.detach()

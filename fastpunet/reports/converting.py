@@ -16,7 +16,14 @@ from fastpunet.models.checkpoint import Loaded
 from fastpunet.sampler import sample
 
 _SIDES = (32, 64, 128, 256)  # of an image to compare with; some networks take no small ones
-_OF_PORT = {"convs_per_block": 3, "fcomb_channels": None, "latent_maps": 0, "log_sigma_bound": None, "prior_scale": 1.0}
+_OF_PORT = {
+    "convs_per_block": 3,
+    "fcomb_channels": None,
+    "latent_maps": 0,
+    "log_sigma_bound": None,
+    "prior_scale": 1.0,
+    "prior": "diagonal",
+}
 
 
 def convert(
@@ -52,8 +59,8 @@ def _check_port(model: Method) -> None:
     if not isinstance(model, ProbabilisticUNet):
         raise ValueError(f"--state-dict: got a {model.name}, and the PyTorch port has the published network alone")
     for name, value in _OF_PORT.items():
-        if model.config[name] != value:
-            raise ValueError(f"--state-dict: its {name} is {model.config[name]}, and that of the PyTorch port {value}")
+        if (own := model.config.get(name, value)) != value:
+            raise ValueError(f"--state-dict: its {name} is {own}, and that of the PyTorch port {value}")
     if model.posterior_input != "mask" and model.num_classes > 1:
         raise ValueError(
             f"--state-dict: its posterior net sees {model.num_classes} channels of a segmentation, and that of the "

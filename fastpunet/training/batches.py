@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ class Batch(NamedTuple):
     images: Tensor  # float32 (B, C, H, W)
     labels: Tensor  # uint8 (B, G, H, W), G random graders an image
     ids: Tensor  # int64 (B,), position in the whole run: step * batch_size + i
+    raters: Tensor | None = None  # int64 (B, G), the graders' places among the raters that the model tells apart
 
 
 class Batches(IterableDataset[Batch]):
@@ -59,19 +60,22 @@ class Batches(IterableDataset[Batch]):
         """Batch `index` of this process, which has config.accumulate batches for each step."""
         start = (index * self._processes + self._process) * self._size
         ids = range(start, start + self._size)
-        images, labels = (np.stack(arrays) for arrays in zip(*map(self._example, ids), strict=True))
-        return Batch(torch.from_numpy(images), torch.from_numpy(labels), torch.tensor(ids))
+        examples, raters = zip(*map(self._example, ids), strict=True)
+        images, labels = (np.stack(arrays) for arrays in zip(*examples, strict=True))
+        told = torch.tensor(raters, dtype=torch.int64)
+        return Batch(torch.from_numpy(images), torch.from_numpy(labels), torch.tensor(ids), told)
 
-    def _example(self, position: int) -> Example:
+    def _example(self, position: int) -> tuple[Example, list[int]]:
+        """The example at a position of the run, and whose its masks are, if the model tells raters apart."""
         round_, place = divmod(position, len(self._records))
         seed = self._config.seed
         record = self._records[int(_order(seed, round_, len(self._records))[place])]
         rng = np.random.default_rng([seed, position, 1])
-        masks = draw_masks(rng, record, self._config.graders_per_image)
-        image, masks = self._augment(int(rng.integers(2**32)), (record.image, masks))
-        if self._config.crop is None:
-            return image, masks
-        return crop((image, masks), self._config.crop, rng if self._config.crop_anywhere else None)
+        graders = draw_graders(rng, record, self._config.graders_per_image)
+        example = self._augment(int(rng.integers(2**32)), (record.image, record.masks[graders]))
+        if self._config.crop is not None:
+            example = crop(example, self._config.crop, rng if self._config.crop_anywhere else None)
+        return example, places_of(record, graders, self._config.raters) if self._config.raters else []
 
 
 @lru_cache(maxsize=2)
@@ -79,13 +83,25 @@ def _order(seed: int, round_: int, count: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, round_, 0]).permutation(count)
 
 
-def draw_masks(rng: np.random.Generator, record: Record, count: int) -> NDArray[np.uint8]:
-    """Draw `count` of a record's masks: (count, H, W)."""
+def draw_graders(rng: np.random.Generator, record: Record, count: int) -> NDArray[np.int64]:
+    """Draw `count` of a record's masks: their indices (count,)."""
     graders = len(record.masks)
     if record.weights is None:
-        return record.masks[np.resize(rng.permutation(graders), count)]
+        return np.resize(rng.permutation(graders), count)
     weights = record.weights.astype(np.float64)
-    return record.masks[rng.choice(graders, size=count, p=weights / weights.sum())]
+    return rng.choice(graders, size=count, p=weights / weights.sum())
+
+
+def places_of(record: Record, graders: NDArray[np.int64], raters: Sequence[str]) -> list[int]:
+    """The places of a record's graders among the raters that a model tells apart. ValueError for another rater."""
+    names = [record.raters[grader] if record.raters else "" for grader in graders]
+    for name in names:
+        if name not in raters:
+            raise ValueError(
+                f"model.prior: {record.name or record.id} was annotated by {name!r}, expected one of the raters "
+                f"{', '.join(raters)}; name every folder of masks"
+            )
+    return [raters.index(name) for name in names]
 
 
 def crop(example: Example, size: tuple[int, int], rng: np.random.Generator | None = None) -> Example:

@@ -21,6 +21,7 @@ from fastpunet.data.streets import find_streets
 from fastpunet.data.synthetic_sets import SYNTHETIC_SETS
 from fastpunet.intensity import Intensity
 from fastpunet.models import METHODS
+from fastpunet.models.prior_names import DIAGONAL, RATERS, read_prior
 from fastpunet.parsing import unknown_key
 from fastpunet.training.augmentation import AugmentationConfig
 from fastpunet.training.frozen import lists_to_tuples
@@ -79,7 +80,8 @@ class TrainingConfig:
     """Which model to train: ProbabilisticUNet, DropoutUNet, UNetEnsemble, MHeads, Image2ImageVAE or
     SSN."""
     model: dict[str, ModelArgument] = field(default_factory=dict)
-    """Arguments of the method, such as in_channels, num_classes, channels and latent_dim."""
+    """Arguments of the method, such as in_channels, num_classes, channels, latent_dim and prior (diagonal, full,
+    low-rank:2, mixture:4, flow:4 or raters:ann,bob)."""
     init_from: str = ""
     """Weights to start from, of the same method and architecture: a checkpoint, the folder of a finished run, or the
     name of shipped weights. Without it, training starts from random weights."""
@@ -153,6 +155,7 @@ class TrainingConfig:
         object.__setattr__(self, "augmentation", _nested("augmentation", self.augmentation, AugmentationConfig))
         object.__setattr__(self, "objective", _nested("objective", self.objective, ObjectiveConfig))
         self._check_model()
+        self._check_prior()
         self._check_objective()
         self._check_rates()
         self._check_data()
@@ -166,6 +169,29 @@ class TrainingConfig:
         for key in self.model:
             if key not in known:
                 raise ValueError(unknown_key("model", key, known))
+
+    def _check_prior(self) -> None:
+        text = self.model.get("prior", DIAGONAL)
+        if text == DIAGONAL or self.method != "ProbabilisticUNet":
+            return
+        prior = read_prior(text)
+        if self.objective.free_bits and prior.kind != RATERS:
+            raise ValueError(
+                f"objective.free_bits: got {self.objective.free_bits} with prior {text!r}, whose divergence is no sum "
+                "over latent dimensions; take beta, beta_warmup or geco_target"
+            )
+        if prior.kind == RATERS and self.kind != "folder":
+            raise ValueError(
+                f"model.prior: got {text!r} with kind {self.kind}, expected kind folder, with masks/<rater>/: the "
+                f"segmentations of {self.kind} do not say who made them (the four of LIDC are other radiologists from "
+                "image to image)"
+            )
+
+    @property
+    def raters(self) -> tuple[str, ...]:
+        """The raters that the model tells apart, in the order of its priors; none for most models."""
+        text = self.model.get("prior", DIAGONAL)
+        return read_prior(text).raters if str(text).startswith(RATERS) else ()
 
     def _check_objective(self) -> None:
         asked = {

@@ -13,7 +13,7 @@ from fastpunet.metrics import Convention, nestedness
 from fastpunet.models import Method
 from fastpunet.scoring.drawing import Drawn, draw_records
 from fastpunet.scoring.scored_batch import ScoredBatch
-from fastpunet.training.batches import draw_masks
+from fastpunet.training.batches import draw_graders, places_of
 from fastpunet.training.objective import Objective
 
 _ACTIVE = (
@@ -68,10 +68,11 @@ def _loss_terms(
 ) -> tuple[dict[str, Tensor], list[Tensor]]:
     """The loss's terms of some of the record's segmentations, and their posterior means if there is a latent."""
     rng = np.random.default_rng([seed, record.id])
-    masks = draw_masks(rng, record, min(_SEGMENTATIONS, len(record.masks)))
-    image, labels = (torch.from_numpy(array)[None].to(model.device) for array in (record.image, masks))
+    graders = draw_graders(rng, record, min(_SEGMENTATIONS, len(record.masks)))
+    image, labels = (torch.from_numpy(array)[None].to(model.device) for array in (record.image, record.masks[graders]))
     ids = torch.tensor([record.id], device=model.device)
-    terms = objective.terms_of(model, image, labels, seed=seed, ids=ids)
+    raters = torch.tensor([places_of(record, graders, model.raters)]).to(ids) if model.raters else None
+    terms = objective.terms_of(model, image, labels, seed=seed, ids=ids, raters=raters)
     shift = [_standardised_means(model, image, labels, objective.config.ignore_label)] if model.latent_dim else []
     means = {"reconstruction": terms.reconstruction.mean(), "kl": terms.kl.sum(-1).mean()}
     return means | objective.scores(terms, labels), shift
@@ -79,10 +80,10 @@ def _loss_terms(
 
 def _standardised_means(model: Any, image: Tensor, masks: Tensor, ignore_label: int | None) -> Tensor:
     """Posterior means of an image's segmentations, relative to the prior: (M, latent_dim)."""
-    prior = model.prior(image).base_dist
+    mean, deviation = model.prior_for(image).moments()
     images = image.expand(masks.shape[1], *image.shape[1:])
     posterior = model.posterior_of(images, masks[0], ignore_label).base_dist
-    return (posterior.loc - prior.loc) / prior.scale
+    return (posterior.loc - mean) / deviation
 
 
 def _mean(values: np.ndarray) -> float:

@@ -36,7 +36,10 @@ class TrainingModule(lightning.LightningModule):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         config = self.config
         images = batch.images.to(memory_format=CHANNELS_LAST[self.model.dims])
-        terms = self.objective.terms_of(self.model, images, batch.labels, seed=config.seed, ids=batch.ids)
+        raters = batch.raters if config.raters else None
+        terms = self.objective.terms_of(
+            self.model, images, batch.labels, seed=config.seed, ids=batch.ids, raters=raters
+        )
         scores = self.objective.scores(terms, batch.labels)
         loss = self.objective(terms, self.global_step, scores)
         if not torch.isfinite(loss):

@@ -123,8 +123,14 @@ class Objective(nn.Module):
         if config.class_weights is not None:
             self.class_weights = torch.tensor(config.class_weights)
 
-    def terms_of(self, model: Method, images: Tensor, labels: Tensor, *, seed: int, ids: Tensor) -> LossTerms:
-        """What the objective needs of a model and images (B, C, *size) with labels (B, G, *size)."""
+    def terms_of(
+        self, model: Method, images: Tensor, labels: Tensor, *, seed: int, ids: Tensor, raters: Tensor | None = None
+    ) -> LossTerms:
+        """What the objective needs of a model and images (B, C, *size) with labels (B, G, *size).
+
+        raters: int64 (B, G), whose labels they are, for a model that tells raters apart.
+        """
+        told = {} if raters is None else {"raters": raters[:, : self.config.bound_graders]}
         return model.loss_terms(
             images,
             labels[:, : self.config.bound_graders],
@@ -133,6 +139,7 @@ class Objective(nn.Module):
             ignore_index=self.config.ignore_label,
             class_weights=self.class_weights,
             **self.config.loss_options,
+            **told,
         )
 
     def scores(self, terms: LossTerms, labels: Tensor) -> dict[str, Tensor]:

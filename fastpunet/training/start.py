@@ -24,9 +24,10 @@ def set_weights_of(model: Method, source: str) -> None:
         raise ValueError(
             f"init_from: {source} is a {type(other).__name__}, expected a {type(model).__name__} as method says"
         )
-    odd = {key: value for key, value in other.config.items() if value != model.config[key]}
+    keys = {**other.config, **model.config}
+    odd = {key: other.config.get(key) for key in keys if other.config.get(key) != model.config.get(key)}
     if odd:
-        wanted = {key: model.config[key] for key in odd}
+        wanted = {key: model.config.get(key) for key in odd}
         raise ValueError(f"init_from: {source} has {odd}, expected {wanted}; set the keys of model to the former")
     model.load_state_dict(other.state_dict())
 

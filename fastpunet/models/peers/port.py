@@ -37,7 +37,7 @@ def infer_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
             in_channels=image_channels,
             num_classes=classes,
             channels=[_layers(state, f"unet.contracting_path.{i}.layers.")[0].shape[0] for i in range(scales)],
-            latent_dim=state["prior.conv_layer.weight"].shape[0] // 2,
+            latent_dim=state["posterior.conv_layer.weight"].shape[0] // 2,
             latent_maps=state["prior.map_layer.weight"].shape[0] // 2 if "prior.map_layer.weight" in state else 0,
             fcomb_channels=None if width == first[0].shape[0] else width,
             convs_per_block=len(first),
