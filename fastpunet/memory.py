@@ -67,15 +67,24 @@ def check_memory(output: str, images: int, n: int, pixels: int, classes: int, de
         )
 
 
+def features_fit(features: int, size: tuple[int, ...], images: int, device: torch.device) -> bool:
+    """Whether features of large images, and as much again for the combiner's first layer, take half the free memory."""
+    return _features_bytes(features, size, images) <= free_memory(device) / 2
+
+
 def check_features(features: int, size: tuple[int, ...], images: int, device: torch.device) -> None:
     """Raise ValueError if features of large images, and as much again for the combiner's first layer, do not fit."""
-    needed, free = 2 * 4 * images * features * math.prod(size), free_memory(device)
+    needed, free = _features_bytes(features, size, images), free_memory(device)
     if needed > free:
         raise ValueError(
             f"images: got {images} of {' x '.join(map(str, size))} pixels; their features ({features} channels) and "
             f"what the combiner's first layer makes of them take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are "
             "free. Sample fewer images at a time, or parts of an image"
         )
+
+
+def _features_bytes(features: int, size: tuple[int, ...], images: int) -> int:
+    return 2 * 4 * images * features * math.prod(size)
 
 
 def free_memory(device: torch.device) -> int:

@@ -221,7 +221,7 @@ class Sampler:
         n, chunk = self._check_request(n, "logits", chunk)
         noise = self._noise(encoding, n, seed, ids)
         if chunk is None:
-            chunk = chunk_size(self.method, encoding, n, "logits", whole=False)
+            chunk = chunk_size(self.method, encoding, n, "logits", whole=self.method.draws_by_networks(encoding))
         return self._each(encoding, noise.parts(chunk), lambda twin, part, **how: twin.sums(encoding, part, **how))
 
     def decode(self, encoding: Encoding, z: Tensor, *, output: str = "labels", chunk: int | None = None) -> Any:

@@ -45,7 +45,7 @@ def test_training_recognises_its_data(pictures, tmp_path, capsys):
     [
         (
             ["--output", "{tmp}/run"],
-            "kind: missing, expected one of lesions, lesion-pairs, lidc, camvid, ",
+            "kind: missing, expected one of lesions, lesion-pairs, lesions-3d, lidc, ",
         ),
         (
             ["--data", "{data}", "--output", "{tmp}/file"],

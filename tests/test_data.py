@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from fastpunet import pairwise_iou
-from fastpunet.data import lesion_pairs
+from fastpunet.data import lesion_pairs, lesion_volumes
+from fastpunet.data.lazy import header_of, spacing_of
 from fastpunet.data.lesion_pairs import SyntheticLesionPairs
+from fastpunet.data.lesion_volumes import SyntheticLesionVolumes
 from fastpunet.data.lesions import MODES, SyntheticLesions, mode_probabilities
 from fastpunet.data.synthetic_sets import SYNTHETIC_SETS
 
@@ -68,3 +70,43 @@ def test_the_contrast_of_each_lesion_sets_how_likely_it_is_outlined():
         brightness = [record.image[0][record.masks[lesion] > 0].mean() for record in records]
         probability = [record.weights[outlined].sum() for record in records]
         assert np.corrcoef(brightness, probability)[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("size", [24, 32])
+def test_modes_of_lesions_in_volumes_are_nested_and_no_mode_is_like_another(size):
+    records = SyntheticLesionVolumes(20, seed=3, size=size)
+    for record in records:
+        absent, core, whole = record.masks.astype(bool)
+        assert record.image.shape == (1, size // 2, size, size)
+        assert absent.sum() == 0 < core.sum() < whole.sum()
+        assert (core <= whole).all()
+        assert not whole[[0, -1]].any()  # the lesion ends inside the volume
+        assert not whole[:, [0, -1]].any()
+        assert not whole[:, :, [0, -1]].any()
+        assert core.sum() < 0.45 * whole.sum()
+        assert record.weights.sum() == pytest.approx(1, abs=1e-6)
+    assert spacing_of(records) == (2.0, 1.0, 1.0)
+    header, record = header_of(records, 7), records[7]
+    assert (header.shape, header.masks) == (record.image.shape, len(record.masks))
+
+
+def test_lesions_in_volumes_are_round_in_mm():
+    """In slices of 2 mm a ball has half as many slices as rows."""
+    masks = [record.masks[2] for record in SyntheticLesionVolumes(30, seed=0, size=48)]
+    slices, rows, columns = (
+        np.mean([np.ptp(np.nonzero(mask.any(others))[0]) + 1 for mask in masks]) for others in ((1, 2), (0, 2), (0, 1))
+    )
+    assert 2 * slices == pytest.approx(rows, rel=0.1)
+    assert columns == pytest.approx(rows, rel=0.1)
+
+
+def test_the_contrast_of_core_and_halo_sets_the_probabilities():
+    np.testing.assert_allclose(lesion_volumes.mode_probabilities(0, 1), [0.8, 0.2 * 0.15, 0.2 * 0.85], rtol=1e-5)
+    np.testing.assert_allclose(lesion_volumes.mode_probabilities(1, 0), [0.1, 0.9 * 0.85, 0.9 * 0.15], rtol=1e-5)
+    records = SyntheticLesionVolumes(60, 0, 24)[:]
+    cores, halos = (
+        [record.image[0][inside(record)].mean() for record in records]
+        for inside in (lambda r: r.masks[1] > 0, lambda r: r.masks[2] > r.masks[1])
+    )
+    assert np.corrcoef(np.subtract(cores, halos), [1 - r.weights[0] for r in records])[0, 1] > 0.9
+    assert np.corrcoef(halos, [r.weights[2] / (1 - r.weights[0]) for r in records])[0, 1] > 0.8

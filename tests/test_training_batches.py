@@ -161,3 +161,23 @@ def test_quarter_turns_need_squares():
     oblong = np.zeros((1, 4, 6), np.float32), np.zeros((1, 4, 6), np.uint8)
     with pytest.raises(ValueError, match=r"augmentation.quarter_turns: got images of 4 x 6"):
         Augmentation(AugmentationConfig(quarter_turns=True))(0, oblong)
+
+
+def test_volumes_are_changed_within_their_slices():
+    """The slices of a volume stay where they are, and image and masks change alike."""
+    slices = np.arange(1, 6, dtype=np.float32)[:, None, None]
+    image = (slices * (np.arange(8) < 3)[None, :, None] * (np.arange(8) < 4)).astype(np.float32)[None]
+    masks = (image[0] > 0).astype(np.uint8)[None]
+    augment = Augmentation(AugmentationConfig(flip=True, quarter_turns=True))
+    seen = set()
+    for seed in range(12):
+        changed, its = augment(seed, (image, masks))
+        np.testing.assert_array_equal(changed[0].max((1, 2)), np.arange(1, 6))
+        np.testing.assert_array_equal(its[0], changed[0] > 0)
+        seen.add(its[0, 0].tobytes())
+    assert len(seen) > 4
+    moved = Augmentation(AugmentationConfig(rotation=30, translation=2, scale=(1.0, 1.2)))(1, (image, masks))
+    assert moved[0].shape == image.shape
+    assert not np.array_equal(moved[1], masks)
+    with pytest.raises(ValueError, match="augmentation: got shear or elastic for volumes"):
+        Augmentation(AugmentationConfig(shear=0.1))(0, (image, masks))

@@ -29,7 +29,7 @@ def test_a_config_survives_its_yaml():
     [
         (
             dict(kind="brats"),
-            "kind: got 'brats', expected one of lesions, lesion-pairs, lidc, camvid, ",
+            "kind: got 'brats', expected one of lesions, lesion-pairs, lesions-3d, lidc, ",
         ),
         (dict(kind="lidc"), "file: missing"),
         (dict(precision="16"), "precision: got 16, expected one of 32-true, bf16-mixed"),

@@ -22,13 +22,37 @@ def blob_distance(
     return np.hypot(dy, dx) / (radius * outline)
 
 
-def texture(rng: np.random.Generator, size: int) -> NDArray[np.float64]:
-    """Smooth background of amplitude about 0.05: a few random plane waves, (size, size)."""
-    y, x = np.mgrid[:size, :size] / size
-    waves = np.zeros((size, size))
+def ball_distance(
+    rng: np.random.Generator,
+    shape: tuple[int, ...],
+    steps: tuple[float, ...],
+    centre: NDArray[np.float64],
+    radius: float,
+) -> NDArray[np.float64]:
+    """As `blob_distance`, of a wavy ball in a volume (D, H, W).
+
+    steps are the distances between neighbouring voxels along each axis, and centre (z, y, x) and radius are in the same
+    unit. The outline is nowhere farther than 1.25 radii away.
+    """
+    axes = [(np.arange(side) + 0.5) * step for side, step in zip(shape, steps, strict=True)]
+    away = np.stack(np.meshgrid(*axes, indexing="ij"), -1) - centre
+    distance = np.linalg.norm(away, axis=-1)
+    outline = np.ones_like(distance)
+    for waves in (2, 3):
+        pole = rng.normal(size=3)
+        along = away @ (pole / np.linalg.norm(pole)) / np.maximum(distance, 1e-9)
+        outline += rng.uniform(0, 0.3 / waves) * np.cos(waves * np.arccos(np.clip(along, -1, 1)))
+    return distance / (radius * outline)
+
+
+def texture(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Smooth background of amplitude about 0.05: a few random plane waves, of an image's or a volume's shape."""
+    axes = [place / side for place, side in zip(np.indices(shape), shape, strict=True)]
+    waves = np.zeros(shape)
     for _ in range(6):
-        fy, fx = rng.uniform(-4, 4, size=2)
-        waves += 0.02 * np.cos(2 * np.pi * (fy * y + fx * x + rng.uniform()))
+        frequencies = rng.uniform(-4, 4, size=len(shape))
+        phase = sum(frequency * axis for frequency, axis in zip(frequencies, axes, strict=True))
+        waves += 0.02 * np.cos(2 * np.pi * (phase + rng.uniform()))
     return waves
 
 

@@ -107,7 +107,8 @@ def patients_of(records: Records) -> list[str]:
 
 def header_of(records: Records, index: int) -> Header:
     """The header of a record, taken from the record itself if the sequence has no headers."""
-    return records.header(index) if isinstance(records, LazyRecords) else _header(records[index])
+    known = getattr(records, "header", None)
+    return _header(records[index]) if known is None else known(index)
 
 
 def intensity_of(records: Records) -> Intensity | None:

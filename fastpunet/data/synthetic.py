@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastpunet.data.blobs import texture
+from fastpunet.data.lazy import Header
 from fastpunet.data.record import Record
 from fastpunet.intensity import EIGHT_BIT, Intensity
 
@@ -18,8 +19,8 @@ from fastpunet.intensity import EIGHT_BIT, Intensity
 class Scene(NamedTuple):
     """What an image shows and how it is annotated.
 
-    brightness  float64 (size, size), of what lies on the background
-    masks       bool (M, size, size), all possible segmentations
+    brightness  float64 (*shape), of what lies on the background
+    masks       bool (M, *shape), all possible segmentations
     weights     float32 (M,), their probabilities
     """
 
@@ -38,6 +39,13 @@ class SyntheticRecords(Sequence[Record], ABC):
 
     modes: ClassVar[tuple[str, ...]]
     """What each of a record's masks is, in their order."""
+    spacing: ClassVar[tuple[float, ...] | None] = None
+    """Of the records, in mm."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The size of each image, (H, W) or (D, H, W)."""
+        return (self.size, self.size)
 
     @abstractmethod
     def scene(self, rng: np.random.Generator) -> Scene:
@@ -47,6 +55,10 @@ class SyntheticRecords(Sequence[Record], ABC):
     def intensity(self) -> Intensity:
         """Images are made in [0, 1]; in files they are 8-bit pictures."""
         return EIGHT_BIT
+
+    def header(self, index: int) -> Header:
+        """The properties of a record, without drawing it."""
+        return Header(f"record {index % self.n}", (1, *self.shape), len(self.modes), self.spacing)
 
     def __len__(self) -> int:
         return self.n
@@ -60,13 +72,14 @@ class SyntheticRecords(Sequence[Record], ABC):
             return [self[i] for i in range(*index.indices(self.n))]
         if not -self.n <= index < self.n:
             raise IndexError(f"index: got {index}, expected less than {self.n}")
-        place, size = index % self.n, self.size
+        place = index % self.n
         rng = np.random.default_rng([self.seed, place])
         scene = self.scene(rng)
-        image = 0.2 + texture(rng, size) + scene.brightness + rng.normal(scale=0.03, size=(size, size))
+        image = 0.2 + texture(rng, self.shape) + scene.brightness + rng.normal(scale=0.03, size=self.shape)
         return Record(
             image=np.clip(image, 0, 1)[None].astype(np.float32),
             masks=scene.masks.astype(np.uint8),
             id=place,
             weights=scene.weights,
+            spacing=self.spacing,
         )

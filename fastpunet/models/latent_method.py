@@ -91,6 +91,10 @@ class LatentMethod(Method):
     def features_and_prior(self, images: Tensor) -> tuple[Tensor, Prior]:
         """Features (B, C, *size) and the prior over (B, latent_dim) of images (B, in_channels, *size)."""
 
+    def prior_for(self, images: Tensor) -> Prior:
+        """The prior of `features_and_prior`, if possible without a pass of the U-Net."""
+        return self.features_and_prior(images)[1]
+
     def encode(self, images: Tensor) -> Encoding:
         return self.encoding_of(*self.features_and_prior(images))
 

@@ -16,17 +16,20 @@ from numpy.typing import NDArray
 from fastpunet.arguments import check_at_least_zero, check_range, check_switch, is_number
 from fastpunet.training.frozen import lists_to_tuples
 
-Example = tuple[NDArray[np.float32], NDArray[np.uint8]]  # (C, H, W), (G, H, W)
+Example = tuple[NDArray[np.float32], NDArray[np.uint8]]  # (C, *size), (G, *size)
 
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """The `augmentation` of a config: random changes of an image and its masks. What is not named does nothing."""
+    """The `augmentation` of a config: random changes of an image and its masks. What is not named does nothing.
+
+    Volumes are mirrored, turned and shifted within their slices, and not sheared or deformed.
+    """
 
     flip: bool = False
-    """Mirror left and right with probability 1/2."""
+    """Mirror the last axis, left and right in pictures, with probability 1/2."""
     quarter_turns: bool = False
-    """Turn square images by a random number of quarter turns."""
+    """Turn square images, or volumes of square slices, by a random number of quarter turns."""
     rotation: float = 0.0
     """Turn by an angle in degrees, uniform between minus and plus this."""
     shear: float = 0.0
@@ -76,19 +79,22 @@ class Augmentation:
 
         set_track_meta(False)  # half the time would go into records of how to undo a transform
         if self._transform is None:
-            self._transform = Compose(_transforms(self._config))
+            self._transform = Compose(_transforms(self._config, example[0].ndim - 1))
         self._transform.set_random_state(seed=seed)
         changed = self._transform({"image": torch.from_numpy(example[0]), "masks": torch.from_numpy(example[1])})
         return changed["image"].numpy(), changed["masks"].to(torch.uint8).numpy()
 
 
-def _transforms(config: AugmentationConfig) -> list[Any]:
+def _transforms(config: AugmentationConfig, dims: int) -> list[Any]:
     both = ("image", "masks")
+    if dims == 3 and (config.shear or config.elastic is not None):
+        raise ValueError("augmentation: got shear or elastic for volumes, expected neither; leave them out")
+    within = (0.0,) * (dims - 2)  # nothing along the axis of the slices
     affine = dict(
-        rotate_range=math.radians(config.rotation),
-        shear_range=(config.shear, config.shear),
-        translate_range=(config.translation, config.translation),
-        scale_range=tuple((low - 1, high - 1) for low, high in [config.scale] * 2),
+        rotate_range=(math.radians(config.rotation), *within * 2),
+        shear_range=None if dims == 3 else (config.shear, config.shear),
+        translate_range=(*within, config.translation, config.translation),
+        scale_range=tuple((low - 1, high - 1) for low, high in [config.scale] * dims),
     )
     moves = any((config.rotation, config.shear, config.translation)) or tuple(config.scale) != (1, 1)
     sampling = dict(prob=config.probability, mode=("bilinear", "nearest"), padding_mode="border")
@@ -106,9 +112,9 @@ def _transforms(config: AugmentationConfig) -> list[Any]:
         from monai.transforms import RandFlipd, RandRotate90d
 
         if config.flip:
-            steps.append(RandFlipd(both, prob=0.5, spatial_axis=1))
+            steps.append(RandFlipd(both, prob=0.5, spatial_axis=dims - 1))
         if config.quarter_turns:
-            steps.append(RandRotate90d(both, prob=0.75))
+            steps.append(RandRotate90d(both, prob=0.75, spatial_axes=(dims - 2, dims - 1)))
     if tuple(config.gamma) != (1, 1):
         from monai.transforms import RandAdjustContrastd
 

@@ -38,8 +38,8 @@ class TrainingConfig:
     """Everything that decides the weights of a run. Unknown keys and impossible values are errors."""
 
     kind: str = ""
-    """Kind of data set: lesions or lesion-pairs (both synthetic), lidc, camvid, cityscapes or folder. In a config file
-    or on the command line it may be left out, and is then recognised by what the data hold."""
+    """Kind of data set: lesions, lesion-pairs or lesions-3d (all synthetic), lidc, camvid, cityscapes or folder. In a
+    config file or on the command line it may be left out, and is then recognised by what the data hold."""
     data: str = ""
     """Folder that holds the data, or the data set itself, where no file is named. Not needed for synthetic ones."""
     file: str = ""
@@ -55,7 +55,8 @@ class TrainingConfig:
     count: int = 4000
     """Number of synthetic training images. Only for synthetic data sets."""
     size: int = 64
-    """Height and width of synthetic images in pixels. Only for synthetic data sets."""
+    """Height and width of synthetic images in pixels; synthetic volumes have half as many slices. Only for synthetic
+    data sets."""
     resize: tuple[int, int] | None = None
     """Size [height, width] that images are resized to. Only for cityscapes."""
     intensity: str = ""

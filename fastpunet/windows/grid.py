@@ -32,6 +32,15 @@ class Window:
     share: float  # the mean of the weights over the pixels of the image; those of all windows sum to 1
 
 
+@dataclass(frozen=True, eq=False)
+class Row:
+    """The windows at one place of an image's first axis, from which the next ones begin at `stop` (or nothing does)."""
+
+    start: int
+    stop: int
+    windows: Iterator[Window]
+
+
 def windows_over(
     size: tuple[int, ...], window: tuple[int, ...], overlap: float, device: torch.device | str = "cpu"
 ) -> Iterator[Window]:
@@ -41,13 +50,27 @@ def windows_over(
     A window's weights are the product over the axes of cos^2, 1 in its middle and all but 0 at its edges, over the sum
     of all windows' there. Since windows form a grid, they are normalised along each axis alone.
     """
-    axes = [spans(length, min(side, length), overlap, device) for length, side in zip(size, window, strict=True)]
-    for along in product(*axes):
-        weights = torch.ones((), dtype=torch.float64, device=device)
-        for span in along:
-            weights = weights[..., None] * span.weights
-        place, share = (..., *(span.place for span in along)), math.prod(span.share for span in along)
-        yield Window(place, weights.float(), share)
+    return (window for row in rows_over(size, window, overlap, device) for window in row.windows)
+
+
+def rows_over(
+    size: tuple[int, ...], window: tuple[int, ...], overlap: float, device: torch.device | str = "cpu"
+) -> Iterator[Row]:
+    """The windows of `windows_over` row by row, in the same order."""
+    first, *others = (
+        spans(length, min(side, length), overlap, device) for length, side in zip(size, window, strict=True)
+    )
+    stops = [*(span.place.start for span in first[1:]), size[0]]
+    for span, stop in zip(first, stops, strict=True):
+        yield Row(span.place.start, stop, (_crossed((span, *along), device) for along in product(*others)))
+
+
+def _crossed(along: tuple[Span, ...], device: torch.device | str) -> Window:
+    weights = torch.ones((), dtype=torch.float64, device=device)
+    for span in along:
+        weights = weights[..., None] * span.weights
+    place, share = (..., *(span.place for span in along)), math.prod(span.share for span in along)
+    return Window(place, weights.float(), share)
 
 
 @not_compiled

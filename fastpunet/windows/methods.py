@@ -6,23 +6,17 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from fastpunet.latents import Noise
-from fastpunet.memory import check_features, how_many
-from fastpunet.models.latent_method import LatentMethod
+from fastpunet.memory import how_many
 from fastpunet.models.method import PIXEL_BYTES, Encoding, ImageEncoding, LossTerms, Method, arithmetic, to_output
-from fastpunet.models.priors import AxisAligned, Prior
-from fastpunet.models.verification import not_compiled
+from fastpunet.models.priors import Prior
 from fastpunet.waits import may_wait
 from fastpunet.windows.grid import Window, windows_over
-from fastpunet.windows.map_priors import maps_as_features, maps_of_features
-from fastpunet.windows.pooling import check_gaussian, pooled
 from fastpunet_kernels import Gaussian, Sums
 
 _AS_INSIDE = (
@@ -117,48 +111,6 @@ class Windowed(Method):
         return self.inner.output_layers()
 
 
-class WindowedFeatures(Windowed):
-    """A Probabilistic U-Net of any make, whose features are blended, so that one latent decodes the whole image.
-
-    Where windows overlap, all of them count with weights that go to 0 at a window's edge, and the combiner sees
-    features that change smoothly from one window to the next.
-    """
-
-    inner: LatentMethod
-
-    @partial(not_compiled, what_it_calls=True)  # one window is compiled, not the loop over all
-    def encode_large(self, images: Tensor) -> Encoding:
-        blended: Tensor | None = None
-        priors: list[Prior] = []
-        shares: list[float] = []
-        windows = self.windows(tuple(images.shape[2:]), images.device)
-        while some := list(islice(windows, self.at_once(images))):
-            crops = torch.cat([images[window.place] for window in some])
-            features, prior = self.inner.features_and_prior(crops)
-            if blended is None:
-                check_gaussian(prior)
-            features, prior = self._with_maps(features, prior)
-            if blended is None:
-                blended = _zeros(images, features.shape[1])
-            for window, its in zip(some, features.split(len(images)), strict=True):
-                blended[window.place].addcmul_(its.float(), window.weights)
-            priors.append(prior)
-            shares += [window.share for window in some]
-        assert blended is not None
-        prior = pooled(priors, shares, len(images))
-        if maps := self.inner.latent_maps:
-            assert isinstance(prior, AxisAligned)
-            blended, prior = maps_of_features(blended, prior, maps, self.inner.grid_of(tuple(images.shape[2:])))
-        return self.inner.encoding_of(blended, prior)
-
-    def _with_maps(self, features: Tensor, prior: Prior) -> tuple[Tensor, Prior]:
-        """Windows' features, and the moments of their latent maps, if the method has any, as further features."""
-        if not self.inner.latent_maps:
-            return features, prior
-        assert isinstance(prior, AxisAligned)
-        return maps_as_features(features, prior, self.inner.latent_dim, self.inner.grid_of(tuple(features.shape[2:])))
-
-
 @dataclass(frozen=True, eq=False)
 class LargeImages(ImageEncoding):
     """Images (B, C, *size) that are larger than a window."""
@@ -210,11 +162,3 @@ class WindowedLogits(Windowed):
             logits = logits_of(self.inner.encode(values[window.place]))
             blended[window.place].addcmul_(logits.float(), window.weights)
         return blended
-
-
-def _zeros(images: Tensor, features: int) -> Tensor:
-    """Zeros float32 (B, features, *size) with the channels last in memory, from where the combiner takes them."""
-    size = tuple(images.shape[2:])
-    if may_wait():
-        check_features(features, size, len(images), images.device)
-    return torch.zeros((len(images), *size, features), device=images.device).movedim(-1, 1)
