@@ -27,6 +27,7 @@ REPORT = [
 ]
 CLUSTER = [*DATA, "zarr>=3.1", "pyarrow>=16"]
 HUB = ["huggingface_hub>=1.0"]
+SERVE = [*DATA, *REPORT, "fastapi>=0.118", "uvicorn>=0.34", "prometheus-client>=0.21", "contourpy>=1.2"]
 NOTEBOOK = ["nbclient>=0.10", "ipykernel>=6.29"]
 TEST = [
     "pytest>=8",
@@ -38,6 +39,7 @@ TEST = [
     *REPORT,
     *CLUSTER,
     *HUB,
+    *SERVE,
     *NOTEBOOK,
 ]
 BENCH = ["pytest-benchmark>=5.3", "nvidia-ml-py>=12", "pycocotools>=2.0.8", "scipy>=1.11.1"]
@@ -111,6 +113,7 @@ setup(
             "reports/page/*.jinja",
             "reports/page/gallery.*",
             "reports/page/assets/*",
+            "serving/page/*",
         ],
         "fastpunet_kernels": ["py.typed", "native/*.h", "native/*.cpp"],
     },
@@ -127,6 +130,7 @@ setup(
         "dicom": DICOM,
         "cluster": CLUSTER,
         "hub": HUB,
+        "serve": SERVE,
         "train": TRAIN,
         "report": REPORT,
         "test": TEST,

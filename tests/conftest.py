@@ -52,6 +52,7 @@ QUICK = {  # the files behind `pytest -m quick`: what most changes break first, 
 
 # Packages of the extras that a machine with a GPU may lack: the modules that import them are skipped there.
 OPTIONAL = {
+    "fastapi",
     "highdicom",
     "huggingface_hub",
     "hypothesis",

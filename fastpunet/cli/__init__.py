@@ -14,6 +14,7 @@ COMMANDS = (
     "check",
     "sample",
     "report",
+    "serve",
     "assess",
     "train",
     "calibrate",
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(name, str(error) or "interrupted", status=130)
 
 
-_EXTRAS = {"train": "train", "prepare": "data", "check": "data"}
+_EXTRAS = {"train": "train", "prepare": "data", "check": "data", "serve": "serve"}
 
 
 def _command(name: str) -> ModuleType:

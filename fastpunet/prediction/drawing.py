@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -36,8 +36,16 @@ class Drawn:
 
 
 @torch.no_grad()
-def draw(sampler: Sampler, inputs: list[Prepared], ids: list[int], request: Request) -> list[Drawn]:
+def draw(
+    sampler: Sampler,
+    inputs: list[Prepared],
+    ids: list[int],
+    request: Request,
+    between: Callable[[], object] = lambda: None,
+) -> list[Drawn]:
     """Draw the hypotheses of inputs whose images have one shape, one id for each input.
+
+    between: is called after each part of the work; an error that it raises ends the drawing.
 
     All slices of a volume have the id of the volume, so that hypothesis k takes the same noise in every slice: it is
     one opinion about the whole volume.
@@ -55,6 +63,7 @@ def draw(sampler: Sampler, inputs: list[Prepared], ids: list[int], request: Requ
         for part in label_parts(sampler, encoding, its, grid, inputs[0].resampled, request):
             filled, free = free.tensor_split([part.shape[1]], dim=1)
             filled.copy_(part)
+            between()
         if request.mean or request.entropy:
             summary = summarize_encoded(sampler, encoding, request.n, request.seed, its)
             means.append(_on_grid(summary.mean, grid))

@@ -41,6 +41,11 @@ def processes() -> tuple[int, int]:
     return _count("WORLD_SIZE"), _count("LOCAL_WORLD_SIZE")
 
 
+def serving_token() -> str | None:
+    """FASTPUNET_TOKEN: the token that clients of `fastpunet serve` have to send; None if it is not set or empty."""
+    return os.environ.get("FASTPUNET_TOKEN") or None
+
+
 def _one_of(name: str, choices: Sequence[str], default: str) -> str:
     value = os.environ.get(name, default)
     if value not in choices:

@@ -17,6 +17,7 @@ from fastpunet.files import write_text
 from fastpunet.reports.page.entry import Entry
 from fastpunet.reports.page.existing import ENTRY_META, META
 
+_HERE = "fastpunet.reports.page"
 _HEIGHT = 900  # pixels that a page has in a notebook
 
 
@@ -55,7 +56,7 @@ def page_of(case: Mapping[str, Any], request: Mapping[str, Any], entry: Entry, d
 
     request: what was asked for, which another run compares with its own (see `existing`). entry: what galleries tell.
     """
-    script = _asset("page.js")
+    script = page_script()
     html = template("page.html.jinja").render(
         case=case,
         request=request,
@@ -78,13 +79,17 @@ def page_style() -> str:
     return _asset("page.css")
 
 
+def page_script() -> str:
+    return _asset("page.js")
+
+
 @cache
-def template(name: str) -> Any:
-    """A template that escapes whatever it is filled with."""
+def template(name: str, package: str = _HERE) -> Any:
+    """A template that escapes whatever it is filled with. package: where its file lies."""
     jinja2 = require("jinja2", "report pages", "report")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    return environment.from_string(text_of(name))
+    return environment.from_string(text_of(name, package))
 
 
 @cache
@@ -96,6 +101,6 @@ def _asset(name: str) -> str:
         raise ValueError(f"the page's {name} is not built; run npm ci && npm run build in the folder page/") from None
 
 
-def text_of(name: str) -> str:
-    """A file that lies beside this module."""
-    return (resources.files("fastpunet.reports.page") / name).read_text(encoding="utf-8")
+def text_of(name: str, package: str = _HERE) -> str:
+    """A file that lies beside this module, or in another package."""
+    return (resources.files(package) / name).read_text(encoding="utf-8")
