@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -23,18 +25,23 @@ class Log:
     def note(self, **entry: Any) -> None:
         """Append a line, which also has the schema and the time."""
         time = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-        line = json.dumps({"schema": SCHEMA, "time": time, **entry}, ensure_ascii=False).encode() + b"\n"
-        self._waiting += line
-        try:
-            with self._path.open("ab") as file:
-                if file.tell() and not self._ends_whole():
-                    self._waiting = b"\n" + self._waiting  # the end of a process cut a line short
-                file.write(self._waiting)
+        line = json.dumps({"schema": SCHEMA, "time": time, **entry}, ensure_ascii=False)
+        self._waiting += line.encode() + b"\n"
+        with suppress(OSError):
+            self._append(self._waiting)
             self._waiting = b""
-        except OSError:
-            pass
 
-    def _ends_whole(self) -> bool:
-        with self._path.open("rb") as file:
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) == b"\n"
+    def _append(self, lines: bytes) -> None:
+        """Append whole lines or nothing. Raises OSError."""
+        with self._path.open("a+b", buffering=0) as file:
+            with suppress(OSError):  # some file systems have no locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(0, end - 1))
+            cut = file.read(1) not in (b"", b"\n")  # a process was killed while it wrote a line
+            try:
+                if file.write(b"\n" * cut + lines) < cut + len(lines):
+                    raise OSError("the disk is full")
+            except OSError:
+                file.truncate(end)
+                raise

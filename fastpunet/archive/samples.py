@@ -15,7 +15,7 @@ from fastpunet.archive.layout import MASKS, TABLE, item_path, read_about
 from fastpunet.data.optional import require
 from fastpunet.masks import PackedMasks
 
-_NAMES = 10_000  # read from the table at a time
+_ROWS = 10_000  # of the table, read at a time
 
 
 def open_samples(path: str | os.PathLike[str]) -> StoredSamples:
@@ -58,11 +58,15 @@ class StoredSamples(Mapping[str, "StoredHypotheses"]):
             raise KeyError(name) from None
 
     def __iter__(self) -> Iterator[str]:
-        for batch in self._table.iter_batches(_NAMES, columns=["name"]):
+        for batch in self.batches(["name"]):
             yield from batch.column(0).to_pylist()
 
     def __len__(self) -> int:
         return int(self._table.metadata.num_rows)
+
+    def batches(self, columns: list[str]) -> Iterator[Any]:
+        """Some columns of the table as `pyarrow.RecordBatch`es, so that memory does not grow with the images."""
+        yield from self._table.iter_batches(_ROWS, columns=columns)
 
     def table(self, columns: list[str] | None = None) -> Any:
         """The table as `pyarrow.Table`, a row for each image; columns: the ones to read, by default all."""

@@ -13,6 +13,7 @@ COMMANDS = (
     "demo",
     "check",
     "sample",
+    "verify",
     "report",
     "serve",
     "assess",

@@ -84,7 +84,7 @@ def item_files(
                 "sampler": request.sampler,
                 "precision": sampler.precision,
                 "model": {key: about["model"][key] for key in ("sha256", "method")},
-                "computed": _computed(sampler),
+                "computed": computed_with(sampler),
                 "image": about_image(prepared),
                 "warnings": list(prepared.warnings.values()),
                 **measures.found(),
@@ -134,8 +134,8 @@ def _map_files(title: str, values: NDArray[np.float32]) -> Iterator[File]:
     yield array.document()
 
 
-def _computed(sampler: Sampler) -> dict[str, Any]:
-    """What rounding depends on."""
+def computed_with(sampler: Sampler) -> dict[str, Any]:
+    """What the rounding of a sampler's hypotheses depends on, beside the request."""
     backend = select_backend(sampler.backend, sampler.device)
     return {
         "backend": backend,

@@ -9,21 +9,22 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from fastpunet.archive.committing import sweep
+from fastpunet.archive.layout import TABLE
 from fastpunet.archive.log import Log
 from fastpunet.archive.root import is_archive, make_root
 from fastpunet.archive.table import write_table
 from fastpunet.arguments import check_count
 from fastpunet.data.inputs import Input
+from fastpunet.data.reading import one_line
 from fastpunet.files import check_folder
 from fastpunet.prediction.archiving.measured import measure_names
+from fastpunet.prediction.archiving.threads import processors
+from fastpunet.prediction.archiving.threads import threads as computing_threads
 from fastpunet.prediction.archiving.work import Work
 from fastpunet.prediction.fitting import check_fits
 from fastpunet.prediction.folders import alone, differences, is_written
@@ -71,7 +72,7 @@ def run_archive(
         if getattr(request, name) not in (None, ()):
             raise ValueError(f"{name}: got {getattr(request, name)!r}, which an archive does not hold; take a folder")
     path = Path(output)
-    check_folder("output", path.parent)
+    check_folder("output", path)
     opened = open_model(model, request, device)
     found = open_inputs(paths, is_written, partial(check_fits, method=opened.sampler.method, request=request))
     about = _open(path, _shared(opened, request, threads), overwrite=overwrite, skip_existing=skip_existing)
@@ -86,11 +87,11 @@ def run_archive(
         if say is not None:
             say(outcome)
 
-    with alone(path), _threads(threads):
+    with alone(path), computing_threads(threads):
         sweep(path)
         for outcome in found.refused:
             note(outcome)
-        computing = 1 if opened.sampler.device.type == "cuda" else max(1, _processors() // threads)
+        computing = 1 if opened.sampler.device.type == "cuda" else max(1, processors() // threads)
         work = Work(opened.sampler, request, path, about, threading.Semaphore(computing))
         try:
             with Progress(len(found.inputs), "sampling", "image") as progress:
@@ -102,7 +103,10 @@ def run_archive(
                 f"interrupted; {tally['done']} of {len(found.inputs)} images are drawn; pass --skip-existing to go on"
             ) from None
         sweep(path)
-        write_table(path, about)
+        try:
+            write_table(path, about)
+        except OSError as error:
+            note(Outcome("", "failed", f"{TABLE} cannot be written: {one_line(error)}; go on with --skip-existing"))
     return tally
 
 
@@ -152,19 +156,3 @@ def _unordered(do: Callable[[Input], Outcome], sources: Iterable[Input], workers
                 yield future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """A context in which PyTorch and the kernels compute with so many threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -1,0 +1,68 @@
+"""fastpunet verify."""
+
+from __future__ import annotations
+
+import sys
+
+from fastpunet.cli.running import add_device
+from fastpunet.parsing import Namespace, Parser
+
+SUMMARY = "verify an archive: every hash, and on request the hypotheses themselves"
+
+
+def parser() -> Parser:
+    options = Parser(
+        "fastpunet verify",
+        "Recompute the SHA-256 of every file of an archive, compare it with what was recorded when it was written, and "
+        "name every image with a fault. With --hypotheses, draw the first hypotheses of every image again, from the "
+        "model and the image, and compare them bit by bit. The exit status is 0 without faults, and 1 with some. See "
+        "docs/archive.md.",
+    )
+    options.add_argument("archive", metavar="ARCHIVE", help="what fastpunet sample ... -o NAME.zarr wrote")
+    options.add_argument(
+        "--hypotheses", type=int, metavar="K", help="draw K hypotheses of every image again, or all if there are fewer"
+    )
+    options.add_argument("--model", help="with --hypotheses: where the model is now; without it, where it was")
+    options.add_argument(
+        "--images",
+        nargs="+",
+        metavar="INPUT",
+        help="with --hypotheses: where the images are now, as they were given to fastpunet sample; without it, where "
+        "they were",
+    )
+    options.add_argument("--json", metavar="FILE", help="write the faults to a file")
+    add_device(options)
+    return options
+
+
+def run(options: Namespace) -> int:
+    from fastpunet.archive import open_samples
+    from fastpunet.archive.checking import check_items, faults_json
+    from fastpunet.arguments import check_count
+    from fastpunet.files import write_text
+    from fastpunet.prediction.archiving.redrawing import Redrawing
+    from fastpunet.progress import Progress
+
+    if options.hypotheses is None and (options.model or options.images):
+        raise ValueError("hypotheses: got a model or images without it; say how many to draw with --hypotheses K")
+    samples = open_samples(options.archive)
+    redrawing = None
+    if options.hypotheses is not None:
+        few = check_count("hypotheses", options.hypotheses)
+        redrawing = Redrawing(samples, few, model=options.model, images=options.images, device=options.device)
+    faults, checked = [], 0
+    with Progress(len(samples), "verifying", "image") as progress:
+        for name, its in check_items(samples):
+            if redrawing is not None and not its:
+                its = redrawing.faults(name)
+            for fault in its:
+                print(f"fastpunet verify: {fault.name}: {fault.message}", file=sys.stderr, flush=True)
+            faults += its
+            checked += 1
+            progress.update(1)
+    if options.json:
+        write_text(options.json, faults_json(checked, faults))
+    wrong = len({fault.name for fault in faults})
+    drawn = "" if redrawing is None else f", {options.hypotheses} hypotheses of each drawn again"
+    print(f"{checked - wrong} of {checked} images in {options.archive} are as they were written{drawn}")
+    return 1 if faults else 0

@@ -1,0 +1,252 @@
+"""Archives on a bad day: killed runs, full and vanished disks, two processes, damage."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import threading
+
+import numpy as np
+import pytest
+import zarr
+from helpers.killing import REQUEST, check_whole, contents, kill_often, sample
+from helpers.small_model import save_pictures, save_small_model
+
+import fastpunet
+from fastpunet.archive import committing
+from fastpunet.archive.layout import item_path
+from fastpunet.archive.log import Log
+from fastpunet.cli import main
+from fastpunet.prediction.archiving.run import run_archive
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return save_small_model(tmp_path_factory.mktemp("model") / "m.safetensors")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return save_pictures(tmp_path_factory.mktemp("data") / "in", 40)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(model, images, tmp_path_factory):
+    path = tmp_path_factory.mktemp("archive") / "a.zarr"
+    sample(model, images, path)
+    return path
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.slow)])
+def test_killed_runs_lose_nothing_and_leave_no_half(model, images, undisturbed, tmp_path, kills):
+    kill_often(model, images, tmp_path / "a.zarr", contents(undisturbed), kills)
+    assert len(list(fastpunet.open_samples(tmp_path / "a.zarr"))) == 40
+
+
+@contextlib.contextmanager
+def small_disk(folder, size):
+    """A file system of its own, which is full soon. Only root may mount it, and not everywhere."""
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def remount(folder, options):
+    subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
+
+
+def test_a_full_disk_fails_image_by_image_and_is_gone_on_with(model, images, undisturbed, tmp_path, capsys):
+    command = ["sample", str(model), str(images), "-n", "64", "--seed", "3", "--skip-existing", "-o"]
+    with small_disk(tmp_path / "disk", "220k") as disk:
+        path = disk / "a.zarr"
+        assert main([*command, str(path)]) == 1
+        said = capsys.readouterr()
+        assert "No space left on device" in said.err
+        check_whole(path)
+        there = {place.name for place in path.glob("items/*/case*")}
+        assert 0 < len(there) < 40
+        failed = {line.split(": ")[1] for line in said.err.splitlines() if "No space left" in line}
+        assert failed - {"items.parquet cannot be written"} == {f"case{place:02}" for place in range(40)} - there
+        remount(disk, "size=20m")
+        assert main([*command, str(path)]) == 0
+        assert contents(path) == contents(undisturbed)
+        lines = [json.loads(line) for line in (path / "log.jsonl").read_text().splitlines() if line]
+        assert all(line["status"] == "failed" for line in lines)
+        remount(disk, "ro")
+        assert main([*command, str(path)]) == 2
+        assert "nothing can be written in" in capsys.readouterr().err
+
+
+def test_an_archive_that_vanishes_is_not_made_anew(model, images, tmp_path):
+    path, elsewhere, said = tmp_path / "a.zarr", tmp_path / "elsewhere", []
+
+    def vanish(outcome):
+        if not said:
+            path.rename(elsewhere)
+        said.append(outcome)
+
+    tally = run_archive(model, [images], path, REQUEST, say=vanish)
+    assert not path.exists()
+    assert tally["failed"] > 0
+    assert tally["done"] + tally["failed"] == 40 + 1  # and the table
+    assert all("No such file" in outcome.message for outcome in said if outcome.status == "failed")
+    check_whole(elsewhere)
+
+
+def test_a_write_that_fails_leaves_nothing_behind(model, images, undisturbed, tmp_path, monkeypatch):
+    path, writes = tmp_path / "a.zarr", iter(range(1000))
+    write = committing._write
+
+    def fail_sometimes(target, content):
+        if next(writes) % 5 == 3:
+            raise OSError(5, "Input/output error", str(target))
+        write(target, content)
+
+    monkeypatch.setattr(committing, "_write", fail_sometimes)
+    tally = run_archive(model, [images], path, REQUEST)
+    assert tally["failed"] > 0
+    assert tally["done"] > 0
+    assert not (path / ".partial").exists()
+    check_whole(path)
+    lines = [json.loads(line) for line in (path / "log.jsonl").read_text().splitlines()]
+    assert len(lines) == tally["failed"]
+    assert all("Input/output error" in line["message"] and line["time"] for line in lines)
+    monkeypatch.undo()
+    run_archive(model, [images], path, REQUEST, skip_existing=True)
+    assert contents(path) == contents(undisturbed)
+
+
+def test_two_processes_on_one_archive(model, images, undisturbed, tmp_path):
+    path, errors = tmp_path / "a.zarr", []
+
+    def second(outcome):
+        if outcome.status == "done" and not errors:
+            with pytest.raises(ValueError, match="^output: another process writes answers to") as caught:
+                run_archive(model, [images], path, REQUEST, skip_existing=True)
+            errors.append(caught.value)
+
+    assert run_archive(model, [images], path, REQUEST, say=second) == {"done": 40}
+    assert errors
+    assert contents(path) == contents(undisturbed)
+
+
+def test_two_that_write_one_image_at_once_leave_one(tmp_path):
+    (tmp_path / "items").mkdir()
+    meet = threading.Barrier(2)
+
+    def files():
+        meet.wait()
+        yield "masks/c", b"masks"
+        meet.wait()
+        yield "zarr.json", b"{}"
+
+    threads = [threading.Thread(target=committing.commit, args=(tmp_path, "case", files())) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    folder = tmp_path / item_path("case")
+    assert sorted(path.name for path in folder.rglob("*")) == ["c", "masks", "zarr.json"]
+    assert list((tmp_path / ".partial").iterdir()) == []
+
+
+def test_verify_finds_every_damage(undisturbed, tmp_path, capsys):
+    path = shutil.copytree(undisturbed, tmp_path / "a.zarr")
+    assert main(["verify", str(path)]) == 0
+    assert "40 of 40 images in" in capsys.readouterr().out
+    nodes = {name: path / item_path(name) for name in ("case00", "case01", "case02", "case03", "case04")}
+    masks = nodes["case00"] / "masks" / "c.0.0.0"
+    masks.write_bytes(masks.read_bytes()[:-5] + b"wrong")
+    (nodes["case01"] / "masks" / "zarr.json").unlink()
+    (nodes["case02"] / "more").touch()
+    metadata = nodes["case03"] / "zarr.json"
+    metadata.write_text(metadata.read_text().replace('"seed": 3', '"seed": 4'))
+    shutil.rmtree(nodes["case04"])
+    shutil.copytree(nodes["case02"], nodes["case02"].with_name("stranger"))
+    assert main(["verify", str(path), "--json", str(tmp_path / "faults.json")]) == 1
+    said = capsys.readouterr()
+    expected = {
+        "case00": "masks/c.0.0.0 has another SHA-256 than when it was written",
+        "case01": "masks/zarr.json is missing",
+        "case02": "more does not belong to it",
+        "case03": "zarr.json is not the one that the table was made of",
+        "case04": "is in the table, and its folder is missing",
+        "stranger": "is not in the table; run fastpunet sample again with --skip-existing",
+    }
+    for name, message in expected.items():
+        assert f"fastpunet verify: {name}: {message}\n" in said.err
+    assert "35 of 41 images" in said.out
+    found = json.loads((tmp_path / "faults.json").read_text())
+    assert (found["schema"], found["images"]) == (1, 41)
+    assert {fault["name"]: fault["message"] for fault in found["faults"]} == expected
+    samples = fastpunet.open_samples(path)
+    with pytest.raises(ValueError, match="is damaged .*; see fastpunet verify"):
+        samples["case00"][:]
+    with pytest.raises(ValueError, match="is damaged"):
+        samples["case01"][:]
+
+
+def test_verify_draws_hypotheses_again(model, images, tmp_path, capsys):
+    data = shutil.copytree(images, tmp_path / "in", ignore=lambda _, names: sorted(names)[6:])
+    path = tmp_path / "a.zarr"
+    run_archive(model, [data], path, REQUEST)
+    assert main(["verify", str(path), "--hypotheses", "20"]) == 0
+    assert "6 of 6 images in" in capsys.readouterr().out
+    words = zarr.open_array(path / item_path("case03") / "masks", mode="r+")
+    words[7] = np.zeros_like(words[7])
+    words[30] = np.zeros_like(words[30])
+    _forge(path, "case03")
+    shutil.copy(images / "case05.png", data / "case04.png")
+    (data / "case05.png").unlink()
+    assert main(["verify", str(path)]) == 0
+    capsys.readouterr()
+    assert main(["verify", str(path), "--hypotheses", "20"]) == 1
+    said = capsys.readouterr()
+    assert "case03: 1 of the first 20 hypotheses are others when they are drawn again\n" in said.err
+    assert "case04: its image is another one now" in said.err
+    assert "case05: its image is not among those that were found; name it with --images" in said.err
+    assert "3 of 6 images" in said.out
+    assert main(["verify", str(path), "--hypotheses", "99", "--images", str(images)]) == 1
+    assert capsys.readouterr().err.count("2 of the first 64 hypotheses are others") == 1
+    other = save_small_model(tmp_path / "other.safetensors", num_classes=2)
+    assert main(["verify", str(path), "--hypotheses", "1", "--model", str(other)]) == 2
+    assert "other.safetensors is not the model of" in capsys.readouterr().err
+    assert main(["verify", str(path), "--model", str(model)]) == 2
+    assert "hypotheses: got a model or images without it" in capsys.readouterr().err
+
+
+def _forge(path, name):
+    """Record the hashes anew, as somebody would who changes hypotheses and hides it."""
+    from fastpunet.archive.layout import group_document, read_about
+    from fastpunet.archive.table import write_table
+    from fastpunet.files import sha256
+
+    node = path / item_path(name)
+    about = read_about(node)
+    about["contents"] = {file: sha256(node / file) for file in about["contents"]}
+    (node / "zarr.json").write_bytes(group_document(about))
+    write_table(path, read_about(path))
+
+
+def test_a_log_whose_end_was_cut_short_goes_on_in_a_line_of_its_own(tmp_path):
+    (tmp_path / "log.jsonl").write_text('{"schema": 1, "na')
+    Log(tmp_path).note(name="a")
+    Log(tmp_path).note(name="b")
+    first, *rest = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert first == '{"schema": 1, "na'
+    assert [json.loads(line)["name"] for line in rest] == ["a", "b"]
+
+
+def test_a_log_on_a_full_disk_is_written_later(tmp_path):
+    log = Log(tmp_path / "not there yet")
+    log.note(name="a")
+    os.mkdir(tmp_path / "not there yet")
+    log.note(name="b")
+    lines = (tmp_path / "not there yet" / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["name"] for line in lines] == ["a", "b"]
