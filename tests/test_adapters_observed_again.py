@@ -211,3 +211,11 @@ def test_code_that_draws_several_hypotheses_is_known_by_the_last_of_them():
     torch.manual_seed(0)
     model = structures.STRUCTURES["lightning-uq-box"].make(8).eval()  # whose predict_step draws five
     assert isinstance(fastpunet.Sampler(model).encode(torch.rand(2, 1, 16, 16)).prior, AxisAligned)
+
+
+def test_a_pass_that_begins_to_draw_random_numbers_leaves_the_global_generator_as_it_was():
+    model, images = _model(lambda: structures.UqBox(8)), torch.rand(1, 1, 32, 64)
+    before = torch.get_rng_state()
+    for _ in range(2):
+        fastpunet.sample(model, images, 2, seed=0)
+        assert torch.equal(torch.get_rng_state(), before)

@@ -7,7 +7,6 @@ from typing import Any
 
 import lightning
 import numpy as np
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from fastpunet.data import Records
 from fastpunet.metrics import Convention
@@ -15,6 +14,7 @@ from fastpunet.models import checkpoint
 from fastpunet.scoring.drawing import draw_records
 from fastpunet.training.config import TrainingConfig
 from fastpunet.training.diagnostics import diagnose
+from fastpunet.training.picture_log import log_picture
 from fastpunet.training.pictures import sample_picture
 from fastpunet.training.steps import StepCallback
 
@@ -79,7 +79,4 @@ class Validation(StepCallback):
             drawn.samples.unpack().cpu().numpy()
             for drawn in draw_records(module.model, records, _SHOWN, seed=_SEED, fewer=True)
         ]
-        picture = sample_picture(records, np.concatenate(hypotheses))
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image("samples", picture, trainer.global_step, dataformats="HWC")
+        log_picture(trainer, "samples", sample_picture(records, np.concatenate(hypotheses)))

@@ -98,9 +98,13 @@ def observe(network: Network, memory: Memory, forward: Callable[[], Any]) -> Pas
         contexts.enter_context(network.prior.register_forward_pre_hook(note_inputs, prepend=True, with_kwargs=True))
         contexts.enter_context(_recording(network.combiner, seen))
         private = contexts.enter_context(PrivateRandomness(0)) if memory.draws else None
-        before = _random_state()
-        result = forward()
-        unexpected = private is None and before != _random_state()
+        before, unexpected = torch.get_rng_state(), False
+        try:
+            result = forward()
+        finally:
+            if private is None and not torch.equal(before, torch.get_rng_state()):
+                unexpected = True
+                torch.set_rng_state(before)
     memory.draws = unexpected or (private is not None and private.used)
     if unexpected:  # it has begun to draw random numbers since the last pass
         return observe(network, memory, forward)
@@ -118,10 +122,6 @@ def observe(network: Network, memory: Memory, forward: Callable[[], Any]) -> Pas
 
 def _version(value: Any) -> int | None:
     return value._version if isinstance(value, Tensor) and not value.is_inference() else None
-
-
-def _random_state() -> bytes:
-    return torch.get_rng_state().numpy().tobytes()
 
 
 def _run_sample(network: Network, seen: Pass, memory: Memory) -> None:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from torch import nn
 
+from fastpunet.models.method import Method
+
 UNET_NAMES = ("unet", "_unet", "model", "task_net")
 PRIOR_NAMES = ("prior", "prior_net", "_prior")
 TRANSPARENT = ("_orig_mod", "module")  # torch.compile; DataParallel, DistributedDataParallel, AveragedModel
@@ -39,8 +41,8 @@ def find_injected(model: object) -> str | None:
 
 
 def is_network(model: object) -> bool:
-    """Whether a model has the parts of a Probabilistic U-Net."""
-    return find_parts(model) is not None or find_injected(model) is not None
+    """Whether a model is a method of this package, or has the parts of a Probabilistic U-Net."""
+    return isinstance(model, Method) or find_parts(model) is not None or find_injected(model) is not None
 
 
 def missing_parts(model: object) -> list[str]:
