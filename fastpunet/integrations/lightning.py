@@ -10,7 +10,7 @@ import lightning
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
+from torchmetrics import MeanMetric, Metric
 
 from fastpunet.arguments import check_count
 from fastpunet.data import Record
@@ -84,7 +84,7 @@ class LogHypotheses(lightning.Callback):
         self._pictures = check_count("pictures", pictures, least=0)
         self._seed = check_seed(seed)
         self._sampler: Sampler | None = None
-        self._means: dict[str, MeanMetric] = {}
+        self._means: dict[str, Metric] = {}
         self._records: list[Record] = []
         self._shown: list[Tensor] = []
         self._active = False
