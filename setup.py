@@ -43,6 +43,7 @@ TEST = [
     *NOTEBOOK,
 ]
 BENCH = ["pytest-benchmark>=5.3", "nvidia-ml-py>=12", "pycocotools>=2.0.8", "scipy>=1.11.1"]
+FUZZ = ["atheris>=3; platform_system == 'Linux' and python_version >= '3.11'"]
 DEV = ["ruff>=0.12", "mypy>=1.15", "import-linter>=2", "types-PyYAML>=6", "pybind11>=2.13", "setuptools>=77"]
 
 
@@ -136,6 +137,7 @@ setup(
         "test": TEST,
         "bench": BENCH,
         "dev": DEV,
+        "fuzz": FUZZ,
         "all": sorted({*TEST, *BENCH, *DEV}),
     },
     entry_points={"console_scripts": ["fastpunet = fastpunet.cli:main"]},

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -21,12 +22,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises OSError where nothing can be written.
     """
     target = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = target.with_name(f".{target.stem}.{secrets.token_hex(6)}{target.suffix}")
+    temporary.touch(exist_ok=False)  # with the permissions of any new file
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
         _flush_to_disk(temporary)
         os.replace(temporary, target)
         _flush_to_disk(target.parent)
@@ -94,10 +93,3 @@ def _flush_to_disk(path: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _umask() -> int:
-    """The permissions that new files do not get. A temporary file has fewer permissions than an ordinary new one."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

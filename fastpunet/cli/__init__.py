@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as finished:  # --help and --print_config
         return int(finished.code or 0)
     except (ValueError, TypeError, OSError, FloatingPointError) as error:
-        return _fail(name, _line(error))
+        return _fail(name, error_line(error))
     except ModuleNotFoundError as error:
         return _fail(name, f"{error}; pip install 'fastpunet[{_EXTRAS.get(given[0], 'report')}]'")
     except KeyboardInterrupt as error:
@@ -77,11 +77,15 @@ def _help() -> str:
     )
 
 
-def _line(error: Exception) -> str:
-    """The error on one line; of the operating system's, the file and what is wrong with it."""
+def error_line(error: Exception) -> str:
+    """The error on one line; of the operating system's, the file and what is wrong with it.
+
+    Characters that a terminal would obey are left out, because errors quote files and arguments.
+    """
+    text = str(error)
     if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split())
+        text = f"{error.filename}: {error.strerror}"
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _fail(name: str, message: str, status: int = 2) -> int:

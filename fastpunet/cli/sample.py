@@ -82,7 +82,7 @@ def run(options: Namespace) -> int:
         mean=options.mean,
         entropy=options.entropy,
         modes=options.modes,
-        thresholds=tuple(map(_threshold, options.threshold)),
+        thresholds=tuple(map(threshold, options.threshold)),
         format=options.format,
         measures=tuple(options.measures),
     )
@@ -145,7 +145,7 @@ def _tell_calibration(teller: Teller, options: Namespace) -> None:
         print(f"of this model: {calibration}")
 
 
-def _threshold(text: str) -> tuple[str, float]:
+def threshold(text: str) -> tuple[str, float]:
     name, _, value = text.partition(":")
     try:
         return name, float(value)

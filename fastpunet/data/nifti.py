@@ -46,13 +46,13 @@ def read_header(path: Path) -> Volume:
     """
     require("nibabel", "reading NIfTI files")
     with reading(path, "a NIfTI file"):
-        header = _header(path)
+        header = open_header(path)
         stored = tuple(int(side) for side in header.get_data_shape())
         dtype = header.get_data_dtype()
         sides = (*stored, 1, 1)[:3]
         if len(stored) < 2 or min(stored) < 1 or math.prod(stored) != math.prod(sides) or dtype.kind not in "biuf":
             raise Unreadable(f"holds {dtype} {stored}, expected real numbers (H, W) or (H, W, Z)")
-        _check_space(path, header, math.prod(stored))
+        check_space(path, header, math.prod(stored))
         space = int(header["sform_code"]) or int(header["qform_code"])
         affine = np.asarray(header.get_best_affine(), np.float64)
         unit = header.get_xyzt_units()[0]
@@ -74,7 +74,7 @@ def read(volume: Volume, slice_: int | None = None, axes: Axes = AS_STORED) -> N
         axis, turn = axes[2]
         part[axis] = slice_ if turn > 0 else volume.shape[axis] - 1 - slice_
     with reading(path, "a NIfTI file"):
-        proxy = nibabel.arrayproxy.ArrayProxy(path, _header(path))
+        proxy = nibabel.arrayproxy.ArrayProxy(path, open_header(path))
         index = tuple((*part, *[0] * proxy.ndim)[: proxy.ndim])
         voxels = np.asanyarray(proxy[index] if slice_ is not None and proxy.ndim > 2 else proxy)
         if slice_ is None or proxy.ndim == 2:
@@ -82,7 +82,7 @@ def read(volume: Volume, slice_: int | None = None, axes: Axes = AS_STORED) -> N
     kept = [axis for axis, _ in axes if slice_ is None or axis != axes[2][0]]
     voxels = voxels.transpose([sorted(kept).index(axis) for axis in kept])
     voxels = voxels[tuple(slice(None, None, turn) for _, turn in axes[: len(kept)])]
-    if not np.isfinite(voxels).all():
+    if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
         raise ValueError(f"file: {path} has NaN or infinite voxels, expected finite ones; replace them")
     return voxels
 
@@ -90,6 +90,8 @@ def read(volume: Volume, slice_: int | None = None, axes: Axes = AS_STORED) -> N
 def read_labels(volume: Volume, slice_: int | None = None, axes: Axes = AS_STORED) -> NDArray[np.uint8]:
     """Like `read`, for class indices uint8. Raises ValueError also for values other than whole numbers 0 .. 255."""
     voxels = read(volume, slice_, axes)
+    if voxels.dtype == np.uint8:
+        return voxels
     labels = voxels.astype(np.uint8) if voxels.min() >= 0 and voxels.max() <= 255 else None
     if labels is None or not np.array_equal(labels, voxels):
         raise ValueError(
@@ -99,8 +101,11 @@ def read_labels(volume: Volume, slice_: int | None = None, axes: Axes = AS_STORE
     return labels
 
 
-def _header(path: Path) -> Any:
-    """The header, of version 1 or 2, read from its own bytes alone, because a hostile rest could fill the memory."""
+def open_header(path: Path) -> Any:
+    """The header, as nibabel's of version 1 or 2. Use it inside `reading`.
+
+    It is read from its own bytes alone, because a hostile rest could fill the memory.
+    """
     nibabel = require("nibabel", "reading NIfTI files")
     with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
         content = file.read(540)
@@ -114,7 +119,8 @@ def _header(path: Path) -> Any:
     return header
 
 
-def _check_space(path: Path, header: Any, voxels: int) -> None:
+def check_space(path: Path, header: Any, voxels: int, kind: str = "volume") -> None:
+    """Raise Unreadable if a file cannot hold that many voxels, or they would take more memory than `kind` may."""
     start, item = int(header.get_data_offset()), header.get_data_dtype().itemsize
     packed = path.name.lower().endswith(".gz")
     room = path.stat().st_size * (_GZIP_RATIO if packed else 1)
@@ -122,4 +128,4 @@ def _check_space(path: Path, header: Any, voxels: int) -> None:
         raise Unreadable(f"is truncated or not a NIfTI file (it claims {start + voxels * item:,} bytes); copy it again")
     slope, intercept = header.get_slope_inter()
     scaled = slope not in (None, 1) or intercept not in (None, 0)
-    check_unpacked(path, start + voxels * (max(8, item) if scaled else item), "volume")
+    check_unpacked(path, start + voxels * (max(8, item) if scaled else item), kind)

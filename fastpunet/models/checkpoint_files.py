@@ -11,9 +11,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from fastpunet.models.tensorflow import is_index, read_variables
+from fastpunet.pickles import check_pickle
 
 HEADER_KEY = "fastpunet"
 _ZIP, _PICKLE = b"PK", b"\x80"  # how files of torch.save begin, new and old
+_OLD_PICKLES = 5  # at the beginning of an old one: a magic number, a version, the system, the content, the storages
 
 
 def read_file(path: Path) -> tuple[dict[str, Any] | None, Any]:
@@ -58,7 +60,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Any] | None, Any]:
 
 def _read_torch(path: Path) -> Any:
     try:
-        _check_archive(path)
+        _check_pickles(path)
         with path.open("rb") as file:  # given a path, torch.load would choose the format by the suffix
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle may fail in any way
@@ -76,14 +78,24 @@ def _read_tensorflow(index: Path) -> dict[str, torch.Tensor]:
         raise ValueError(f"checkpoint: {index} is damaged or not complete: {one_line(error)}") from None
 
 
-def _check_archive(path: Path) -> None:
-    """Raise ValueError for a compressed record: torch.save writes none, and unpacking one could fill the memory."""
+def _check_pickles(path: Path) -> None:
+    """Raise ValueError for pickles that PyTorch could take years to open, and for records that fill the memory."""
     if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            for _ in range(_OLD_PICKLES):
+                check_pickle(file, path.stat().st_size)
         return
     with zipfile.ZipFile(path) as archive:
-        packed = next((item.filename for item in archive.infolist() if item.compress_type != zipfile.ZIP_STORED), None)
-    if packed is not None:
-        raise ValueError(f"its record {packed} is compressed")
+        records = archive.infolist()
+        packed = next((item.filename for item in records if item.compress_type != zipfile.ZIP_STORED), None)
+        if packed is not None:  # torch.save compresses none
+            raise ValueError(f"its record {packed} is compressed")
+        if sum(item.file_size for item in records) > path.stat().st_size:
+            raise ValueError("its records share their bytes")
+        for item in records:
+            if item.filename.endswith(".pkl"):
+                with archive.open(item) as file:
+                    check_pickle(file, item.file_size)  # type: ignore[arg-type]
 
 
 def _reason(error: Exception) -> str:

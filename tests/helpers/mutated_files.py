@@ -18,6 +18,7 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+from fuzzing.target import every
 from PIL import Image
 
 from fastpunet.data import camvid, folder, lidc, sources
@@ -59,7 +60,7 @@ def mutate(content, rng):
     return bytes(data)
 
 
-def _picture(suffix, mode="L", **options):
+def picture(suffix, mode="L", **options):
     values = np.random.default_rng(0).integers(0, 200, (24, 20, 3)).astype(np.uint8)
     image = Image.fromarray(values).convert(mode) if mode != "I;16" else Image.fromarray(values[..., 0].astype("u2"))
     buffer = io.BytesIO()
@@ -69,7 +70,7 @@ def _picture(suffix, mode="L", **options):
     return buffer.getvalue()
 
 
-def _png_chunks_with_right_sums(content):
+def png_chunks_with_right_sums(content):
     """So that damage gets past the checksums."""
     data, at = bytearray(content), 8
     while at + 12 <= len(data):
@@ -81,12 +82,12 @@ def _png_chunks_with_right_sums(content):
     return bytes(data)
 
 
-def _volume(kind=nibabel.Nifti1Image):
+def volume(kind=nibabel.Nifti1Image):
     values = np.random.default_rng(0).integers(0, 3, (5, 6, 4)).astype(np.int16)
     return kind(values, np.diag((0.7, 0.7, 2, 1))).to_bytes()
 
 
-def _members(names):
+def members(names):
     rng = np.random.default_rng(0)
     members = dict(
         images=rng.integers(0, 256, (3, 8, 8), dtype=np.uint8),
@@ -110,7 +111,7 @@ def _members(names):
     return arrays
 
 
-def _bundle(arrays, compression=zipfile.ZIP_DEFLATED):
+def bundle(arrays, compression=zipfile.ZIP_DEFLATED):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression) as bundle:
         for name, content in arrays.items():
@@ -121,29 +122,29 @@ def _bundle(arrays, compression=zipfile.ZIP_DEFLATED):
 def _inside_bundle(arrays, rng):
     """A sound archive of damaged members."""
     name = str(rng.choice(list(arrays)))
-    return _bundle({**arrays, name: mutate(arrays[name], rng)})
+    return bundle({**arrays, name: mutate(arrays[name], rng)})
 
 
-def _pickled():
+def pickled():
     rng = np.random.default_rng(0)
     entry = {"image": rng.random((6, 6)), "masks": [np.eye(6, dtype=np.uint8)] * 2, "series_uid": "1.2"}
     return pickle.dumps({"a": entry, "b": dict(entry)})
 
 
-def _raw():
+def raw():
     with tempfile.TemporaryDirectory() as place:
         lidc_phantom.write_raw(Path(place))
         dicom = next(Path(place).rglob("*.dcm")).read_bytes()
         return (Path(place) / "db.sqlite").read_bytes(), dicom
 
 
-def _read_all(records):
+def read_all(records):
     for index in range(len(records)):
         records.header(index)
         records[index]
 
 
-def _read_folder(path):
+def read_folder(path):
     for place in ("images", "masks/anna"):
         (path.parent / "folder" / place).mkdir(parents=True, exist_ok=True)
     name = "x.nii.gz" if path.name.endswith(".gz") else f"x{path.suffix}"
@@ -152,48 +153,40 @@ def _read_folder(path):
     mask = path.parent / "folder" / "masks" / "anna" / name
     mask.write_bytes(path.read_bytes())
     try:
-        _read_all(folder.read(path.parent / "folder"))
+        read_all(folder.read(path.parent / "folder"))
     finally:
         target.unlink()
         mask.unlink()
 
 
-def _read_picture(path):
-    failed = None
-    for reader in (read_header, read_image, mask_size, read_labels):
-        try:
-            reader(path)
-        except (ValueError, OSError) as error:
-            failed = failed or error
-    if failed:
-        raise failed
+read_picture = every(read_header, read_image, mask_size, read_labels)
 
 
-def _read_series(path):
+def read_series(path):
     for slices in find_series(path.parent, ["1.2.1", "1.2.2", "1.2.3"]).values():
         for found in slices:
             found.hounsfield()
 
 
-def _read_inputs(path):
+def read_inputs(path):
     for image in find_inputs([path]):
         for each in (image, *image.slices()):
             each.read()
 
 
-def _read_scans(path):
+def read_scans(path):
     for scan in read_database(path):
         group_annotations(scan)
 
 
-def _read_npz(path):
+def read_bundle(path):
     if sources.recognise(path) == "lidc":
-        _read_all(lidc.read_npz(path))
+        read_all(lidc.read_npz(path))
     else:
-        _read_all(camvid.read_npz(path))
+        read_all(camvid.read_npz(path))
 
 
-def _as_inputs():
+def as_inputs():
     """Files of each format that inputs may have: name, file name and content."""
     with tempfile.TemporaryDirectory() as place:
         files = dicom_series.write_series(Path(place), np.random.default_rng(0).integers(0, 2000, (4, 6, 8)))
@@ -204,57 +197,61 @@ def _as_inputs():
     return [
         ("DICOM slice", "x.dcm", slice_),
         ("enhanced DICOM", "x.dcm", enhanced),
-        ("NIfTI", "x.nii", _volume()),
-        ("PNG", "x.png", _picture("PNG", "RGB")),
-        ("TIFF", "x.tif", _picture("TIFF")),
-        ("bundle", "x.npz", _bundle(_members(("labels",)))),
+        ("NIfTI", "x.nii", volume()),
+        ("PNG", "x.png", picture("PNG", "RGB")),
+        ("TIFF", "x.tif", picture("TIFF")),
+        ("bundle", "x.npz", bundle(members(("labels",)))),
         ("array", "x.npy", buffer.getvalue()),
     ]
 
 
 def cases():
     """Name -> file name, reader, and a function of a generator that makes a damaged file."""
-    database, dicom = _raw()
-    slices, streets = _members(()), _members(("labels",))
+    database, dicom = raw()
+    slices, streets = members(()), members(("labels",))
     pictures = {
-        "grey PNG": ("x.png", _picture("PNG")),
-        "PNG of one bit": ("x.png", _picture("PNG", "1")),
-        "palette PNG": ("x.png", _picture("PNG", "P")),
-        "PNG of 16 bits": ("x.png", _picture("PNG", "I;16")),
-        "JPEG": ("x.jpg", _picture("JPEG", "RGB")),
-        "plain TIFF": ("x.tif", _picture("TIFF")),
-        "LZW TIFF": ("x.tif", _picture("TIFF", "L", compression="tiff_lzw")),
-        "deflated TIFF in colour": ("x.tif", _picture("TIFF", "RGB", compression="tiff_adobe_deflate")),
+        "grey PNG": ("x.png", picture("PNG")),
+        "PNG of one bit": ("x.png", picture("PNG", "1")),
+        "palette PNG": ("x.png", picture("PNG", "P")),
+        "PNG of 16 bits": ("x.png", picture("PNG", "I;16")),
+        "JPEG": ("x.jpg", picture("JPEG", "RGB")),
+        "plain TIFF": ("x.tif", picture("TIFF")),
+        "LZW TIFF": ("x.tif", picture("TIFF", "L", compression="tiff_lzw")),
+        "deflated TIFF in colour": ("x.tif", picture("TIFF", "RGB", compression="tiff_adobe_deflate")),
     }
     found = {}
     for name, (file, content) in pictures.items():
-        found[name] = (file, _read_picture, lambda rng, content=content: mutate(content, rng))
+        found[name] = (file, read_picture, lambda rng, content=content: mutate(content, rng))
         if file.endswith("png"):
             found[f"{name}, right sums"] = (
                 file,
-                _read_picture,
-                lambda rng, content=content: _png_chunks_with_right_sums(mutate(content, rng)),
+                read_picture,
+                lambda rng, content=content: png_chunks_with_right_sums(mutate(content, rng)),
             )
-    first, second = _volume(), _volume(nibabel.Nifti2Image)
-    found["NIfTI"] = ("x.nii", _read_folder, lambda rng: mutate(first[:352], rng) + first[352:])
-    found["NIfTI 2"] = ("x.nii", _read_folder, lambda rng: mutate(second, rng))
-    found["NIfTI in gzip"] = ("x.nii.gz", _read_folder, lambda rng: gzip.compress(mutate(first, rng), 1))
-    found["damaged gzip"] = ("x.nii.gz", _read_folder, lambda rng: mutate(gzip.compress(first), rng))
+    first, second = volume(), volume(nibabel.Nifti2Image)
+    found["NIfTI"] = ("x.nii", read_folder, lambda rng: mutate(first[:352], rng) + first[352:])
+    found["NIfTI 2"] = ("x.nii", read_folder, lambda rng: mutate(second, rng))
+    found["NIfTI in gzip"] = ("x.nii.gz", read_folder, lambda rng: gzip.compress(mutate(first, rng), 1))
+    found["damaged gzip"] = ("x.nii.gz", read_folder, lambda rng: mutate(gzip.compress(first), rng))
     for name, arrays in (("LIDC bundle", slices), ("CamVid bundle", streets)):
         for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2):
-            content = _bundle(arrays, method)
-            found[f"{name}, method {method}"] = ("x.npz", _read_npz, lambda rng, content=content: mutate(content, rng))
-        found[f"{name}, members"] = ("x.npz", _read_npz, lambda rng, arrays=arrays: _inside_bundle(arrays, rng))
-    content = _pickled()
-    found["pickle"] = ("x.pickle", lambda path: _read_all(lidc.read_pickle(path)), lambda rng: mutate(content, rng))
-    found["database"] = ("x.sqlite", _read_scans, lambda rng: mutate(mutate(mutate(database, rng), rng), rng))
-    found["DICOM"] = ("x.dcm", _read_series, lambda rng: mutate(dicom[:900], rng) + dicom[900:])
-    for name, file, content in _as_inputs():
-        found[f"input, {name}"] = (file, _read_inputs, lambda rng, content=content: mutate(content, rng))
+            content = bundle(arrays, method)
+            found[f"{name}, method {method}"] = (
+                "x.npz",
+                read_bundle,
+                lambda rng, content=content: mutate(content, rng),
+            )
+        found[f"{name}, members"] = ("x.npz", read_bundle, lambda rng, arrays=arrays: _inside_bundle(arrays, rng))
+    content = pickled()
+    found["pickle"] = ("x.pickle", lambda path: read_all(lidc.read_pickle(path)), lambda rng: mutate(content, rng))
+    found["database"] = ("x.sqlite", read_scans, lambda rng: mutate(mutate(mutate(database, rng), rng), rng))
+    found["DICOM"] = ("x.dcm", read_series, lambda rng: mutate(dicom[:900], rng) + dicom[900:])
+    for name, file, content in as_inputs():
+        found[f"input, {name}"] = (file, read_inputs, lambda rng, content=content: mutate(content, rng))
         head = min(len(content), 2000)
         found[f"input, head of {name}"] = (
             file,
-            _read_inputs,
+            read_inputs,
             lambda rng, content=content, head=head: mutate(content[:head], rng) + content[head:],
         )
     split = b'{"train": ["a", "b"], "val": ["c"], "test": []}'

@@ -7,15 +7,15 @@ and classes below, which can only make arrays of numbers and text; all other nam
 from __future__ import annotations
 
 import pickle
-import pickletools
 import re
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastpunet.data.reading import Unreadable, reading
+from fastpunet.pickles import check_pickle
 
 _DISTRUST = "do not trust this file, and ask its maker for one of arrays"
 _PLAIN_DTYPE = re.compile(r"(b1|[iu][1248]|f[248]|U\d+)")
@@ -29,7 +29,7 @@ def load(path: Path) -> Any:
     over; whoever copies them counts first.
     """
     with reading(path, "a pickle of arrays", "path"), path.open("rb") as file:
-        _check_memo(file, path.stat().st_size)
+        check_pickle(file, path.stat().st_size)
         file.seek(0)
         return _arrays(_Unpickler(file).load(), {})
 
@@ -88,13 +88,6 @@ class _Unpickler(pickle.Unpickler):
         raise Unreadable(
             f"asks for a persistent object (by a {type(pid).__name__}), expected nothing but NumPy arrays; {_DISTRUST}"
         )
-
-
-def _check_memo(file: BinaryIO, size: int) -> None:
-    """The unpickler makes room up to the highest memo index; an honest one is less than the number of bytes."""
-    for opcode, argument, _ in pickletools.genops(file):
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) >= size:
-            raise Unreadable(f"asks for {argument} places in memory, expected less than its {size} bytes; {_DISTRUST}")
 
 
 def _arrays(value: Any, done: dict[int, Any]) -> Any:

@@ -81,10 +81,22 @@ def read_variables(index: Path, wanted: Callable[[str], bool]) -> dict[str, Tens
         if wanted(name) and (entry := _entry(name, value)) is not None:
             found[name] = entry
             files[entry.shard] = index.with_suffix(f".data-{entry.shard:05d}-of-{shards:05d}")
-    for path in files.values():
-        if not path.is_file():
-            raise ValueError(f"the file {path.name}, which the index names, is not beside it")
+    for shard, path in files.items():
+        _check_shard(path, {name: entry for name, entry in found.items() if entry.shard == shard})
     return {name: _read(name, files[entry.shard], entry) for name, entry in found.items()}
+
+
+def _check_shard(path: Path, variables: dict[str, _Entry]) -> None:
+    """Raise ValueError if a data file is missing or cut off, or if entries share its bytes to take more memory."""
+    if not path.is_file():
+        raise ValueError(f"the file {path.name}, which the index names, is not beside it")
+    size = path.stat().st_size
+    for name, entry in variables.items():
+        if entry.start + entry.length > size:
+            raise ValueError(f"{path.name} ends before {name}")
+    claimed = sum(entry.length for entry in variables.values())
+    if claimed > size:
+        raise ValueError(f"the index names {claimed} bytes of {path.name}, which has {size}")
 
 
 def _shards(header: bytes) -> int:
@@ -122,8 +134,6 @@ def _number(fields: dict[int, list[int | bytes]], field: int, default: int) -> i
 
 
 def _read(name: str, path: Path, entry: _Entry) -> Tensor:
-    if entry.start + entry.length > path.stat().st_size:
-        raise ValueError(f"{path.name} ends before {name}")
     with path.open("rb") as file:
         file.seek(entry.start)
         data = bytearray(file.read(entry.length))

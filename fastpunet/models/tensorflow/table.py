@@ -10,7 +10,9 @@ from fastpunet.models.tensorflow.varints import Cursor
 
 MAGIC = bytes.fromhex("57fb808b247547db")  # the last bytes of such a file
 _FOOTER, _TRAILER = 48, 5
-_LIMIT = 1 << 26  # bytes of an unpacked block; real ones have a few thousand
+_LIMIT = 1 << 22  # bytes of all blocks, unpacked; those of the published network have 20 000
+_LEAST = 1 << 12  # bytes that each block counts for, so that they are not too many
+_LONGEST_KEY = 1 << 12  # bytes
 
 
 def entries(file: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -19,12 +21,17 @@ def entries(file: bytes) -> Iterator[tuple[bytes, bytes]]:
         raise ValueError("the index is cut off")
     footer = Cursor(file[-_FOOTER:])
     footer.varint(), footer.varint()  # where the index of filters is
-    for _, handle in _entries_of(_block(file, footer.varint(), footer.varint())):
+    left = _LIMIT
+    for _, handle in _entries_of(_block(file, footer.varint(), footer.varint(), left)):
         where = Cursor(handle)
-        yield from _entries_of(_block(file, where.varint(), where.varint()))
+        block = _block(file, where.varint(), where.varint(), left)
+        left -= max(len(block), _LEAST)
+        if left < 0:
+            raise ValueError(f"its blocks hold more than {_LIMIT} bytes")
+        yield from _entries_of(block)
 
 
-def _block(file: bytes, start: int, length: int) -> bytes:
+def _block(file: bytes, start: int, length: int, limit: int) -> bytes:
     end = start + length
     if end + _TRAILER > len(file) - _FOOTER:
         raise ValueError("the index refers to a block that is not there")
@@ -34,7 +41,7 @@ def _block(file: bytes, start: int, length: int) -> bytes:
     kind = file[end]
     if kind > 1:
         raise ValueError(f"a block of the index is compressed in an unknown way, {kind}")
-    return unpack(file[start:end], _LIMIT) if kind else file[start:end]
+    return unpack(file[start:end], limit) if kind else file[start:end]
 
 
 def _entries_of(block: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -47,5 +54,7 @@ def _entries_of(block: bytes) -> Iterator[tuple[bytes, bytes]]:
         shared, own, length = cursor.varint(), cursor.varint(), cursor.varint()
         if shared > len(key):
             raise ValueError("a key of the index continues one that is shorter")
+        if shared + own > _LONGEST_KEY:
+            raise ValueError(f"a key of the index has {shared + own} bytes, expected at most {_LONGEST_KEY}")
         key = key[:shared] + cursor.take(own)
         yield key, cursor.take(length)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from fastpunet.data.picture_masks import read_labels
 from fastpunet.data.reading import Unreadable, check_unpacked, reading
 
 MEMBERS = ("labels", "hypotheses", "samples", "masks")  # of an npz file, the first that is there
+_LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")  # Pillow's, of pages that hold whole numbers
 _STEM = "hypotheses"  # of the files that `fastpunet sample` writes, beside those of modes and maps
 
 
@@ -41,6 +43,8 @@ def read(path: Path, binary: bool) -> NDArray[np.uint8]:
         raise ValueError(f"hypotheses: {path} is of no known format, expected a folder of PNG, or {', '.join(READERS)}")
     stored = reader(path)
     values = stored.values
+    if values.dtype.kind not in "biuf":
+        raise ValueError(f"hypotheses: {path} holds {values.dtype}, expected class indices; store label maps")
     labels = values.astype(np.uint8) if values.size and values.min() >= 0 and values.max() <= 255 else None
     if labels is None or not np.array_equal(labels, values):
         raise ValueError(f"hypotheses: {path} holds other values than class indices 0 .. 255; store label maps")
@@ -121,12 +125,12 @@ def _read_nifti(path: Path) -> Stored:
     """(H, W, D, n) to (n, D, H, W), and to (n, H, W) if D is 1; a file of three axes is one hypothesis."""
     nibabel = require("nibabel", "reading NIfTI files")
     with reading(path, "a NIfTI file", "hypotheses"):
-        image = nibabel.load(path)
-        shape = image.shape
-        if not 2 <= len(shape) <= 4:
+        header = nifti.open_header(path)
+        shape = tuple(int(side) for side in header.get_data_shape())
+        if not 2 <= len(shape) <= 4 or min(shape) < 1:
             raise Unreadable(f"holds {shape}, expected (H, W, D, n)")
-        check_unpacked(path, int(np.prod(shape, dtype=float)), "volume")
-        values = np.asanyarray(image.dataobj).reshape((*shape, 1, 1)[:4])
+        nifti.check_space(path, header, math.prod(shape), "bundle")
+        values = np.asanyarray(nibabel.arrayproxy.ArrayProxy(path, header)).reshape((*shape, 1, 1)[:4])
     stack = values.transpose(3, 2, 0, 1)
     return Stored(stack[:, 0] if stack.shape[1] == 1 else stack, 255)
 
@@ -134,10 +138,14 @@ def _read_nifti(path: Path) -> Stored:
 def _read_tiff(path: Path) -> Stored:
     module = require("PIL.Image", "reading images")
     sequence = require("PIL.ImageSequence", "reading images")
+    pages: list[NDArray[Any]] = []
     with reading(path, "a TIFF file", "hypotheses"), path.open("rb") as file, module.open(file) as picture:
-        check_unpacked(path, picture.width * picture.height * picture.n_frames, "bundle")
-        white = 1 if picture.mode == "1" else 255
-        return Stored(np.stack([np.asarray(page).astype(np.uint8) for page in sequence.Iterator(picture)]), white)
+        for page in sequence.Iterator(picture):
+            if page.mode not in _LABEL_MODES:
+                raise Unreadable(f"has a page of mode {page.mode}, expected class indices, in grey or by a palette")
+            check_unpacked(path, 4 * (len(pages) + 1) * page.width * page.height, "bundle")
+            pages.append(np.asarray(page))
+        return Stored(np.stack(pages), 1 if picture.mode == "1" else 255)
 
 
 def _read_png(path: Path) -> Stored:

