@@ -67,6 +67,7 @@ def test_every_configuration_compiles_without_spilling(target: str, tmp_path: Pa
     assert {row["name"].split()[0] for row in rows} == {
         "decode",
         "gradients",
+        "low_rank",
         "offsets",
         "philox_normal",
         "intersection",

@@ -84,19 +84,19 @@ def check(normal, e, ids, backend, seed=SEED, first=3):
     assert (sums.volume - members.sum(3)).abs().max() <= (~clear).sum()
 
 
-@pytest.mark.parametrize(("classes", "rank", "pixels"), [(1, 1, 1), (1, 10, 500), (3, 2, 70), (20, 1, 33)])
+@pytest.mark.parametrize(("classes", "rank", "pixels"), [(1, 1, 1), (1, 10, 300), (3, 2, 70), (20, 1, 33)])
 def test_draws_are_those_of_float64(backend, classes, rank, pixels):
     check(*problem(classes=classes, rank=rank, pixels=pixels, n=4), backend)
 
 
 def test_random_problems(backend):
     rng = random.Random(backend)
-    for index in range(4 if backend == "triton" else 40):
+    for index in range(3 if backend == "triton" else 40):
         sizes = {
             "images": rng.randint(1, 3),
-            "classes": rng.choice((1, 1, 2, 3, 7, 40)),
+            "classes": rng.choice((1, 1, 2, 3, 7, 33)),
             "rank": rng.randint(1, 12),
-            "pixels": int(700 ** rng.random()),
+            "pixels": int((150 if backend == "triton" else 700) ** rng.random()),
             "n": rng.randint(1, 6),
         }
         normal, e, ids = problem(**sizes, seed=index, scale=10 ** rng.uniform(-3, 3))
@@ -104,19 +104,18 @@ def test_random_problems(backend):
 
 
 def test_a_hypothesis_has_the_same_bits_in_any_company(backend):
-    for classes in (1, 3):
-        normal, e, ids = problem(images=3, classes=classes, n=9)
-        for output in ("logits", "bits"):
-            whole = draw_low_rank(normal, e, ids, seed=4, first=0, output=output, backend=backend)
-            for first, n in ((0, 4), (2, 1), (3, 6)):
-                part = draw_low_rank(
-                    normal, e[:, first : first + n], ids, seed=4, first=first, output=output, backend=backend
-                )
-                assert torch.equal(part, whole[:, first : first + n])
-            alone = LowRankLogits(*(part[1:2] for part in normal))
-            assert torch.equal(
-                draw_low_rank(alone, e[1:2], ids[1:2], seed=4, first=0, output=output, backend=backend), whole[1:2]
-            )
+    few = backend == "triton"  # whose interpreter is slow
+    for classes, output in ((1, "bits"), (3, "logits")):
+        normal, e, ids = problem(images=2, classes=classes, n=9, pixels=40 if few else 500)
+
+        def draw(normal, e, ids, first, output=output):
+            return draw_low_rank(normal, e, ids, seed=4, first=first, output=output, backend=backend)
+
+        whole = draw(normal, e, ids, 0)
+        for first, n in ((2, 1),) if few else ((0, 4), (2, 1), (3, 6)):
+            assert torch.equal(draw(normal, e[:, first : first + n], ids, first), whole[:, first : first + n])
+        alone = LowRankLogits(*(part[1:2] for part in normal))
+        assert torch.equal(draw(alone, e[1:2], ids[1:2], 0), whole[1:2])
 
 
 def test_the_noise_of_pixels_is_philox_normal(backend):
@@ -134,8 +133,7 @@ def test_the_noise_of_pixels_is_philox_normal(backend):
 
 
 def test_pixel_noise_is_as_exact_as_that_of_pytorch(backend):
-    """Of 40 000 numbers, some of them in the tails."""
-    n, pixels = (10, 400) if backend == "triton" else (100, 400)
+    n, pixels = (16, 256) if backend == "triton" else (100, 400)
     zeros, ids = torch.zeros(1, 1, pixels), torch.tensor([7])
     normal = LowRankLogits(zeros, zeros[:, None], zeros + 1)
     found = draw_low_rank(normal, torch.zeros(1, n, 1), ids, seed=1, output="logits", backend=backend)[0, :, 0]
@@ -145,14 +143,16 @@ def test_pixel_noise_is_as_exact_as_that_of_pytorch(backend):
 
 
 @pytest.mark.parametrize("output", ["labels", "bits"])
-def test_noise_that_cannot_change_a_label_is_left_out_without_a_change(backend, output, monkeypatch):
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_noise_that_cannot_change_a_label_is_left_out_without_a_change(capability, output, monkeypatch):
+    monkeypatch.setattr(launch, "capability", lambda: CAPABILITIES.index(capability))
     for scale in (0.0, 0.1, 1.0, 10.0):
         normal, e, ids = problem(pixels=1000, n=20)
         normal = normal._replace(mean=scale * 5 * normal.mean, sigma=normal.sigma * (normal.sigma > 0.3))
-        drawn = draw_low_rank(normal, e, ids, seed=1, output=output, backend=backend)
+        drawn = draw_low_rank(normal, e, ids, seed=1, output=output, backend="native")
         with monkeypatch.context() as patch:
             patch.setenv("FASTPUNET_PRUNING", "off")
-            assert torch.equal(draw_low_rank(normal, e, ids, seed=1, output=output, backend=backend), drawn)
+            assert torch.equal(draw_low_rank(normal, e, ids, seed=1, output=output, backend="native"), drawn)
 
 
 @pytest.mark.parametrize("part", ["mean", "factor", "sigma", "e"])

@@ -13,7 +13,7 @@ from fastpunet_kernels.native import launch
 
 # The modules of each backend. Its ops are functions with the same names and arguments as in those of the reference.
 _MODULES = {
-    "triton": ("fastpunet_kernels.triton.launch", "fastpunet_kernels.low_rank"),
+    "triton": ("fastpunet_kernels.triton.launch", "fastpunet_kernels.triton.low_rank"),
     "native": ("fastpunet_kernels.native.launch", "fastpunet_kernels.native.low_rank"),
     "reference": ("fastpunet_kernels.reference", "fastpunet_kernels.low_rank"),
 }

@@ -16,7 +16,7 @@ from triton import knobs
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from fastpunet_kernels.triton import decode, gradients, offsets, philox, slots
+from fastpunet_kernels.triton import decode, gradients, low_rank, offsets, philox, slots
 from fastpunet_kernels.triton.overlap_variants import overlap_variants
 from fastpunet_kernels.triton.tiling import Tiling, by_rule
 
@@ -68,8 +68,21 @@ def variants(target: GPUTarget) -> list[Variant]:
         _offsets("drawn", ("z_ptr",)),
         _offsets("given", ("mu_ptr", "sigma_ptr", "ids_ptr")),
         Variant("philox_normal", philox.philox_normal_kernel, philox_types, {"DIM": 6, "BLOCK": philox.BLOCK}, {}),
+        *(_low_rank(output, classes) for output in ("bits", "sums") for classes in (1, 24)),
         *(Variant(*variant) for variant in overlap_variants()),
     ]
+
+
+def _low_rank(output: str, classes: int) -> Variant:
+    types: dict[str, Any] = dict.fromkeys(("mean_ptr", "factor_ptr", "sigma_ptr", "e_ptr", "entropy_ptr"), "*fp32")
+    types |= {"out_ptr": OUT_TYPES[output], "volume_ptr": "*i64", "ids_ptr": "*i64"}
+    types |= dict.fromkeys(("n", "pixels", "run", "rank"), "i32")
+    types |= dict.fromkeys(("seed", "first_hypothesis", "out_image", "out_hypothesis", "out_class"), "i64")
+    absent = () if output == "sums" else ("entropy_ptr", "volume_ptr")
+    constants = low_rank.constants(classes, output) | dict.fromkeys(absent)
+    return Variant(
+        f"low_rank {classes} {output}", low_rank.low_rank_kernel, types, constants, {"num_warps": low_rank.WARPS}
+    )
 
 
 def _offsets(name: str, absent: tuple[str, ...]) -> Variant:

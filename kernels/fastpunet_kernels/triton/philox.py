@@ -34,6 +34,26 @@ def standard_normal(seed, image, hypothesis, dim):
     return tl.sqrt_rn(-2.0 * tl.log(u0)) * tl.where(dim % 2 == 0, tl.cos(angle), tl.sin(angle))
 
 
+@triton.jit
+def four_normals(seed, image, hypothesis, block):
+    """Normals 4 block .. 4 block + 3 of `hypothesis` of image id `image`: four float32.
+
+    All arguments are int64 of one common shape.
+    """
+    w0, w1, w2, w3 = philox_words(seed, image, hypothesis, block)
+    n0, n1 = box_muller(w0, w1)
+    n2, n3 = box_muller(w2, w3)
+    return n0, n1, n2, n3
+
+
+@triton.jit
+def box_muller(first, second):
+    """Two words uint32 to two normals float32."""
+    u0, u1 = first.to(tl.float32) * 2.0**-32 + 2.0**-33, second.to(tl.float32) * 2.0**-32 + 2.0**-33
+    radius, angle = tl.sqrt_rn(-2.0 * tl.log(u0)), 6.283185307179586 * u1
+    return radius * tl.cos(angle), radius * tl.sin(angle)
+
+
 @triton.jit(do_not_specialize=["seed", "first", "n", "count"])
 def philox_normal_kernel(
     out_ptr, ids_ptr, seed: tl.int64, first: tl.int64, n, count: tl.int64, DIM: tl.constexpr, BLOCK: tl.constexpr
