@@ -17,4 +17,4 @@ nm -D kernels/fastpunet_kernels/native/*.so | grep __asan_report > nm.txt  # or 
 LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libubsan.so)" \
     ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc \
     "$python" -m pytest -q -s -p no:cacheprovider tests/test_kernels_native.py tests/test_kernels_sets.py \
-    tests/test_kernels_gradients.py tests/test_kernels_pruning_native.py tests/test_kernels_maps.py
+    tests/test_kernels_gradients.py tests/test_kernels_pruning_native.py tests/test_kernels_maps.py tests/test_kernels_low_rank.py
