@@ -165,3 +165,32 @@ def test_what_does_not_fit_is_named(tmp_path):
         open_stored(tmp_path / "b.npy", "data").draw(RECORDS, 2)
     with pytest.raises(TypeError, match="^batches: got torch.float32, expected tensors of class indices"):
         Stream([torch.rand(1, 2, 32, 32)], 2).draw(RECORDS[:1], 2)
+
+
+def test_scores_of_an_archive_are_those_of_its_hypotheses(tmp_path):
+    pytest.importorskip("zarr")
+    pytest.importorskip("pyarrow")
+    from fastpunet.prediction.archiving.run import run_archive
+
+    images = tmp_path / "images"
+    images.mkdir()
+    for record in RECORDS:
+        Image.fromarray((record.image[0] * 255).astype(np.uint8)).save(images / record.name)
+    path = tmp_path / "a.zarr"
+    run_archive("lesions", [images], path, Request(n=N))
+    samples = fastpunet.open_samples(path)
+    source = open_stored(path, images)
+    assert source.max_hypotheses == N
+    for n in (2, N):
+        expected = torch.cat([samples[f"case{record.id}"][:n].words for record in RECORDS])
+        assert torch.equal(source.draw(RECORDS, n).words, expected)
+    stream = Stream([torch.cat([samples[f"case{record.id}"][:].unpack() for record in RECORDS])], N)
+    scores, expected_scores = (evaluate_source(one, RECORDS, (2, N)).scores[N] for one in (source, stream))
+    for name, values in expected_scores.items():
+        np.testing.assert_array_equal(scores[name], values)
+    with pytest.raises(FileNotFoundError, match="a.zarr has none of nobody.png; expected nobody or"):
+        source.draw([replace(RECORDS[0], name="nobody.png", id=77)], 1)
+    with pytest.raises(ValueError, match="holds masks of 2 classes; say so with --num-classes 1"):
+        open_stored(path, images, num_classes=3)
+    with pytest.raises(ValueError, match=r"holds \(32, 32\), expected \(9, 9\), the size of case0.png"):
+        source.draw([replace(RECORDS[0], image=np.zeros((1, 9, 9), np.float32))], 1)

@@ -23,7 +23,8 @@ def parser() -> Parser:
         help="shipped weights (lesions, lidc-tiny), a checkpoint, the folder of a training run, or a folder of "
         "checkpoints, in which NAME-seed0, NAME-seed1, ... are one method and README.md introduces the report; "
         "NAME=PATH names a checkpoint, or hypotheses of any program: a folder with a PNG folder, .tif, .nii.gz or .npz "
-        "for each image, or an .npz, .npy or .zarr array (images, hypotheses, height, width)",
+        "for each image, an archive of fastpunet sample, or an .npz, .npy or .zarr array (images, hypotheses, height, "
+        "width)",
     )
     options.add_argument("--data", required=True, metavar="PATH", help="bundle (.npz) or folder of the data set")
     options.add_argument(

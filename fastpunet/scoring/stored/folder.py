@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from fastpunet.data import Record
-from fastpunet.data.inputs.names import safe, stem
+from fastpunet.data.inputs.names import stem
 from fastpunet.masks import PackedMasks
 from fastpunet.scoring.references import title
 from fastpunet.scoring.stored import files
+from fastpunet.scoring.stored.names import stored_names
 from fastpunet.scoring.stored.packing import pack
 
 
@@ -49,7 +50,8 @@ class StoredFolder:
 
     def _labels(self, record: Record) -> NDArray[np.uint8]:
         size = record.image.shape[1:]
-        for name in self._names(record):
+        names = stored_names(record, self._data)
+        for name in names:
             entry = self._entries.get(name.casefold())
             if entry is None:
                 continue
@@ -62,15 +64,9 @@ class StoredFolder:
                 )
             return labels
         raise FileNotFoundError(
-            f"hypotheses: {self._path} has none of {title(record)}; expected {' or '.join(self._names(record))} with a "
+            f"hypotheses: {self._path} has none of {title(record)}; expected {' or '.join(names)} with a "
             f"suffix, as in {next(iter(self._entries.values())).name}"
         )
-
-    def _names(self, record: Record) -> list[str]:
-        own = [safe(stem(Path(record.name)))] if record.name else []
-        slices = [f"{name}_slice{record.slice:03}" for name in own if record.slice is not None]
-        bundle = safe(stem(self._data))
-        return [*slices, *own, *(f"{bundle}_{record.id:0{width}}" for width in range(len(str(record.id)), 7))]
 
     def _read(self, entry: Path) -> NDArray[np.uint8]:
         return files.read(entry, self.num_classes <= 2)

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from fastpunet.archive.root import is_archive
 from fastpunet.data.optional import require
 from fastpunet.data.reading import reading
 from fastpunet.scoring.sources import Source
 from fastpunet.scoring.stored import files
+from fastpunet.scoring.stored.archive import StoredArchive
 from fastpunet.scoring.stored.folder import StoredFolder
 from fastpunet.scoring.stored.stack import StoredStack
 
@@ -25,7 +27,8 @@ def open_stored(
 ) -> Source:
     """The hypotheses at a path as a source for `evaluate_source`.
 
-    path         a folder with a file or folder for each image (see `StoredFolder`); or a .npz, .npy or .zarr array
+    path         an archive of `fastpunet sample` (see `StoredArchive`); a folder with a file or folder for each image
+                 (see `StoredFolder`); or a .npz, .npy or .zarr array
                  (N, n, *size) of class indices in the order of the data set, in an npz file under the name labels,
                  hypotheses, samples or masks
     data         the data set that they belong to
@@ -36,6 +39,8 @@ def open_stored(
     place, where = Path(path), torch.device("cpu") if device is None else device
     if not place.exists():
         raise FileNotFoundError(f"hypotheses: no file or folder {str(place)!r}")
+    if is_archive(place):
+        return StoredArchive(place, Path(data), num_classes, where)
     if place.suffix.lower() == ".zarr" or (place / "zarr.json").is_file() or (place / ".zarray").is_file():
         zarr = require("zarr", "reading Zarr stores", "cluster")
         try:

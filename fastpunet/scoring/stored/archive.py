@@ -1,0 +1,61 @@
+"""An archive of `fastpunet sample`, whose images are found by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from fastpunet.archive import StoredHypotheses, open_samples
+from fastpunet.data import Record
+from fastpunet.masks import PackedMasks
+from fastpunet.scoring.references import title
+from fastpunet.scoring.stored.names import stored_names
+
+
+class StoredArchive:
+    """Hypotheses in an archive. Of each image only those that are scored are read.
+
+    data         the data set that they belong to, see `stored_names`
+    num_classes  what the data set is read for; it must be the archive's
+
+    Raises ValueError for another number of classes, or for an unfinished archive.
+    """
+
+    def __init__(self, path: Path, data: Path, num_classes: int, device: torch.device) -> None:
+        self._samples, self._data = open_samples(path), data
+        stored = self._samples.num_classes
+        if max(2, num_classes) != max(2, stored):
+            raise ValueError(
+                f"hypotheses: {path} holds masks of {max(2, stored)} classes; say so with --num-classes {stored}"
+            )
+        self.num_classes, self.device, self.name = stored, device, path.name
+        self.max_hypotheses: int | None = int(self._samples.about["request"]["n"])
+
+    def draw(self, records: Sequence[Record], n: int) -> PackedMasks:
+        """The first n hypotheses of each record."""
+        parts = [self._masks(record, n) for record in records]
+        return PackedMasks(torch.cat([part.words for part in parts]), parts[0].size).to(self.device)
+
+    def _masks(self, record: Record, n: int) -> PackedMasks:
+        size = record.image.shape[1:]
+        stored = self._find(record)
+        masks = stored[:n]
+        if record.slice is not None and len(stored.size) == len(size) + 1 and record.slice < stored.size[0]:
+            labels = masks.unpack()[:, :, record.slice]
+            masks = PackedMasks.pack(labels.contiguous(), None if self.num_classes == 1 else self.num_classes)
+        if masks.size != size:
+            raise ValueError(
+                f"hypotheses: {stored.path} holds {masks.size}, expected {size}, the size of {title(record)}"
+            )
+        return masks
+
+    def _find(self, record: Record) -> StoredHypotheses:
+        names = stored_names(record, self._data)
+        for name in names:
+            if name in self._samples:
+                return self._samples[name]
+        raise FileNotFoundError(
+            f"hypotheses: {self._samples.path} has none of {title(record)}; expected {' or '.join(names[:3])}"
+        )
