@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import shutil
 import stat
 
 import numpy as np
@@ -223,11 +222,11 @@ def test_answers_that_are_there_are_kept_or_replaced_only_when_asked(model, imag
 def test_an_interruption_keeps_what_is_finished_and_the_run_goes_on(model, images, tmp_path, monkeypatch):
     draw, calls = drawing.draw, []
 
-    def interrupted(*arguments):
+    def interrupted(*arguments, **options):
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return draw(*arguments)
+        return draw(*arguments, **options)
 
     monkeypatch.setattr("fastpunet.prediction.run.draw", interrupted)
     with pytest.raises(KeyboardInterrupt, match="interrupted; 1 of 3 answers are written; pass --skip-existing"):
@@ -260,18 +259,6 @@ def test_an_output_that_cannot_be_written_is_named_first(model, images, tmp_path
     (tmp_path / "out").chmod(stat.S_IRUSR | stat.S_IXUSR)
     with pytest.raises(ValueError, match="^output: got .*Permission denied"):
         run(model, [images], tmp_path / "out")
-
-
-def test_more_hypotheses_than_memory_holds_are_refused(model, images, tmp_path, monkeypatch):
-    monkeypatch.setattr(drawing, "free_memory", lambda _: 1000)
-    outcomes = run(model, [images], tmp_path / "out", Request(n=50))
-    assert {one.status for one in outcomes} == {"failed"}
-    assert outcomes[0].message.startswith("case0: 50 hypotheses of it take 0.0 GB, and 0.0 GB are free; ask for fewer")
-    for free, status in ((4 * 50 * 20 * 24, "done"), (4 * 50 * 20 * 24 - 1, "failed")):
-        monkeypatch.setattr(drawing, "free_memory", lambda _, free=free: free)
-        (outcome,) = run(model, [images / "case0.png"], tmp_path / "out", Request(n=50))
-        assert outcome.status == status
-        shutil.rmtree(tmp_path / "out")
 
 
 def test_a_request_that_no_input_meets_is_refused_before_anything_is_read(model, images, tmp_path, monkeypatch):

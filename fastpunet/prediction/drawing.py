@@ -10,9 +10,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from fastpunet.data.inputs import Input
 from fastpunet.hypotheses.summaries.summary import summarize_encoded
-from fastpunet.memory import free_memory, how_many
+from fastpunet.memory import chunk_size, how_many
 from fastpunet.models.method import Encoding
+from fastpunet.prediction.fitting import check_memory
+from fastpunet.prediction.halving import Note, halving
 from fastpunet.prediction.preparation import Prepared, resample
 from fastpunet.prediction.request import Request
 from fastpunet.sampler import Sampler
@@ -42,10 +45,12 @@ def draw(
     ids: list[int],
     request: Request,
     between: Callable[[], object] = lambda: None,
+    note: Note = lambda _: None,
 ) -> list[Drawn]:
     """Draw the hypotheses of inputs whose images have one shape, one id for each input.
 
-    between: is called after each part of the work; an error that it raises ends the drawing.
+    between: is called after each part of the work; an error that it raises ends the drawing. note: is told where memory
+    ran out, after which less is computed at a time.
 
     All slices of a volume have the id of the volume, so that hypothesis k takes the same noise in every slice: it is
     one opinion about the whole volume.
@@ -54,13 +59,13 @@ def draw(
     counts = [len(prepared.images) for prepared in inputs]
     every_id = torch.tensor(ids).repeat_interleave(torch.tensor(counts))
     grid = inputs[0].source.size
-    _check_memory(sum(math.prod(prepared.source.size) for prepared in inputs) * request.n, request.n, inputs[0])
+    check_memory(inputs[0].source, sampler.method, request, label_bytes(inputs[0].source), len(inputs))
     labels = torch.empty((len(images), request.n, *grid[len(grid) - images.ndim + 2 :]), dtype=torch.uint8)
     means, entropies = [], []
     rest = labels
     for encoding, its in sampler.encode_groups(images, every_id):
         free, rest = rest.tensor_split([len(its)])
-        for part in label_parts(sampler, encoding, its, grid, inputs[0].resampled, request):
+        for part in label_parts(sampler, encoding, its, grid, inputs[0].resampled, request, note):
             filled, free = free.tensor_split([part.shape[1]], dim=1)
             filled.copy_(part)
             between()
@@ -104,7 +109,7 @@ def label_parts(
     grid: tuple[int, ...],
     resampled: bool,
     request: Request,
-    chunk: int | None = None,
+    note: Note,
 ) -> Iterator[Tensor]:
     """Label maps (B, some, *size) of all hypotheses in order, on the grid of the file.
 
@@ -112,26 +117,24 @@ def label_parts(
     """
     draw_part = partial(sampler.stream, encoding, request.n, seed=request.seed, ids=ids)
     if not resampled:
-        yield from draw_part(output="labels", chunk=chunk)
+        chunk = chunk_size(sampler.method, encoding, request.n, "labels", whole=False)
+        yield from halving(lambda some: draw_part(output="labels", chunk=some), request.n, chunk, note)
         return
-    if chunk is None:
-        pixels = max(encoding.pixels, math.prod(grid[-len(encoding.size) :]))
-        chunk = how_many(4 * sampler.num_classes * encoding.images * pixels, sampler.device)
-    for part in draw_part(output="logits", chunk=chunk):
-        logits = _on_grid(part.flatten(0, 1), grid)
-        flat = finish(logits.flatten(2).movedim(1, -1), "labels")
-        yield flat.unflatten(0, part.shape[:2]).unflatten(-1, logits.shape[2:])
+
+    def resampled_parts(some: int) -> Iterator[Tensor]:
+        for part in draw_part(output="logits", chunk=some):
+            logits = _on_grid(part.flatten(0, 1), grid)
+            flat = finish(logits.flatten(2).movedim(1, -1), "labels")
+            yield flat.unflatten(0, part.shape[:2]).unflatten(-1, logits.shape[2:])
+
+    pixels = max(encoding.pixels, math.prod(grid[-len(encoding.size) :]))
+    chunk = how_many(4 * sampler.num_classes * encoding.images * pixels, sampler.device)
+    yield from halving(resampled_parts, request.n, chunk, note)
 
 
-def _check_memory(labels: int, n: int, first: Prepared) -> None:
-    """Raise ValueError, before any work starts, if label maps of so many bytes, and files of them, do not fit."""
-    needed = _COPIES * labels
-    free = free_memory(torch.device("cpu"))
-    if needed > free:
-        raise ValueError(
-            f"{first.source.name}: {n} hypotheses of it take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
-            "ask for fewer with -n, or crop the image"
-        )
+def label_bytes(source: Input) -> int:
+    """Main memory for each hypothesis of an input, as a label map, and for files of it."""
+    return _COPIES * math.prod(source.size)
 
 
 def _on_grid(maps: Tensor, grid: tuple[int, ...]) -> Tensor:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
+
 from fastpunet.arguments import check_choice
 from fastpunet.data.inputs import Input
 from fastpunet.data.writing import check_format
 from fastpunet.hypotheses.measures import applicable
-from fastpunet.models.method import Method
+from fastpunet.memory import free_memory
+from fastpunet.models.method import PIXEL_BYTES, Method
 from fastpunet.prediction.request import Request
 
 
@@ -31,6 +36,34 @@ def check_taken(source: Input, method: Method, request: Request) -> None:
     if spacing is None and request.unit == "mm":
         raise ValueError(
             f"{source.name}: does not say how many mm are between its pixels; give --spacing, or --unit px"
+        )
+
+
+def check_memory(
+    source: Input, method: Method, request: Request, bytes_each: int, batch_size: int | None = None
+) -> None:
+    """Raise ValueError, naming the input and what would fit, if a request needs more memory than is free now.
+
+    bytes_each: of main memory for each hypothesis of the input. batch_size: how many such inputs are drawn together.
+    """
+    passed = source.size[-method.dims :] if request.window is None else (request.window,) * method.dims
+    networks, there = PIXEL_BYTES * math.prod(passed), free_memory(method.device)
+    if networks > there:
+        raise ValueError(
+            f"{source.name}: the networks take about {networks / 1e9:.1f} GB for {' x '.join(map(str, passed))} "
+            f"pixels, and {there / 1e9:.1f} GB are free; crop it, or pass --window"
+        )
+    together, free = batch_size or 1, free_memory(torch.device("cpu"))
+    needed = together * request.n * bytes_each
+    if needed > free:
+        smaller = free // (request.n * bytes_each)
+        fewer = free // (together * bytes_each)
+        advice = [f"--batch-size {smaller}"] if 0 < smaller < together else []
+        advice += [f"-n {fewer}"] if fewer else []
+        raise ValueError(
+            f"{source.name}: {request.n} hypotheses of it take {needed / 1e9:.1f} GB"
+            f"{f' in batches of {together}' if together > 1 else ''}, and {free / 1e9:.1f} GB are free; "
+            + (f"pass at most {' or '.join(advice)}" if advice else "crop the image")
         )
 
 

@@ -11,14 +11,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from fastpunet.arguments import check_count
 from fastpunet.data.inputs import Input
 from fastpunet.data.reading import one_line
 from fastpunet.files import check_folder, write_text
+from fastpunet.models.method import Method
 from fastpunet.prediction.answer import write_answer
-from fastpunet.prediction.drawing import draw
-from fastpunet.prediction.fitting import check_fits
+from fastpunet.prediction.drawing import draw, label_bytes
+from fastpunet.prediction.fitting import check_fits, check_memory
 from fastpunet.prediction.folders import alone, is_written, whole_folder
+from fastpunet.prediction.halving import MEMORY
 from fastpunet.prediction.opening import Outcome, open_inputs, open_model
 from fastpunet.prediction.planning import answered, groups, id_of
 from fastpunet.prediction.preparation import Prepared, prepare
@@ -67,7 +71,9 @@ def run(
     check_folder("output", Path(output))
     opened = open_model(model, request, device)
     sampler = opened.sampler
-    found = open_inputs(paths, is_written, partial(check_fits, method=sampler.method, request=request))
+    found = open_inputs(
+        paths, is_written, partial(_check, method=sampler.method, request=request, batch_size=batch_size)
+    )
     about = {**opened.about, "precision": sampler.precision, "device": str(sampler.device)}
     work = _Run(sampler, request, Path(output), about, say)
     work.output.mkdir(parents=True, exist_ok=True)
@@ -79,6 +85,11 @@ def run(
             work.note(Outcome(name, "kept", "its answer was there already"))
         work.do([source for source in found.inputs if source.name not in kept], batch_size)
     return work.outcomes
+
+
+def _check(source: Input, method: Method, request: Request, batch_size: int | None) -> None:
+    check_fits(source, method, request)
+    check_memory(source, method, request, label_bytes(source), batch_size)
 
 
 @dataclass
@@ -121,9 +132,11 @@ class _Run:
 
     def _answer(self, group: list[Prepared]) -> None:
         """Draw a group of inputs and write their answers, each into a folder of its own."""
+        short: list[str] = []
         try:
-            drawn = draw(self.sampler, group, [id_of(prepared.source.name) for prepared in group], self.request)
-        except ValueError as error:
+            ids = [id_of(prepared.source.name) for prepared in group]
+            drawn = draw(self.sampler, group, ids, self.request, note=short.append)
+        except (ValueError, MemoryError, torch.OutOfMemoryError) as error:
             for prepared in group:
                 self._fail(prepared.source, error)
             return
@@ -134,7 +147,10 @@ class _Run:
             except (ValueError, OSError) as error:
                 self._fail(prepared.source, error)
                 continue
-            self.note(Outcome(prepared.source.name, "done", sentence, prepared.warnings))
+            doubts = dict(prepared.warnings)
+            if short:
+                doubts[MEMORY] = f"{prepared.source.name}: {short[-1]}"
+            self.note(Outcome(prepared.source.name, "done", sentence, doubts))
 
     def _fail(self, source: Input, error: Exception) -> None:
         name = f"{source.name}: " if isinstance(error, OSError) else ""  # a ValueError names its input

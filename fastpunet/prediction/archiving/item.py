@@ -23,6 +23,7 @@ from fastpunet.archive.layout import ENTROPY, MASKS, MEAN, NODE, SCHEMA, group_d
 from fastpunet.prediction.archiving.measured import Measured
 from fastpunet.prediction.archiving.packed import packed_parts, packed_shape
 from fastpunet.prediction.drawing import draw_maps
+from fastpunet.prediction.halving import Note
 from fastpunet.prediction.planning import id_of
 from fastpunet.prediction.preparation import Prepared, about_image
 from fastpunet.prediction.request import Request
@@ -39,11 +40,13 @@ def item_files(
     request: Request,
     about: Mapping[str, Any],
     computing: AbstractContextManager[Any] | None = None,
+    note: Note = lambda _: None,
 ) -> Iterator[File]:
     """Draw the hypotheses of an input, and yield the files of its group one by one, the group's metadata last.
 
-    about: what all images of the archive share. computing: entered whenever hypotheses are computed. At most one file
-    of masks is in memory. Raises ValueError for what cannot be drawn.
+    about: what all images of the archive share. computing: entered whenever hypotheses are computed. note: is told
+    where memory ran out, which changes no byte. At most one file of masks is in memory. Raises ValueError
+    for what cannot be drawn.
     """
     hashes: dict[str, str] = {}
 
@@ -61,7 +64,7 @@ def item_files(
     )
     measures = Measured(prepared, request, sampler.num_classes)
     first = 0
-    parts = _within(computing or nullcontext(), packed_parts(sampler, prepared, id_of(name), request))
+    parts = _within(computing or nullcontext(), packed_parts(sampler, prepared, id_of(name), request, note))
     for some in _regrouped(parts, array.rows):
         measures.add(some)
         yield hashed(array.shard(first, some.numpy()))

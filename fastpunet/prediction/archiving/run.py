@@ -22,11 +22,13 @@ from fastpunet.arguments import check_count
 from fastpunet.data.inputs import Input
 from fastpunet.data.reading import one_line
 from fastpunet.files import check_folder
+from fastpunet.models.method import Method
 from fastpunet.prediction.archiving.measured import measure_names
+from fastpunet.prediction.archiving.packed import packed_bytes
 from fastpunet.prediction.archiving.threads import processors
 from fastpunet.prediction.archiving.threads import threads as computing_threads
 from fastpunet.prediction.archiving.work import Work
-from fastpunet.prediction.fitting import check_fits
+from fastpunet.prediction.fitting import check_fits, check_memory
 from fastpunet.prediction.folders import alone, differences, is_written
 from fastpunet.prediction.opening import OpenedModel, Outcome, open_inputs, open_model
 from fastpunet.prediction.request import Request
@@ -74,7 +76,7 @@ def run_archive(
     path = Path(output)
     check_folder("output", path)
     opened = open_model(model, request, device)
-    found = open_inputs(paths, is_written, partial(check_fits, method=opened.sampler.method, request=request))
+    found = open_inputs(paths, is_written, partial(_check, method=opened.sampler.method, request=request))
     about = _open(path, _shared(opened, request, threads), overwrite=overwrite, skip_existing=skip_existing)
     tally: Counter[str] = Counter()
     log = Log(path)
@@ -108,6 +110,11 @@ def run_archive(
         except OSError as error:
             note(Outcome("", "failed", f"{TABLE} cannot be written: {one_line(error)}; go on with --skip-existing"))
     return tally
+
+
+def _check(source: Input, method: Method, request: Request) -> None:
+    check_fits(source, method, request)
+    check_memory(source, method, request, packed_bytes(source, method))
 
 
 def _shared(opened: OpenedModel, request: Request, threads: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from fastpunet.data.reading import one_line
 from fastpunet.files import sha256
 from fastpunet.prediction.archiving.item import item_files
 from fastpunet.prediction.archiving.packed import packed_shape
+from fastpunet.prediction.halving import MEMORY
 from fastpunet.prediction.opening import Outcome
 from fastpunet.prediction.preparation import prepare
 from fastpunet.prediction.request import Request
@@ -66,9 +67,11 @@ class Work:
         packed = 4 * math.prod(packed_shape(source.size, self.request.n, self.sampler.num_classes))
         check_room(self.archive, packed // _SMALLER)
         prepared = prepare(source, self.sampler.method, self.request)
-        commit(
-            self.archive,
-            source.name,
-            item_files(self.sampler, prepared, self.request, self.about, self.computing),
-        )
-        return Outcome(source.name, "done", f"{self.request.n} hypotheses", prepared.warnings)
+        warnings = dict(prepared.warnings)
+
+        def note(text: str) -> None:
+            warnings[MEMORY] = f"{source.name}: {text}"
+
+        files = item_files(self.sampler, prepared, self.request, self.about, self.computing, note)
+        commit(self.archive, source.name, files)
+        return Outcome(source.name, "done", f"{self.request.n} hypotheses", warnings)
