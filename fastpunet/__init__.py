@@ -1,5 +1,6 @@
 """fastpunet: thousands of segmentation hypotheses per image from a Probabilistic U-Net, in one U-Net pass."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fastpunet import data, hypotheses, metrics, models
@@ -16,6 +17,7 @@ from fastpunet.sampler import Sampler, sample
 from fastpunet.windows import windowed
 
 if TYPE_CHECKING:
+    from fastpunet.exporting import export
     from fastpunet.reports.page.reporting import report
 
 __version__ = "0.1.0"
@@ -31,6 +33,7 @@ __all__ = [
     "adapt",
     "data",
     "energy_distance",
+    "export",
     "hypotheses",
     "load",
     "metrics",
@@ -46,10 +49,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """`report` is loaded when it is first asked for: who only samples need not wait for what makes pages."""
-    if name == "report":
-        from fastpunet.reports.page.reporting import report
+_LOADED_WHEN_ASKED_FOR = {"report": "fastpunet.reports.page.reporting", "export": "fastpunet.exporting"}
 
-        return report
+
+def __getattr__(name: str) -> Any:
+    """Who only samples need not wait for what makes pages, or what traces networks."""
+    if name in _LOADED_WHEN_ASKED_FOR:
+        return getattr(import_module(_LOADED_WHEN_ASKED_FOR[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from fastpunet.parsing import Namespace, Parser
 
-SUMMARY = "turn weights that other code trained into a checkpoint of fastpunet"
+SUMMARY = "turn weights that other code trained into a checkpoint, or a model into ONNX or torch.export programs"
 
 
 def parser() -> Parser:
     options = Parser(
         "fastpunet convert",
         "Read weights in any form that fastpunet knows: files of PyTorch, Lightning and safetensors, checkpoints of "
-        "the authors' TensorFlow release, and repositories of the Hugging Face hub. Say what was found, write it as "
-        "one safetensors file with the architecture inside, load that, and compare what both draw. No code of others "
-        "runs.",
+        "the authors' TensorFlow release, and repositories of the Hugging Face hub. Say what was found, write it, load "
+        "that, and compare what both draw. No code of others runs. The suffix of OUT says what is written: m.onnx "
+        "gives m.encode.onnx and m.decode.onnx, m.pt2 the same two as programs of torch.export, and any other suffix "
+        "one safetensors file with the architecture inside.",
     )
     options.add_argument(
         "source",
         metavar="IN",
         help="a file, a folder, OWNER/NAME or OWNER/NAME@REVISION of a hub repository, or shipped weights",
     )
-    options.add_argument("output", metavar="OUT", help="checkpoint to write, such as m.safetensors")
+    options.add_argument("output", metavar="OUT", help="what to write: m.safetensors, m.onnx or m.pt2")
     options.add_argument("--part", metavar="NAME", help="which network to take from a file with several, such as ema")
     options.add_argument(
         "--posterior-input",
@@ -43,5 +44,5 @@ def run(options: Namespace) -> None:
 
     check_writable("OUT", Path(options.output))
     told = {"part": options.part, "posterior_input": options.posterior_input}
-    print(convert(options.source, options.output, **told, for_port=options.state_dict))
-    print(options.output)
+    converted = convert(options.source, options.output, **told, for_port=options.state_dict)
+    print(converted.report, *converted.paths, sep="\n")

@@ -13,6 +13,7 @@ from torch import Tensor
 from fastpunet.arguments import check_channels, check_counts, check_dims, check_num_classes
 from fastpunet.latents import Noise
 from fastpunet.models.cross_entropy import cross_entropy_of_each
+from fastpunet.models.exportable import Exportable
 from fastpunet.models.method import Encoding, LossTerms, Method
 from fastpunet.models.unet import CONV, Conv, UNet, init_conv
 
@@ -97,6 +98,12 @@ class DropoutUNet(Method):
         for down in self.unet.contracting_path[: self._first]:
             skips.append(down(skips[-1]))
         return SharedLayers(len(images), tuple(images.shape[2:]), skips[1:])
+
+    def exportable(self, images: Tensor) -> Exportable:
+        raise TypeError(
+            "model: a Dropout U-Net cannot be exported: which units a hypothesis drops is drawn by a counter-based "
+            "generator inside the network, which neither ONNX nor torch.export has; export another method"
+        )
 
     def logits(self, encoding: SharedLayers, noise: Noise) -> Tensor:
         """Run the layers from the first dropout on."""

@@ -12,6 +12,7 @@ from torch.distributions import Independent, Normal, kl_divergence
 from fastpunet.arguments import check_channels, check_counts, check_dims, check_log_sigma_bound, check_num_classes
 from fastpunet.latents import Noise
 from fastpunet.models.cross_entropy import cross_entropy
+from fastpunet.models.exportable import Encode, Exportable, TiledDecode, prior_tensors
 from fastpunet.models.fcomb import broadcast_latents
 from fastpunet.models.gaussian import AxisAlignedGaussian, segmentation_planes
 from fastpunet.models.method import ImageEncoding, LossTerms, Method, arithmetic, to_output
@@ -72,7 +73,7 @@ class Image2ImageVAE(Method):
 
     def prior_for(self, images: Tensor) -> AxisAligned:
         """The same distribution, as hypotheses are drawn from it."""
-        zeros = torch.zeros(len(images), self.latent_dim, device=images.device)
+        zeros = torch.zeros(images.shape[0], self.latent_dim, device=images.device)
         return AxisAligned(zeros, zeros + 1)
 
     def posterior_of(self, images: Tensor, labels: Tensor, ignore_index: int | None = None) -> Independent:
@@ -113,6 +114,11 @@ class Image2ImageVAE(Method):
 
     def prior_of(self, encoding: ImageEncoding) -> Prior:
         return self.prior_for(encoding.values)
+
+    def exportable(self, images: Tensor) -> Exportable:
+        """The images are their own features, because the latent enters the U-Net's first layer."""
+        encode = Encode(self, lambda images: {"features": images, **prior_tensors(self.prior_for(images))})
+        return Exportable(encode, TiledDecode(self, self._decode), self.prior_for(images))
 
     def logits(self, encoding: ImageEncoding, noise: Noise) -> Tensor:
         z = noise.normals(self.latent_dim).flatten(0, 1)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fastpunet.latents import Noise
+from fastpunet.models.exportable import Encode, Exportable, SplitDecode, prior_tensors
 from fastpunet.models.fcomb import FComb, SplitFComb, flatten_combiner
 from fastpunet.models.method import Encoding, Method
 from fastpunet.models.priors import Prior
@@ -102,14 +103,28 @@ class LatentMethod(Method):
         """The encoding of images with these features (B, C, *size) and this prior."""
         with torch.autocast(features.device.type, enabled=False):
             features = features.float()
-            split = flatten_combiner(self.combiner, self.latent_inputs(prior))
-            if not _is_as_published(self.combiner) and not _verified(self.combiner, features, prior.latent_dim):
-                raise ValueError(
-                    f"model: the forward pass of its combiner, a {type(self.combiner).__name__}, gives something else "
-                    "than its 1x1 convolutions with ReLUs between them; put what it does into the U-Net, or draw with "
-                    "fastpunet.adapt(model, encode=..., combiner=...)"
-                )
-            return self.encoded(split, features, prior)
+            return self.encoded(self.split_for(features, prior), features, prior)
+
+    def split_for(self, features: Tensor, prior: Prior) -> SplitFComb:
+        """The combiner in the kernels' form, for these features (B, C, *size); ValueError if it does more than that."""
+        split = flatten_combiner(self.combiner, self.latent_inputs(prior))
+        if not _is_as_published(self.combiner) and not _verified(self.combiner, features, prior.latent_dim):
+            raise ValueError(
+                f"model: the forward pass of its combiner, a {type(self.combiner).__name__}, gives something else "
+                "than its 1x1 convolutions with ReLUs between them; put what it does into the U-Net, or draw with "
+                "fastpunet.adapt(model, encode=..., combiner=...)"
+            )
+        return split
+
+    def exportable(self, images: Tensor) -> Exportable:
+        features, prior = self.features_and_prior(images)
+        decode = SplitDecode(self.split_for(features.float(), prior), self.latent_maps, self.grid_of)
+        return Exportable(Encode(self, self.exported_tensors), decode, prior)
+
+    def exported_tensors(self, images: Tensor) -> dict[str, Tensor]:
+        """Features and prior of images, as an exported program returns them."""
+        features, prior = self.features_and_prior(images)
+        return {"features": features.float(), **prior_tensors(prior)}
 
     def grid_of(self, size: tuple[int, ...]) -> tuple[int, ...]:
         """The cells of a latent map for images of this size; TypeError for a method without maps."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from fastpunet.arguments import check_channels, check_counts, check_dims, check_num_classes
 from fastpunet.latents import Noise
 from fastpunet.models.cross_entropy import cross_entropy_of_each
+from fastpunet.models.exportable import Encode, Exportable
 from fastpunet.models.method import Encoding, LossTerms, Method
 from fastpunet.models.unet import CONV, Conv, UNet, init_conv
 
@@ -101,8 +102,13 @@ class MHeads(Method):
         return LossTerms(reconstruction, kl, hypotheses=heads if hypotheses else None)
 
     def encode(self, images: Tensor) -> Heads:
-        heads = self.last_layer(self.unet(images)).unflatten(1, (-1, self.num_classes))
-        return Heads(len(images), tuple(images.shape[2:]), heads)
+        return Heads(len(images), tuple(images.shape[2:]), self._heads(images))
+
+    def _heads(self, images: Tensor) -> Tensor:
+        return self.last_layer(self.unet(images)).unflatten(1, (-1, self.num_classes))
+
+    def exportable(self, images: Tensor) -> Exportable:
+        return Exportable(Encode(self, lambda images: {"logits": self._heads(images)}))
 
     def draws_by_networks(self, encoding: Heads) -> bool:
         return False

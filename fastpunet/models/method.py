@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from fastpunet.intensity import Intensity
 from fastpunet.latents import Noise
 from fastpunet.models.calibration import Calibration
+from fastpunet.models.exportable import Exportable
 from fastpunet.models.familiarity import Familiarity
 from fastpunet.models.priors import Prior
 from fastpunet.models.unet import Conv
@@ -187,6 +188,10 @@ class Method(nn.Module, ABC):
     def tune(self, encoding: Any, noise: Noise, *, output: str, precision: str) -> dict[str, float]:
         """Find the fastest way to compute such hypotheses on a GPU, and use it from now on. Returns seconds."""
         return {}
+
+    def exportable(self, images: Tensor) -> Exportable:
+        """What of the method runs elsewhere, tried on images float32 (B, in_channels, *size); TypeError if nothing."""
+        raise TypeError(f"model: {self.name} cannot be exported, for it does not say which of its networks could be")
 
     @property
     def name(self) -> str:

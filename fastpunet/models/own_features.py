@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fastpunet.models.adapters.prior_forms import describe
-from fastpunet.models.adapters.sizes import with_size_that_fits
+from fastpunet.models.adapters.sizes import is_traced, with_size_that_fits
 from fastpunet.models.twin import evaluation_twin
 
 _ASKED = {2: 64, 3: 32}  # pixels along each axis of the image that a network is asked with
@@ -23,6 +23,8 @@ class OwnFeatures:
 
         Raises TypeError for a network that gives anything but one tensor, and ValueError if it takes no size.
         """
+        if is_traced():
+            return with_size_that_fits(unet, _tensor, images)[1]
         size = self._padded.get(images.shape[2:], images.shape[2:])
         if size != images.shape[2:]:
             amounts = [n for old, new in zip(images.shape[2:], size, strict=True) for n in (new - old, 0)][::-1]

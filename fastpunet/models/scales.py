@@ -42,11 +42,13 @@ class Scales(NamedTuple):
     def grid_of(self, size: Sides) -> Sides:
         """The size of the coarsest scale for images of `size` pixels.
 
+        Lengths are rounded up without negative numbers, which ONNX divides in another way.
+
         >>> Scales.of(4, 2).grid_of((64, 50)), Scales.of(2, 3, pool_sizes=[[1, 2, 2]]).grid_of((9, 9, 9))
         ((8, 7), (9, 5, 5))
         """
         for sides in self.pools:
-            size = tuple(-(-length // side) for length, side in zip(size, sides, strict=True))
+            size = tuple((length + side - 1) // side for length, side in zip(size, sides, strict=True))
         return size
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from fastpunet.arguments import check_channels, check_counts, check_dims, check_num_classes
 from fastpunet.latents import Noise
 from fastpunet.models.cross_entropy import cross_entropy_of_each
+from fastpunet.models.exportable import Encode, Exportable
 from fastpunet.models.method import Encoding, LossTerms, Method
 from fastpunet.models.unet import CONV, Conv, UNet, init_conv
 from fastpunet_kernels import BACKENDS, LowRankLogits, Sums, draw_low_rank, draw_low_rank_sums
@@ -142,6 +143,16 @@ class SSN(Method):
         entropies = cross_entropy_of_each(logits.unflatten(3, labels.shape[2:]), labels, ignore_index, class_weights)
         reconstruction = math.log(self.draws) - (-entropies).logsumexp(1)
         return LossTerms(reconstruction, reconstruction.new_zeros(*reconstruction.shape, 0))
+
+    def exportable(self, images: Tensor) -> Exportable:
+        """The distribution's three parts, each with the images' size behind it."""
+
+        def tensors(images: Tensor) -> dict[str, Tensor]:
+            names = ("mean", "factor", "sigma")
+            parts = zip(names, self.distribution(images), strict=True)
+            return {name: part.unflatten(-1, images.shape[2:]) for name, part in parts}
+
+        return Exportable(Encode(self, tensors))
 
     def draws_by_networks(self, encoding: NormalLogits) -> bool:
         return False

@@ -1,4 +1,4 @@
-"""Turns weights of any form into a checkpoint, or into a state dict of the PyTorch port, and compares both."""
+"""Turns weights of any form into a checkpoint, a state dict of the PyTorch port or an exported model, and compares."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from fastpunet.exporting import SUFFIXES, export
+from fastpunet.exporting.comparing import AGREEMENT
 from fastpunet.files import replacing
 from fastpunet.models import Method, ProbabilisticUNet, checkpoint
 from fastpunet.models.checkpoint import Loaded
@@ -26,6 +29,13 @@ _OF_PORT = {
 }
 
 
+class Converted(NamedTuple):
+    """What was found, built and checked, in words, and the files that were written."""
+
+    report: str
+    paths: list[Path]
+
+
 def convert(
     source: str | os.PathLike[str],
     output: str | os.PathLike[str],
@@ -33,18 +43,23 @@ def convert(
     part: str | None = None,
     posterior_input: str | None = None,
     for_port: bool = False,
-) -> str:
+) -> Converted:
     """Write the model of `source` to `output`, whole or not at all, and say what it is.
 
     What was written is loaded, and has to draw exactly the same hypotheses. part and posterior_input are those of
-    `fastpunet.load`. for_port: write a state dict with the PyTorch port's names. Raises the errors of `fastpunet.load`,
-    and ValueError for a network that the port cannot have.
+    `fastpunet.load`. for_port: write a state dict with the PyTorch port's names. An output that ends in .onnx or .pt2
+    is written by `fastpunet.export`. Raises the errors of `fastpunet.load` and `fastpunet.export`, and ValueError for a
+    network that the port cannot have.
     """
+    told = {"part": part, "posterior_input": posterior_input}
     with warnings.catch_warnings(action="ignore"):  # of what is assumed, which the report says
         loaded = checkpoint.read(source, part=part, posterior_input=posterior_input)
     if for_port:
         _check_port(loaded.model)
     Path(output).parent.mkdir(parents=True, exist_ok=True)
+    if Path(output).suffix in SUFFIXES and not for_port:
+        paths = export(loaded.model, output)
+        return Converted(_report(loaded, told, f"the files give the model's labels in {AGREEMENT:.2%} of pixels or more"), paths)
     with replacing(output) as temporary:
         if for_port:
             torch.save({name: tensor.detach().clone() for name, tensor in loaded.model.state_dict().items()}, temporary)
@@ -52,7 +67,8 @@ def convert(
             checkpoint.save(loaded.model, temporary)
         again = checkpoint.load(temporary, posterior_input=loaded.model.config["posterior_input"] if for_port else None)
         size = _compare(loaded.model, again)
-    return _report(loaded, {"part": part, "posterior_input": posterior_input}, size)
+    same = f"two hypotheses of an image of {' x '.join(map(str, size))} are the same after loading it again"
+    return Converted(_report(loaded, told, same), [Path(output)])
 
 
 def _check_port(model: Method) -> None:
@@ -90,7 +106,7 @@ def _drawn(method: Method, image: Tensor) -> Tensor:
     return sample(method, image, 2, seed=0, output="logits", precision="ieee")
 
 
-def _report(loaded: Loaded, told: Mapping[str, str | None], size: tuple[int, ...]) -> str:
+def _report(loaded: Loaded, told: Mapping[str, str | None], checked: str) -> str:
     found, model = loaded.found, loaded.model
     lines = [f"found    {'a checkpoint of fastpunet' if found is None else found.peer}"]
     config = {name: value for name, value in model.config.items() if not isinstance(value, (dict, list))}
@@ -105,7 +121,4 @@ def _report(loaded: Loaded, told: Mapping[str, str | None], size: tuple[int, ...
         lines.append("assumed  its posterior net sees one-hot minus 0.5, on which hypotheses do not depend")
     if found is not None and found.method == "DeclaredUNet":
         lines.append("left out its posterior net, on which hypotheses do not depend")
-    lines.append(
-        f"checked  two hypotheses of an image of {' x '.join(map(str, size))} are the same after loading it again"
-    )
-    return "\n".join(lines)
+    return "\n".join([*lines, f"checked  {checked}"])

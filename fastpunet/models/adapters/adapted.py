@@ -19,7 +19,8 @@ from fastpunet.models.adapters.prior_forms import closed_form, find_distribution
 from fastpunet.models.adapters.running import run_model
 from fastpunet.models.affine import leaves
 from fastpunet.models.combiner_calls import Call
-from fastpunet.models.fcomb import flatten_combiner
+from fastpunet.models.exportable import Encode, Exportable, TiledDecode
+from fastpunet.models.fcomb import SplitFComb, flatten_combiner
 from fastpunet.models.latent_method import LatentEncoding, LatentMethod
 from fastpunet.models.method import Encoding, LossTerms, Method, arithmetic, to_output
 from fastpunet.models.priors import AxisAligned, Prior
@@ -128,7 +129,7 @@ class AdaptedModel(LatentMethod):
                 f"images: got {images.dtype}, which the networks do not take, for weights of {self.dtype}; "
                 "take model.float(), or images of that dtype"
             ) from error
-        if not isinstance(features, Tensor) or features.shape[2:] != images.shape[2:] or len(features) != len(images):
+        if not isinstance(features, Tensor) or (features.shape[0], *features.shape[2:]) != (images.shape[0], *images.shape[2:]):
             got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
             raise ValueError(f"model: its features are {got}, expected (B, C, *size) for images {tuple(images.shape)}")
         prior = self._read_prior(returned, features, images)
@@ -154,6 +155,20 @@ class AdaptedModel(LatentMethod):
                 return VerifiedEncoding(images, size, features, prior, base, split.decoder, last)
             found = find_call(self.combiner, features, prior.latent_dim, self.num_classes, self._memory.calls)
         return OwnEncoding(images, size, features, prior, *found)
+
+    def split_for(self, features: Tensor, prior: Prior) -> SplitFComb:
+        verified = self._verified(features, prior.latent_dim)
+        if verified is None:
+            raise ValueError("model: its combiner is more than 1x1 convolutions with ReLUs between them")
+        return verified.split
+
+    def exportable(self, images: Tensor) -> Exportable:
+        features, prior = self.features_and_prior(images)
+        encoding = self.encoding_of(features, prior)
+        if not isinstance(encoding, OwnEncoding):
+            return super().exportable(images)
+        call = partial(encoding.call, self.combiner)
+        return Exportable(Encode(self, self.exported_tensors), TiledDecode(self, call), prior)
 
     def draws_by_networks(self, encoding: Encoding) -> bool:  # type: ignore[override]
         return isinstance(encoding, OwnEncoding)
@@ -213,7 +228,7 @@ class AdaptedModel(LatentMethod):
         if isinstance(returned, Prior):
             return returned
         distribution = find_distribution(returned)
-        known = closed_form(distribution, len(images))
+        known = closed_form(distribution, images.shape[0])
         if known is not None:
             return known
         alone = [distribution]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -16,6 +18,24 @@ REFUSALS = (
     AssertionError,
     IndexError,
 )  # the errors that networks raise for a size that they do not take
+
+
+_traced_multiple: ContextVar[int | None] = ContextVar("traced_multiple", default=None)
+
+
+@contextmanager
+def traced(multiple: int) -> Iterator[None]:
+    """A context in which networks can be traced for all sizes: images are padded to this multiple without a trial."""
+    token = _traced_multiple.set(multiple)
+    try:
+        yield
+    finally:
+        _traced_multiple.reset(token)
+
+
+def is_traced() -> bool:
+    """Whether this runs inside of `traced`."""
+    return _traced_multiple.get() is not None
 
 
 def with_size_that_fits(
@@ -51,19 +71,31 @@ def with_size_that_fits(
 
 def _sizes(images: Tensor) -> Iterator[Tensor]:
     """The images as they are, then padded more and more; all contiguous, because foreign code may use `view`."""
+    chosen = _traced_multiple.get()
+    if chosen is not None:
+        yield _padded(images, _rounded(images, chosen)) if chosen > 1 else images
+        return
     yield images
     images = images.clone(memory_format=torch.contiguous_format)
     yield images
-    size = tuple(images.shape[2:])
-    tried = {size}
+    tried = {tuple(images.shape[2:])}
     multiple = 2
     while multiple <= _LARGEST_MULTIPLE:
-        rounded = tuple(-(-length // multiple) * multiple for length in size)
+        rounded = _rounded(images, multiple)
         if rounded not in tried:
             tried.add(rounded)
-            widths = [amount for length, new in zip(size, rounded, strict=True) for amount in (new - length, 0)]
-            yield F.pad(images, widths[::-1], mode="replicate")
+            yield _padded(images, rounded)
         multiple *= 2
+
+
+def _rounded(images: Tensor, multiple: int) -> tuple[int, ...]:
+    """The images' size, rounded up without negative numbers, which ONNX divides in another way."""
+    return tuple(multiple * ((length + multiple - 1) // multiple) for length in images.shape[2:])
+
+
+def _padded(images: Tensor, size: tuple[int, ...]) -> Tensor:
+    widths = [amount for length, new in zip(images.shape[2:], size, strict=True) for amount in (new - length, 0)]
+    return F.pad(images, widths[::-1], mode="replicate")
 
 
 def _times(size: torch.Size) -> str:
