@@ -8,6 +8,7 @@ from typing import Any
 from fastpunet.arguments import is_number
 from fastpunet.intensity import Intensity
 from fastpunet.models.calibration import Calibration
+from fastpunet.models.card import ABOUT
 from fastpunet.models.familiarity import Familiarity
 from fastpunet.models.image_statistics import statistics_of
 from fastpunet.models.method import Method
@@ -33,6 +34,7 @@ def describe(model: Method) -> dict[str, Any]:
         "image_size": None if model.image_size is None else list(model.image_size),
         "calibration": None if model.calibration is None else model.calibration.to_dict(),
         "familiarity": None if model.familiarity is None else model.familiarity.to_dict(),
+        "about": model.about or None,
     }
     return {name: entry for name, entry in entries.items() if entry is not None}
 
@@ -40,7 +42,11 @@ def describe(model: Method) -> dict[str, Any]:
 def set_described(model: Method, header: Mapping[str, Any]) -> None:
     """Set what `describe` gave from a header. Raises ValueError for odd entries."""
     intensity, spacing, size = (header.get(name) for name in ("intensity", "spacing", "image_size"))
-    calibration, familiarity = header.get("calibration"), header.get("familiarity")
+    calibration, familiarity, about = (header.get(name) for name in ("calibration", "familiarity", "about"))
+    if about is not None and not (
+        isinstance(about, dict) and set(about) <= set(ABOUT) and all(isinstance(text, str) for text in about.values())
+    ):
+        raise ValueError(f"about: got {about!r:.80}, expected texts under names among {', '.join(ABOUT)}")
     if spacing is not None and not (
         _has_one_an_axis(spacing, model.dims) and all(is_number(x) and x > 0 for x in spacing)
     ):
@@ -52,6 +58,7 @@ def set_described(model: Method, header: Mapping[str, Any]) -> None:
     model.image_size = None if size is None else tuple(size)
     model.calibration = None if calibration is None else Calibration.from_dict(calibration)
     model.familiarity = None if familiarity is None else Familiarity.from_dict(familiarity)
+    model.about = about
     expected = statistics_of(model.in_channels)
     if model.familiarity is not None and len(model.familiarity.mean) != expected:
         raise ValueError(

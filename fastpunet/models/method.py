@@ -18,6 +18,7 @@ from fastpunet.latents import Noise
 from fastpunet.models.calibration import Calibration
 from fastpunet.models.exportable import Exportable
 from fastpunet.models.familiarity import Familiarity
+from fastpunet.models.hub import HubModel
 from fastpunet.models.priors import Prior
 from fastpunet.models.unet import Conv
 from fastpunet.waits import may_wait
@@ -77,7 +78,7 @@ class ImageEncoding(Encoding):
         return ImageEncoding(len(images), tuple(images.shape[2:]), images)
 
 
-class Method(nn.Module, ABC):
+class Method(HubModel, nn.Module, ABC):
     """A method that draws segmentation hypotheses of an image.
 
     Nothing is kept between calls. A hypothesis is a function of the weights, the image and (seed, id, k). Except for
@@ -91,6 +92,7 @@ class Method(nn.Module, ABC):
     image_size: tuple[int, ...] | None = None  # (H, W) or (D, H, W) of the images, or of the parts that training took
     calibration: Calibration | None = None  # how far its probabilities agreed with graders, on other images
     familiarity: Familiarity | None = None  # which images are like those that it was checked on
+    about: dict[str, str] | None = None  # how it was made and how good it is, in words (see `card.ABOUT`)
     in_channels: int
     num_classes: int  # 1: binary, one logit
     dims: int = 2  # of an image: 2 for (H, W), 3 for (D, H, W)

@@ -46,7 +46,7 @@ def scaled(model: Method, scaling: Scaling) -> Method:
     """A copy of a model, on its device, with the scaling folded into its architecture and its last layers' weights.
 
     Every way to draw from the copy, and every file of it, has the scaling. What is known of the images of the training
-    is kept; the calibration is not, because it was that of the other weights.
+    is kept; the calibration and the scores are not, because they were those of the other weights.
     """
     config = dict(model.config)
     if scaling.prior_scale != 1:
@@ -57,4 +57,5 @@ def scaled(model: Method, scaling: Scaling) -> Method:
     copy.rescale(scaling.shift, scaling.temperature)
     copy.intensity, copy.spacing, copy.image_size = model.intensity, model.spacing, model.image_size
     copy.familiarity = model.familiarity
+    copy.about = {name: text for name, text in (model.about or {}).items() if name != "scores"} or None
     return copy.eval()

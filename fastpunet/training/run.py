@@ -33,6 +33,7 @@ from fastpunet.training.datasets import Cropped, read_data, training_spacing, va
 from fastpunet.training.forecast import Forecast
 from fastpunet.training.last import Interrupted, LastCheckpoint, handlers_restored
 from fastpunet.training.module import DataModule, TrainingModule
+from fastpunet.training.origin import origin
 from fastpunet.training.start import set_output_bias, set_weights_of
 from fastpunet.training.validation import Validation
 from fastpunet_kernels import environment
@@ -51,7 +52,7 @@ def train(
 ) -> Path:
     """Train a model and return the path of its weights, OUTPUT/model.safetensors.
 
-    OUTPUT also gets config.yaml, last.ckpt (every config.checkpoint_every steps, for `resume`), curve.csv, run.json and
+    OUTPUT also gets a model card README.md, config.json for the Hugging Face hub, config.yaml, last.ckpt (every config.checkpoint_every steps, for `resume`), curve.csv, run.json and
     a TensorBoard log. With validation data the weights are those of the lowest energy distance there, else the last.
     On Ctrl-C or SIGTERM a run writes its checkpoint after the step that it is in. Killed at any moment, it repeats at
     most the steps since its last checkpoint; either way, resumed, it ends with the curve and the weights of an
@@ -112,7 +113,8 @@ def train(
     if data_sets.validation is not None:
         model.calibration = measure_calibration(model, data_sets.validation, "validation data")
         model.familiarity = measure_familiarity(data_sets.validation, "validation data")
-    checkpoint.save(model, weights)
+    model.about = origin(config, data_sets)
+    model.save_pretrained(folder)
     best.unlink(missing_ok=True)  # which is not there without a validation that has a defined score
     if model.calibration is not None:
         say(str(model.calibration))
