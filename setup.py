@@ -27,6 +27,7 @@ REPORT = [
 ]
 CLUSTER = [*DATA, "zarr>=3.1", "pyarrow>=16"]
 HUB = ["huggingface_hub>=1.0"]
+ONNX = ["onnx>=1.18", "onnxscript>=0.5", "onnxruntime>=1.22"]
 SERVE = [*DATA, *REPORT, "fastapi>=0.118", "uvicorn>=0.34", "prometheus-client>=0.21", "contourpy>=1.2"]
 NOTEBOOK = ["nbclient>=0.10", "ipykernel>=6.29"]
 TEST = [
@@ -39,6 +40,7 @@ TEST = [
     *REPORT,
     *CLUSTER,
     *HUB,
+    *ONNX,
     *SERVE,
     *NOTEBOOK,
 ]
@@ -131,6 +133,7 @@ setup(
         "dicom": DICOM,
         "cluster": CLUSTER,
         "hub": HUB,
+        "onnx": ONNX,
         "serve": SERVE,
         "train": TRAIN,
         "report": REPORT,

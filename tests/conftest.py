@@ -61,6 +61,8 @@ OPTIONAL = {
     "monai",
     "nbformat",
     "nibabel",
+    "onnx",
+    "onnxruntime",
     "playwright",
     "pyarrow",
     "pydicom",

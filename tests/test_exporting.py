@@ -1,4 +1,4 @@
-"""Exported files: the labels of `sample`, for images of any size, and facts that are enough to draw without fastpunet."""
+"""Exported files: the labels of `sample`, for any size, and facts that are enough to draw without fastpunet."""
 
 import json
 import subprocess

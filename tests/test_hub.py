@@ -1,4 +1,4 @@
-"""Folders and repositories of the Hugging Face hub: from_pretrained, save_pretrained, push_to_hub and the model card."""
+"""Folders and repositories of the Hugging Face hub: reading, writing, pushing, and the model card."""
 
 import json
 

@@ -48,10 +48,10 @@ def parser() -> Parser:
         "Train a model. With --data alone the config is chosen for the data: they are checked, what is chosen is said "
         "with the reasons, and OUTPUT/config.yaml keeps it, to be edited and given as --config. Writes "
         "OUTPUT/model.safetensors, for fastpunet.load, scores.md (how good the model is on the test part or, without "
-        "one, on the validation part), a model card README.md, which has the scores too, curve.csv, a TensorBoard log, and a checkpoint every 250 steps "
-        "(checkpoint_every) and on Ctrl-C, from which --resume goes on as if nothing had happened; with more steps it "
-        "prolongs a finished run. Any key of the config may be given as --key value or key=value, and keys of keys as "
-        "model.latent_dim=6. Under torchrun the processes share each batch.",
+        "one, on the validation part), a model card README.md, which has the scores too, curve.csv, a TensorBoard log, "
+        "and a checkpoint every 250 steps (checkpoint_every) and on Ctrl-C, from which --resume goes on as if nothing "
+        "had happened; with more steps it prolongs a finished run. Any key of the config may be given as --key value "
+        "or key=value, and keys of keys as model.latent_dim=6. Under torchrun the processes share each batch.",
         usage="fastpunet train --data DATA --output DIR [--init-from WEIGHTS] [key=value ...]\n"
         "       fastpunet train --config NAME|YAML --output DIR [key=value ...]\n"
         "       fastpunet train --resume --output DIR [key=value ...]",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from typing import Any
 
 from fastpunet.models import Method
@@ -14,11 +15,9 @@ KEY = "fastpunet"  # under which a file has them
 
 def facts_of(method: Method, exportable: Exportable, program: str) -> dict[str, Any]:
     """The entries of one of a model's programs, "encode" or "decode"."""
-    from fastpunet import __version__
-
     return {
         "format": FORMAT,
-        "fastpunet": __version__,
+        "fastpunet": metadata.version("fastpunet"),
         "program": program,
         "method": method.name,
         "in_channels": method.in_channels,

@@ -46,6 +46,7 @@ def _sides(pool: nn.Module) -> tuple[int, ...] | None:
         return None
     axes = 2 if isinstance(pool, nn.AvgPool2d) else 3
     sides, strides, padding = (
-        value if isinstance(value, tuple) else (value,) * axes for value in (pool.kernel_size, pool.stride, pool.padding)
+        value if isinstance(value, tuple) else (value,) * axes
+        for value in (pool.kernel_size, pool.stride, pool.padding)
     )
     return tuple(sides) if sides == strides and not any(padding) else None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fastpunet.exporting.comparing import check_agreement
 from fastpunet.exporting.facts import KEY, facts_of
@@ -32,11 +32,14 @@ def export(model: nn.Module, path: str | os.PathLike[str]) -> list[Path]:
     """Write a model's networks for other runtimes: as ONNX, or as programs of torch.export. Returns the files' paths.
 
     path: NAME.onnx gives NAME.encode.onnx and NAME.decode.onnx, NAME.pt2 gives NAME.encode.pt2 and NAME.decode.pt2,
-    whole or not at all. `encode` takes images float32 (B, C, *size), and gives features and the prior's parameters, such
-    as mu and sigma (B, latent_dim). `decode` takes features and latents z (B, n, latent_dim), and gives logits
+    whole or not at all. `encode` takes images float32 (B, C, *size), and gives features and the prior's parameters,
+    such as mu and sigma (B, latent_dim). `decode` takes features and latents z (B, n, latent_dim), and gives logits
     (B, n, K, *size); it adds z to every pixel after its first layer, and never repeats the features. B, n and the
-    images' size are free. M-Heads and the U-Net Ensemble have `encode` alone, which gives all their logits (B, M, K,
-    *size); so has an SSN, and it gives mean and sigma (B, K, *size) and factor (B, rank, K, *size). Each file holds facts about the model as JSON (see docs/leaving.md).
+    images' size are free.
+
+    M-Heads and the U-Net Ensemble have `encode` alone, which gives all their logits (B, M, K, *size); so has an SSN,
+    and it gives mean and sigma (B, K, *size) and factor (B, rank, K, *size). Each file holds facts about the model as
+    JSON (see docs/leaving.md).
 
     Before a file is kept, it is run, and has to give the labels of `fastpunet.sample` in 99.99 % of pixels. Raises
     ValueError for weights that are not float32 on the CPU, and TypeError for models that draw noise inside their
@@ -47,7 +50,9 @@ def export(model: nn.Module, path: str | os.PathLike[str]) -> list[Path]:
         raise ValueError(f"path: got {str(path)!r}, expected a name that ends in {' or '.join(SUFFIXES)}")
     method = evaluation_twin(adapt(model))
     if method.dtype != torch.float32 or method.device.type != "cpu":
-        raise ValueError(f"model: {method.dtype} on {method.device}, expected float32 on the CPU; take model.float().cpu()")
+        raise ValueError(
+            f"model: {method.dtype} on {method.device}, expected float32 on the CPU; take model.float().cpu()"
+        )
     use_whole_windows(method)
     images = torch.rand(2, _channels(method), *_TRACED[method.dims], generator=torch.Generator().manual_seed(0))
     with traced(_multiple(method)), torch.no_grad():
@@ -94,6 +99,7 @@ def _write_onnx(program: Program, path: Path, facts: dict[str, Any]) -> None:
         *((value, *named) for value, named in zip(graph.outputs, program.outputs.items(), strict=True)),
     ):
         value.name = name
+        assert value.shape is not None
         value.shape = type(value.shape)([axis or size for axis, size in zip(axes, value.shape, strict=True)])
     model.model.metadata_props[KEY] = json.dumps(facts)
     model.save(path, external_data=False)

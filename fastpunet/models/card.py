@@ -30,7 +30,9 @@ def model_card(model: Method, *, license: str | None = None, name: str | None = 
     about = model.about or {}
     licence = license or about.get("license") or "unknown"
     if not _LICENSE.fullmatch(licence):
-        raise ValueError(f"license: got {licence!r}, expected an identifier of the hub such as apache-2.0, mit or other")
+        raise ValueError(
+            f"license: got {licence!r}, expected an identifier of the hub such as apache-2.0, mit or other"
+        )
     sections = {
         "How to use it": _usage(model),
         "Images": _images(model),
@@ -70,8 +72,8 @@ def _what(model: Method) -> str:
     where = "volumes" if model.dims == 3 else "images"
     weights = sum(parameter.numel() for parameter in model.parameters())
     return (
-        f"A {type(model).__name__} with {weights:,} weights. It draws many hypotheses of how {classes} may be segmented "
-        f"in {where} with {model.in_channels} channel{'s' if model.in_channels > 1 else ''}."
+        f"A {type(model).__name__} with {weights:,} weights. It draws many hypotheses of how {classes} may be "
+        f"segmented in {where} with {model.in_channels} channel{'s' if model.in_channels > 1 else ''}."
     )
 
 

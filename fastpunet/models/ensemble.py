@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fastpunet.arguments import check_channels, check_counts, check_dims, check_num_classes
 from fastpunet.latents import Noise
 from fastpunet.models.cross_entropy import cross_entropy_of_each
-from fastpunet.models.exportable import Encode, Exportable
+from fastpunet.models.exportable import Exportable, NamedTensors
 from fastpunet.models.method import Encoding, ImageEncoding, LossTerms, Method
 from fastpunet.models.unet import CONV, Conv, UNet, init_conv
 
@@ -82,7 +82,9 @@ class UNetEnsemble(Method):
         return ImageEncoding.of(images)
 
     def exportable(self, images: Tensor) -> Exportable:
-        return Exportable(Encode(self, lambda images: {"logits": torch.stack([m(images) for m in self.members], 1)}))
+        return Exportable(
+            NamedTensors(self, lambda images: {"logits": torch.stack([m(images) for m in self.members], 1)})
+        )
 
     def logits(self, encoding: ImageEncoding, noise: Noise) -> Tensor:
         chosen = [self.members[member] for member in noise.choose(len(self.members))]

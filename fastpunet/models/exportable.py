@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import Field, fields, is_dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -28,7 +28,7 @@ class Exportable(NamedTuple):
     prior: Prior | None = None
 
 
-class Encode(nn.Module):
+class NamedTensors(nn.Module):
     """A method's network, and the function that gives named tensors of images by it."""
 
     def __init__(self, network: nn.Module, tensors_of: Callable[[Tensor], dict[str, Tensor]]) -> None:
@@ -45,6 +45,11 @@ class SplitDecode(nn.Module):
 
     maps: latent maps that z has behind its latents of the whole image; grid_of: their cells for a size of images.
     """
+
+    feature_weight: Tensor
+    feature_bias: Tensor
+    z_weight: Tensor
+    map_weight: Tensor
 
     def __init__(self, split: SplitFComb, maps: int, grid_of: Callable[[tuple[int, ...]], tuple[int, ...]]) -> None:
         super().__init__()
@@ -103,7 +108,7 @@ def prior_tensors(prior: Prior) -> dict[str, Tensor]:
 def with_tensors(prior: Prior, tensors: Mapping[str, Tensor], prefix: str = "") -> Prior:
     """A prior of the same kind with other tensors, which have the names that `prior_tensors` gives them."""
     changed: dict[str, Any] = {}
-    for field in fields(prior) if is_dataclass(prior) else ():
+    for field in _fields(prior):
         value = getattr(prior, field.name)
         if isinstance(value, Tensor):
             changed[field.name] = tensors[prefix + field.name]
@@ -114,8 +119,12 @@ def with_tensors(prior: Prior, tensors: Mapping[str, Tensor], prefix: str = "") 
     return replace(prior, **changed)  # type: ignore[type-var]
 
 
+def _fields(prior: Prior) -> tuple[Field[Any], ...]:
+    return fields(prior) if is_dataclass(prior) else ()
+
+
 def _named(prior: Prior, prefix: str) -> Iterator[tuple[str, Tensor]]:
-    for field in fields(prior) if is_dataclass(prior) else ():
+    for field in _fields(prior):
         value = getattr(prior, field.name)
         if isinstance(value, Tensor):
             yield prefix + field.name, value

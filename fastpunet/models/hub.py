@@ -23,9 +23,7 @@ class HubModel:
     """
 
     @classmethod
-    def from_pretrained(
-        cls: type[Model], source: str | os.PathLike[str], *, revision: str | None = None
-    ) -> Model:
+    def from_pretrained(cls: type[Model], source: str | os.PathLike[str], *, revision: str | None = None) -> Model:
         """`fastpunet.load` of a folder, or of OWNER/NAME of the hub, at a branch, tag or commit if one is given.
 
         Raises the errors of `load`, and TypeError for a model of another class than this one.

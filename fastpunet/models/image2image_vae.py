@@ -12,7 +12,7 @@ from torch.distributions import Independent, Normal, kl_divergence
 from fastpunet.arguments import check_channels, check_counts, check_dims, check_log_sigma_bound, check_num_classes
 from fastpunet.latents import Noise
 from fastpunet.models.cross_entropy import cross_entropy
-from fastpunet.models.exportable import Encode, Exportable, TiledDecode, prior_tensors
+from fastpunet.models.exportable import Exportable, NamedTensors, TiledDecode, prior_tensors
 from fastpunet.models.fcomb import broadcast_latents
 from fastpunet.models.gaussian import AxisAlignedGaussian, segmentation_planes
 from fastpunet.models.method import ImageEncoding, LossTerms, Method, arithmetic, to_output
@@ -117,7 +117,7 @@ class Image2ImageVAE(Method):
 
     def exportable(self, images: Tensor) -> Exportable:
         """The images are their own features, because the latent enters the U-Net's first layer."""
-        encode = Encode(self, lambda images: {"features": images, **prior_tensors(self.prior_for(images))})
+        encode = NamedTensors(self, lambda images: {"features": images, **prior_tensors(self.prior_for(images))})
         return Exportable(encode, TiledDecode(self, self._decode), self.prior_for(images))
 
     def logits(self, encoding: ImageEncoding, noise: Noise) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fastpunet.latents import Noise
-from fastpunet.models.exportable import Encode, Exportable, SplitDecode, prior_tensors
+from fastpunet.models.exportable import Exportable, NamedTensors, SplitDecode, prior_tensors
 from fastpunet.models.fcomb import FComb, SplitFComb, flatten_combiner
 from fastpunet.models.method import Encoding, Method
 from fastpunet.models.priors import Prior
@@ -119,7 +119,7 @@ class LatentMethod(Method):
     def exportable(self, images: Tensor) -> Exportable:
         features, prior = self.features_and_prior(images)
         decode = SplitDecode(self.split_for(features.float(), prior), self.latent_maps, self.grid_of)
-        return Exportable(Encode(self, self.exported_tensors), decode, prior)
+        return Exportable(NamedTensors(self, self.exported_tensors), decode, prior)
 
     def exported_tensors(self, images: Tensor) -> dict[str, Tensor]:
         """Features and prior of images, as an exported program returns them."""

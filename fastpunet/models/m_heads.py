@@ -11,7 +11,7 @@ from torch import Tensor
 from fastpunet.arguments import check_channels, check_counts, check_dims, check_num_classes
 from fastpunet.latents import Noise
 from fastpunet.models.cross_entropy import cross_entropy_of_each
-from fastpunet.models.exportable import Encode, Exportable
+from fastpunet.models.exportable import Exportable, NamedTensors
 from fastpunet.models.method import Encoding, LossTerms, Method
 from fastpunet.models.unet import CONV, Conv, UNet, init_conv
 
@@ -108,7 +108,7 @@ class MHeads(Method):
         return self.last_layer(self.unet(images)).unflatten(1, (-1, self.num_classes))
 
     def exportable(self, images: Tensor) -> Exportable:
-        return Exportable(Encode(self, lambda images: {"logits": self._heads(images)}))
+        return Exportable(NamedTensors(self, lambda images: {"logits": self._heads(images)}))
 
     def draws_by_networks(self, encoding: Heads) -> bool:
         return False

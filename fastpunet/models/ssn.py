@@ -14,7 +14,7 @@ from torch import Tensor
 from fastpunet.arguments import check_channels, check_counts, check_dims, check_num_classes
 from fastpunet.latents import Noise
 from fastpunet.models.cross_entropy import cross_entropy_of_each
-from fastpunet.models.exportable import Encode, Exportable
+from fastpunet.models.exportable import Exportable, NamedTensors
 from fastpunet.models.method import Encoding, LossTerms, Method
 from fastpunet.models.unet import CONV, Conv, UNet, init_conv
 from fastpunet_kernels import BACKENDS, LowRankLogits, Sums, draw_low_rank, draw_low_rank_sums
@@ -152,7 +152,7 @@ class SSN(Method):
             parts = zip(names, self.distribution(images), strict=True)
             return {name: part.unflatten(-1, images.shape[2:]) for name, part in parts}
 
-        return Exportable(Encode(self, tensors))
+        return Exportable(NamedTensors(self, tensors))
 
     def draws_by_networks(self, encoding: NormalLogits) -> bool:
         return False

@@ -59,7 +59,9 @@ def convert(
     Path(output).parent.mkdir(parents=True, exist_ok=True)
     if Path(output).suffix in SUFFIXES and not for_port:
         paths = export(loaded.model, output)
-        return Converted(_report(loaded, told, f"the files give the model's labels in {AGREEMENT:.2%} of pixels or more"), paths)
+        return Converted(
+            _report(loaded, told, f"the files give the model's labels in {AGREEMENT:.2%} of pixels or more"), paths
+        )
     with replacing(output) as temporary:
         if for_port:
             torch.save({name: tensor.detach().clone() for name, tensor in loaded.model.state_dict().items()}, temporary)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import metadata
 
 import torch
 
@@ -15,13 +16,11 @@ from fastpunet.training.datasets import DataSets
 
 def origin(config: TrainingConfig, data: DataSets) -> dict[str, str]:
     """The entries of `Method.about` that are known when training ends; no path of this machine is among them."""
-    from fastpunet import __version__
-
     return {
         "data": f"It was trained on {_counted(data.training, config)}, {_named(config)}.",
         "split": _split(config, data),
         "config": replace(config, data="").to_yaml(),
-        "versions": f"fastpunet {__version__}, torch {torch.__version__}",
+        "versions": f"fastpunet {metadata.version('fastpunet')}, torch {torch.__version__}",
     }
 
 

@@ -52,8 +52,9 @@ def train(
 ) -> Path:
     """Train a model and return the path of its weights, OUTPUT/model.safetensors.
 
-    OUTPUT also gets a model card README.md, config.json for the Hugging Face hub, config.yaml, last.ckpt (every config.checkpoint_every steps, for `resume`), curve.csv, run.json and
-    a TensorBoard log. With validation data the weights are those of the lowest energy distance there, else the last.
+    OUTPUT also gets a model card README.md, config.json for the Hugging Face hub, config.yaml, last.ckpt (every
+    config.checkpoint_every steps, for `resume`), curve.csv, run.json and a TensorBoard log. With validation data the
+    weights are those of the lowest energy distance there, else the last.
     On Ctrl-C or SIGTERM a run writes its checkpoint after the step that it is in. Killed at any moment, it repeats at
     most the steps since its last checkpoint; either way, resumed, it ends with the curve and the weights of an
     uninterrupted one. device: "cpu", "cuda", "cuda:1", ...; "auto" takes a GPU if there is one. Under torchrun every

@@ -19,7 +19,7 @@ from fastpunet.models.adapters.prior_forms import closed_form, find_distribution
 from fastpunet.models.adapters.running import run_model
 from fastpunet.models.affine import leaves
 from fastpunet.models.combiner_calls import Call
-from fastpunet.models.exportable import Encode, Exportable, TiledDecode
+from fastpunet.models.exportable import Exportable, NamedTensors, TiledDecode
 from fastpunet.models.fcomb import SplitFComb, flatten_combiner
 from fastpunet.models.latent_method import LatentEncoding, LatentMethod
 from fastpunet.models.method import Encoding, LossTerms, Method, arithmetic, to_output
@@ -129,7 +129,10 @@ class AdaptedModel(LatentMethod):
                 f"images: got {images.dtype}, which the networks do not take, for weights of {self.dtype}; "
                 "take model.float(), or images of that dtype"
             ) from error
-        if not isinstance(features, Tensor) or (features.shape[0], *features.shape[2:]) != (images.shape[0], *images.shape[2:]):
+        if not isinstance(features, Tensor) or (features.shape[0], *features.shape[2:]) != (
+            images.shape[0],
+            *images.shape[2:],
+        ):
             got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
             raise ValueError(f"model: its features are {got}, expected (B, C, *size) for images {tuple(images.shape)}")
         prior = self._read_prior(returned, features, images)
@@ -168,7 +171,7 @@ class AdaptedModel(LatentMethod):
         if not isinstance(encoding, OwnEncoding):
             return super().exportable(images)
         call = partial(encoding.call, self.combiner)
-        return Exportable(Encode(self, self.exported_tensors), TiledDecode(self, call), prior)
+        return Exportable(NamedTensors(self, self.exported_tensors), TiledDecode(self, call), prior)
 
     def draws_by_networks(self, encoding: Encoding) -> bool:  # type: ignore[override]
         return isinstance(encoding, OwnEncoding)
