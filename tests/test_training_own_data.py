@@ -70,6 +70,10 @@ def test_data_alone_suffice(pictures, tmp_path, capsys):
         assert text in said.err
     assert (run / "scores.md").read_text() in said.err
     assert load(run).config["latent_dim"] == 2
+    card = (run / "README.md").read_text()
+    assert (run / "scores.md").read_text().removeprefix("# ").strip() in card
+    assert "a share of 0.2 of the patients" in card
+    assert str(pictures.parent) not in card
     kept = yaml.safe_load((run / "config.yaml").read_text())
     assert (kept["kind"], kept["steps"], kept["validation_share"]) == ("folder", 4, 0.2)
     again = tmp_path / "again"

@@ -61,6 +61,8 @@ def test_a_run_writes_weights_settings_and_its_curve(tmp_path, precision):
     config = TrainingConfig(**{**TINY, "precision": precision})
     weights = train(config, tmp_path / "run", say=_quiet)
     assert set(os.listdir(tmp_path / "run")) == {
+        "README.md",
+        "config.json",
         "config.yaml",
         "curve.csv",
         "last.ckpt",
@@ -71,6 +73,11 @@ def test_a_run_writes_weights_settings_and_its_curve(tmp_path, precision):
     assert load(weights).config["channels"] == [4, 6]
     assert (load(weights).spacing, load(weights).image_size) == (None, (TINY["size"],) * 2)
     assert TrainingConfig(**yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())) == config
+    about = load(weights).about
+    assert about["data"].startswith("It was trained on ")
+    assert "synthetic, of the kind lesions" in about["data"]
+    assert "images, made with another seed." in about["split"]
+    assert about["config"] in (tmp_path / "run" / "README.md").read_text()
     curve = _curve(tmp_path / "run")
     assert [row["step"] for row in curve] == ["6", "12"]
     assert all(float(row["loss"]) > 0 and float(row["validation_energy_distance"]) > 0 for row in curve)

@@ -122,7 +122,7 @@ def _score(config: TrainingConfig, weights: Path, device: str) -> None:
     model = checkpoint.load(weights).to(find_device(device))
     rule = validation_convention(config, model.num_classes)
     text = score_run(model, found.records, found.training, rule, found.what)
-    model.about = {**(model.about or {}), "scores": text.partition("\n")[2].strip()}
+    model.about = {**(model.about or {}), "scores": text.removeprefix("# ")}
     model.save_pretrained(weights.parent)
     write_text(file, text)
     print(f"\n{text}\nThese scores are in {file}.", file=sys.stderr)

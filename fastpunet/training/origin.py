@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from importlib import metadata
+from pathlib import Path
 
 import torch
 
@@ -19,7 +20,7 @@ def origin(config: TrainingConfig, data: DataSets) -> dict[str, str]:
     return {
         "data": f"It was trained on {_counted(data.training, config)}, {_named(config)}.",
         "split": _split(config, data),
-        "config": replace(config, data="").to_yaml(),
+        "config": replace(config, data="", init_from=Path(config.init_from).name).to_yaml(),
         "versions": f"fastpunet {metadata.version('fastpunet')}, torch {torch.__version__}",
     }
 
