@@ -1,6 +1,6 @@
 """How close a model's hypotheses are to a known distribution, on synthetic images that nothing was trained on:
 
-python -m benchmarks.known_modes lesions|lesion-pairs MODEL [MODEL ...] [--images 60] [--n 1000] [--json FILE]
+python -m benchmarks.known_modes lesions|lesion-pairs|lesions-3d MODEL [MODEL ...] [--images 60] [--n 1000] [--json FILE]
 
 prints two tables with a column for each model (a checkpoint, the folder of a run, a shipped name), and first the known
 distribution itself, drawn as often as the models, which shows what a perfect model would get.
@@ -128,13 +128,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the summaries and every image's values go")
     options = parser.parse_args()
     models = {name: fastpunet.load(name) for name in options.models}
-    sizes = {model.image_size[0] if model.image_size else SIZE for model in models.values()}
+    sizes = {model.image_size[-1] if model.image_size else SIZE for model in models.values()}
     if len(sizes) > 1:
         parser.error(f"MODEL: got models of images of {sorted(sizes)} pixels a side, expected models of one size")
     records = SYNTHETIC_SETS[options.set](options.images, HELD_OUT_SEED, sizes.pop())
     sources = {EXACT: exact_source(records, options.n)} | {name: ModelSource(model) for name, model in models.items()}
     results = {name: score(source, records, options.n) for name, source in sources.items()}
-    print(f"{options.set}: {len(records)} images of {records.size} x {records.size}, {options.n} hypotheses each\n")
+    size = " x ".join(map(str, records.shape))
+    print(f"{options.set}: {len(records)} images of {size}, {options.n} hypotheses each\n")
     print(tables(results, records.modes))
     if options.json:
         values = {name: {"summary": found.summary(), **vars(found)} for name, found in results.items()}

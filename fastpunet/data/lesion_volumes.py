@@ -46,6 +46,7 @@ class SyntheticLesionVolumes(SyntheticRecords):
 
     modes = MODES
     spacing = (_THICKNESS, 1.0, 1.0)
+    background = 0.1
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -56,7 +57,7 @@ class SyntheticLesionVolumes(SyntheticRecords):
         centre = self.size / 2 + rng.uniform(-0.12, 0.12, size=3) * self.size
         distance = ball_distance(rng, self.shape, self.spacing, centre, radius=rng.uniform(0.2, 0.28) * self.size)
         softness = 0.05
-        brightness = (0.12 + 0.5 * core) * step(_CORE - distance, softness)
-        brightness += (0.05 + 0.25 * halo) * step(1 - distance, softness)
+        brightness = (0.1 + 0.4 * core) * step(_CORE - distance, softness)
+        brightness += (0.06 + 0.38 * halo) * step(1 - distance, softness)
         masks = np.stack([np.zeros_like(distance, bool), distance < _CORE, distance < 1])
         return Scene(brightness, masks, mode_probabilities(core, halo))

@@ -41,6 +41,8 @@ class SyntheticRecords(Sequence[Record], ABC):
     """What each of a record's masks is, in their order."""
     spacing: ClassVar[tuple[float, ...] | None] = None
     """Of the records, in mm."""
+    background: ClassVar[float] = 0.2
+    """The mean brightness where nothing is."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -75,7 +77,7 @@ class SyntheticRecords(Sequence[Record], ABC):
         place = index % self.n
         rng = np.random.default_rng([self.seed, place])
         scene = self.scene(rng)
-        image = 0.2 + texture(rng, self.shape) + scene.brightness + rng.normal(scale=0.03, size=self.shape)
+        image = self.background + texture(rng, self.shape) + scene.brightness + rng.normal(scale=0.03, size=self.shape)
         return Record(
             image=np.clip(image, 0, 1)[None].astype(np.float32),
             masks=scene.masks.astype(np.uint8),
