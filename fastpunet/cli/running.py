@@ -75,8 +75,10 @@ def add_preparation(parser: Parser) -> None:
     parser.add_argument(
         "--window",
         type=int,
+        nargs="+",
         metavar="PIXELS",
-        help="pass large images through the networks in overlapping windows of this size; without it, as a whole",
+        help="pass large images through the networks in overlapping windows of this size, one number or one for each "
+        "axis, (slices,) rows, columns; without it, as a whole",
     )
     parser.add_argument("--overlap", type=float, default=0.5, help="share of a window that the next one covers too")
     add_intensity(parser)
@@ -103,11 +105,15 @@ def request_of(options: Namespace, **rest: Any) -> Request:
         intensity=Intensity.parse(options.intensity) if options.intensity else None,
         spacing=tuple(options.spacing) if options.spacing else None,
         convert=options.convert,
-        window=options.window,
+        window=_one_or_all(options.window),
         overlap=options.overlap,
         unit=options.unit,
         **rest,
     )
+
+
+def _one_or_all(sides: list[int] | None) -> int | tuple[int, ...] | None:
+    return None if sides is None else sides[0] if len(sides) == 1 else tuple(sides)
 
 
 def set_threads(options: Namespace) -> None:

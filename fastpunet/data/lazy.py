@@ -26,6 +26,7 @@ class Header:
     spacing: tuple[float, ...] | None = (
         None  # mm between pixels along each axis of the size; None if the file does not say
     )
+    orientation: str | None = None  # of the volume in the file, see `data.orientations`; None if the file does not say
 
 
 class LazyRecords(Sequence[Record], ABC):
@@ -125,6 +126,12 @@ def spacing_of(records: Records) -> tuple[float, ...] | None:
         return None
     usual = np.median(known, axis=0)
     return tuple(usual.tolist()) if np.allclose(known, usual, rtol=_SAME_SPACING, atol=0) else None
+
+
+def orientation_of(records: Records) -> str | None:
+    """How the axes of all records' volumes lie in the body; None if they differ, or if one does not say."""
+    found = {header_of(records, index).orientation for index in range(len(records))}
+    return found.pop() if len(found) == 1 else None
 
 
 def _header(record: Record) -> Header:

@@ -26,6 +26,7 @@ def read(
     intensity: Intensity | None = None,
     whole: bool = False,
     unmarked: bool = False,
+    orientation: str | None = None,
 ) -> Records:
     """Read the records of a bundle, pickle or folder.
 
@@ -40,6 +41,7 @@ def read(
                 reader does by default
     whole       folder: a NIfTI volume is one record of three dimensions, instead of one record for each slice
     unmarked    folder: slices of NIfTI volumes in which nobody marked anything are records too
+    orientation  folder: which way the axes of NIfTI volumes are brought to lie in the body, such as RAS
 
     Raises ValueError or FileNotFoundError, from the readers, for files that are missing or broken. If the files are of
     another kind, the message says which.
@@ -48,7 +50,7 @@ def read(
     if kind is not None:
         check_choice("kind", kind, KINDS)
     try:
-        return _read(kind or recognise(path), path, binary, resize, intensity, whole, unmarked)
+        return _read(kind or recognise(path), path, binary, resize, intensity, whole, unmarked, orientation)
     except (FileNotFoundError, ValueError) as error:
         found = _kinds(path)
         if kind is None or kind in found or len(found) != 1:
@@ -65,6 +67,7 @@ def _read(
     intensity: Intensity | None,
     whole: bool,
     unmarked: bool,
+    orientation: str | None,
 ) -> Records:
     if kind == "lidc":
         if path.is_dir():
@@ -75,7 +78,9 @@ def _read(
         return camvid.read_npz(path, intensity=intensity)
     if kind == "cityscapes":
         return cityscapes.read(path.parent, path.name, size=resize, intensity=intensity)
-    return folder.read(path, binary=binary, intensity=intensity, whole=whole, unmarked=unmarked)
+    return folder.read(
+        path, binary=binary, intensity=intensity, whole=whole, unmarked=unmarked, orientation=orientation
+    )
 
 
 def recognise(path: str | os.PathLike[str]) -> str:

@@ -12,6 +12,7 @@ from fastpunet.models.card import ABOUT
 from fastpunet.models.familiarity import Familiarity
 from fastpunet.models.image_statistics import statistics_of
 from fastpunet.models.method import Method
+from fastpunet.models.orientation import check_orientation
 
 # What is not read off the weights' shapes.
 UNTOLD = ("posterior_input", "log_sigma_bound", "prior_scale", "prior", "kernel_sizes", "pool_sizes")
@@ -31,6 +32,7 @@ def describe(model: Method) -> dict[str, Any]:
     entries = {
         "intensity": None if model.intensity is None else model.intensity.to_dict(),
         "spacing": None if model.spacing is None else list(model.spacing),
+        "orientation": model.orientation,
         "image_size": None if model.image_size is None else list(model.image_size),
         "calibration": None if model.calibration is None else model.calibration.to_dict(),
         "familiarity": None if model.familiarity is None else model.familiarity.to_dict(),
@@ -55,6 +57,8 @@ def set_described(model: Method, header: Mapping[str, Any]) -> None:
         raise ValueError(f"image_size: got {size!r:.80}, expected {model.dims} positive numbers of pixels")
     model.intensity = None if intensity is None else Intensity.from_dict(intensity)
     model.spacing = None if spacing is None else tuple(map(float, spacing))
+    orientation = header.get("orientation")
+    model.orientation = None if orientation is None else check_orientation(orientation)
     model.image_size = None if size is None else tuple(size)
     model.calibration = None if calibration is None else Calibration.from_dict(calibration)
     model.familiarity = None if familiarity is None else Familiarity.from_dict(familiarity)

@@ -89,6 +89,7 @@ class Method(HubModel, nn.Module, ABC):
     # What is known of the images that it was trained on, for reading others in the same way; None if it is unknown.
     intensity: Intensity | None = None  # how stored grey values became floats in [0, 1]
     spacing: tuple[float, ...] | None = None  # mm between pixels along each axis of their size
+    orientation: str | None = None  # of volumes: where rows, columns and slices count to in the body, such as "RAS"
     image_size: tuple[int, ...] | None = None  # (H, W) or (D, H, W) of the images, or of the parts that training took
     calibration: Calibration | None = None  # how far its probabilities agreed with graders, on other images
     familiarity: Familiarity | None = None  # which images are like those that it was checked on

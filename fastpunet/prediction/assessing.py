@@ -66,12 +66,12 @@ def assess_files(
     inputs = find_inputs([image])
     if len(inputs) != 1:
         raise ValueError(f"image: {image} holds {len(inputs)} images, expected one; take --data for a data set")
-    source = inputs[0]
     where = find_device(device)
     method = checkpoint.load(checkpoint.find_file(model)).to(where)
     binary = method.num_classes <= 2
+    prepared = prepare(inputs[0], method, request)
+    source = prepared.source
     labels = torch.from_numpy(np.stack([read_annotation(mask, source, binary=binary) for mask in masks]))
-    prepared = prepare(source, method, request)
     names = _names([Path(mask) for mask in masks])
     warnings = list(prepared.warnings.values())
     if prepared.resampled:

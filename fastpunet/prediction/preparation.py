@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fastpunet.data.inputs import Input
+from fastpunet.data.inputs.orienting import by_axis, orientation_of_input, oriented
 from fastpunet.files import sha256 as digest
 from fastpunet.intensity import Intensity
 from fastpunet.models.familiarity import Verdict, judge
@@ -29,7 +30,7 @@ _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's
 class Prepared:
     """An input as the model takes it.
 
-    source     the input
+    source     the input, on the axes that the model was trained on
     images     float32 (B, C, *size): B slices of a volume for a model of two dimensions, else one image
     spacing    mm between pixels of the input along each axis of its size; None if it is unknown
     intensity  the rule by which its grey values became floats
@@ -53,6 +54,10 @@ def prepare(source: Input, method: Method, request: Request) -> Prepared:
     """Read an input for a model. Raises ValueError or OSError, naming the input, if it is not what the model takes."""
     check_taken(source, method, request)
     warnings: dict[str, str] = {}
+    spacing = spacing_of(source, request)
+    source = _as_the_model_lies(source, method, warnings)
+    if spacing is not None and source.stored is not None:
+        spacing = by_axis(spacing, source.stored.axes)
     sha256 = digest(*source.files)
     stored = _with_channels(source.read(), method.in_channels)
     rule = request.intensity or method.intensity or source.default_intensity
@@ -62,7 +67,6 @@ def prepare(source: Input, method: Method, request: Request) -> Prepared:
         warnings["grey values"] = f"{source.name}: has the value {stored.flat[0]:g} everywhere, and so shows nothing"
     images = torch.from_numpy(rule.apply(stored))
     images = images.movedim(1, 0) if len(source.size) > method.dims else images[None]
-    spacing = spacing_of(source, request)
     images, resampled = _on_the_grid_of_training(images, spacing, method, source.name, warnings)
     if request.window is None:
         _compare_size(images, method, source.name, warnings)
@@ -79,11 +83,22 @@ def about_image(prepared: Prepared) -> dict[str, Any]:
         "format": source.format,
         "size": list(source.size),
         "channels": source.channels,
+        "orientation": orientation_of_input(source),
         "spacing_mm": None if prepared.spacing is None else list(prepared.spacing),
         "intensity": str(prepared.intensity),
         "size_for_the_model": list(prepared.images.shape[2:]),
         "familiarity": {"level": prepared.verdict.level, "said": prepared.verdict.sentence},
     }
+
+
+def _as_the_model_lies(source: Input, method: Method, warnings: dict[str, str]) -> Input:
+    """The input on axes that lie in the body as those of the training did."""
+    if method.orientation is not None and orientation_of_input(source) is None:
+        warnings["orientation"] = (
+            f"{source.name}: does not say how its axes lie in the body, and the model was trained on volumes in the "
+            f"orientation {method.orientation}; its axes are taken as they are"
+        )
+    return oriented(source, method.orientation)
 
 
 def _with_channels(stored: NDArray[Any], wanted: int) -> NDArray[Any]:
@@ -135,9 +150,10 @@ def _compare_size(images: Tensor, method: Method, name: str, warnings: dict[str,
     if trained is None:
         return
     if any(side > _MUCH_LARGER * usual for side, usual in zip(size, trained, strict=True)):
+        window = " ".join(map(str, trained if method.dims == 3 else (max(trained),)))
         warnings["size"] = (
             f"{name}: has {_sides(size)} pixels where the model looks at it, and training had {_sides(trained)}; crop "
-            f"it to what matters, or pass --window {max(trained)}"
+            f"it to what matters, or pass --window {window}"
         )
 
 

@@ -38,7 +38,7 @@ class Request:
     intensity: Intensity | None = None
     spacing: tuple[float, ...] | None = None
     convert: bool = False
-    window: int | None = None
+    window: int | tuple[int, ...] | None = None
     overlap: float = 0.5
     unit: str = "auto"
     mean: bool = False

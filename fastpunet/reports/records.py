@@ -12,7 +12,8 @@ from fastpunet.models import Method
 class DataSet:
     """One data set, read in the form that each model takes, and only once for all models that take the same form.
 
-    Binary models get masks of two values. Models of volumes get whole volumes. Grey values are scaled as in the model's
+    Binary models get masks of two values. Models of volumes get whole volumes. NIfTI volumes are turned to the
+    orientation of the model's training. Grey values are scaled as in the model's
     training, if that is known, unless a rule is given.
 
     data, kind: see `fastpunet.data.sources.read`. Without a kind, the data set is recognised by its content. unmarked:
@@ -36,11 +37,25 @@ class DataSet:
 
     def records_for(self, model: Method) -> Records:
         """The records in the form that the model takes."""
-        return self.records_in(model.num_classes, whole=model.dims == 3, intensity=model.intensity)
+        return self.records_in(
+            model.num_classes, whole=model.dims == 3, intensity=model.intensity, orientation=model.orientation
+        )
 
-    def records_in(self, num_classes: int, *, whole: bool = False, intensity: Intensity | None = None) -> Records:
-        """The records with masks of so many classes, volumes whole or as slices, and grey values by a rule."""
-        way = {"binary": num_classes <= 2, "whole": whole, "intensity": self._given or intensity}
+    def records_in(
+        self,
+        num_classes: int,
+        *,
+        whole: bool = False,
+        intensity: Intensity | None = None,
+        orientation: str | None = None,
+    ) -> Records:
+        """The records with masks of so many classes, volumes whole or as slices, grey values by a rule, axes turned."""
+        way = {
+            "binary": num_classes <= 2,
+            "whole": whole,
+            "intensity": self._given or intensity,
+            "orientation": orientation,
+        }
         key = tuple(way.values())
         if key not in self._read:
             self._read[key] = sources.read(self.kind, self.path, unmarked=self._unmarked, **way)  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ from fastpunet.data.streets import find_streets
 from fastpunet.data.synthetic_sets import SYNTHETIC_SETS
 from fastpunet.intensity import Intensity
 from fastpunet.models import METHODS
+from fastpunet.models.orientation import check_orientation
 from fastpunet.models.prior_names import DIAGONAL, RATERS, read_prior
 from fastpunet.parsing import unknown_key
 from fastpunet.training.augmentation import AugmentationConfig
@@ -65,6 +66,9 @@ class TrainingConfig:
     spacing: tuple[float, ...] | None = None
     """Distance in mm between pixels along each axis of the images, such as [0.5, 0.5], if the files do not say it. The
     model's checkpoint keeps it."""
+    orientation: str = ""
+    """Which way the axes of NIfTI volumes are brought to lie in the body, such as RAS: where rows, columns and slices
+    count to. Without it they stay as stored. The model's checkpoint keeps the orientation that all volumes have."""
     class_flips: bool = False
     """Flip five classes to new classes at random, as in Kohl et al. 2018, section 4.2. For camvid and cityscapes."""
     uni_modal: bool = False
@@ -150,6 +154,8 @@ class TrainingConfig:
             raise ValueError(f"intensity: got {plain(self.intensity)!r}, expected text such as range:0:4095")
         if self.intensity:
             Intensity.parse(self.intensity)
+        if self.orientation:
+            check_orientation(self.orientation)
         for name in ("data", "file", "validation", "test", "init_from"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"{name}: got {getattr(self, name)!r}, expected the name of a file or folder")

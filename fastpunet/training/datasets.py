@@ -152,6 +152,7 @@ def _read(config: TrainingConfig, name: str, intensity: Intensity | None) -> Rec
         resize=config.resize,
         intensity=intensity,
         whole=config.model.get("dims", 2) == 3,
+        orientation=config.orientation or None,
     )
     records = graded(found)
     check_shapes(records, crop=config.crop)

@@ -19,7 +19,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from fastpunet.data import Records
-from fastpunet.data.lazy import intensity_of
+from fastpunet.data.lazy import intensity_of, orientation_of
 from fastpunet.devices import find_device
 from fastpunet.files import check_folder, write_text
 from fastpunet.models import METHODS, Method, checkpoint
@@ -149,6 +149,7 @@ def new_model(config: TrainingConfig, records: Records) -> Method:
         )
     model.intensity = intensity_of(records)
     model.spacing = training_spacing(config, records, model.dims)
+    model.orientation = orientation_of(records)
     model.image_size = records[0].image.shape[1:] if config.crop is None else config.crop
     if config.init_from:
         set_weights_of(model, config.init_from)

@@ -23,6 +23,7 @@ _AS_INSIDE = (
     "config",
     "intensity",
     "spacing",
+    "orientation",
     "image_size",
     "familiarity",
     "in_channels",

@@ -12,6 +12,7 @@ from fastpunet.data.folder.volumes import VolumePart, volume_parts
 from fastpunet.data.lazy import Header, LazyRecords
 from fastpunet.data.record import Record
 from fastpunet.intensity import Intensity
+from fastpunet.models.orientation import check_orientation
 
 
 class FolderRecords(LazyRecords):
@@ -60,6 +61,7 @@ def read(
     intensity: Intensity | None = None,
     whole: bool = False,
     unmarked: bool = False,
+    orientation: str | None = None,
 ) -> FolderRecords:
     """List images/<name>.<ext> and masks/<rater>/<name>.<ext>; pixels are read on access.
 
@@ -72,8 +74,9 @@ def read(
     8 bits are divided by 255, and pictures of more bits and NIfTI volumes are scaled so that their percentiles 0.5 and
     99.5 become 0 and 1. Pictures and masks are rotated as their EXIF orientation says. NIfTI masks are brought to the
     axes of their image. Each slice along the last axis of a NIfTI volume is a record if at least one rater marked
-    something in it; with `unmarked` every slice is. With `whole` a volume is one record, (1, Z, H, W). Slices are read
-    faster from .nii than from .nii.gz.
+    something in it; with `unmarked` every slice is. With `whole` a volume is one record, (1, Z, H, W). With
+    `orientation`, such as "RAS", the axes of volumes that have an affine are brought to lie so in the body. Slices are
+    read faster from .nii than from .nii.gz.
 
     Masks are uint8 (M, H, W). binary=True: the files hold background and foreground as 0 and 1, or as 0 and 255 (the
     largest value that the file can hold). binary=False: the files hold class indices (a palette image its indices),
@@ -84,10 +87,14 @@ def read(
     one name, for NIfTI files that cannot be read, and for masks on another grid. Access to a record raises ValueError
     for a file that is truncated or of another kind, and for a mask of another size or with other values.
     """
+    if orientation is not None:
+        check_orientation(orientation)
     sources: list[Picture | VolumePart] = []
     for graded in list_images(Path(root)):
         if is_nifti(graded.image):
-            sources.extend(volume_parts(graded, binary, intensity, whole=whole, unmarked=unmarked))
+            sources.extend(
+                volume_parts(graded, binary, intensity, whole=whole, unmarked=unmarked, orientation=orientation)
+            )
         else:
             sources.extend(pictures(graded, binary, intensity))
     if not sources:

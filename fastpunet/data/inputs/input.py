@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastpunet.data.nifti import Axes
 from fastpunet.intensity import Intensity
 
 
@@ -30,6 +31,14 @@ class Grid:
 
 
 @dataclass(frozen=True, eq=False)
+class Stored:
+    """A volume as its files have it, and its axes in the order that a model takes (see `data.orientations`)."""
+
+    image: Input
+    axes: Axes
+
+
+@dataclass(frozen=True, eq=False)
 class Input:
     """An image (H, W) or a volume (D, H, W) of one or several channels.
 
@@ -46,6 +55,7 @@ class Input:
     default_intensity: Intensity  # how values become a model's floats if nobody knows a better rule
     # load() gives the values (C, *size), load(index) those of a slice (C, H, W)
     load: Callable[..., NDArray[Any]] = field(repr=False)
+    stored: Stored | None = None  # what it was before its axes were turned; None if they are those of the files
 
     def read(self) -> NDArray[Any]:
         """Read the values (C, *size) that the files store, such as Hounsfield units, in their own real dtype.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastpunet.data.inputs import Input
+from fastpunet.data.inputs.orienting import as_stored
 
 _ROUNDING = 1e-5  # of sums of probabilities in float32
 
@@ -42,6 +43,11 @@ class Hypotheses:
             raise ValueError(f"titles: got {len(titles)} for {len(labels)} hypotheses, expected one for each")
         return cls(image, labels, num_classes, tuple(titles))
 
+    def as_stored(self) -> Hypotheses:
+        """On the axes of the image's files."""
+        image, labels = as_stored(self.image, self.labels)
+        return replace(self, image=image, labels=labels)
+
 
 @dataclass(frozen=True, eq=False)
 class FloatMap:
@@ -68,6 +74,11 @@ class FloatMap:
         if not (-_ROUNDING * largest <= least and most <= (1 + _ROUNDING) * largest):  # also of NaN
             raise ValueError(f"values: got numbers from {least:g} to {most:g}, expected 0 .. {largest:g}; see largest")
         return cls(image, np.clip(values, 0, largest).astype(np.float32), largest)
+
+    def as_stored(self) -> FloatMap:
+        """On the axes of the image's files."""
+        image, values = as_stored(self.image, self.values)
+        return replace(self, image=image, values=values)
 
     @property
     def classes(self) -> NDArray[np.float32]:

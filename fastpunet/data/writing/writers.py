@@ -89,7 +89,7 @@ def write_hypotheses(
     """
     check_num_classes(num_classes)
     hypotheses = Hypotheses.checked(image, labels, max(2, num_classes), titles)
-    return _writer(image, format).hypotheses(_target(folder, stem), hypotheses)
+    return _writer(image, format).hypotheses(_target(folder, stem), hypotheses.as_stored())
 
 
 def write_map(
@@ -117,7 +117,7 @@ def write_map(
     are not in 0 .. largest.
     """
     checked = FloatMap.checked(image, values, largest)
-    return _writer(image, format).map(_target(folder, stem), checked)
+    return _writer(image, format).map(_target(folder, stem), checked.as_stored())
 
 
 def _writer(image: Input, format: str | None) -> Writer:

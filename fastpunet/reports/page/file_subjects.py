@@ -46,8 +46,10 @@ def file_subject(
     slice is slice `place` of hypothesis k of the volume. Raises ValueError or OSError, naming the file.
     """
     binary = sampler.num_classes <= 2
+    prepared = prepare(source, sampler.method, request)
+    source = prepared.source
     given = {name: read_annotation(Path(file), source, binary=binary) for name, file in annotations.items()}
-    prepared, stored, title, notes = prepare(source, sampler.method, request), source.read(), source.name, []
+    stored, title, notes = source.read(), source.name, []
     if len(source.size) == 3:
         chosen = _most_disputed(prepared, sampler, request) if place is None else _checked(place, source)
         prepared, stored = _slice(prepared, chosen, sampler), stored[:, chosen]
