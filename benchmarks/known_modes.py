@@ -1,8 +1,8 @@
 """How close a model's hypotheses are to a known distribution, on synthetic images that nothing was trained on:
 
-python -m benchmarks.known_modes lesions|lesion-pairs|lesions-3d MODEL [MODEL ...] [--images 60] [--n 1000] [--json FILE]
+python -m benchmarks.known_modes SET MODEL [MODEL ...] [--images 60] [--n 1000] [--json FILE]
 
-prints two tables with a column for each model (a checkpoint, the folder of a run, a shipped name), and first the known
+SET is lesions, lesion-pairs or lesions-3d. It prints two tables with a column for each model (a checkpoint, the folder of a run, a shipped name), and first the known
 distribution itself, drawn as often as the models, which shows what a perfect model would get.
 """
 
