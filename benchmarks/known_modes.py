@@ -2,8 +2,9 @@
 
 python -m benchmarks.known_modes SET MODEL [MODEL ...] [--images 60] [--n 1000] [--json FILE]
 
-SET is lesions, lesion-pairs or lesions-3d. It prints two tables with a column for each model (a checkpoint, the folder of a run, a shipped name), and first the known
-distribution itself, drawn as often as the models, which shows what a perfect model would get.
+SET is lesions, lesion-pairs or lesions-3d. It prints two tables with a column for each model (a checkpoint, the folder
+of a run, a shipped name), and first the known distribution itself, drawn as often as the models, which shows what a
+perfect model would get.
 """
 
 from __future__ import annotations
