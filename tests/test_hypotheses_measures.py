@@ -396,3 +396,45 @@ def test_bad_input_is_named(error, message, arguments):
         measure(**{"masks": BINARY, **arguments})
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def plain_3d_diameter(mask, spacing):
+    """By all pairs of points of the outline, half a voxel from the centres."""
+    steps = np.concatenate((np.eye(3), -np.eye(3))) / 2
+    points = (np.argwhere(mask)[:, None] + steps).reshape(-1, 3) * spacing
+    return cdist(points, points).max() if len(points) else math.nan
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.5, 0.7, 0.8)])
+def test_3d_diameters_are_those_of_all_pairs_of_points_of_the_outline(spacing):
+    rng = np.random.default_rng(0)
+    masks = [rng.random((5, 6, 7)) < share for share in (0.01, 0.05, 0.2, 0.6, 1.0)]
+    grid = np.indices((5, 6, 7))
+    masks += [
+        grid[0] == 2,
+        grid[2] == 6,
+        (grid[0] == 1) & (grid[1] == 3),
+        grid[1] == grid[2],
+        np.zeros((5, 6, 7), bool),
+    ]
+    found = measured(masks, "maximum_3d_diameter", spacing=spacing)["maximum_3d_diameter"]
+    np.testing.assert_allclose(found, [plain_3d_diameter(mask, spacing) for mask in masks], rtol=1e-9)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.5, 0.7, 0.7)])
+@pytest.mark.parametrize("radii", [(12.0, 12.0, 12.0), (14.0, 6.0, 9.0)])
+def test_3d_diameters_of_balls_and_ellipsoids_are_twice_the_longest_radius(spacing, radii):
+    """The ellipsoid is longest across the slices, where no diameter within a slice sees it."""
+    sides = [int(2 * radius / step) + 6 for radius, step in zip(radii, spacing, strict=True)]
+    place = (np.stack(np.indices(sides), -1) - (np.array(sides) - 1) / 2) * spacing
+    mask = ((place / radii) ** 2).sum(-1) <= 1
+    found = measured(mask[None], ["volume", "longest_diameter", "maximum_3d_diameter"], spacing=spacing)
+    assert abs(found["maximum_3d_diameter"][0] - 2 * max(radii)) < max(spacing)
+    assert found["volume"][0] == pytest.approx(4 / 3 * math.pi * np.prod(radii), rel=0.01)
+    if radii[0] > radii[1]:
+        assert found["longest_diameter"][0] < found["maximum_3d_diameter"][0] - 5
+
+
+def test_masks_of_volumes_alone_have_a_3d_diameter():
+    assert "maximum_3d_diameter" in applicable(3)
+    assert "maximum_3d_diameter" not in applicable(2)

@@ -16,10 +16,13 @@ from fastpunet.data.inputs.annotations import read_annotation
 from fastpunet.data.inputs.orienting import oriented
 from fastpunet.data.lazy import header_of, orientation_of, spacing_of
 from fastpunet.data.orientations import axes_between, back, turned
+from fastpunet.hypotheses.measures import measure
 from fastpunet.intensity import Intensity
 from fastpunet.prediction.assessing import assess_files
 from fastpunet.prediction.request import Request
 from fastpunet.prediction.run import run
+from fastpunet.reports.comparison import compare
+from fastpunet.reports.comparison_tables import tables
 
 SPACING = (1.5, 1.0, 2.0)  # rows, columns, slices, in mm
 AFFINE = np.diag([*SPACING, 1.0])
@@ -185,3 +188,36 @@ def test_a_volume_of_other_spacing_is_resampled_and_its_hypotheses_brought_back(
     whole = VOXELS.size * np.prod(SPACING)
     assert 0.1 * whole < np.mean(volumes[0]) < 0.9 * whole
     np.testing.assert_allclose(*volumes, atol=0.03 * whole)
+
+
+def ball(centre, radius):
+    """Inside of a ball in mm, on 24 x 32 x 12 voxels of SPACING."""
+    places = np.stack(np.indices((24, 32, 12)), -1) * SPACING
+    return (np.linalg.norm(places - centre, axis=-1) < radius).astype(np.uint8)
+
+
+def test_volumes_of_raters_are_scored_in_ml_and_measured_in_mm(tmp_path):
+    """Two raters draw balls of 8 and 10 mm, in files of different axes. The CRPS of a model that draws nothing is their
+    mean volume."""
+    torch.manual_seed(0)
+    model = ProbabilisticUNet(1, 1, (4, 6), 2, convs_per_block=1, dims=3).eval()
+    model.intensity, model.orientation = Intensity("range", 0, 1), "RAS"
+    with torch.no_grad():
+        model.fcomb.last_layer.bias.fill_(-1e4)
+    fastpunet.save(model, tmp_path / "m.safetensors")
+    masks = [ball((18, 16, 12), radius) for radius in (8, 10)]
+    for place, stored in enumerate(["RAS", "PSR"]):
+        save(tmp_path / "data" / "images" / f"case{place}.nii.gz", masks[1].astype(np.float32), stored)
+        for name, mask in zip("ab", masks, strict=True):
+            save(tmp_path / "data" / "masks" / name / f"case{place}.nii.gz", mask, stored)
+    found = compare([str(tmp_path / "m.safetensors")], tmp_path / "data", ns=(4,))
+    volumes = [float(mask.sum()) * 3 / 1000 for mask in masks]
+    row = next(line for line in tables(found).splitlines() if line.startswith("| CRPS of the volume, ml"))
+    assert f"{np.mean(volumes):.3f}" in row
+    np.testing.assert_allclose(volumes, [4 / 3 * np.pi * radius**3 / 1000 for radius in (8, 10)], rtol=0.05)
+    records = folders.read(tmp_path / "data", whole=True, orientation="RAS")
+    for record in records:
+        measured = measure(torch.from_numpy(record.masks)[None], spacing=record.spacing).values
+        np.testing.assert_allclose(measured["volume"][0], 1000 * np.array(volumes))
+        for name in ("maximum_3d_diameter", "longest_diameter"):
+            assert np.abs(measured[name][0].numpy() - (16, 20)).max() < 2

@@ -7,9 +7,16 @@ import math
 import torch
 from torch import Tensor
 
-from fastpunet.metrics import Reliability, pixel_reliability, presence, presence_reliability
+from fastpunet.metrics import Reliability, pixel_reliability, presence, presence_reliability, volume_crps
 from fastpunet.metrics.reliability import reliability_of
 from fastpunet.scoring.scored_batch import ScoredBatch
+
+
+def volume_crps_in_ml(batch: ScoredBatch) -> Tensor:
+    """`metrics.volume_crps` of volumes of known spacing, float64 (B,); NaN for others."""
+    crps = volume_crps(batch.samples, batch.masks, num_classes=batch.num_classes, ignore=batch.references.ignore)
+    voxels = batch.references.voxels
+    return torch.full_like(crps, float("nan")) if voxels is None else crps * voxels
 
 
 def hypotheses_presence(batch: ScoredBatch) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,11 +22,13 @@ class References:
              these images
     weights  float32 (B, M), the probabilities of the masks if they are the exact distribution; None for graders
     ignore   bool (B, *size), True where any grader left the pixel unannotated; None if there is no such pixel
+    voxels   float64 (B,), the ml of a voxel of each volume, NaN where the spacing is unknown; None for images
     """
 
     masks: PackedMasks | None
     weights: Tensor | None
     ignore: Tensor | None
+    voxels: Tensor | None = None
 
     @staticmethod
     def of(records: Sequence[Record], num_classes: int, device: torch.device) -> References:
@@ -43,12 +46,19 @@ class References:
         weights = None
         if records[0].weights is not None:
             weights = torch.from_numpy(np.stack([record.weights for record in records])).to(device)  # type: ignore[misc]
-        return References(masks, weights, ignored if ignored.any() else None)
+        return References(masks, weights, ignored if ignored.any() else None, _voxels(records, device))
 
     @property
     def graders(self) -> int:
         """The number of graders of each image; 0 if there are none, or if the exact distribution is known."""
         return 0 if self.masks is None or self.weights is not None else self.masks.shape[1]
+
+
+def _voxels(records: Sequence[Record], device: torch.device) -> Tensor | None:
+    if records[0].masks.ndim != 4:
+        return None
+    cubic_mm = [math.nan if record.spacing is None else math.prod(record.spacing) for record in records]
+    return torch.tensor(cubic_mm, dtype=torch.float64, device=device) / 1000
 
 
 def title(record: Record) -> str:

@@ -30,6 +30,7 @@ from fastpunet.scoring.measures import (
     split_pixel_tables,
     split_presence_tables,
     top_label_tables,
+    volume_crps_in_ml,
 )
 from fastpunet.scoring.scored_batch import ScoredBatch
 
@@ -161,6 +162,7 @@ _ALL = (
         graders=True,
     ),
     Score("volume_crps", _agreement(metrics.volume_crps), "CRPS of the volume, pixels", -1, digits=1, graders=True),
+    Score("volume_crps_ml", volume_crps_in_ml, "CRPS of the volume, ml", -1, graders=True),
     Score(
         "normal_volume_crps",
         lambda b: normal_crps_of(b.shares, b.masks, b.num_classes, None, b.references.ignore),

@@ -48,6 +48,7 @@ def measure(
         area                    or volume; 0 for empty masks
         longest_diameter        the largest distance between two points of the outline; in volumes within one slice
         perpendicular_diameter  the extent perpendicular to it, in the same slice
+        maximum_3d_diameter     of volumes, the largest distance in any direction
         perimeter               or surface_area, by Crofton's formula; 0 for empty masks
         centroid_row            and centroid_column, centroid_slice: from the centre of the first pixel
         number_of_components    pixels that share an edge or a corner are of one component; 0 for empty masks

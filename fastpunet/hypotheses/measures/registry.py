@@ -18,6 +18,7 @@ from fastpunet.hypotheses.measures.counting import (
     distance_to_structure,
     number_of_components,
 )
+from fastpunet.hypotheses.measures.diameter_3d import maximum_3d_diameter
 from fastpunet.hypotheses.measures.diameters import longest_diameter, perpendicular_diameter
 from fastpunet.hypotheses.measures.geometry import BoolArray, FloatArray, Geometry
 
@@ -51,6 +52,7 @@ _BUILT_IN = (
     Measure("volume", content, "mm^3", dims=(3,)),
     Measure("longest_diameter", longest_diameter, "mm"),
     Measure("perpendicular_diameter", perpendicular_diameter, "mm"),
+    Measure("maximum_3d_diameter", maximum_3d_diameter, "mm", dims=(3,)),
     Measure("perimeter", boundary, "mm", dims=(2,)),
     Measure("surface_area", boundary, "mm^2", dims=(3,)),
     Measure("centroid_slice", centroid_slice, "mm", dims=(3,)),
