@@ -46,7 +46,7 @@ def check_memory(
 
     bytes_each: of main memory for each hypothesis of the input. batch_size: how many such inputs are drawn together.
     """
-    passed = source.size[-method.dims :] if request.window is None else (request.window,) * method.dims
+    passed = source.size[-method.dims :] if request.window is None else request.window_of(method.dims)
     networks, there = PIXEL_BYTES * math.prod(passed), free_memory(method.device)
     if networks > there:
         raise ValueError(

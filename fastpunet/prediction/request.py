@@ -66,6 +66,10 @@ class Request:
         if self.spacing is not None and not all(0 < step < float("inf") for step in self.spacing):
             raise ValueError(f"spacing: got {list(self.spacing)}, expected positive numbers of mm")
 
+    def window_of(self, dims: int) -> tuple[int, ...]:
+        """The window's size along each axis of images of so many dimensions, as far as it is known."""
+        return self.window if isinstance(self.window, tuple) else (self.window or 0,) * dims
+
     def to_dict(self) -> dict[str, Any]:
         """The request as a dict for JSON. Two requests with equal dicts give equal answers for the same model."""
         values = dict(vars(self))
