@@ -94,6 +94,46 @@ def test_the_network_inside_of_lightning_uq_box_has_to_be_given(tmp_path):
         load(_network("torch-em")[0].state_dict(), unet=inner)
 
 
+PRIORS = {
+    "full": dict(covariance="full"),
+    "low rank": dict(covariance="low-rank"),
+    "mixture": dict(components=3),
+    "mixture of full": dict(covariance="full", components=2),
+    "mixture of low ranks": dict(covariance="low-rank", components=3),
+}
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_priors_of_a_generalized_network_are_read_off_its_layers(prior, tmp_path):
+    torch.manual_seed(0)
+    network, images = with_random_norms(Generalized([4, 6, 8], **PRIORS[prior])), torch.rand(2, 1, 16, 24)
+    model = load(network.state_dict())
+    save(model, tmp_path / "m.safetensors")
+    z = torch.randn(2, 4, 3)
+    with torch.no_grad():
+        features, expected = network.features(images), network.distribution_of(images)
+        logits = torch.stack([network.combined(features, z[:, i]) for i in range(4)], dim=1)
+        density = torch.stack([expected.log_prob(z[:, i]) for i in range(4)], dim=1).double()
+    for found in (model, load(tmp_path / "m.safetensors")):
+        sampler = Sampler(found, precision="ieee")
+        encoding = sampler.encode(images)
+        torch.testing.assert_close(encoding.prior.log_density(z), density, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(sampler.decode(encoding, z, output="logits"), logits, rtol=2e-5, atol=1e-5)
+        assert torch.equal(
+            sampler.sample(images, 3, seed=0), Sampler(model, precision="ieee").sample(images, 3, seed=0)
+        )
+
+
+@pytest.mark.parametrize("odd", [10**9, 0, -1, "x", None, 1.5, True])
+@pytest.mark.parametrize("key", ["components", "latent_dim", "rank", "covariance"])
+def test_a_family_that_the_layers_do_not_have_is_refused(key, odd, tmp_path):
+    model = load(with_random_norms(Generalized([4, 6], covariance="low-rank", components=2)).state_dict())
+    model.config["family"] = {**model.config["family"], key: odd}
+    save(model, tmp_path / "m.safetensors")
+    with pytest.raises(ValueError, match="^checkpoint: .* does not fit a DeclaredUNet: "):
+        load(tmp_path / "m.safetensors")
+
+
 REFUSED = {
     "z enters at the bottom": (lambda: Injection(bottom=True), "latents that enter elsewhere than in the combiner"),
     "a prior without a U-Net's": (
@@ -108,11 +148,18 @@ REFUSED = {
         lambda: _moved(Generalized([4, 6]), "unet.contracting_path.0.layers", 4),
         "has no place|no unet",
     ),
-    "a full covariance": (
+    "two priors at once": (
         lambda: _with(Generalized([4, 6]), "prior.mean_log_sigma_op", nn.Conv2d(6, 6, 1)),
-        "full or low-rank covariance, which is drawn from the live model",
+        "no prior.cov_factor_op.weight",
     ),
-    "a mixture": (lambda: _with(Generalized([4, 6]), "prior.mixture_weights_conv", nn.Conv2d(6, 2, 1)), "is a mixture"),
+    "a covariance that fits no mean": (
+        lambda: _with(Generalized([4, 6], covariance="full"), "prior.cov_tril_op", nn.Conv2d(6, 10, 1)),
+        "numbers, which are of no full covariance together",
+    ),
+    "a mixture of more components than means": (
+        lambda: _with(Generalized([4, 6]), "prior.mixture_weights_conv", nn.Conv2d(6, 7, 1)),
+        "numbers, which are of no diagonal covariance together",
+    ),
     "coordinates": (lambda: _moved(Injection(), "task_net.encode-0", 0), "so that the layers between cannot be told"),
     "one convolution a scale": (
         lambda: _without(Injection(norm=None), "prior_net.encode_0.2"),

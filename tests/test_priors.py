@@ -8,8 +8,10 @@ from helpers.priors import BENT, KINDS, L, distribution_of, energy_distances, im
 from torch.distributions import Normal, kl_divergence
 
 from fastpunet import Sampler, sample, summarize
+from fastpunet.hypotheses import assess, decode_grid
 from fastpunet.latents import Noise
 from fastpunet.models.priors import Flow, Mixture
+from fastpunet.models.raters import of_rater
 
 N = 20_000
 IDS = torch.tensor([4, 2**40])
@@ -161,3 +163,30 @@ def test_sobol_points_give_each_component_its_share(kind):
 def test_the_published_prior_takes_the_others_place_in_no_file(kind):
     assert model_of(kind).config["prior"] == kind
     assert "prior" not in model_of("diagonal").config
+
+
+@EVERY
+def test_annotations_are_assessed_under_every_prior(kind):
+    model, image = model_of(kind), images_of(1)[0]
+    masks = torch.stack([(image[0] > cut).long() for cut in (0.3, 0.6)])
+    found = assess(model, image, masks, n=200, laplace=False)
+    with torch.no_grad():
+        prior = model.prior_for(image[None])
+        q = model.posterior_of(image.expand(2, 1, 16, 16), masks)
+    assert torch.isfinite(found.log_evidence).all()
+    assert ((found.plausibility >= 0) & (found.plausibility <= 1)).all()
+    closed = prior.divergence(Normal(q.mean[None], q.stddev[None]))
+    if closed is None:
+        assert found.kl is None
+        assert found.missing["kl"] == f"The divergence from the prior, {prior.described}, has no closed form."
+    else:
+        torch.testing.assert_close(found.kl, closed[0].sum(1).double(), rtol=1e-4, atol=1e-4)
+
+
+def test_a_plane_of_the_latent_space_needs_independent_dimensions():
+    with pytest.raises(
+        TypeError, match="^model: got ProbabilisticUNet, expected a Probabilistic U-Net whose prior is a G"
+    ):
+        decode_grid(model_of("full"), images_of(1)[0])
+    own = of_rater(model_of("raters:ann,bob,cem"), "bob")
+    assert decode_grid(own, images_of(1)[0], size=3).hypotheses.shape == (3, 3, 16, 16)

@@ -39,6 +39,8 @@ def port_with_a_mixture_prior():
 
 MODELS = {
     "Probabilistic U-Net": lambda: ProbabilisticUNet(2, 3, latent_dim=3, **SMALL),
+    "Probabilistic U-Net with a mixture": lambda: ProbabilisticUNet(2, 1, latent_dim=3, prior="mixture:2", **SMALL),
+    "Probabilistic U-Net with a flow": lambda: ProbabilisticUNet(2, 3, latent_dim=3, prior="flow:2", **SMALL),
     "Probabilistic U-Net of volumes": lambda: ProbabilisticUNet(2, 1, latent_dim=3, dims=3, **SMALL),
     "Dropout U-Net": lambda: DropoutUNet(2, 3, **SMALL),
     "Dropout U-Net of volumes": lambda: DropoutUNet(2, 1, dims=3, **SMALL),

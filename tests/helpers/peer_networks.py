@@ -10,6 +10,7 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch import distributions as D
 
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 LINEAR = {2: "bilinear", 3: "trilinear"}
@@ -97,9 +98,11 @@ class _PortUnet(nn.Module):
 
 
 class Generalized(_Port):
-    """GeneralizedProbabilisticUNet: BatchNorm behind each block but the last ones."""
+    """GeneralizedProbabilisticUNet: BatchNorm behind each block but the last ones, and priors of several families."""
 
-    def __init__(self, widths: list[int], latent: int = 3, classes: int = 2) -> None:
+    def __init__(
+        self, widths: list[int], latent: int = 3, classes: int = 2, *, covariance: str = "", components: int = 1
+    ) -> None:
         super().__init__()
         self.unet = _PortUnet(widths, align_corners=True, norm=True)
         for name, channels in (("prior", 1), ("posterior", 1 + classes)):
@@ -112,9 +115,37 @@ class Generalized(_Port):
         for _ in range(2):
             layers += [nn.BatchNorm2d(w), nn.Conv2d(w, w, 1), nn.ReLU()]
         self.fcomb = holding(layers=nn.Sequential(*layers), last_layer=nn.Conv2d(w, classes, 1))
+        self.latent, self.covariance, self.components = latent, covariance, components
+        for net in (self.prior, self.posterior) if covariance or components > 1 else ():
+            del net.conv_layer
+            statistics = nn.Conv2d(widths[-1], components * 2 * latent, 1)
+            net.add_module("mean_log_sigma_op" if covariance else "conv_layer", statistics)
+            if covariance:
+                name, columns = ("cov_tril_op", latent) if covariance == "full" else ("cov_factor_op", 2)
+                net.add_module(name, nn.Conv2d(widths[-1], components * latent * columns, 1))
+            if components > 1:
+                net.mixture_weights_conv = nn.Conv2d(widths[-1], components, 1)
 
     def features(self, x: Tensor) -> Tensor:
         return self.unet(x)
+
+    def distribution_of(self, x: Tensor) -> D.Distribution:
+        """The prior, whose mixtures it draws from by a relaxation with the same values."""
+        net, shape = self.prior, (len(x), *([self.components] if self.components > 1 else []), -1)
+        encoded = net.encoder(x).mean(dim=(2, 3), keepdim=True)
+        layer = net.mean_log_sigma_op if self.covariance else net.conv_layer
+        mu, spread = layer(encoded).view(*shape).chunk(2, -1)
+        if self.covariance == "full":
+            below = net.cov_tril_op(encoded).view(*shape[:-1], self.latent, self.latent).tril(-1)
+            each: D.Distribution = D.MultivariateNormal(mu, scale_tril=below + torch.diag_embed(spread.exp() + 1e-4))
+        elif self.covariance == "low-rank":
+            factor = net.cov_factor_op(encoded).view(*shape[:-1], self.latent, 2)
+            each = D.LowRankMultivariateNormal(mu, factor, spread.exp() + 1e-4)
+        else:
+            each = D.Independent(D.Normal(mu, spread.exp()), 1)
+        if self.components == 1:
+            return each
+        return D.MixtureSameFamily(D.Categorical(logits=net.mixture_weights_conv(encoded).flatten(1)), each)
 
 
 def _zoo_conv(ins: int, out: int, side: int) -> nn.Module:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import MultivariateNormal, Normal, kl_divergence
+from torch.distributions import MultivariateNormal, Normal
 
 from fastpunet.data import IGNORE
 from fastpunet.hypotheses.drawn import Latents
@@ -14,7 +14,6 @@ from fastpunet.hypotheses.fits.annotation import Annotation
 from fastpunet.hypotheses.fits.evidence import Evidence
 from fastpunet.hypotheses.fits.latent_fit import LatentFit
 from fastpunet.hypotheses.plausibility import mahalanobis, share_farther
-from fastpunet.models.priors import AxisAligned
 from fastpunet.sampler import Sampler
 from fastpunet_kernels import fixed_precision
 
@@ -75,12 +74,14 @@ def place(
         missing |= dict.fromkeys(("distance", "plausibility"), reason)
     else:
         distance, plausibility = _how_far(latents, position, missing)
-    if posterior is not None and isinstance(latents.prior, AxisAligned):
-        prior = Normal(latents.prior.mu.double(), latents.prior.sigma.double(), validate_args=False)
-        own = Normal(posterior.loc.double(), posterior.scale.double(), validate_args=False)
-        kl = kl_divergence(own, prior).sum(1)
-    else:
+    if posterior is None or latents.prior is None:
         missing["kl"] = f"No posterior net of {sampler.method.name} is known."
+    else:
+        own = Normal(posterior.loc.double()[None], posterior.scale.double()[None], validate_args=False)
+        divergence = latents.prior.divergence(own)
+        kl = None if divergence is None else divergence[0].sum(1)
+        if kl is None:
+            missing["kl"] = f"The divergence from the prior, {latents.prior.described}, has no closed form."
     return Placed(position, distance, plausibility, kl, proposals, missing)
 
 

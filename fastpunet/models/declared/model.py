@@ -7,12 +7,13 @@ from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
-from torch.distributions import Independent
+from torch.distributions import Distribution
 
 from fastpunet.arguments import check_count, check_dims
 from fastpunet.models.adapters.adapted import AdaptedModel
 from fastpunet.models.adapters.sizes import with_size_that_fits
 from fastpunet.models.affine import leaves
+from fastpunet.models.declared.families import Family
 from fastpunet.models.declared.layers import Layer
 from fastpunet.models.declared.network import Combiner, GaussianNet, UNet
 
@@ -34,6 +35,7 @@ class DeclaredUNet(AdaptedModel):
         combiner: declared layers of the combiner.
         spread: "log-sigma" or "log-variance", the second half of what the prior net gives.
         clamp: the largest absolute mean and spread, or None.
+        family: keyword arguments of `declared.families.Family`, for a prior that is no diagonal Gaussian; or None.
     """
 
     def __init__(
@@ -47,13 +49,15 @@ class DeclaredUNet(AdaptedModel):
         combiner: Sequence[Layer],
         spread: str,
         clamp: Sequence[float] | None = None,
+        family: Mapping[str, Any] | None = None,
         dims: int = 2,
     ) -> None:
         check_count("in_channels", in_channels)
         check_count("features", features)
         check_dims(dims)
         features_net = unet if isinstance(unet, nn.Module) else UNet(in_channels, dims, **unet)
-        prior = GaussianNet(gaussian, in_channels, dims, spread=spread, clamp=clamp)
+        known = None if family is None else Family.read(family)
+        prior = GaussianNet(gaussian, in_channels, dims, spread=spread, clamp=clamp, family=known)
         latent_dim = prior.latent_dim
         if isinstance(features_net, UNet) and features_net.out_channels != features:
             raise ValueError(
@@ -75,6 +79,8 @@ class DeclaredUNet(AdaptedModel):
             clamp=None if clamp is None else list(clamp),
             dims=dims,
         )
+        if known is not None:
+            self.config["family"] = known._asdict()
 
     @property
     def name(self) -> str:
@@ -84,9 +90,9 @@ class DeclaredUNet(AdaptedModel):
         return [next(layer for layer in reversed(list(leaves(self.combiner))) if hasattr(layer, "out_channels"))]
 
 
-def _encode(network: nn.ModuleDict, images: Tensor) -> tuple[Tensor, Independent]:
+def _encode(network: nn.ModuleDict, images: Tensor) -> tuple[Tensor, Distribution]:
     _, features, _ = with_size_that_fits(network["unet"], _itself, images)
-    prior: Independent = network["prior"](images)
+    prior: Distribution = network["prior"](images)
     return features, prior
 
 

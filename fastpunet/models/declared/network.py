@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Independent, Normal
+from torch.distributions import Distribution, Independent, Normal
 
+from fastpunet.models.declared.families import Family
 from fastpunet.models.declared.layers import Layer, build
 from fastpunet.models.fcomb import broadcast_latents
 
@@ -60,13 +61,21 @@ class UNet(nn.Module):
 
 
 class GaussianNet(nn.Module):
-    """Declared layers that give mean and spread, (B, 2 L, 1, 1), as a diagonal Gaussian over (B, L).
+    """Declared layers that give mean and spread, (B, 2 L, 1, 1), as a diagonal Gaussian over (B, L), or a family.
 
-    spread: "log-sigma" or "log-variance". clamp: the largest |mean| and |spread|, or None.
+    spread: "log-sigma" or "log-variance". clamp: the largest |mean| and |spread|, or None. Both are those of the
+    diagonal Gaussian; with a family the layers give its numbers instead.
     """
 
     def __init__(
-        self, layers: Sequence[Layer], channels: int, dims: int, *, spread: str, clamp: Sequence[float] | None
+        self,
+        layers: Sequence[Layer],
+        channels: int,
+        dims: int,
+        *,
+        spread: str,
+        clamp: Sequence[float] | None,
+        family: Family | None = None,
     ) -> None:
         super().__init__()
         if spread not in (LOG_SIGMA, LOG_VARIANCE):
@@ -74,9 +83,15 @@ class GaussianNet(nn.Module):
         self.layers, width = build(layers, channels, dims)
         self.factor = 1.0 if spread == LOG_SIGMA else 0.5
         self.clamp = None if clamp is None else tuple(map(float, clamp))
-        self.latent_dim = width // 2
+        self.family, self.latent_dim = family, width // 2 if family is None else family.latent_dim
+        if family is not None and family.numbers != width:
+            raise ValueError(
+                f"family: got {family!r:.120}, which takes {family.numbers} numbers, and there are {width}"
+            )
 
-    def forward(self, x: Tensor) -> Independent:
+    def forward(self, x: Tensor) -> Distribution:
+        if self.family is not None:
+            return self.family.of(self.layers(x).flatten(1))
         mean, spread = self.layers(x).flatten(1).chunk(2, dim=1)
         if self.clamp is not None:
             mean, spread = (v.clamp(-bound, bound) for v, bound in zip((mean, spread), self.clamp, strict=True))

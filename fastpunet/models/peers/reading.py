@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from fastpunet.models.declared.families import Family
 from fastpunet.models.peers.found import Found
 
 
@@ -64,6 +66,11 @@ class Reader:
             if f"{name}.{leaf}" in self._left:
                 self.state[f"model.{ours}.{leaf}"] = self._left.pop(f"{name}.{leaf}")
 
+    def join(self, names: Sequence[str], ours: str) -> None:
+        """Take some layers with the same input as one under our name, whose output is theirs one after another."""
+        for leaf in ("weight", "bias"):
+            self.state[f"model.{ours}.{leaf}"] = torch.cat([self._left.pop(f"{name}.{leaf}") for name in names])
+
     def finish(self) -> dict[str, Tensor]:
         """The weights under our names."""
         if self._left:
@@ -83,6 +90,16 @@ class Block:
         weight = self._reader.weight(name)
         side = weight.shape[2]
         return self._take(name, "conv", weight.shape[0], side, side // 2 if padding is None else padding, bias)
+
+    def joined(self, names: Sequence[str]) -> Block:
+        """1x1 convolutions of the same input, as one."""
+        weights = [self._reader.weight(name) for name in names]
+        if any(weight.shape[1:] != weights[0].shape[1:] or weight.shape[2] != 1 for weight in weights):
+            raise ValueError(f"{', '.join(names)} are no 1x1 convolutions of the same input")
+        if not all(map(self._reader.has_bias, names)):
+            raise ValueError(f"no bias of all of {', '.join(names)}")
+        self._reader.join(names, f"{self._ours}.{len(self.layers)}")
+        return self.plain("conv", sum(weight.shape[0] for weight in weights), 1, 0, True)
 
     def transposed(self, name: str, padding: int) -> Block:
         """A transposed convolution that doubles the size."""
@@ -116,13 +133,14 @@ def declared(
     *,
     spread: str = "log-sigma",
     clamp: Sequence[float] | None = None,
+    family: Family | None = None,
     assumed: tuple[str, ...] = (),
 ) -> Found:
     """What was read, as a DeclaredUNet. The posterior net is left out: hypotheses do not need it."""
     state = reader.finish()
     widths = [arguments[0] for kind, *arguments in prior.layers if kind == "conv"]
     first = next(tensor for name, tensor in state.items() if name.startswith("model.prior.layers."))
-    latent_dim = widths[-1] // 2
+    latent_dim = widths[-1] // 2 if family is None else family.latent_dim
     if len(combiner.layers) < 2 or combiner.layers[0][0] != "conv":
         raise ValueError("its combiner has no hidden layer")
     config: dict[str, Any] = dict(
@@ -136,4 +154,6 @@ def declared(
         clamp=clamp,
         dims=first.ndim - 2,
     )
+    if family is not None:
+        config["family"] = family._asdict()
     return Found(peer, "DeclaredUNet", config, state, assumed)
