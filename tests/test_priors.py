@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 from helpers.priors import BENT, KINDS, L, distribution_of, energy_distances, images_of, model_of
+from helpers.replaying import check_sampler
 from torch.distributions import Normal, kl_divergence
 
 from fastpunet import Sampler, sample, summarize
@@ -139,6 +140,14 @@ def test_hypotheses_are_the_same_in_batches_chunks_and_backends(kind):
     assert torch.equal(bits, (whole[:, :, 0] > 0).byte())
     maps = summarize(model, images, 40, seed=5, ids=ids)
     torch.testing.assert_close(maps.mean, whole.sigmoid().mean(1), **close)
+
+
+@EVERY
+def test_graphs_capture_every_prior_and_draw_the_same(kind, captures):
+    """By a stand-in for CUDA graphs, in which nothing may wait for the device."""
+    model = model_of(kind, channels=(4, 6))
+    check_sampler(Sampler(model, precision="ieee"), "cpu")
+    assert len(captures) == 3  # one for each output
 
 
 @pytest.mark.parametrize("kind", ["mixture:3", "raters:ann,bob,cem"])
