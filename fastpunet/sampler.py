@@ -19,6 +19,7 @@ from fastpunet.passes import Passes, check_finite
 from fastpunet.replays import Replays
 from fastpunet.streams import Pending, overlapped
 from fastpunet_kernels import OUTPUTS, PRECISIONS, Sums, automatic_precision, select_backend
+from fastpunet_kernels.threads import thread_count
 
 
 def sample(
@@ -303,6 +304,7 @@ class Sampler:
         return Pending(hypotheses, torch.stack(facts) if facts else torch.empty(0, 3), judge)
 
     def _encode(self, images: Tensor, twin: Method | None = None) -> Encoding:
+        thread_count()  # the networks take as many
         encoding = self._passes.encode(evaluation_twin(self.method) if twin is None else twin, images, self.precision)
         check_finite(encoding)
         return encoding

@@ -17,14 +17,14 @@ from helpers.tensorflow_tables import table, varint
 from PIL import Image
 
 from fastpunet import load
-from fastpunet.cli import error_line
+from fastpunet.cli import error_line, train
 from fastpunet.data import lidc
 from fastpunet.data.lidc.prepare.database import read_database
 from fastpunet.files import replacing
 from fastpunet.models.tensorflow.crc32c import crc32c
 from fastpunet.models.tensorflow.table import entries
 from fastpunet.pickles import check_pickle
-from fastpunet.scoring.stored import files
+from fastpunet.scoring.stored import files, open_stored
 
 
 def _tuples_in_tuples(levels=60):
@@ -184,3 +184,17 @@ def test_files_that_threads_write_have_ordinary_permissions(tmp_path):
 
 def test_the_command_line_prints_no_characters_that_a_terminal_obeys():
     assert error_line(ValueError("got \x1b[2J\nand\x07 \u202e more")) == "got [2J and more"
+
+
+def test_chunks_that_would_fill_the_memory_are_refused(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    zarr.create_array(tmp_path / "x.zarr", shape=(1, 10**9, 4, 4), chunks=(1, 10**9, 4, 4), dtype="u1")
+    with pytest.raises(ValueError, match=r"x.zarr has chunks .* of 16,000,000,000 bytes, expected 1 .. 268,435,456"):
+        open_stored(tmp_path / "x.zarr", tmp_path)
+
+
+def test_ambiguous_options_name_a_few():
+    with pytest.raises(
+        ValueError, match="^ambiguous option --=o; it may mean (--[a-z_.-]+ or ){2}--[a-z_.-]+; write it out$"
+    ):
+        train.parser().parse(["--=o", "1"])

@@ -83,6 +83,9 @@ class Parser(ArgumentParser):
             dashes = "--" if match["option"].startswith("-") else ""
             known = [dashes + name.lstrip("-") for name in self._option_string_actions]
             return unknown_option(match["option"], known, str(self.prog))
+        if match := re.match(r"ambiguous option: (?P<option>\S+) could match (?P<names>.*)", text):
+            several = match["names"].split(", ")
+            return f"ambiguous option {match['option']}; it may mean {' or '.join(several[:3])}; write it out"
         if match := re.fullmatch(r"the following arguments are required: (?P<keys>.+)", text):
             missing = ", ".join(self._option_of(key) for key in match["keys"].split(", "))
             return f"missing {missing}; see {self.prog} --help"

@@ -6,20 +6,22 @@ import hashlib
 import resource
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import atheris
 
 from fuzzing import readers
 
-SLOWEST_S, MOST_MB = 10, 1024
+SLOWEST_S, MOST_MB = 10, 1024  # of the processor's time, and beyond what the process holds before
+_HANGING_S = 120  # of the clock, on a busy machine: the process is ended
 _LONGEST_INPUT = 1 << 16  # bytes
 
 
 def main(name: str, folder: Path, seconds: int) -> None:
     sys.dont_write_bytecode = True
     with atheris.instrument_imports(include=list(readers.instrumented(name)), enable_loader_override=False):
-        from fuzzing.contract import check
+        from fuzzing.contract import Finding, check
 
         target = readers.target(name)
         seeds = [*target.seeds(), *target.kept()]
@@ -32,7 +34,10 @@ def main(name: str, folder: Path, seconds: int) -> None:
     with tempfile.TemporaryDirectory() as place:
 
         def once(data: bytes) -> None:
-            finding = check(target.read, target.write(data, Path(place)), target.refusals)
+            path, started = target.write(data, Path(place)), time.process_time()
+            finding = check(target.read, path, target.refusals)
+            if time.process_time() - started > SLOWEST_S:
+                finding = Finding("slow", f"{time.process_time() - started:.0f} s of the processor's time")
             if finding is None:
                 return
             label = hashlib.sha1(finding.kind.encode()).hexdigest()[:12]
@@ -46,7 +51,7 @@ def main(name: str, folder: Path, seconds: int) -> None:
         used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         options = {
             "max_total_time": seconds,
-            "timeout": SLOWEST_S,
+            "timeout": _HANGING_S,
             "rss_limit_mb": used + MOST_MB,
             "max_len": _LONGEST_INPUT,
             "artifact_prefix": f"{found}/killed-",

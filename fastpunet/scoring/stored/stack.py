@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from fastpunet.data import Record
+from fastpunet.data.reading import one_line
 from fastpunet.masks import PackedMasks
 from fastpunet.scoring.references import title
 from fastpunet.scoring.stored.packing import pack
@@ -40,8 +42,14 @@ class StoredStack:
                     f"hypotheses: {self._path} holds {tuple(self._array.shape)}, and {title(record)} is image "
                     f"{record.id} of size {record.image.shape[1:]}; expected a row for each image of the data set"
                 )
-            row = np.asarray(self._array[record.id, :n])
+            row = self._row(record.id, n)
             if row.min() < 0 or row.max() > 255:
                 raise ValueError(f"hypotheses: {self._path} holds values {row.min()} .. {row.max()}, expected 0 .. 255")
             rows.append(row.astype(np.uint8))
         return pack(np.stack(rows), [title(record) for record in records], self.num_classes, self.device)
+
+    def _row(self, place: int, n: int) -> NDArray[Any]:
+        try:
+            return np.asarray(self._array[place, :n])
+        except Exception as error:  # a damaged chunk may fail in any way
+            raise ValueError(f"hypotheses: {self._path} is damaged ({one_line(error)}); write it again") from None

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fastpunet_kernels import environment, reference
 from fastpunet_kernels.problem import WORD_BITS, Decoder, decoder_gradients, empty_output, reparameterised
+from fastpunet_kernels.threads import thread_count
 
 kernels: Any = None
 WHY_MISSING: str | None = None  # and what to do about it
@@ -51,7 +52,7 @@ def pruned_levels() -> list[int] | None:
 
 def philox_normal(seed: int, ids: Tensor, first: int, n: int, dim: int) -> Tensor:
     out = torch.empty((ids.numel(), n, dim), dtype=torch.float32)
-    kernels.philox_normal(seed, array(ids), first, n, dim, out.numpy(), torch.get_num_threads())
+    kernels.philox_normal(seed, array(ids), first, n, dim, out.numpy(), thread_count())
     return out
 
 
@@ -189,7 +190,7 @@ def pack_labels(labels: Tensor, classes: Sequence[int]) -> Tensor:
 def unpack_labels(words: Tensor, pixels: int) -> Tensor:
     flat = words.flatten(0, -3) if words.ndim > 2 else words[None]
     out = torch.empty((flat.shape[0], pixels), dtype=torch.uint8)
-    kernels.unpack_labels(array(flat), out.numpy(), torch.get_num_threads())
+    kernels.unpack_labels(array(flat), out.numpy(), thread_count())
     return out.view(*words.shape[:-2], pixels)
 
 
@@ -226,7 +227,7 @@ def distance_sums(a: Tensor, b: Tensor, weights_a: Tensor, weights_b: Tensor, em
 
 def machine() -> tuple[int, int]:
     """Index of the instruction set, and the number of threads."""
-    return capability(), torch.get_num_threads()
+    return capability(), thread_count()
 
 
 def _problem(
