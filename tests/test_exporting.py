@@ -56,6 +56,10 @@ def _thick_slices():
     return _widened(ProbabilisticUNet(1, 1, latent_dim=2, fcomb_layers=3, latent_maps=1, dims=3, **sides, **SMALL))
 
 
+def _prior_of_kind(prior):
+    return _widened(ProbabilisticUNet(1, 1, latent_dim=2, fcomb_layers=3, prior=prior, **SMALL))
+
+
 def _own_unet():
     network = nn.Sequential(nn.Conv2d(1, 3, 2, stride=2), nn.ConvTranspose2d(3, 3, 2, stride=2))
     return _widened(ProbabilisticUNet(1, 1, latent_dim=2, unet=network, **SMALL))
@@ -97,6 +101,8 @@ CASES = {
     "thick-slices": (_thick_slices, "onnx"),
     "ssn": (lambda: _widened(SSN(1, 2, rank=3, **SMALL)), "onnx"),
     "volumes-program": (_volumes, "pt2"),
+    "full-covariance": (lambda: _prior_of_kind("full"), "onnx"),
+    "raters": (lambda: _prior_of_kind("raters:ann,bob"), "pt2"),
     "heads": (lambda: _widened(MHeads(1, 2, heads=3, **SMALL)), "onnx"),
     "ensemble": (lambda: _widened(UNetEnsemble(1, 1, members=2, **SMALL)), "pt2"),
     "image2image": (lambda: _widened(Image2ImageVAE(1, 1, latent_dim=2, **SMALL)), "onnx"),
@@ -201,6 +207,12 @@ def test_what_cannot_be_exported_is_refused_in_one_line(tmp_path):
         (small, "m.safetensors", ValueError, r"path: got '.*', expected a name that ends in .onnx or .pt2"),
         (small.half(), "m.onnx", ValueError, "model: torch.float16 on cpu, expected float32 on the CPU; take"),
         (DropoutUNet(1, **SMALL), "m.onnx", TypeError, "model: a Dropout U-Net cannot be exported: which units"),
+        (
+            _prior_of_kind("flow:1"),
+            "m.pt2",
+            TypeError,
+            "model: its prior, of the kind Flow, is more than tensors that a",
+        ),
         (_Branching.adapted(), "m.pt2", TypeError, "model: PyTorch cannot trace its networks for images of any size: "),
     ):
         with pytest.raises(kind, match=reason) as error:

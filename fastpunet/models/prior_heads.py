@@ -101,7 +101,7 @@ class RatersHead(PriorHead):
         self.numbers = self.bending = 2 * latent_dim * raters
 
     def forward(self, values: Tensor, gaussian_of: GaussianOf) -> Raters:
-        equal = values.new_full((len(values), self.raters), 1 / self.raters)
+        equal = values.new_full((values.shape[0], self.raters), 1 / self.raters)
         return Raters(equal, _each(values, self.raters, gaussian_of))
 
 
