@@ -24,8 +24,7 @@ class WholeWindows(nn.Module):
         return self._pooled(x) / self._pooled(inside)
 
     def _pooled(self, x: Tensor) -> Tensor:
-        size = x.shape[2:]
-        missing = [side * ((n + side - 1) // side) - n for n, side in zip(size, self.sides, strict=True)]
+        missing = [(side - n % side) % side for n, side in zip(x.shape[2:], self.sides, strict=True)]
         padded = F.pad(x, [amount for last in reversed(missing) for amount in (0, last)])
         return (F.avg_pool2d if x.ndim == 4 else F.avg_pool3d)(padded, self.sides)
 
