@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -145,5 +146,11 @@ def computed_with(sampler: Sampler) -> dict[str, Any]:
         "device": sampler.device.type,
         "instructions": launch.kernels.CAPABILITIES[launch.capability()] if backend == "native" else None,
         "threads": torch.get_num_threads(),
-        **{package: metadata.version(package) for package in ("fastpunet", "torch", "zarr")},
+        **_versions(),
     }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Once for all images: reading them takes milliseconds."""
+    return {package: metadata.version(package) for package in ("fastpunet", "torch", "zarr")}
