@@ -181,3 +181,17 @@ def test_volumes_are_changed_within_their_slices():
     assert not np.array_equal(moved[1], masks)
     with pytest.raises(ValueError, match="augmentation: got shear or elastic for volumes"):
         Augmentation(AugmentationConfig(shear=0.1))(0, (image, masks))
+
+
+def test_parts_of_volumes():
+    image = np.arange(5 * 6 * 7, dtype=np.float32).reshape(1, 5, 6, 7)
+    example = (image, np.stack([image[0] % 2, image[0] % 3]).astype(np.uint8))
+    part, masks = crop(example, (3, 2, 5))
+    np.testing.assert_array_equal(part, image[:, 1:4, 2:4, 1:6])
+    np.testing.assert_array_equal(masks[1], part[0] % 3)
+    starts = {int(crop(example, (3, 2, 5), np.random.default_rng(k))[0].flat[0]) for k in range(400)}
+    assert len(starts) == 3 * 5 * 3
+    with pytest.raises(ValueError, match="crop: got \\[8, 32, 32\\], expected \\[height, width\\]"):
+        TrainingConfig(kind="lesions-3d", crop=(8, 32, 32))
+    with pytest.raises(ValueError, match="crop: got \\[32, 32\\], expected \\[slices, height, width\\]"):
+        TrainingConfig(kind="lesions-3d", crop=(32, 32), model={"dims": 3})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -104,11 +104,13 @@ def places_of(record: Record, graders: NDArray[np.int64], raters: Sequence[str])
     return [raters.index(name) for name in names]
 
 
-def crop(example: Example, size: tuple[int, int], rng: np.random.Generator | None = None) -> Example:
-    """The central part (H, W) of image and masks, or, with a generator, a part at a random position."""
-    room = [have - want for have, want in zip(example[0].shape[-2:], size, strict=True)]
+def crop(example: Example, size: tuple[int, ...], rng: np.random.Generator | None = None) -> Example:
+    """The central part (H, W) or (D, H, W) of image and masks, or, with a generator, a part at a random position."""
+    whole = example[0].shape[1:]
+    room = [have - want for have, want in zip(whole, size, strict=True)]
     if min(room) < 0:
-        raise ValueError(f"crop: got {list(size)}, expected at most the images' {list(example[0].shape[-2:])} pixels")
-    top, left = (extra // 2 if rng is None else int(rng.integers(extra + 1)) for extra in room)
-    image, masks = (array[..., top : top + size[0], left : left + size[1]] for array in example)
+        raise ValueError(f"crop: got {list(size)}, expected at most the images' {list(whole)} pixels")
+    firsts = [extra // 2 if rng is None else int(rng.integers(extra + 1)) for extra in room]
+    place: Any = (..., *(slice(first, first + side) for first, side in zip(firsts, size, strict=True)))
+    image, masks = (array[place] for array in example)
     return np.ascontiguousarray(image), np.ascontiguousarray(masks)

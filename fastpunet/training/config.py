@@ -73,8 +73,9 @@ class TrainingConfig:
     """Flip five classes to new classes at random, as in Kohl et al. 2018, section 4.2. For camvid and cityscapes."""
     uni_modal: bool = False
     """Train on one grader of each image, the same throughout. Validation still sees all."""
-    crop: tuple[int, int] | None = None
-    """Part [height, width] of each image that the model sees: the central one, taken after augmentation."""
+    crop: tuple[int, ...] | None = None
+    """Part [height, width] of each image, or [slices, height, width] of each volume, that the model sees: the central
+    one, taken after augmentation."""
     crop_anywhere: bool = False
     """In training, take the part from anywhere in the image."""
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
@@ -145,8 +146,8 @@ class TrainingConfig:
         for name in ("class_flips", "uni_modal", "crop_anywhere"):
             check_switch(name, getattr(self, name))
         lists_to_tuples(self)
-        for name in ("crop", "resize"):
-            _check_size(name, getattr(self, name))
+        _check_size("resize", self.resize, 2)
+        _check_size("crop", self.crop, 3 if isinstance(self.model, dict) and self.model.get("dims") == 3 else 2)
         if self.spacing is not None:
             for step in self.spacing:
                 check_positive("spacing", step)
@@ -250,10 +251,11 @@ def plain(value: Any) -> Any:
     return [plain(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
-def _check_size(name: str, size: object) -> None:
+def _check_size(name: str, size: object, dims: int) -> None:
     sides = size if isinstance(size, tuple) else ()
-    if size is not None and (len(sides) != 2 or any(type(side) is not int or side < 1 for side in sides)):
-        raise ValueError(f"{name}: got {plain(size)!r}, expected [height, width] in pixels")
+    if size is not None and (len(sides) != dims or any(type(side) is not int or side < 1 for side in sides)):
+        expected = "[height, width]" if dims == 2 else "[slices, height, width]"
+        raise ValueError(f"{name}: got {plain(size)!r}, expected {expected} in pixels")
 
 
 def _nested(name: str, value: object, kind: type[Any]) -> Any:

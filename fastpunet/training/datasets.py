@@ -83,7 +83,7 @@ def held_out(config: TrainingConfig) -> HeldOut | None:
     else:
         own = f"the validation part, {config.validation}" if config.validation else "the validation part"
         what = f"{own}, by which the weights were chosen"
-    size = "" if config.crop is None else f", the central {config.crop[0]} x {config.crop[1]} pixels of each image"
+    size = "" if config.crop is None else f", the central {' x '.join(map(str, config.crop))} pixels of each image"
     return HeldOut(records, _cropped(data.training, config), what + size)
 
 
@@ -116,9 +116,9 @@ def training_data(data: str, file: str) -> Path:
 
 
 class Cropped(WrappedRecords):
-    """The central part (H, W) of every record."""
+    """The central part (H, W) or (D, H, W) of every record."""
 
-    def __init__(self, records: Records, size: tuple[int, int]) -> None:
+    def __init__(self, records: Records, size: tuple[int, ...]) -> None:
         super().__init__(records)
         self._size = size
 
