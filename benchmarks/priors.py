@@ -2,9 +2,9 @@
 
 python -m benchmarks.priors OUTPUT [--priors diagonal full mixture:4 flow:4] [--seeds 3] [--steps 600] [--images 200]
 
-trains each prior with each seed into OUTPUT (again from where it was), and prints a table: the negative evidence lower
-bound, the energy distance and the presence correlation on images that nothing was trained on, with 95 % intervals over
-images and seeds, and the differences of each prior from the first.
+trains each prior with each seed into OUTPUT, from where an interrupted call stopped, and prints a table: the negative
+evidence lower bound and the energy distance on images that nothing was trained on, with 95 % intervals over images and
+seeds, and the differences of each prior from the first.
 """
 
 from __future__ import annotations
