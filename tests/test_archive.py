@@ -13,7 +13,7 @@ from helpers.small_model import save_pictures, save_small_model
 from PIL import Image
 
 import fastpunet
-from fastpunet.archive.layout import item_path
+from fastpunet.archive.layout import group_document, item_path
 from fastpunet.cli import main
 from fastpunet.hypotheses import summarize
 from fastpunet.prediction.archiving.run import run_archive
@@ -209,3 +209,22 @@ def _sample(arguments):
     from fastpunet.cli import sample
 
     return sample.run(sample.parser().parse(list(map(str, arguments))))
+
+
+def test_damaged_attributes_and_names_of_other_places_are_refused(tmp_path):
+    store = tmp_path / "x.zarr"
+    node = store / item_path("a")
+    node.mkdir(parents=True)
+    (store / "zarr.json").write_bytes(group_document({"schema": 1}))
+    with pytest.raises(ValueError, match="x.zarr is damaged: its num_classes is None, expected int"):
+        fastpunet.open_samples(store)
+    (store / "zarr.json").write_bytes(group_document({"schema": 1, "num_classes": 1}))
+    (node / "zarr.json").write_bytes(group_document({"schema": 1, "n": "many", "image": [3]}))
+    stored = fastpunet.open_samples(store)["a"]
+    with pytest.raises(ValueError, match="its n is 'many', expected int"):
+        len(stored)
+    with pytest.raises(ValueError, match=r"its image is \[3\], expected dict"):
+        stored.size  # noqa: B018
+    for name in ("../../items/a", "..", "", "/etc"):
+        with pytest.raises(KeyError):
+            fastpunet.open_samples(store)[name]

@@ -15,7 +15,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+Entry = TypeVar("Entry")
 
 SCHEMA = 1  # of all that is written here; readers refuse a later one
 KEY = "fastpunet"  # under which our attributes lie among those of a Zarr node
@@ -54,8 +56,16 @@ def parse_about(document: bytes, node: Path) -> dict[str, Any]:
     try:
         about = json.loads(document)["attributes"][KEY]
         schema = about["schema"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise ValueError(f"archive: {node} was not written by fastpunet sample; name one of its archives") from None
     if schema != SCHEMA:
         raise ValueError(f"archive: {node} has schema {schema}, expected {SCHEMA}; install the fastpunet that wrote it")
     return dict(about)
+
+
+def known(node: Path, about: Mapping[str, Any], key: str, kind: type[Entry]) -> Entry:
+    """An entry of our attributes of the group at `node`. Raises ValueError if it is missing or of another type."""
+    value = about.get(key)
+    if not isinstance(value, kind):
+        raise ValueError(f"archive: {node} is damaged: its {key} is {value!r:.80}, expected {kind.__name__}")
+    return value

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from fastpunet.archive.layout import MASKS, TABLE, item_path, read_about
+from fastpunet.archive.layout import MASKS, TABLE, item_path, known, read_about
 from fastpunet.data.optional import require
+from fastpunet.data.reading import check_chunks
 from fastpunet.masks import PackedMasks
 
 _ROWS = 10_000  # of the table, read at a time
@@ -48,10 +49,12 @@ class StoredSamples(Mapping[str, "StoredHypotheses"]):
 
     def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
         self.path, self.about = path, about
-        self.num_classes: int = about["num_classes"]
+        self.num_classes: int = known(path, about, "num_classes", int)
 
     def __getitem__(self, name: str) -> StoredHypotheses:
         node = self.path / item_path(name)
+        if Path(name).name != name:  # of no image, but perhaps of a place elsewhere
+            raise KeyError(name)
         try:
             return StoredHypotheses(node, read_about(node))
         except FileNotFoundError:
@@ -93,12 +96,12 @@ class StoredHypotheses:
 
     @property
     def n(self) -> int:
-        return int(self.about["n"])
+        return known(self.path, self.about, "n", int)
 
     @property
     def size(self) -> tuple[int, ...]:
         """(H, W) or (D, H, W) of the image."""
-        return tuple(self.about["image"]["size"])
+        return tuple(known(self.path, known(self.path, self.about, "image", dict), "size", list))
 
     def __len__(self) -> int:
         return self.n
@@ -111,13 +114,15 @@ class StoredHypotheses:
         if not isinstance(hypotheses, slice):
             raise TypeError(f"hypotheses: got {hypotheses!r}, expected a slice, as in stored[:16]")
         try:
-            words = np.asarray(self._array[hypotheses])
+            words = torch.from_numpy(np.asarray(self._array[hypotheses]))
+            return PackedMasks(words[None], self.size)
         except Exception as error:  # damage may fail in any way
             text = " ".join(str(error).split())[:200]
             raise ValueError(f"archive: {self.path} is damaged ({text}); see fastpunet verify") from None
-        return PackedMasks(torch.from_numpy(words)[None], self.size)
 
     @cached_property
     def _array(self) -> Any:
         zarr = require("zarr", "reading archives", "cluster")
-        return zarr.open_array(self.path / MASKS, mode="r")
+        array = zarr.open_array(self.path / MASKS, mode="r")
+        check_chunks(array, self.path / MASKS, "archive")
+        return array

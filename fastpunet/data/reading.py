@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import warnings
 from collections.abc import Hashable, Iterator
@@ -89,6 +90,16 @@ def check_unpacked(path: Path, size: int, kind: str) -> None:
         raise Unreadable(
             f"claims to unpack to {size / 2**20:,.0f} MiB, expected at most {allowed / 2**20:,.0f} MiB of a file of "
             f"its size; if you trust it, raise fastpunet.data.reading.UNPACKED_BYTES[{kind!r}]"
+        )
+
+
+def check_chunks(array: Any, path: Path, argument: str) -> None:
+    """Raise ValueError for chunks of a Zarr array that would fill the memory: whole ones are unpacked for any part."""
+    size, most = math.prod(array.chunks) * array.dtype.itemsize, UNPACKED_BYTES["bundle"]
+    if not 0 < size <= most:
+        raise ValueError(
+            f"{argument}: {path} has chunks {tuple(array.chunks)} of {size:,} bytes, expected 1 .. {most:,}; write it "
+            "with smaller chunks"
         )
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from fastpunet.archive.root import is_archive
 from fastpunet.data.optional import require
-from fastpunet.data.reading import UNPACKED_BYTES, reading
+from fastpunet.data.reading import check_chunks, reading
 from fastpunet.scoring.sources import Source
 from fastpunet.scoring.stored import files
 from fastpunet.scoring.stored.archive import StoredArchive
@@ -49,7 +47,7 @@ def open_stored(
             array = zarr.open_array(place, mode="r")
         except Exception as error:  # a damaged store may fail in any way
             raise ValueError(f"hypotheses: {place} is no Zarr array ({' '.join(str(error).split())[:200]})") from None
-        _check_chunks(array, place)
+        check_chunks(array, place, "hypotheses")
         return StoredStack(array, place, num_classes, where)
     if place.is_dir():
         return StoredFolder(place, Path(data), num_classes, where)
@@ -60,13 +58,3 @@ def open_stored(
     if place.suffix.lower() == ".npz":
         return StoredStack(files.READERS[".npz"](place).values, place, num_classes, where)
     raise ValueError(f"hypotheses: got {str(place)!r}, expected a folder, or a .npz, .npy or .zarr array")
-
-
-def _check_chunks(array: Any, path: Path) -> None:
-    """Refuse chunks that would fill the memory: a whole one is unpacked for every part of it."""
-    size, most = math.prod(array.chunks) * array.dtype.itemsize, UNPACKED_BYTES["bundle"]
-    if not 0 < size <= most:
-        raise ValueError(
-            f"hypotheses: {path} has chunks {tuple(array.chunks)} of {size:,} bytes, expected 1 .. {most:,}; write it "
-            "with smaller chunks"
-        )

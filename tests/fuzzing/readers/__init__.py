@@ -16,6 +16,7 @@ MODULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # module -> its
     "nifti_files": (("nifti", "nifti-in-gzip", "gzip"), ("nibabel", "gzip")),
     "dicom_files": (("dicom",), ("pydicom",)),
     "zarr_stores": (("zarr",), ("zarr",)),
+    "archives": (("archive",), ("zarr",)),
     "databases": (("database",), ()),
     "configs": (("config", "split"), ("yaml", "jsonargparse")),
     "command_lines": (("command-line",), ("jsonargparse",)),
