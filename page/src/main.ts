@@ -2,6 +2,7 @@ import type { Case } from "./case";
 import { readStudy } from "./data/study";
 import { hookOf, type Hook } from "./hook";
 import { buildPage } from "./page";
+import { offered, type Offer } from "./state/service";
 import { Session } from "./state/session";
 import { el } from "./view/dom";
 
@@ -12,10 +13,10 @@ declare global {
   }
 }
 
-async function start(main: HTMLElement): Promise<Hook> {
+async function start(main: HTMLElement, offer: Promise<Offer>): Promise<Hook> {
   const facts = JSON.parse(document.getElementById("case")!.textContent) as Case;
   const session = new Session(await readStudy(facts));
-  buildPage(main, session);
+  buildPage(main, session, offer);
   await painted();
   const { pad } = session.study;
   await pad?.decoder.chooseFastest(pad.latent([0, 0]));
@@ -31,7 +32,7 @@ function painted(): Promise<void> {
 }
 
 const main = document.getElementById("page")!;
-window.fastpunet = start(main);
+window.fastpunet = start(main, offered());
 window.fastpunet.catch((error: unknown) => {
   main.prepend(el("p", { class: "warnings", role: "alert" }, `This page could not be set up: ${String(error)}`));
 });

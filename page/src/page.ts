@@ -9,13 +9,15 @@ import { padSection } from "./sections/pad";
 import { pixelsSection } from "./sections/pixels";
 import { presenceSection } from "./sections/presence";
 import { trustSection } from "./sections/trust";
+import { askFor, type Offer } from "./state/service";
 import type { Session } from "./state/session";
 import { button, el } from "./view/dom";
+import { redrawing } from "./view/redrawing";
 import { count } from "./view/words";
 import { imagePanel } from "./view/toolbar";
 
-/** Fills the main element, and puts a header before it and a footer behind it. */
-export function buildPage(main: HTMLElement, session: Session): void {
+/** Fills the main element, and puts a header before it and a footer behind it. offer: of a service that made the page. */
+export function buildPage(main: HTMLElement, session: Session, offer: Promise<Offer>): void {
   const panel = imagePanel(session);
   const sections = [
     modesSection(session),
@@ -30,7 +32,7 @@ export function buildPage(main: HTMLElement, session: Session): void {
     trustSection(session),
   ].filter((one) => one !== null);
   main.replaceChildren(...warnings(session), panel, el("div", { class: "sections" }, ...sections));
-  main.before(header(session));
+  main.before(header(session, offer));
   main.after(footer(session));
   listenForUndo(session);
 }
@@ -46,7 +48,7 @@ function listenForUndo(session: Session): void {
   });
 }
 
-function header(session: Session): HTMLElement {
+function header(session: Session, offer: Promise<Offer>): HTMLElement {
   const { facts } = session.study;
   const { model, hypotheses } = facts;
   return el(
@@ -62,6 +64,7 @@ function header(session: Session): HTMLElement {
       "div",
       { class: "header-tools" },
       el("strong", { class: "badge" }, "Not for diagnosis"),
+      redrawing(hypotheses, offer, askFor),
       classChoice(session),
       themeButton(),
     ),

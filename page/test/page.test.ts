@@ -20,7 +20,7 @@ vi.stubGlobal(
 async function opened(facts: Case): Promise<{ session: Session; text: () => string }> {
   document.body.replaceChildren(Object.assign(document.createElement("main"), { id: "page" }));
   const session = new Session(await readStudy(facts));
-  buildPage(document.querySelector("main")!, session);
+  buildPage(document.querySelector("main")!, session, new Promise(() => undefined));
   return { session, text: () => document.body.textContent };
 }
 

@@ -44,6 +44,17 @@ async function show() {
   }
 }
 
+// The report page in the frame has no access to the service: it hears that it may be drawn anew, and says how.
+frame.addEventListener("load", () => {
+  frame.contentWindow.postMessage({ mostHypotheses: Number(get("n").max) }, "*");
+});
+addEventListener("message", ({ source, data }) => {
+  if (source !== frame.contentWindow || !Number.isSafeInteger(data?.n) || !Number.isSafeInteger(data?.seed)) return;
+  get("n").value = data.n;
+  get("seed").value = data.seed;
+  form.requestSubmit();
+});
+
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   show();
