@@ -111,6 +111,7 @@ CASES = {
     "own-unet": (_own_unet, "pt2"),
     "own-combiner": (_by_hand, "pt2"),
 }
+QUICK_CASES = ("heads", "port")  # each of the others takes seconds, and ONNX with a decoder is tested below too
 
 
 def _files(paths):
@@ -118,7 +119,7 @@ def _files(paths):
 
 
 @pytest.mark.filterwarnings("ignore:the model's combiner")
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [c if c in QUICK_CASES else pytest.param(c, marks=pytest.mark.slow) for c in CASES])
 def test_the_files_give_the_labels_of_sample_for_images_of_any_size(case, tmp_path):
     make, suffix = CASES[case]
     model = make()
