@@ -59,7 +59,7 @@ def test_a_config_survives_its_yaml():
         (dict(augmentation=dict(rotation=-5)), "augmentation.rotation: got -5"),
         (dict(augmentation=dict(probability=0)), "augmentation.probability: got 0"),
         (dict(augmentation=dict(flip=1)), "augmentation.flip: got 1, expected true or false"),
-        (dict(crop=[5]), r"crop: got \[5\], expected 2 numbers, such as \[1, 2\], or null"),
+        (dict(crop=[5]), r"crop: got \[5\], expected \[height, width\] in pixels"),
         (
             dict(class_flips=True),
             "class_flips: got data of kind 'lesions', expected street scenes: camvid or cityscapes",

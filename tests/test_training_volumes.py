@@ -45,7 +45,7 @@ def test_a_model_of_volumes_trains_samples_and_is_scored(tmp_path):
         warmup_steps=5,
     )
     model = load(train(config, tmp_path / "run", say=lambda _: None))
-    assert model.dims == 3
+    assert (model.dims, model.orientation, model.spacing) == (3, "RAS", (1.0, 1.0, 1.0))
     records = folders.read(tmp_path / "val", whole=True, intensity=model.intensity)
     assert records[0].image.shape[0] == 1
     scores = evaluate(model, records, ns=(8,), seed=0)
