@@ -11,7 +11,7 @@ from fastpunet import ProbabilisticUNet, Sampler, windowed
 from fastpunet.hypotheses import Annotation, best_fit
 from fastpunet.hypotheses.fits.evidence import Evidence, label_log_probs
 from fastpunet.latents import Noise
-from fastpunet.models import DropoutUNet, Image2ImageVAE, MHeads
+from fastpunet.models import SSN, DropoutUNet, Image2ImageVAE, MHeads
 from fastpunet.models.adapters import adapt
 
 SIZE = (9, 7)
@@ -187,6 +187,7 @@ def test_methods_without_gradients_give_the_nearest_hypothesis_and_say_so():
     for model, reason in (
         (DropoutUNet(1, 1, **small), "DropoutUNet has no latent."),
         (MHeads(1, 1, heads=8, **small), "MHeads has no latent."),
+        (SSN(1, 1, **small), "SSN has no latent."),
         (Image2ImageVAE(1, 1, latent_dim=2, **small), "Hypotheses of Image2ImageVAE have no gradient"),
     ):
         found = best_fit(model, image, annotation, 8, seed=2)

@@ -10,7 +10,7 @@ from benchmarks.port import PortModel
 from fastpunet import ProbabilisticUNet, Sampler
 from fastpunet.hypotheses.plausibility import mahalanobis, share_farther
 from fastpunet.latents import Noise
-from fastpunet.models import DropoutUNet, Image2ImageVAE, MHeads, UNetEnsemble
+from fastpunet.models import SSN, DropoutUNet, Image2ImageVAE, MHeads, UNetEnsemble
 from fastpunet.models.priors import AxisAligned, LowRank, Mixture
 from fastpunet.models.sampled_prior import Sampled
 
@@ -93,7 +93,7 @@ def test_of_a_combiner_that_ends_in_probabilities_they_are_the_logits_before(las
     torch.testing.assert_close(logits.sigmoid(), sampler.decode(encoding, z, output="probs"), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", [DropoutUNet, MHeads, UNetEnsemble, Image2ImageVAE])
+@pytest.mark.parametrize("kind", [DropoutUNet, MHeads, UNetEnsemble, Image2ImageVAE, SSN])
 def test_other_methods_have_no_such_gradients(kind):
     sampler, encoding = encoded(kind(2, 1, **SMALL))
     with pytest.raises(TypeError, match="cannot be differentiated with respect to a latent, expected a Probabilistic"):

@@ -9,7 +9,7 @@ from fastpunet import ProbabilisticUNet, Sampler
 from fastpunet.data import IGNORE
 from fastpunet.hypotheses import LatentPlane, decode_grid
 from fastpunet.latents import draw_latents
-from fastpunet.models import DropoutUNet, Image2ImageVAE, MHeads, UNetEnsemble
+from fastpunet.models import SSN, DropoutUNet, Image2ImageVAE, MHeads, UNetEnsemble
 
 LATENT = 5
 
@@ -139,7 +139,7 @@ def test_a_grid_is_a_function_of_its_seed_alone(image):
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("method", [DropoutUNet, UNetEnsemble, MHeads, Image2ImageVAE])
+@pytest.mark.parametrize("method", [DropoutUNet, UNetEnsemble, MHeads, Image2ImageVAE, SSN])
 def test_methods_without_a_prior_over_f_combs_latents_are_refused(method, image):
     with pytest.raises(
         TypeError, match=f"^model: got {method.__name__}, expected a Probabilistic U-Net whose prior is a Gaussian"

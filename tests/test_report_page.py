@@ -15,7 +15,7 @@ from pydicom.data import get_testdata_file
 import fastpunet
 from fastpunet.data import Record
 from fastpunet.data.lesions import SyntheticLesions
-from fastpunet.models import DropoutUNet, Image2ImageVAE, MHeads, UNetEnsemble
+from fastpunet.models import SSN, DropoutUNet, Image2ImageVAE, MHeads, UNetEnsemble
 from fastpunet.reports.page import case as page_case
 from fastpunet.reports.page.compact import compact, smallest
 from fastpunet.reports.page.file_subjects import disagreement
@@ -145,6 +145,7 @@ def test_graders_are_annotations_with_places_and_likelihoods():
         (DropoutUNet(1, 1, channels=(4, 8)), "DropoutUNet has no latent that could be moved"),
         (UNetEnsemble(1, 1, channels=(4, 8), members=3), "UNetEnsemble has no latent that could be moved"),
         (MHeads(1, 1, channels=(4, 8), heads=3), "MHeads has no latent that could be moved"),
+        (SSN(1, 1, channels=(4, 8)), "SSN has no latent that could be moved"),
         (Image2ImageVAE(1, 1, channels=(4, 8)), "The page cannot decode latents of this Image2ImageVAE"),
         (fastpunet.ProbabilisticUNet(1, 1, channels=(4, 8), latent_dim=1), "has a single dimension"),
     ],
