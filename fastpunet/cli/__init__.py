@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(name, str(error) or "interrupted", status=130)
 
 
-_EXTRAS = {"train": "train", "prepare": "data", "check": "data", "serve": "serve"}
+_EXTRAS = {"train": "train", "convert": "onnx", "prepare": "data", "check": "data", "serve": "serve"}
 
 
 def _command(name: str) -> ModuleType:
