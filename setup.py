@@ -26,6 +26,7 @@ REPORT = [
     "tqdm>=4.66",
 ]
 CLUSTER = [*DATA, "zarr>=3.1", "pyarrow>=16"]
+RAY = [*CLUSTER, "ray[data]>=2.40"]
 HUB = ["huggingface_hub>=1.0"]
 ONNX = ["onnx>=1.18", "onnxscript>=0.5", "onnxruntime>=1.22"]
 SERVE = [*DATA, *REPORT, "fastapi>=0.118", "uvicorn>=0.34", "prometheus-client>=0.21", "contourpy>=1.2"]
@@ -132,6 +133,7 @@ setup(
         "data": DATA,
         "dicom": DICOM,
         "cluster": CLUSTER,
+        "ray": RAY,
         "hub": HUB,
         "onnx": ONNX,
         "serve": SERVE,

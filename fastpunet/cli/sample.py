@@ -69,6 +69,18 @@ def parser() -> Parser:
         metavar="MEASURE",
         help="into an archive: measure this too, besides the area or the volume, such as longest_diameter",
     )
+    options.add_argument(
+        "--engine",
+        default="local",
+        help="into an archive: local (threads of this process), ray (a Ray cluster: that of RAY_ADDRESS, else this "
+        "machine) or torchrun (the processes that torchrun starts)",
+    )
+    options.add_argument(
+        "--shard",
+        metavar="I/K",
+        help="into an archive: draw share I of K of the images, such as 0/4, while other processes draw the others",
+    )
+    options.add_argument("--workers", type=int, metavar="W", help="of --engine ray: how many there may be at most")
     add_preparation(options)
     add_existing(options, "answers")
     add_device(options)
@@ -94,6 +106,8 @@ def _folder(options: Namespace, request: Request) -> int:
 
     if options.measures:
         raise ValueError("measures: got some for a folder, whose measures.csv has all of them; leave it out")
+    if options.engine != "local" or options.shard or options.workers:
+        raise ValueError("engine, shard and workers are for an archive; name one, such as OUT.zarr, or leave them out")
     teller = Teller("fastpunet sample", "summary.json lists them")
     outcomes = predict(
         options.model,
@@ -114,6 +128,7 @@ def _folder(options: Namespace, request: Request) -> int:
 
 def _archive(options: Namespace, request: Request) -> int:
     from fastpunet.prediction.archiving.run import run_archive
+    from fastpunet.prediction.archiving.shard import Shard
 
     if options.batch_size is not None:
         raise ValueError(
@@ -129,6 +144,9 @@ def _archive(options: Namespace, request: Request) -> int:
         threads=options.threads,
         overwrite=options.overwrite,
         skip_existing=options.skip_existing,
+        engine=options.engine,
+        shard=Shard.parse(options.shard) if options.shard else None,
+        workers=options.workers,
         say=teller.say,
     )
     _tell_calibration(teller, options)

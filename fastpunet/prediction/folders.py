@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -57,19 +57,41 @@ def alone(output: Path) -> Iterator[None]:
 
     A process that ends, however it does, gives the folder free.
     """
-    handle = os.open(output, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                f"output: another process writes answers to {output}; wait for it, or name another folder"
-            ) from None
-        except OSError:  # some file systems have no locks
-            pass
+    with _opened(output) as folder:
+        if not _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            raise ValueError(f"output: another process writes answers to {output}; wait for it, or name another folder")
         yield
+
+
+@contextmanager
+def among_others(output: Path) -> Iterator[Callable[[], bool]]:
+    """A folder that exists, to which others may write that have also entered this context.
+
+    Waits while a process has the folder `alone`. Gives a function that tries to have it alone from now on, and returns
+    whether that is so. Of several processes that end by trying, at least the last one has it.
+    """
+    with _opened(output) as folder:
+        _lock(folder, fcntl.LOCK_SH)
+        yield lambda: _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        yield handle
     finally:
         os.close(handle)
+
+
+def _lock(handle: int, how: int) -> bool:
+    try:
+        fcntl.flock(handle, how)
+    except BlockingIOError:
+        return False
+    except OSError:  # some file systems have no locks
+        pass
+    return True
 
 
 def is_written(path: Path) -> bool:

@@ -41,6 +41,16 @@ def processes() -> tuple[int, int]:
     return _count("WORLD_SIZE"), _count("LOCAL_WORLD_SIZE")
 
 
+def rank() -> int | None:
+    """RANK, set by torchrun: the number of this process among all, from 0; None in a process that it did not start."""
+    value = os.environ.get("RANK")
+    if value is not None and not (value.isdecimal() and int(value) < processes()[0]):
+        raise ValueError(
+            f"RANK: got {value!r}, expected a whole number below WORLD_SIZE, as torchrun sets it; unset it"
+        )
+    return None if value is None else int(value)
+
+
 def serving_token() -> str | None:
     """FASTPUNET_TOKEN: the token that clients of `fastpunet serve` have to send; None if it is not set or empty."""
     return os.environ.get("FASTPUNET_TOKEN") or None

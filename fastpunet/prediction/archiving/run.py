@@ -7,8 +7,8 @@ import os
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,23 +18,26 @@ from fastpunet.archive.layout import TABLE
 from fastpunet.archive.log import Log
 from fastpunet.archive.root import is_archive, make_root
 from fastpunet.archive.table import write_table
-from fastpunet.arguments import check_count
+from fastpunet.arguments import check_choice, check_count
 from fastpunet.data.inputs import Input
 from fastpunet.data.reading import one_line
 from fastpunet.files import check_folder
 from fastpunet.models.method import Method
+from fastpunet.prediction.archiving.engines.here import draw_here
+from fastpunet.prediction.archiving.engines.ray_data import draw_by_ray
 from fastpunet.prediction.archiving.measured import measure_names
 from fastpunet.prediction.archiving.packed import packed_bytes
+from fastpunet.prediction.archiving.shard import Shard
+from fastpunet.prediction.archiving.task import Task
 from fastpunet.prediction.archiving.threads import processors
-from fastpunet.prediction.archiving.threads import threads as computing_threads
-from fastpunet.prediction.archiving.work import Work
 from fastpunet.prediction.fitting import check_fits, check_memory
-from fastpunet.prediction.folders import alone, differences, is_written
+from fastpunet.prediction.folders import alone, among_others, differences, is_written
 from fastpunet.prediction.opening import OpenedModel, Outcome, open_inputs, open_model
 from fastpunet.prediction.request import Request
 from fastpunet.progress import Progress
+from fastpunet_kernels import environment
 
-_MORE_THREADS = 2  # than compute: they read and write meanwhile
+ENGINES = ("local", "ray", "torchrun")
 _IN_FOLDERS_ONLY = ("modes", "thresholds", "format")  # what an archive does not hold
 
 
@@ -48,6 +51,9 @@ def run_archive(
     threads: int | None = None,
     overwrite: bool = False,
     skip_existing: bool = False,
+    engine: str = "local",
+    shard: Shard | None = None,
+    workers: int | None = None,
     say: Callable[[Outcome], None] | None = None,
 ) -> Counter[str]:
     """Draw the hypotheses of every input into an archive (see `fastpunet.archive.layout`).
@@ -59,6 +65,11 @@ def run_archive(
             computed at a time. The number of threads changes rounding, so it is part of the request.
         overwrite: replace an archive that is there.
         skip_existing: go on with one: its images are kept, if the same was asked of the same model.
+        engine: "local", threads of this process; "ray", the workers of a Ray cluster; "torchrun", this process as one
+            of those that torchrun started.
+        shard: draw only this share of the images, while other processes draw the others into the same archive, which
+            need not be new. The table is written whenever a process ends and no other writes there.
+        workers: how many Ray workers there may be at most.
         say: is called with each outcome as it comes.
 
     Returns how many images are "done", "kept" and "failed". An image that fails for whatever reason, a full disk
@@ -70,6 +81,19 @@ def run_archive(
     threads = 1 if threads is None else check_count("threads", threads)
     if overwrite and skip_existing:
         raise ValueError("skip_existing: got overwrite as well, expected one of them")
+    check_choice("engine", engine, ENGINES)
+    if engine == "torchrun":
+        if shard is not None:
+            raise ValueError(
+                "shard: got one for engine torchrun, which gives each of its processes a share; leave it out"
+            )
+        shard = Shard.of_torchrun()
+    if shard is not None and overwrite:
+        raise ValueError("overwrite: each share would delete those of the others; remove the archive before them all")
+    if workers is not None and engine != "ray":
+        raise ValueError(
+            f"workers: got {workers} for engine {engine}, expected engine ray; leave it out, or see --threads"
+        )
     for name in _IN_FOLDERS_ONLY:
         if getattr(request, name) not in (None, ()):
             raise ValueError(f"{name}: got {getattr(request, name)!r}, which an archive does not hold; take a folder")
@@ -77,7 +101,8 @@ def run_archive(
     check_folder("output", path)
     opened = open_model(model, request, device)
     found = open_inputs(paths, is_written, partial(_check, method=opened.sampler.method, request=request))
-    about = _open(path, _shared(opened, request, threads), overwrite=overwrite, skip_existing=skip_existing)
+    goes_on = skip_existing or shard is not None
+    about = _open(path, _shared(opened, request, threads), overwrite=overwrite, skip_existing=goes_on)
     tally: Counter[str] = Counter()
     log = Log(path)
 
@@ -89,32 +114,44 @@ def run_archive(
         if say is not None:
             say(outcome)
 
-    with alone(path), computing_threads(threads):
-        sweep(path)
-        for outcome in found.refused:
+    sources = found.inputs if shard is None else shard.of(found.inputs)
+    with ExitStack() as held:
+        if shard is None:
+            held.enter_context(alone(path))
+            sweep(path)
+        last = (lambda: True) if shard is None else held.enter_context(among_others(path))
+        for outcome in found.refused if shard is None or shard.index == 0 else ():
             note(outcome)
-        computing = 1 if opened.sampler.device.type == "cuda" else max(1, processors() // threads)
-        work = Work(opened.sampler, request, path, about, threading.Semaphore(computing))
+        task = Task(os.fspath(model), request, opened.sampler.device.type, threads, path.absolute(), about)
         try:
-            with Progress(len(found.inputs), "sampling", "image") as progress:
-                for outcome in _unordered(work.do, found.inputs, computing + _MORE_THREADS):
+            with Progress(len(sources), "sampling", "image") as progress:
+                for outcome in draw_by_ray(task, sources, workers) if engine == "ray" else _here(task, opened, sources):
                     note(outcome)
                     progress.update(1)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                f"interrupted; {tally['done']} of {len(found.inputs)} images are drawn; pass --skip-existing to go on"
+                f"interrupted; {tally['done']} of {len(sources)} images are drawn; pass --skip-existing to go on"
             ) from None
-        sweep(path)
-        try:
-            write_table(path, about)
-        except OSError as error:
-            note(Outcome("", "failed", f"{TABLE} cannot be written: {one_line(error)}; go on with --skip-existing"))
+        if last():
+            sweep(path)
+            try:
+                write_table(path, about)
+            except OSError as error:
+                note(Outcome("", "failed", f"{TABLE} cannot be written: {one_line(error)}; go on with --skip-existing"))
     return tally
 
 
 def _check(source: Input, method: Method, request: Request) -> None:
     check_fits(source, method, request)
     check_memory(source, method, request, packed_bytes(source, method))
+
+
+def _here(task: Task, opened: OpenedModel, sources: Sequence[Input]) -> Iterator[Outcome]:
+    """Draw by threads of this process, which shares its processors with the others that torchrun started here."""
+    share = processors() // (task.threads * environment.processes()[1])
+    at_once = 1 if opened.sampler.device.type == "cuda" else max(1, share)
+    with task.computing():
+        yield from draw_here(task.work(opened, threading.Semaphore(at_once)), sources, at_once)
 
 
 def _shared(opened: OpenedModel, request: Request, threads: int) -> dict[str, Any]:
@@ -147,19 +184,3 @@ def _open(path: Path, asked: dict[str, Any], *, overwrite: bool, skip_existing: 
             "replace it"
         )
     return there
-
-
-def _unordered(do: Callable[[Input], Outcome], sources: Iterable[Input], workers: int) -> Iterator[Outcome]:
-    """do(source) of all sources by so many threads, in the order in which they are done."""
-    with ThreadPoolExecutor(workers, "sampling") as pool:
-        try:
-            waiting = set()
-            for source in sources:
-                waiting.add(pool.submit(do, source))
-                if len(waiting) > workers:
-                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in done)
-            for future in waiting:
-                yield future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)

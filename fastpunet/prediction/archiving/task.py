@@ -1,0 +1,49 @@
+"""What a worker on any machine needs to draw images into an archive, in a form that can be sent to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastpunet.prediction.archiving.threads import threads as computing_threads
+from fastpunet.prediction.archiving.work import Work
+from fastpunet.prediction.opening import OpenedModel, open_model
+from fastpunet.prediction.request import Request
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to draw, by which model, into which archive.
+
+    model    as on the command line; the same path must lead to it on all machines
+    device   "cpu", "cuda" or "auto"
+    threads  with which each image is computed on a CPU
+    about    what all images of the archive share, as `make_root` returns it
+    """
+
+    model: str
+    request: Request
+    device: str
+    threads: int
+    archive: Path
+    about: Mapping[str, Any]
+
+    def open(self) -> Work:
+        """Load the model. Raises ValueError if it is another than that of the archive."""
+        return self.work(open_model(self.model, self.request, self.device))
+
+    def work(self, opened: OpenedModel, computing: AbstractContextManager[Any] | None = None) -> Work:
+        """What draws with a model that is loaded. computing: see `Work`."""
+        if opened.about["model"]["sha256"] != self.about["model"]["sha256"]:
+            raise ValueError(
+                f"model: {self.model} is not the same file here as where the run began; copy it to all machines, and "
+                "pass --skip-existing to go on"
+            )
+        return Work(opened.sampler, self.request, self.archive, self.about, computing or nullcontext())
+
+    def computing(self) -> AbstractContextManager[None]:
+        """A context in which PyTorch and the kernels compute with so many threads."""
+        return computing_threads(self.threads)
