@@ -1,4 +1,4 @@
-"""Archives by several processes: shards, torchrun and Ray give the bytes of one process, whoever is killed meanwhile."""
+"""Archives by several processes: shards, torchrun and Ray give the bytes of one process, whoever is killed."""
 
 import hashlib
 import os

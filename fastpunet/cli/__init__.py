@@ -13,6 +13,7 @@ COMMANDS = (
     "demo",
     "check",
     "sample",
+    "plan",
     "verify",
     "report",
     "serve",

@@ -27,6 +27,11 @@ def add_device(parser: Parser, default: str = "auto") -> None:
 def add_speed(parser: Parser) -> None:
     """--batch-size and --precision: how hypotheses are drawn."""
     parser.add_argument("--batch-size", type=int, metavar="B", help="images at a time; without it, as many as fit")
+    add_precision(parser)
+
+
+def add_precision(parser: Parser) -> None:
+    """--precision: how exactly hypotheses are computed."""
     parser.add_argument(
         "--precision", default="auto", help='"ieee", "tf32" (GPU) or "bf16"; auto takes what PyTorch itself would use'
     )

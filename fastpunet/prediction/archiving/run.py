@@ -102,7 +102,7 @@ def run_archive(
     opened = open_model(model, request, device)
     found = open_inputs(paths, is_written, partial(_check, method=opened.sampler.method, request=request))
     goes_on = skip_existing or shard is not None
-    about = _open(path, _shared(opened, request, threads), overwrite=overwrite, skip_existing=goes_on)
+    about = _open(path, shared(opened, request, threads), overwrite=overwrite, skip_existing=goes_on)
     tally: Counter[str] = Counter()
     log = Log(path)
 
@@ -154,7 +154,7 @@ def _here(task: Task, opened: OpenedModel, sources: Sequence[Input]) -> Iterator
         yield from draw_here(task.work(opened, threading.Semaphore(at_once)), sources, at_once)
 
 
-def _shared(opened: OpenedModel, request: Request, threads: int) -> dict[str, Any]:
+def shared(opened: OpenedModel, request: Request, threads: int) -> dict[str, Any]:
     """What all images of an archive share."""
     names = [name for dims in (2, 3) for name in measure_names(dims, request)]
     return {

@@ -1,0 +1,57 @@
+"""fastpunet plan."""
+
+from __future__ import annotations
+
+import json
+
+from fastpunet.cli.running import add_device, add_drawing, add_precision, add_preparation, request_of
+from fastpunet.parsing import Namespace, Parser
+
+SUMMARY = "say what drawing an archive of many images would take: time, storage, memory and cost"
+
+
+def parser() -> Parser:
+    options = Parser(
+        "fastpunet plan",
+        "Draw some images for some seconds, as `fastpunet sample MODEL INPUT... -o OUT.zarr` would, and say from that "
+        "how long many images would take, on how much storage and memory, and at what cost. What was measured here "
+        "and what is extrapolated are told apart. See docs/archive.md.",
+    )
+    options.add_argument("model", metavar="MODEL", help="shipped weights, a checkpoint or the folder of a training run")
+    options.add_argument("inputs", nargs="+", metavar="INPUT", help="typical images, as for fastpunet sample")
+    options.add_argument("--images", type=int, metavar="N", help="how many there will be; without it, as many as given")
+    options.add_argument("--workers", type=int, default=1, metavar="W", help="machines like this one")
+    options.add_argument("--hourly", type=float, metavar="COST", help="what an hour of one worker costs")
+    options.add_argument("--seconds", type=float, default=20.0, help="how long to draw")
+    options.add_argument(
+        "--scratch",
+        metavar="FOLDER",
+        help="a folder on the storage that the archive will be on, for the images drawn now",
+    )
+    options.add_argument("--json", action="store_true", help="print the numbers as JSON, in seconds and bytes")
+    add_drawing(options)
+    options.add_argument("--mean", action="store_true", help="with the map of the mean probability")
+    options.add_argument("--entropy", action="store_true", help="with the map of its entropy")
+    options.add_argument("--measures", nargs="+", default=[], metavar="MEASURE", help="measure this too")
+    add_preparation(options)
+    add_device(options)
+    add_precision(options)
+    return options
+
+
+def run(options: Namespace) -> None:
+    from fastpunet.prediction.archiving.plan import plan
+
+    request = request_of(options, mean=options.mean, entropy=options.entropy, measures=tuple(options.measures))
+    found = plan(
+        options.model,
+        options.inputs,
+        request,
+        images=options.images,
+        workers=options.workers,
+        seconds=options.seconds,
+        device=options.device,
+        threads=options.threads,
+        scratch=options.scratch,
+    )
+    print(json.dumps(found.to_dict(), indent=2) if options.json else found.text(options.hourly))
