@@ -39,7 +39,7 @@ TEST = [
     "scikit-learn>=1.5",
     *TRAIN,
     *REPORT,
-    *CLUSTER,
+    *RAY,
     *HUB,
     *ONNX,
     *SERVE,

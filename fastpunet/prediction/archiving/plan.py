@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from fastpunet.archive.layout import ITEMS, TABLE
 from fastpunet.archive.root import make_root
 from fastpunet.archive.table import write_table
 from fastpunet.arguments import check_count
@@ -144,11 +145,12 @@ def plan(
                 if outcome.status == "failed":
                     raise ValueError(outcome.message)
                 done.append(time.monotonic())
-        image_bytes = sum(file.stat().st_size for file in archive.rglob("*") if file.is_file()) / len(done)
+        drawn = (file for file in (archive / ITEMS).glob("*/*/**/*") if file.is_file())
+        image_bytes = sum(file.stat().st_size for file in drawn) / len(done)
         written = time.monotonic()
         rows = write_table(archive, about)
         table_seconds = (time.monotonic() - written) / rows
-        table_bytes = (archive / "items.parquet").stat().st_size / rows
+        table_bytes = (archive / TABLE).stat().st_size / rows
     rate, error = _rate(done)
     return Plan(
         images=images,
