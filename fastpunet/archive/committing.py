@@ -10,7 +10,6 @@ from pathlib import Path
 from uuid import uuid4
 
 from fastpunet.archive.layout import NODE, PARTIAL, group_document, item_path
-from fastpunet.files import write_bytes
 
 
 def commit(archive: Path, name: str, files: Iterable[tuple[str, bytes]]) -> None:
@@ -25,7 +24,7 @@ def commit(archive: Path, name: str, files: Iterable[tuple[str, bytes]]) -> None
             _write(folder / path, content)
         for inner in [*(path for path in folder.iterdir() if path.is_dir()), folder]:
             _flush(inner)
-        _make_group(target.parent)
+        _make_group(archive, target.parent)
         try:
             os.rename(folder, target)
         except OSError:
@@ -52,12 +51,14 @@ def _aside(archive: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _make_group(folder: Path) -> None:
-    """One of the folders that images are spread over."""
+def _make_group(archive: Path, folder: Path) -> None:
+    """One of the folders that images are spread over. Nothing unfinished is ever in it, whoever is killed."""
     with suppress(FileExistsError):
         folder.mkdir()
     if not (folder / NODE).is_file():
-        write_bytes(folder / NODE, group_document())
+        aside = archive / PARTIAL / f"{uuid4().hex}.json"
+        _write(aside, group_document())
+        os.replace(aside, folder / NODE)
 
 
 def _write(path: Path, content: bytes) -> None:
