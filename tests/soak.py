@@ -1,8 +1,8 @@
 """Thousands of varied calls in one process: `python -m tests.soak --calls 10000 --seed 0`.
 
 Prints the memory, open files and threads of the process every thousand calls. The exit status is 1 if files or threads
-are left, or if memory grew by more than 20 MB in the second half of the calls; caches, of which each shape of images has
-entries, fill in the first.
+are left, or if memory grew by more than 20 MB in the second half of the calls. In the first one caches fill, which have
+entries for each shape of images.
 """
 
 from __future__ import annotations
