@@ -1,14 +1,17 @@
 """Large images slab by slab: features are not kept, and hypotheses are the same."""
 
+import weakref
+
 import pytest
 import torch
 
 from fastpunet import ProbabilisticUNet, Sampler, memory, sample, summarize, windowed
 from fastpunet.masks import PackedMasks
 from fastpunet.windows.features import Slabs
-from fastpunet.windows.joining import put
-from fastpunet_kernels import pack_bits
+from fastpunet.windows.joining import added, put
+from fastpunet_kernels import Sums, pack_bits
 
+VOLUME = torch.ones(1, 2, 1, dtype=torch.int64)
 CASES = pytest.mark.parametrize(
     ("size", "window", "overlap", "num_classes"),
     [((21, 9, 14), 8, 0.5, 1), ((9, 20, 11), (4, 8, 8), 0.25, 3), ((40, 31), (16, 16), 0.5, 1), ((33, 17), 8, 0.0, 3)],
@@ -131,3 +134,19 @@ def test_by_slab_is_a_switch():
     model, _ = model_and_image((8, 8), 1)
     with pytest.raises(ValueError, match="by_slab: got 'yes', expected true or false"):
         windowed(model, 8, by_slab="yes")
+
+
+def test_sums_of_chunks_are_not_kept():
+    alive = weakref.WeakSet()
+
+    def parts():
+        for _ in range(20):
+            sums = Sums(torch.ones(1, 1, 9, dtype=torch.float64), torch.ones(1, 9, dtype=torch.float64), VOLUME)
+            alive.add(sums.probability)
+            yield sums
+            del sums
+            assert len(alive) <= 2  # the total, and the last
+
+    total = added(parts())
+    assert total.probability.sum() == 20 * 9
+    assert total.volume.shape == (1, 40, 1)

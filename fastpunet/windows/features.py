@@ -135,7 +135,7 @@ class WindowedFeatures(Windowed):
         of_slabs = []
         for part in self._encoded(encoding, how["precision"]):
             chunk = chunk_size(self.inner, part, noise.n, "logits", whole=False)
-            of_slabs.append(added([self.inner.sums(part, some, **how) for some in noise.parts(chunk)]))
+            of_slabs.append(added(self.inner.sums(part, some, **how) for some in noise.parts(chunk)))
         return side_by_side(of_slabs)
 
     def scratch_bytes(self, encoding: Encoding) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -32,12 +32,15 @@ def put(whole: Tensor, part: Tensor, first: int, output: str) -> None:
     whole[..., word : word + filled.shape[-1]] = ((filled ^ _SIGN) - _SIGN).to(torch.int32)
 
 
-def added(parts: Sequence[Sums]) -> Sums:
-    """Sums over all hypotheses from those over some after the other."""
-    probability, entropy, _ = parts[0]
-    for part in parts[1:]:
-        probability, entropy = probability + part.probability, entropy + part.entropy
-    return Sums(probability, entropy, torch.cat([part.volume for part in parts], dim=1))
+def added(parts: Iterator[Sums]) -> Sums:
+    """Sums over all hypotheses from those over some after the other, which are not kept."""
+    probability, entropy, volume = next(parts)
+    volumes = [volume]
+    for part in parts:
+        probability += part.probability
+        entropy += part.entropy
+        volumes.append(part.volume)
+    return Sums(probability, entropy, torch.cat(volumes, dim=1))
 
 
 def side_by_side(parts: Sequence[Sums]) -> Sums:
