@@ -11,7 +11,12 @@ from setuptools.errors import CompileError, LinkError
 
 NATIVE = "kernels/fastpunet_kernels/native"
 
-CLI = ["jsonargparse>=4.48", "docstring-parser>=0.16", "pyyaml>=6"]  # whoever has any extra has the command line
+CLI = [
+    "jsonargparse>=4.48",
+    "docstring-parser>=0.16",
+    "pyyaml>=6",
+    "shtab>=1.7",
+]  # whoever has any extra has the command line
 DICOM = ["pydicom>=3.0.1", "highdicom>=0.28"]
 DATA = [*CLI, *DICOM, "pillow>=10", "nibabel>=5", "scipy>=1.11.1", "tqdm>=4.66"]
 TRAIN = ["lightning>=2.4", "monai>=1.4", "tensorboard>=2.16", *DATA]
@@ -27,6 +32,13 @@ REPORT = [
 ]
 CLUSTER = [*DATA, "zarr>=3.1", "pyarrow>=16"]
 RAY = [*CLUSTER, "ray[data]>=2.40"]
+DOCS = [
+    "sphinx>=8",
+    "furo>=2024.8.6",
+    "myst-parser>=4",
+    "sphinx-copybutton>=0.5.2",
+    "sphinxcontrib-programoutput>=0.18",
+]
 HUB = ["huggingface_hub>=1.0"]
 ONNX = ["onnx>=1.18", "onnxscript>=0.5", "onnxruntime>=1.22"]
 SERVE = [*DATA, *REPORT, "fastapi>=0.118", "uvicorn>=0.34", "prometheus-client>=0.21", "contourpy>=1.2"]
@@ -34,6 +46,7 @@ NOTEBOOK = ["nbclient>=0.10", "ipykernel>=6.29"]
 TEST = [
     "pytest>=8",
     "hypothesis>=6",
+    "sybil>=9",
     "playwright>=1.49",
     "pytorch-ignite>=0.5",
     "scikit-learn>=1.5",
@@ -47,7 +60,15 @@ TEST = [
 ]
 BENCH = ["pytest-benchmark>=5.3", "nvidia-ml-py>=12", "pycocotools>=2.0.8", "scipy>=1.11.1"]
 FUZZ = ["atheris>=3; platform_system == 'Linux' and python_version >= '3.11'"]
-DEV = ["ruff>=0.12", "mypy>=1.15", "import-linter>=2", "types-PyYAML>=6", "pybind11>=2.13", "setuptools>=77"]
+DEV = [
+    "codespell>=2.4",
+    "ruff>=0.12",
+    "mypy>=1.15",
+    "import-linter>=2",
+    "types-PyYAML>=6",
+    "pybind11>=2.13",
+    "setuptools>=77",
+]
 
 
 class EditableByPath(editable_wheel.editable_wheel):
@@ -139,11 +160,12 @@ setup(
         "serve": SERVE,
         "train": TRAIN,
         "report": REPORT,
+        "docs": DOCS,
         "test": TEST,
         "bench": BENCH,
         "dev": DEV,
         "fuzz": FUZZ,
-        "all": sorted({*TEST, *BENCH, *DEV}),
+        "all": sorted({*TEST, *BENCH, *DEV, *DOCS}),
     },
     entry_points={"console_scripts": ["fastpunet = fastpunet.cli:main"]},
 )

@@ -273,3 +273,20 @@ def test_nothing_to_check(tmp_path, capsys):
     assert main(["check", str(tmp_path / "none")]) == 2
     assert capsys.readouterr().err == f"fastpunet check: input: no file or folder '{tmp_path / 'none'}'\n"
     assert main(["check", str(tmp_path), "--json", str(tmp_path)]) == 2
+
+
+def test_a_folder_of_parts_stands_for_its_parts(tmp_path):
+    rng = np.random.default_rng(0)
+    for part in ("train", "test"):
+        for name in ("images", "masks/ann", "masks/ben"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for number in range(3):
+                pixels = rng.integers(0, 256 if name == "images" else 2, (16, 16), np.uint8)
+                Image.fromarray(pixels).save(tmp_path / part / name / f"{part}{number}.png")
+    report = check([tmp_path])
+    assert not report.problems
+    assert "images" in report.text()
+    assert "train: raters" in report.text()
+    assert "test: raters" in report.text()
+    Image.fromarray(rng.integers(0, 256, (16, 16), np.uint8)).save(tmp_path / "beside.png")
+    assert "7: png" in check([tmp_path]).text()

@@ -10,11 +10,11 @@ from fastpunet.cli import main
 from fastpunet.cli.train import parser
 from fastpunet.data import Record
 from fastpunet.data.npz import write_members
+from fastpunet.data.parts import Parts, find_parts
 from fastpunet.training.config import TrainingConfig
 from fastpunet.training.config_file import given_keys
 from fastpunet.training.datasets import read_data
 from fastpunet.training.forecast import Forecast
-from fastpunet.training.parts import Parts, find_parts
 from fastpunet.training.starting_config import starting_config
 from fastpunet.training.survey import survey
 

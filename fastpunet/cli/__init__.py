@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -9,23 +10,16 @@ from types import ModuleType
 
 from fastpunet.cli.running import set_threads
 
-COMMANDS = (
-    "demo",
-    "check",
-    "sample",
-    "plan",
-    "verify",
-    "report",
-    "serve",
-    "assess",
-    "train",
-    "calibrate",
-    "evaluate",
-    "latent",
-    "prepare",
-    "convert",
-    "info",
-)
+GROUPS = {
+    "Try it": ("demo", "info"),
+    "Prepare data": ("check", "prepare"),
+    "Make a model": ("train", "calibrate", "convert"),
+    "Ask it": ("sample", "report", "serve", "latent"),
+    "Keep the answers of many images": ("plan", "verify"),
+    "Score it, and its data": ("evaluate", "assess"),
+    "Set up": ("completion",),
+}
+COMMANDS = tuple(name for names in GROUPS.values() for name in names)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,12 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given[0] not in COMMANDS:
             raise ValueError(f"unknown command {given[0]}, expected one of {', '.join(COMMANDS)}; see fastpunet --help")
         name = f"fastpunet {given[0]}"
-        command = _command(given[0])
-        options = command.parser().parse(given[1:])
+        module = command(given[0])
+        options = module.parser().parse(given[1:])
         set_threads(options)
-        return command.run(options) or 0
+        return module.run(options) or 0
     except SystemExit as finished:  # --help and --print_config
         return int(finished.code or 0)
+    except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for what Python flushes at its end
+        return 1
     except (ValueError, TypeError, OSError, FloatingPointError) as error:
         return _fail(name, error_line(error))
     except ModuleNotFoundError as error:
@@ -59,23 +56,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 _EXTRAS = {"train": "train", "convert": "onnx", "prepare": "data", "check": "data", "serve": "serve"}
 
 
-def _command(name: str) -> ModuleType:
+def command(name: str) -> ModuleType:
+    """The module of a command: its SUMMARY, `parser()` and `run(options)`."""
     return import_module(f"fastpunet.cli.{name}")
 
 
 def _help() -> str:
-    lines = [f"  {name:<10}{_command(name).SUMMARY}" for name in COMMANDS]
-    return "\n".join(
-        [
-            "usage: fastpunet COMMAND [options]",
-            "",
-            "Thousands of segmentation hypotheses per image, drawn, scored and shown.",
-            "",
-            *lines,
-            "",
-            "fastpunet COMMAND --help explains the options of a command.",
-        ]
-    )
+    lines = [
+        "usage: fastpunet COMMAND [options]",
+        "",
+        "Thousands of segmentation hypotheses per image, drawn, scored and shown.",
+    ]
+    for title, names in GROUPS.items():
+        lines += ["", title, *(f"  {name:<12}{command(name).SUMMARY}" for name in names)]
+    return "\n".join([*lines, "", "fastpunet COMMAND --help explains the options of a command."])
 
 
 def error_line(error: Exception) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from fastpunet.parsing import Namespace, Parser
 
 SUMMARY = "print versions, devices, backends, and why one is missing; or what a model is"
@@ -17,11 +19,18 @@ def parser() -> Parser:
     options.add_argument(
         "model", nargs="?", metavar="MODEL", help="shipped weights, a checkpoint or the folder of a training run"
     )
+    options.add_argument(
+        "--json", action="store_true", help="print the same facts as JSON, for programs and bug reports"
+    )
     return options
 
 
 def run(options: Namespace) -> None:
-    from fastpunet.reports.info import info
-    from fastpunet.reports.model_info import model_info
+    from fastpunet.reports.info import facts, info
+    from fastpunet.reports.json_values import json_values
+    from fastpunet.reports.model_info import model_facts, model_info
 
-    print(model_info(options.model) if options.model else info())
+    if options.json:
+        print(json.dumps(json_values(model_facts(options.model) if options.model else facts()), indent=2))
+    else:
+        print(model_info(options.model) if options.model else info())

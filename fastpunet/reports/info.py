@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+from typing import Any
 
 import torch
 
@@ -15,48 +16,85 @@ _PACKAGES = ("fastpunet", "torch", "triton", "numpy", "safetensors", "lightning"
 _EXTRAS = {"lightning": "train", "pyyaml": "train", "matplotlib": "report"}
 
 
+def facts() -> dict[str, Any]:
+    """What `info` prints, as values for JSON. A version is None where the package is missing."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "threads": torch.get_num_threads(),
+        "instructions": _instructions(),
+        "openmp": launch.kernels is not None and bool(launch.kernels.OPENMP),
+        "cuda": None if torch.cuda.is_available() else _why_no_cuda(),
+        "devices": [_device(device) for device in _devices()],
+        "weights": list(shipped()),
+    }
+
+
 def info() -> str:
     """Versions, devices, backends (and the reason a missing one is missing) and shipped weights, as text."""
-    lines = [f"python       {platform.python_version()} on {platform.platform()}", "", "packages"]
-    lines += [f"  {name:<13}{_version(name)}" for name in _PACKAGES]
-    devices = [torch.device("cpu")]
+    known = facts()
+    lines = [f"python       {known['python']} on {known['platform']}", "", "packages"]
+    lines += [f"  {name:<13}{version or _missing(name)}" for name, version in known["packages"].items()]
     lines += [
         "",
         "devices",
-        f"  cpu        {torch.get_num_threads()} threads; instructions: {_instructions()}",
+        f"  cpu        {known['threads']} threads; instructions: {_instructions_and_choice(known)}",
     ]
-    if torch.cuda.is_available():
-        for index in range(torch.cuda.device_count()):
-            devices.append(torch.device("cuda", index))
-            properties = torch.cuda.get_device_properties(index)
-            lines.append(f"  cuda:{index}     {properties.name}, {properties.total_memory >> 30} GiB")
-    else:
-        lines.append(f"  cuda       none: {_why_no_cuda()}")
+    if known["cuda"]:
+        lines.append(f"  cuda       none: {known['cuda']}")
+    lines += [f"  {found['device']}     {found['name']}, {found['gib']} GiB" for found in known["devices"][1:]]
     lines += ["", "backends"]
-    for device in devices:
-        lines.append(f"  {device}: auto takes {select_backend('auto', device)}")
-        for backend in BACKENDS[1:]:
-            reason = why_unavailable(backend, device)
-            lines.append(f"    {backend:<11}{'ready' if reason is None else 'missing: ' + reason}")
-    lines += ["", "weights      " + (", ".join(shipped()) or "none shipped")]
+    for found in known["devices"]:
+        lines.append(f"  {found['device']}: auto takes {found['auto']}")
+        lines += [
+            f"    {name:<11}{state if state == 'ready' else 'missing: ' + state}"
+            for name, state in found["backends"].items()
+        ]
+    lines += ["", "weights      " + (", ".join(known["weights"]) or "none shipped")]
     return "\n".join(lines)
 
 
+def _devices() -> list[torch.device]:
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return [torch.device("cpu"), *(torch.device("cuda", index) for index in range(count))]
+
+
+def _device(device: torch.device) -> dict[str, Any]:
+    known: dict[str, Any] = {"device": str(device)}
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        known |= {"name": properties.name, "gib": properties.total_memory >> 30}
+    states = {name: why_unavailable(name, device) or "ready" for name in BACKENDS[1:]}
+    return known | {"auto": select_backend("auto", device), "backends": states}
+
+
 def _instructions() -> str:
-    """The instruction set that the native kernels use on this processor, and how to choose another one."""
+    """The instruction set that the kernels use on this processor."""
     if launch.kernels is None:
-        return f"{torch.backends.cpu.get_cpu_capability()} (PyTorch)"
-    names = launch.kernels.CAPABILITIES
-    threads = "" if launch.kernels.OPENMP else ", one thread only: built without OpenMP"
-    return f"{names[launch.capability()]} of {', '.join(names)} (set {launch.CAPABILITY_VARIABLE} for less){threads}"
+        return torch.backends.cpu.get_cpu_capability()
+    return str(launch.kernels.CAPABILITIES[launch.capability()])
 
 
-def _version(package: str) -> str:
+def _instructions_and_choice(known: dict[str, Any]) -> str:
+    """The instruction set with what else could be chosen."""
+    if launch.kernels is None:
+        return f"{known['instructions']} (PyTorch)"
+    threads = "" if known["openmp"] else ", one thread only: built without OpenMP"
+    names = ", ".join(launch.kernels.CAPABILITIES)
+    return f"{known['instructions']} of {names} (set {launch.CAPABILITY_VARIABLE} for less){threads}"
+
+
+def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        extra = _EXTRAS.get(package)
-        return "missing" + (f": pip install fastpunet[{extra}]" if extra else "")
+        return None
+
+
+def _missing(package: str) -> str:
+    extra = _EXTRAS.get(package)
+    return "missing" + (f": pip install fastpunet[{extra}]" if extra else "")
 
 
 def _why_no_cuda() -> str:

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from fastpunet.models import checkpoint
 from fastpunet.models.calibration import Calibration, Reliability
+from fastpunet.models.header_entries import describe
 from fastpunet.reports.tables import markdown
+
+
+def model_facts(source: str | os.PathLike[str]) -> dict[str, Any]:
+    """What `model_info` says, as values for JSON, by the names that a checkpoint's header has.
+
+    Raises the errors of `load`.
+    """
+    model = checkpoint.load(source)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return {"method": model.name, "config": model.config, "parameters": parameters, **describe(model)}
 
 
 def model_info(source: str | os.PathLike[str]) -> str:

@@ -15,6 +15,7 @@ from fastpunet.data import Records
 from fastpunet.data.checking import check
 from fastpunet.data.checking.report import several
 from fastpunet.data.lazy import intensity_of
+from fastpunet.data.parts import find_parts
 from fastpunet.data.sources import read, recognise
 from fastpunet.data.splits import graded
 from fastpunet.devices import find_device
@@ -31,7 +32,6 @@ from fastpunet.training.choices import (
 )
 from fastpunet.training.config import TrainingConfig, plain
 from fastpunet.training.datasets import training_data
-from fastpunet.training.parts import find_parts
 from fastpunet.training.survey import Survey, survey
 
 _PATIENTS = 2  # of whom one can be spared for validation

@@ -14,6 +14,7 @@ from fastpunet.data.checking.masks import describe_masks
 from fastpunet.data.checking.report import Report
 from fastpunet.data.checking.values import describe_values, look_at
 from fastpunet.data.inputs.finding import look
+from fastpunet.data.parts import find_parts
 from fastpunet.models.method import Method
 
 
@@ -21,13 +22,15 @@ def check(paths: Sequence[str | os.PathLike[str]], model: Method | None = None) 
     """What files, folders, patterns or data sets hold, and what about it is suspicious.
 
     paths  as `inputs.find_inputs` takes them; of a path that is a data set with masks (see `data.sources`), the masks
-           are looked at too; several are parts of one, which should share no image and no patient
+           are looked at too; several are parts of one, which should share no image and no patient. A folder with parts
+           such as train/ and test/ stands for them
     model  with one, what it expects of images is compared with what they are
 
     Headers are read of all images, pixels and masks of 64 at most, evenly spaced. Raises FileNotFoundError for paths of
     nothing.
     """
     report = Report()
+    paths = [part for path in paths for part in _parts(path)]
     found = look([path for path in paths if not _is_pickle(path)])
     describe_images(report, found)
     find_duplicates(report, found.inputs)
@@ -47,6 +50,15 @@ def check(paths: Sequence[str | os.PathLike[str]], model: Method | None = None) 
     if not report.facts:
         report.problem("there is no image that can be read")
     return report
+
+
+def _parts(path: str | os.PathLike[str]) -> list[str | os.PathLike[str]]:
+    """The folders of the parts of a data set, and the path itself if it holds images beside them or has no parts."""
+    folder = Path(path)
+    if not folder.is_dir() or _kind(path):
+        return [path]
+    parts = [folder / name for name in find_parts(folder) if name and (folder / name).is_dir()]
+    return [*([] if parts and not look([path]).inputs else [path]), *parts]
 
 
 def _kind(path: str | os.PathLike[str]) -> str | None:

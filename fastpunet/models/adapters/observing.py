@@ -102,7 +102,7 @@ def observe(network: Network, memory: Memory, forward: Callable[[], Any]) -> Pas
         try:
             result = forward()
         finally:
-            if private is None and not torch.equal(before, torch.get_rng_state()):
+            if private is None and _bytes(before) != _bytes(torch.get_rng_state()):
                 unexpected = True
                 torch.set_rng_state(before)
     memory.draws = unexpected or (private is not None and private.used)
@@ -122,6 +122,11 @@ def observe(network: Network, memory: Memory, forward: Callable[[], Any]) -> Pas
 
 def _version(value: Any) -> int | None:
     return value._version if isinstance(value, Tensor) and not value.is_inference() else None
+
+
+def _bytes(state: Tensor) -> bytes:
+    """Its bytes, which are compared without an operator of PyTorch: in a graph those must not ask for values."""
+    return state.numpy().tobytes()
 
 
 def _run_sample(network: Network, seen: Pass, memory: Memory) -> None:
