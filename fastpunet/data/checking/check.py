@@ -53,12 +53,12 @@ def check(paths: Sequence[str | os.PathLike[str]], model: Method | None = None) 
 
 
 def _parts(path: str | os.PathLike[str]) -> list[str | os.PathLike[str]]:
-    """The folders of the parts of a data set, and the path itself if it holds images beside them or has no parts."""
+    """The folders of the parts of a data set; the path itself if it has none, or holds images beside them."""
     folder = Path(path)
     if not folder.is_dir() or _kind(path):
         return [path]
     parts = [folder / name for name in find_parts(folder) if name and (folder / name).is_dir()]
-    return [*([] if parts and not look([path]).inputs else [path]), *parts]
+    return [path] if not parts or look([path]).inputs else [*parts]
 
 
 def _kind(path: str | os.PathLike[str]) -> str | None:
