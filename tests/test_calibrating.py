@@ -10,8 +10,11 @@ from fastpunet import ProbabilisticUNet, load, sample, save
 from fastpunet.cli import main
 from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.data.npz import write_members
+from fastpunet.intensity import Intensity
 from fastpunet.latents import Noise
 from fastpunet.models import METHODS
+from fastpunet.models.header_entries import describe
+from fastpunet.models.raters import of_rater
 from fastpunet.models.scaling import Scaling, scaled
 from fastpunet.reports.calibrating import calibrate
 from fastpunet.scoring.fitting_scaling import energy_score, fit_temperature, pattern_search, pixel_log_score
@@ -52,6 +55,17 @@ def test_logits_of_every_method_are_scaled(name):
     old, new = (sample(each, IMAGES, 3, seed=0, output="logits") for each in (model, changed))
     torch.testing.assert_close(new, 2 * (old + 0.5), rtol=1e-3, atol=1e-4)
     assert changed.image_size == (16, 16)
+
+
+def test_what_is_known_of_images_and_making_is_handed_on_but_scores():
+    volumes = dict(dims=3, channels=(3, 4), latent_dim=2, convs_per_block=1)
+    model, of_two = ProbabilisticUNet(**volumes).eval(), ProbabilisticUNet(**volumes, prior="raters:ann,bob").eval()
+    for each, copy_of in ((model, lambda m: scaled(m, Scaling())), (of_two, lambda m: of_rater(m, "bob"))):
+        each.intensity, each.spacing, each.image_size = Intensity.range(0, 200), (5.0, 1.0, 1.0), (8, 16, 16)
+        each.orientation = "RAS"
+        each.about = {"license": "mit", "scores": "those of other weights"}
+        facts = describe(each)
+        assert describe(copy_of(each)) == {**facts, "about": {"license": "mit"}}
 
 
 @pytest.mark.parametrize("form", ["safetensors", "pt"])

@@ -71,5 +71,15 @@ def set_described(model: Method, header: Mapping[str, Any]) -> None:
         )
 
 
+def hand_on(model: Method, copy: Method) -> None:
+    """Set what is known of a model's making and images on a copy whose weights differ.
+
+    The calibration and the scores are left out, because they were those of the other weights.
+    """
+    known = {name: entry for name, entry in describe(model).items() if name != "calibration"}
+    about = {name: text for name, text in (model.about or {}).items() if name != "scores"}
+    set_described(copy, {**known, "about": about or None})
+
+
 def _has_one_an_axis(entry: object, dims: int) -> bool:
     return isinstance(entry, list) and len(entry) == dims

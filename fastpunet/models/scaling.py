@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from fastpunet.models import Method
+from fastpunet.models.header_entries import hand_on
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,5 @@ def scaled(model: Method, scaling: Scaling) -> Method:
         copy = type(model)(**config)
     copy.load_state_dict({name: tensor.clone() for name, tensor in model.state_dict().items()}, assign=True)
     copy.rescale(scaling.shift, scaling.temperature)
-    copy.intensity, copy.spacing, copy.image_size = model.intensity, model.spacing, model.image_size
-    copy.familiarity = model.familiarity
-    copy.about = {name: text for name, text in (model.about or {}).items() if name != "scores"} or None
+    hand_on(model, copy)
     return copy.eval()
