@@ -130,6 +130,17 @@ def test_annotations_are_turned_as_their_image_is(model_file, tmp_path):
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_annotations_may_lie_otherwise_than_their_image(orientation, tmp_path):
+    mask = np.zeros(VOXELS.shape, np.uint8)
+    mask[2:6, 3:5, 4:9] = 1
+    file = save(tmp_path / "mask.nii.gz", mask, orientation)
+    for stored, wanted in (("PSR", "RAS"), ("RAS", None)):
+        (source,) = find_inputs([save(tmp_path / "scan.nii.gz", VOXELS, stored)])
+        read = read_annotation(file, oriented(source, wanted), binary=True)
+        np.testing.assert_array_equal(read, mask.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_records_of_any_orientation_are_read_on_the_same_axes(orientation, tmp_path):
     mask = (VOXELS > 0.5).astype(np.uint8)
     for name, stored in (("a", "RAS"), ("b", orientation)):

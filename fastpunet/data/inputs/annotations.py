@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastpunet.data.inputs.finding import find_inputs
 from fastpunet.data.inputs.input import Input
-from fastpunet.data.inputs.orienting import on_axes
+from fastpunet.data.inputs.orienting import on_axes, orientation_of_input, oriented
 from fastpunet.data.inputs.recognising import recognise
 from fastpunet.data.labels import class_indices
 from fastpunet.data.picture_masks import read_labels
@@ -48,7 +48,9 @@ def _stored(file: Path, image: Input) -> NDArray[np.uint8]:
     if len(found) != 1 or found[0].channels != 1:
         raise ValueError(f"mask: {file} holds {len(found)} images of several channels, expected one of class indices")
     mask = found[0]
-    if image.stored is not None and len(mask.size) == 3:
+    if orientation_of_input(mask) is not None:
+        mask = oriented(mask, orientation_of_input(image))
+    elif image.stored is not None and len(mask.size) == 3:
         mask = on_axes(mask, image.stored.axes)
     _check_size(file, mask.size, image)
     _check_grid(file, mask, image)
