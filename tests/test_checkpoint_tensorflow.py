@@ -44,6 +44,8 @@ def test_the_release_gives_what_tensorflow_gave(source):
         log_sigma_bound=None,
         prior_scale=1.0,
         dims=2,
+        kernel_sizes=None,
+        pool_sizes=None,
     )
     recorded = {name: torch.from_numpy(values) for name, values in np.load(FOLDER / "recorded.npz").items()}
     images = recorded["images"].movedim(-1, 1).contiguous()

@@ -196,7 +196,8 @@ def test_broken_files_are_named_and_the_rest_is_kept(raw, end):
         (dict(dicom="{}/other"), "dicom: .* holds no series of"),
         (dict(database="{}/nothing"), "database: no file"),
         (dict(database="{}/text"), "database: .* is damaged or no SQLite"),
-        (dict(database="{}/lacking"), "database: .* has no scans.id"),
+        (dict(database="{}/lacking"), "database: .* has no table scans of stored values"),
+        (dict(database="{}/short"), "database: .* has no scans.patient_id"),
         (dict(split="{}/nothing"), "split: no file"),
         (dict(split="{}/text"), "split: .* is truncated or not JSON"),
         (dict(split="{}/half.json"), "split: .* holds .'train'.; expected"),
@@ -209,6 +210,7 @@ def test_unusable_input_is_named(raw, tmp_path, change, message):
     (tmp_path / "half.json").write_text('{"train": []}')
     (tmp_path / "twice.json").write_text('{"train": ["a"], "val": ["a"], "test": []}')
     sqlite3.connect(tmp_path / "lacking").execute("CREATE TABLE scan (id INTEGER)")
+    sqlite3.connect(tmp_path / "short").execute("CREATE TABLE scans (id INTEGER, series_instance_uid TEXT)")
     change = {key: value.format(tmp_path) if isinstance(value, str) else value for key, value in change.items()}
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         prepare(**raw | change)
