@@ -13,6 +13,7 @@ from helpers.small_model import save_pictures, save_small_model
 from PIL import Image
 
 import fastpunet
+from fastpunet.archive import table
 from fastpunet.archive.layout import group_document, item_path
 from fastpunet.cli import main
 from fastpunet.hypotheses import summarize
@@ -45,6 +46,14 @@ def contents(archive):
     """SHA-256 of every file but the log."""
     files = (path for path in archive.rglob("*") if path.is_file() and path.name != "log.jsonl")
     return {str(path.relative_to(archive)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_rows_of_many_hypotheses_are_written_in_small_groups(archive, tmp_path, monkeypatch):
+    path = shutil.copytree(archive, tmp_path / "a.zarr")
+    monkeypatch.setattr(table, "_VALUES", 3 * 40 * 3)  # three rows of area, volume and diameter
+    assert table.write_table(path, fastpunet.open_samples(path).about) == 6
+    assert pyarrow.parquet.ParquetFile(path / "items.parquet").metadata.num_row_groups == 2
+    assert pyarrow.parquet.read_table(path / "items.parquet") == pyarrow.parquet.read_table(archive / "items.parquet")
 
 
 def _drawn(model, images, name, n=40, seed=3):

@@ -8,7 +8,9 @@ import subprocess
 import threading
 
 import numpy as np
+import pyarrow.parquet
 import pytest
+import torch
 import zarr
 from helpers.killing import REQUEST, check_whole, contents, kill_often, sample
 from helpers.small_model import save_pictures, save_small_model
@@ -18,6 +20,7 @@ from fastpunet.archive import committing
 from fastpunet.archive.layout import item_path
 from fastpunet.archive.log import Log
 from fastpunet.cli import main
+from fastpunet.files import sha256
 from fastpunet.prediction.archiving.run import run_archive
 
 
@@ -192,10 +195,105 @@ def test_verify_finds_every_damage(undisturbed, tmp_path, capsys):
         samples["case01"][:]
 
 
+def _rows(path, change):
+    """Write the table anew, with rows that are not what the images say."""
+    table = pyarrow.parquet.read_table(path / "items.parquet")
+    rows = table.to_pylist()
+    change(rows)
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, table.schema), path / "items.parquet")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda rows: rows[3].update(area_q50=1.0, files=[]),
+            "does not say what the table says: files, area_q50",
+        ),
+        (lambda rows: rows.append(rows[3]), "is in the table twice"),
+        (lambda rows: rows[3].update(name=None), "None: is in the table, and is no name of an image"),
+        (lambda rows: rows[3].update(name="../../../other"), "other': is in the table, and is no name of an image"),
+        (lambda rows: rows[3].update(name="a\0"), "is in the table, and is no name of an image"),
+    ],
+)
+def test_verify_compares_every_row_and_looks_nowhere_else(undisturbed, tmp_path, capsys, change, said):
+    path = shutil.copytree(undisturbed, tmp_path / "a.zarr")
+    _rows(path, change)
+    assert main(["verify", str(path)]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_verify_goes_on_behind_damaged_metadata(undisturbed, tmp_path, capsys):
+    path = shutil.copytree(undisturbed, tmp_path / "a.zarr")
+    changes = {
+        "case00": {"contents": None},
+        "case01": {"measures": {"area": [["a"]]}},
+        "case02": {"n": 3},
+        "case03": {"computed": 3},
+        "case04": {"id": "4"},
+    }
+    for name, change in changes.items():
+        node = path / item_path(name)
+        document = json.loads((node / "zarr.json").read_text())
+        document["attributes"]["fastpunet"].update(change)
+        (node / "zarr.json").write_text(json.dumps(document))
+    linked = path / item_path("case05")
+    linked.rename(tmp_path / "elsewhere")
+    linked.symlink_to(tmp_path / "elsewhere")
+
+    def rehash(rows):
+        for row in rows:
+            row["item_sha256"] = sha256(path / row["path"] / "zarr.json")
+
+    _rows(path, rehash)
+    assert main(["verify", str(path), "--hypotheses", "1"]) == 1
+    said = capsys.readouterr()
+    assert "34 of 40 images" in said.out
+    assert all(f"fastpunet verify: case0{place}: " in said.err for place in range(6))
+    assert "case02: was drawn with n 3, and not 64 as the archive says" in said.err
+    assert "case05: its folder is a link, which may lead out of the archive" in said.err
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model": None}, "is damaged: its model is None, expected dict"),
+        ({"request": []}, r"is damaged: its request is \[\], expected dict"),
+    ],
+)
+def test_a_damaged_archive_is_named(undisturbed, tmp_path, change, said):
+    path = shutil.copytree(undisturbed, tmp_path / "a.zarr")
+    document = json.loads((path / "zarr.json").read_text())
+    document["attributes"]["fastpunet"].update(change)
+    (path / "zarr.json").write_text(json.dumps(document))
+    with pytest.raises(ValueError, match=said):
+        fastpunet.open_samples(path)
+
+
+def test_verify_does_not_start_a_billion_threads(undisturbed, tmp_path, capsys):
+    path = shutil.copytree(undisturbed, tmp_path / "a.zarr")
+    document = json.loads((path / "zarr.json").read_text())
+    document["attributes"]["fastpunet"]["request"]["threads"] = 10**9
+    (path / "zarr.json").write_text(json.dumps(document))
+    assert main(["verify", str(path), "--hypotheses", "1"]) == 2
+    assert "threads: got 1000000000, expected a whole number of at least 1 and at most 4096" in capsys.readouterr().err
+
+
+def test_verify_finds_images_that_have_other_names_today(model, tmp_path, capsys):
+    """Of two folders the names are longer; the image is that of the same file all the same."""
+    first, second = (save_pictures(tmp_path / name, 2) for name in "ab")
+    run_archive(model, [first], tmp_path / "a.zarr", REQUEST)
+    run_archive(model, [first, second], tmp_path / "a.zarr", REQUEST, skip_existing=True)
+    assert main(["verify", str(tmp_path / "a.zarr"), "--hypotheses", "2"]) == 0
+    assert "6 of 6 images" in capsys.readouterr().out
+
+
 def test_verify_draws_hypotheses_again(model, images, tmp_path, capsys):
     data = shutil.copytree(images, tmp_path / "in", ignore=lambda _, names: sorted(names)[6:])
     path = tmp_path / "a.zarr"
     run_archive(model, [data], path, REQUEST)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)  # which matters nothing: the archive says with how many
     assert main(["verify", str(path), "--hypotheses", "20"]) == 0
     assert "6 of 6 images in" in capsys.readouterr().out
     words = zarr.open_array(path / item_path("case03") / "masks", mode="r+")
@@ -207,6 +305,7 @@ def test_verify_draws_hypotheses_again(model, images, tmp_path, capsys):
     assert main(["verify", str(path)]) == 0
     capsys.readouterr()
     assert main(["verify", str(path), "--hypotheses", "20"]) == 1
+    torch.set_num_threads(threads)
     said = capsys.readouterr()
     assert "case03: 1 of the first 20 hypotheses are others when they are drawn again\n" in said.err
     assert "case04: its image is another one now" in said.err

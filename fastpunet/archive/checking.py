@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fastpunet.archive.layout import NODE, SCHEMA, item_path, parse_about
+from fastpunet.archive.layout import NODE, SCHEMA, is_name, item_path, parse_about
 from fastpunet.archive.samples import StoredSamples
-from fastpunet.archive.table import item_names
+from fastpunet.archive.table import item_names, row_of
+from fastpunet.data.reading import one_line
 from fastpunet.files import sha256
+
+_ROWS = 50  # of the table, which are held in memory together
+_ASKED = ("n", "seed", "sampler", "precision")  # of every image as of the archive
 
 
 class Fault(NamedTuple):
@@ -23,39 +28,61 @@ class Fault(NamedTuple):
 def check_items(samples: StoredSamples) -> Iterator[tuple[str, list[Fault]]]:
     """Yield the name of every image, of the table or in the folders, with its faults. Raises ValueError without one.
 
-    Every file of an image is compared with the SHA-256 in its group's metadata, and that with the one in the table.
+    Every file of an image is compared with the SHA-256 in its group's metadata, that with the one in the table, the
+    rest of its row with the metadata, and these with the archive's own.
     """
     seen = set()
     for row in _rows(samples):
-        seen.add(row["name"])
-        yield row["name"], [Fault(row["name"], text) for text in _faults(samples, row)]
+        name = row.get("name")
+        if not is_name(name):
+            yield repr(name), [Fault(repr(name), "is in the table, and is no name of an image")]
+        elif name in seen:
+            yield name, [Fault(name, "is in the table twice")]
+        else:
+            seen.add(name)
+            yield name, [Fault(name, text) for text in _faults(samples, row)]
     for name in item_names(samples.path):
         if name not in seen:
             yield name, [Fault(name, "is not in the table; run fastpunet sample again with --skip-existing")]
 
 
 def _rows(samples: StoredSamples) -> Iterator[dict[str, Any]]:
-    for batch in samples.batches(["name", "item_sha256"]):
+    for batch in samples.batches(rows=_ROWS):
         yield from batch.to_pylist()
 
 
 def _faults(samples: StoredSamples, row: dict[str, Any]) -> Iterator[str]:
-    node = samples.path / item_path(row["name"])
+    name = row["name"]
+    node = samples.path / item_path(name)
     if not node.is_dir():
         yield "is in the table, and its folder is missing"
         return
+    if node.resolve() != samples.path.resolve() / item_path(name):
+        yield "its folder is a link, which may lead out of the archive"
+        return
     try:
-        found = sha256(node / NODE)
+        document = (node / NODE).read_bytes()
     except OSError as error:
         yield f"{NODE} cannot be read ({error.strerror})"
         return
-    if found != row["item_sha256"]:
+    if hashlib.sha256(document).hexdigest() != row.get("item_sha256"):
         yield f"{NODE} is not the one that the table was made of"
         return
-    about = parse_about((node / NODE).read_bytes(), node)
-    if about["model"]["sha256"] != samples.about["model"]["sha256"]:
+    try:
+        expected = row_of(name, document, node)
+        about = parse_about(document, node)
+        contents = dict(about["contents"])
+    except Exception as error:  # damage may fail in any way
+        yield f"{NODE} is damaged ({one_line(error)})"
+        return
+    if changed := [key for key in {**row, **expected} if row.get(key) != expected.get(key)]:
+        yield f"{NODE} does not say what the table says: {', '.join(changed)}"
+    if expected["model_sha256"] != samples.about["model"].get("sha256"):
         yield "was drawn from another model"
-    yield from file_faults(node, about["contents"])
+    for key in _ASKED:
+        if about[key] != samples.about["request"].get(key):
+            yield f"was drawn with {key} {about[key]}, and not {samples.about['request'].get(key)} as the archive says"
+    yield from file_faults(node, contents)
 
 
 def file_faults(node: Path, contents: dict[str, str]) -> Iterator[str]:
@@ -76,4 +103,4 @@ def file_faults(node: Path, contents: dict[str, str]) -> Iterator[str]:
 def faults_json(checked: int, faults: list[Fault]) -> str:
     """The result of a check for machines."""
     content = {"schema": SCHEMA, "images": checked, "faults": [fault._asdict() for fault in faults]}
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(content, indent=1) + "\n"

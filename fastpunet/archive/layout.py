@@ -15,7 +15,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 Entry = TypeVar("Entry")
 
@@ -37,6 +37,15 @@ def item_path(name: str) -> str:
     'items/f4/case01'
     """
     return f"{ITEMS}/{hashlib.sha256(name.encode()).hexdigest()[:2]}/{name}"
+
+
+def is_name(name: object) -> TypeGuard[str]:
+    """Whether something in a table, or asked for, is a name of an image, and not perhaps of a place elsewhere.
+
+    >>> is_name("case01"), is_name("../case01"), is_name(None)
+    (True, False, False)
+    """
+    return isinstance(name, str) and Path(name).name == name and "\0" not in name
 
 
 def group_document(about: Mapping[str, Any] | None = None) -> bytes:

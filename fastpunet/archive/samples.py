@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from fastpunet.archive.layout import MASKS, TABLE, item_path, known, read_about
+from fastpunet.archive.layout import MASKS, TABLE, is_name, item_path, known, read_about
 from fastpunet.data.optional import require
-from fastpunet.data.reading import check_chunks
+from fastpunet.data.reading import check_chunks, reading
 from fastpunet.masks import PackedMasks
 
 _ROWS = 10_000  # of the table, read at a time
@@ -50,11 +50,13 @@ class StoredSamples(Mapping[str, "StoredHypotheses"]):
     def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
         self.path, self.about = path, about
         self.num_classes: int = known(path, about, "num_classes", int)
+        for key in ("model", "request"):
+            known(path, about, key, dict)
 
     def __getitem__(self, name: str) -> StoredHypotheses:
-        node = self.path / item_path(name)
-        if Path(name).name != name:  # of no image, but perhaps of a place elsewhere
+        if not is_name(name):
             raise KeyError(name)
+        node = self.path / item_path(name)
         try:
             return StoredHypotheses(node, read_about(node))
         except FileNotFoundError:
@@ -67,9 +69,14 @@ class StoredSamples(Mapping[str, "StoredHypotheses"]):
     def __len__(self) -> int:
         return int(self._table.metadata.num_rows)
 
-    def batches(self, columns: list[str]) -> Iterator[Any]:
-        """Some columns of the table as `pyarrow.RecordBatch`es, so that memory does not grow with the images."""
-        yield from self._table.iter_batches(_ROWS, columns=columns)
+    def batches(self, columns: list[str] | None = None, rows: int = _ROWS) -> Iterator[Any]:
+        """The table as `pyarrow.RecordBatch`es of so many rows, so that memory does not grow with the images.
+
+        columns: the ones to read, by default all. Raises ValueError for a table without them.
+        """
+        if lost := set(columns or ()) - set(self._table.schema_arrow.names):
+            raise ValueError(f"archive: {self.path / TABLE} has no column {', '.join(sorted(lost))}")
+        yield from self._table.iter_batches(rows, columns=columns)
 
     def table(self, columns: list[str] | None = None) -> Any:
         """The table as `pyarrow.Table`, a row for each image; columns: the ones to read, by default all."""
@@ -82,7 +89,8 @@ class StoredSamples(Mapping[str, "StoredHypotheses"]):
             raise ValueError(
                 f"archive: {self.path} has no {TABLE}, which is written last; finish it with --skip-existing"
             )
-        return parquet.ParquetFile(self.path / TABLE)
+        with reading(self.path / TABLE, "a Parquet table", "archive"):
+            return parquet.ParquetFile(self.path / TABLE)
 
 
 class StoredHypotheses:

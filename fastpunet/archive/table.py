@@ -15,7 +15,8 @@ from fastpunet.archive.layout import ITEMS, NODE, SCHEMA, TABLE, item_path, pars
 from fastpunet.data.optional import require
 from fastpunet.files import replacing
 
-_ROWS = 1000  # of a row group, which are held in memory together
+_ROWS = 1000  # of a row group, which are held in memory together, at most
+_VALUES = 1 << 20  # of measures in a row group, at most, but for a row that has more
 _QUANTILES = {"q05": 0.05, "q50": 0.5, "q95": 0.95}
 
 
@@ -32,8 +33,10 @@ def write_table(archive: Path, shared: Mapping[str, Any]) -> int:
     parquet = require("pyarrow.parquet", "writing archives", "cluster")
     schema = _schema(pyarrow, shared["num_classes"], shared["measures"])
     rows, count = (_row(archive, name) for name in item_names(archive)), 0
+    values = shared["request"]["n"] * len(shared["measures"]) * max(1, shared["num_classes"])
+    together = max(1, min(_ROWS, _VALUES // max(1, values)))
     with replacing(archive / TABLE) as temporary, parquet.ParquetWriter(temporary, schema, compression="zstd") as file:
-        while some := list(islice(rows, _ROWS)):
+        while some := list(islice(rows, together)):
             file.write_table(pyarrow.Table.from_pylist(some, schema))
             count += len(some)
     return count
@@ -68,12 +71,12 @@ def _schema(pyarrow: Any, num_classes: int, measures: list[str]) -> Any:
     return pyarrow.schema(list(columns.items()), metadata={"fastpunet.schema": str(SCHEMA)})
 
 
-def _row(archive: Path, name: str) -> dict[str, Any]:
-    node = archive / item_path(name)
-    document = (node / NODE).read_bytes()
+def row_of(name: str, document: bytes, node: Path) -> dict[str, Any]:
+    """The row of an image, by the metadata of the group at `node`. Raises ValueError, KeyError or TypeError."""
     about = parse_about(document, node)
     row = {
-        **{key: about[key] for key in ("name", "id", "files", "n", "seed", "sampler", "precision", "unit", "presence")},
+        "name": name,
+        **{key: about[key] for key in ("id", "files", "n", "seed", "sampler", "precision", "unit", "presence")},
         "path": item_path(name),
         "image_sha256": about["sha256"],
         "size": about["image"]["size"],
@@ -87,6 +90,11 @@ def _row(archive: Path, name: str) -> dict[str, Any]:
     for measure, values in about["measures"].items():
         row |= {f"{measure}_{ending}": _quantile(values, q) for ending, q in _QUANTILES.items()} | {measure: values}
     return row
+
+
+def _row(archive: Path, name: str) -> dict[str, Any]:
+    node = archive / item_path(name)
+    return row_of(name, (node / NODE).read_bytes(), node)
 
 
 def _quantile(values: list[Any], q: float) -> float | list[float | None] | None:

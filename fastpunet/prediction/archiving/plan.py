@@ -24,7 +24,7 @@ from fastpunet.data.inputs import Input
 from fastpunet.prediction.archiving.engines.here import draw_here
 from fastpunet.prediction.archiving.run import shared
 from fastpunet.prediction.archiving.task import Task
-from fastpunet.prediction.archiving.threads import processors
+from fastpunet.prediction.archiving.threads import check_threads, processors
 from fastpunet.prediction.fitting import check_fits
 from fastpunet.prediction.folders import is_written
 from fastpunet.prediction.opening import open_inputs, open_model
@@ -125,7 +125,7 @@ def plan(
     """
     begin = time.monotonic()
     request = request or Request()
-    workers, threads = check_count("workers", workers), 1 if threads is None else check_count("threads", threads)
+    workers, threads = check_count("workers", workers), 1 if threads is None else check_threads(threads)
     if not seconds > 0:
         raise ValueError(f"seconds: got {seconds}, expected a positive number")
     opened = open_model(model, request, device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -12,12 +13,13 @@ import torch
 
 from fastpunet.archive.checking import Fault
 from fastpunet.archive.samples import StoredHypotheses, StoredSamples
+from fastpunet.data.inputs import Input
 from fastpunet.data.inputs.finding import look
 from fastpunet.data.reading import one_line
 from fastpunet.intensity import Intensity
 from fastpunet.prediction.archiving.item import computed_with
 from fastpunet.prediction.archiving.packed import packed_parts
-from fastpunet.prediction.archiving.threads import threads
+from fastpunet.prediction.archiving.threads import check_threads, threads
 from fastpunet.prediction.opening import open_model
 from fastpunet.prediction.preparation import prepare
 from fastpunet.prediction.request import Request
@@ -44,26 +46,34 @@ class Redrawing:
     ) -> None:
         self._samples = samples
         wanted = samples.about["model"]
-        self._request = request_of(samples.about["request"], few)
-        self._opened = open_model(wanted["source"] if model is None else model, self._request, device)
-        if self._opened.about["model"]["sha256"] != wanted["sha256"]:
+        try:
+            self._request = request_of(samples.about["request"], few)
+            source, digest = os.fspath(wanted["source"]), str(wanted["sha256"])
+            self._threads = check_threads(samples.about["request"]["threads"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"archive: {samples.path} is damaged ({one_line(error)})") from None
+        self._opened = open_model(source if model is None else model, self._request, device)
+        if self._opened.about["model"]["sha256"] != digest:
             raise ValueError(
                 f"model: {self._opened.about['model']['source']} is not the model of {samples.path} (SHA-256 "
-                f"{wanted['sha256'][:12]}...); name that one with --model"
+                f"{digest[:12]}...); name that one with --model"
             )
-        self._threads = int(samples.about["request"]["threads"])
         paths = _named_files(samples) if images is None else images
-        self._inputs = {source.name: source for source in look(paths).inputs}
+        found = look(paths).inputs
+        self._named = {source.name: source for source in found}
+        self._of_files: dict[tuple[Path, ...], list[Input]] = defaultdict(list)
+        for source in found:
+            self._of_files[source.files].append(source)
 
     def faults(self, name: str) -> list[Fault]:
         """What differs in an image; nothing if every bit is the same."""
         try:
             return self._differences(name, self._samples[name])
-        except (ValueError, OSError) as error:
+        except Exception as error:  # damage may fail in any way
             return [Fault(name, one_line(error, 1000))]
 
     def _differences(self, name: str, stored: StoredHypotheses) -> list[Fault]:
-        source = self._inputs.get(name)
+        source = self._source(name, stored)
         if source is None:
             return [Fault(name, "its image is not among those that were found; name it with --images")]
         prepared = prepare(source, self._opened.sampler.method, self._request)
@@ -73,13 +83,19 @@ class Redrawing:
         with threads(self._threads):
             parts = packed_parts(self._opened.sampler, prepared, stored.about["id"], self._request)
             drawn = torch.cat(list(parts))[:few]
+            now = computed_with(self._opened.sampler)
         changed = int((drawn != stored[:few].words[0]).flatten(1).any(1).sum())
         if not changed:
             return []
         text = f"{changed} of the first {few} hypotheses are others when they are drawn again"
-        then, now = stored.about["computed"], computed_with(self._opened.sampler)
+        then = stored.about["computed"]
         other = [f"{key} {then[key]} then, {now.get(key)} now" for key in then if then[key] != now.get(key)]
         return [Fault(name, f"{text}; rounding may explain it: {', '.join(other)}" if other else text)]
+
+    def _source(self, name: str, stored: StoredHypotheses) -> Input | None:
+        """The image of these files, whatever it is called among those of today, else the one of this name."""
+        its = self._of_files.get(tuple(map(Path, stored.about["files"])), [])
+        return its[0] if len(its) == 1 else self._named.get(name)
 
 
 def request_of(asked: Mapping[str, Any], n: int) -> Request:

@@ -18,7 +18,7 @@ from fastpunet.archive.layout import TABLE
 from fastpunet.archive.log import Log
 from fastpunet.archive.root import is_archive, make_root
 from fastpunet.archive.table import write_table
-from fastpunet.arguments import check_choice, check_count
+from fastpunet.arguments import check_choice
 from fastpunet.data.inputs import Input
 from fastpunet.data.reading import one_line
 from fastpunet.files import check_folder
@@ -29,7 +29,7 @@ from fastpunet.prediction.archiving.measured import measure_names
 from fastpunet.prediction.archiving.packed import packed_bytes
 from fastpunet.prediction.archiving.shard import Shard
 from fastpunet.prediction.archiving.task import Task
-from fastpunet.prediction.archiving.threads import processors
+from fastpunet.prediction.archiving.threads import check_threads, processors
 from fastpunet.prediction.fitting import check_fits, check_memory
 from fastpunet.prediction.folders import alone, among_others, differences, is_written
 from fastpunet.prediction.opening import OpenedModel, Outcome, open_inputs, open_model
@@ -78,7 +78,7 @@ def run_archive(
     a request that cannot be met for any input.
     """
     request = request or Request()
-    threads = 1 if threads is None else check_count("threads", threads)
+    threads = 1 if threads is None else check_threads(threads)
     if overwrite and skip_existing:
         raise ValueError("skip_existing: got overwrite as well, expected one of them")
     check_choice("engine", engine, ENGINES)

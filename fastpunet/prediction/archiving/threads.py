@@ -8,6 +8,15 @@ from contextlib import contextmanager
 
 import torch
 
+from fastpunet.arguments import check_count
+
+_MOST = 4096  # beyond which systems end the process
+
+
+def check_threads(count: object) -> int:
+    """A number of threads. Raises ValueError or TypeError."""
+    return check_count("threads", count, limit=_MOST)
+
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:

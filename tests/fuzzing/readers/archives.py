@@ -28,8 +28,9 @@ def _seeds():
     files = ArrayFiles(MASKS, (6, 1, 3), "int32", ("hypothesis", "plane", "word"))
     shard = files.shard(0, np.arange(18, dtype=np.int32).reshape(6, 1, 3))[1]
     masks = json.dumps(json.loads(files.document()[1])).encode()
+    shared = {"schema": SCHEMA, "num_classes": 1, "model": {}, "request": {}}
     about = {"schema": SCHEMA, "n": 6, "image": {"size": [9, 10]}, "name": "a"}
-    return [_GAP.join((group_document({"schema": SCHEMA, "num_classes": 1}), group_document(about), masks, shard))]
+    return [_GAP.join((group_document(shared), group_document(about), masks, shard))]
 
 
 def targets():
