@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+import yaml
 
 from fastpunet import ProbabilisticUNet, load, sample, save
 from fastpunet.intensity import Intensity
@@ -51,7 +52,9 @@ def test_a_folder_holds_the_one_format(make, tmp_path):
 
 def test_another_class_is_refused(tmp_path):
     _model().save_pretrained(tmp_path)
-    with pytest.raises(TypeError, match=r"source: '.*' holds a ProbabilisticUNet, expected a MHeads; take fastpunet"):
+    with pytest.raises(
+        TypeError, match=r"source: '.*' holds the method ProbabilisticUNet, expected MHeads; take fastpunet"
+    ):
         MHeads.from_pretrained(tmp_path)
 
 
@@ -73,7 +76,7 @@ def test_a_card_says_what_is_known_and_that_the_rest_is_not():
     text = model_card(_model(), license="cc-by-3.0")
     for known in (
         *ABOUT.values(),
-        "license: cc-by-3.0",
+        'license: "cc-by-3.0"',
         "`range:0.0:255.0`",
         "Pixels were 0.5 x 0.7 mm apart",
         "Images had 32 x 48 pixels",
@@ -86,7 +89,7 @@ def test_a_card_says_what_is_known_and_that_the_rest_is_not():
     )
     bare = model_card(ProbabilisticUNet(2, 3, dims=3, **SMALL))
     for unknown in (
-        "license: unknown",
+        'license: "unknown"',
         "It is unknown what the model was trained on.",
         "No scores are kept with the model.",
         "How far its probabilities can be trusted is unknown.",
@@ -100,6 +103,25 @@ def test_a_card_says_what_is_known_and_that_the_rest_is_not():
     assert "An image is unusual if " in shipped
     with pytest.raises(ValueError, match="license: got 'My own: x', expected an identifier of the hub such as"):
         model_card(_model(), license="My own: x")
+
+
+def test_nothing_that_a_model_says_ends_the_blocks_of_its_card():
+    model = ProbabilisticUNet(1, 1, dims=3, **SMALL).eval()
+    model.orientation = "RAS"
+    assert "Their axes count to RAS in the body." in model_card(model)
+    model.about = {"license": "no", "config": "a: 1\n````\n# Not a title"}
+    text = model_card(model, name="Two\n---\nlines")
+    assert yaml.safe_load(text.split("---")[1])["license"] == "no"
+    assert "\n# Two --- lines\n" in text
+    assert text.endswith("`````yaml\na: 1\n````\n# Not a title\n`````\n")
+
+
+@pytest.mark.parametrize("source", ["m", "lesions", "owner/name@v1"])
+def test_revisions_are_those_of_repositories(source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _model().save_pretrained("m")
+    with pytest.raises(ValueError, match=f"revision: got 'v2' with source '{source}', expected None, or OWNER/NAME"):
+        ProbabilisticUNet.from_pretrained(source, revision="v2")
 
 
 def test_the_python_of_a_card_runs(tmp_path):
@@ -118,9 +140,10 @@ def test_a_readme_of_ones_own_is_kept(tmp_path):
     model.about = None
     model.save_pretrained(tmp_path)
     assert ABOUT["scores"] not in (tmp_path / "README.md").read_text()
-    (tmp_path / "README.md").write_text("mine\n")
-    model.save_pretrained(tmp_path)
-    assert (tmp_path / "README.md").read_text() == "mine\n"
+    for text in ("mine\n", "m\xfcde\n"):
+        (tmp_path / "README.md").write_text(text, encoding="latin-1")
+        model.save_pretrained(tmp_path)
+        assert (tmp_path / "README.md").read_text(encoding="latin-1") == text
 
 
 def test_the_hub_reads_the_card():

@@ -19,8 +19,8 @@ _COMMAND = "fastpunet train --config config.yaml --data DATA --output RUN"
 def model_card(model: Method, *, license: str | None = None, name: str | None = None) -> str:
     """The card as Markdown with the YAML entries of the Hugging Face hub.
 
-    It says what `model.about`, `intensity`, `spacing`, `image_size`, `calibration` and `familiarity` say, and of all
-    that is unknown that it is.
+    It says what `model.about`, `intensity`, `spacing`, `orientation`, `image_size`, `calibration` and `familiarity`
+    say, and of all that is unknown that it is.
 
     license  an identifier of the hub, such as "apache-2.0"; by default that of `model.about`
     name     the title; by default the method's name
@@ -52,11 +52,11 @@ def model_card(model: Method, *, license: str | None = None, name: str | None = 
         "Licence": "The licence of the weights is unknown." if licence == "unknown" else f"{licence}.",
         "How it was made": _making(about),
     }
-    entries = ("---", f"license: {licence}", "library_name: fastpunet", "pipeline_tag: image-segmentation", "tags:")
+    entries = ("---", f'license: "{licence}"', "library_name: fastpunet", "pipeline_tag: image-segmentation", "tags:")
     tags = ("segmentation", "uncertainty", "fastpunet")
     head = "\n".join((*entries, *(f"- {tag}" for tag in tags), "---"))
     body = "\n\n".join(f"## {title}\n\n{text.strip()}" for title, text in sections.items())
-    return f"{head}\n{OWN_CARD}\n\n# {name or model.name}\n\n{_what(model)}\n\n{body}\n"
+    return f"{head}\n{OWN_CARD}\n\n# {' '.join((name or model.name).split())}\n\n{_what(model)}\n\n{body}\n"
 
 
 _NO_SPLIT = "How these data were divided into parts for training, choosing and testing is unknown."
@@ -101,6 +101,7 @@ def _images(model: Method) -> str:
             if spacing is None
             else f"Pixels were {_times(spacing)} mm apart along the axes of the image.",
             "The size of the images is unknown." if size is None else f"Images had {_times(size)} pixels.",
+            *([] if model.orientation is None else [f"Their axes count to {model.orientation} in the body."]),
         )
     )
 
@@ -108,9 +109,10 @@ def _images(model: Method) -> str:
 def _making(about: dict[str, str]) -> str:
     if "config" not in about:
         return "The command and the versions of the software are unknown."
+    fence = "`" * max(3, *(1 + len(run) for run in re.findall("`+", about["config"])), 0)
     return (
         f"`{_COMMAND}`, with {about.get('versions') or 'unknown versions of the software'}. config.yaml is\n\n"
-        f"```yaml\n{about['config'].strip()}\n```"
+        f"{fence}yaml\n{about['config'].strip()}\n{fence}"
     )
 
 

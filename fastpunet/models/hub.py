@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,14 +27,20 @@ class HubModel:
     def from_pretrained(cls: type[Model], source: str | os.PathLike[str], *, revision: str | None = None) -> Model:
         """`fastpunet.load` of a folder, or of OWNER/NAME of the hub, at a branch, tag or commit if one is given.
 
-        Raises the errors of `load`, and TypeError for a model of another class than this one.
+        Raises the errors of `load`, ValueError for a revision of anything but OWNER/NAME, and TypeError for a model of
+        another class than this one.
         """
         from fastpunet.models import checkpoint
 
+        if revision is not None and (Path(source).exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(source))):
+            raise ValueError(
+                f"revision: got {revision!r} with source {str(source)!r}, expected None, or OWNER/NAME of the hub as "
+                "source, for nothing else has revisions"
+            )
         model: Any = checkpoint.load(source if revision is None else f"{source}@{revision}")
         if not isinstance(model, cls):
             raise TypeError(
-                f"source: {str(source)!r} holds a {model.name}, expected a {cls.__name__}; take fastpunet.load"
+                f"source: {str(source)!r} holds the method {model.name}, expected {cls.__name__}; take fastpunet.load"
             )
         return model
 
@@ -63,7 +70,7 @@ class HubModel:
         checkpoint.save(model, folder / checkpoint.WEIGHTS_FILE)
         about = {"library_name": "fastpunet", "method": type(model).__name__, "config": model.config}
         write_text(folder / CONFIG_FILE, json.dumps(about, indent=2) + "\n")
-        if not card.exists() or OWN_CARD in card.read_text(encoding="utf-8"):
+        if not card.exists() or OWN_CARD.encode() in card.read_bytes():
             write_text(card, text)
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:

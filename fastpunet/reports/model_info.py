@@ -38,6 +38,7 @@ def model_info(source: str | os.PathLike[str]) -> str:
         "grey values": str(model.intensity or "unknown"),
         "spacing, mm": spacing or "unknown",
         "image size": size or "unknown",
+        **({"orientation": model.orientation or "unknown"} if model.dims == 3 or model.orientation else {}),
     }
     width = max(map(len, known))
     lines = [f"{name:<{width}}  {value}" for name, value in known.items()]
