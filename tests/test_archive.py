@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 
 import numpy as np
@@ -54,6 +55,27 @@ def test_rows_of_many_hypotheses_are_written_in_small_groups(archive, tmp_path, 
     assert table.write_table(path, fastpunet.open_samples(path).about) == 6
     assert pyarrow.parquet.ParquetFile(path / "items.parquet").metadata.num_row_groups == 2
     assert pyarrow.parquet.read_table(path / "items.parquet") == pyarrow.parquet.read_table(archive / "items.parquet")
+
+
+@pytest.mark.parametrize("output", ["b.zarr/", "B.ZARR", "link.zarr"])
+def test_an_archive_by_whatever_path(model, images, tmp_path, monkeypatch, output):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link.zarr").symlink_to("not there yet")
+    command = ["sample", str(model), str(images / "case00.png"), "-o", output, "-n", "2"]
+    assert main(command) == 0
+    assert main([*command, "--overwrite"]) == 0
+    assert list(fastpunet.open_samples(output)) == ["case00"]
+
+
+def test_names_of_files_that_an_archive_cannot_take_as_they_are(model, images, tmp_path, capsys):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    shutil.copy(images / "case00.png", folder / "zarr.json.png")
+    shutil.copy(images / "case01.png", os.fsencode(folder) + b"/\xff.png")
+    for output in (tmp_path / "a.zarr", tmp_path / "folder"):
+        assert main(["sample", str(model), str(folder), "-o", str(output), "-n", "2"]) == 1
+        assert "\\udcff.png' is not UTF-8; rename it" in capsys.readouterr().err
+    assert list(fastpunet.open_samples(tmp_path / "a.zarr")) == ["image_zarr.json"]
 
 
 def _drawn(model, images, name, n=40, seed=3):
@@ -227,7 +249,7 @@ def test_damaged_attributes_and_names_of_other_places_are_refused(tmp_path):
     (store / "zarr.json").write_bytes(group_document({"schema": 1}))
     with pytest.raises(ValueError, match="x.zarr is damaged: its num_classes is None, expected int"):
         fastpunet.open_samples(store)
-    (store / "zarr.json").write_bytes(group_document({"schema": 1, "num_classes": 1}))
+    (store / "zarr.json").write_bytes(group_document({"schema": 1, "num_classes": 1, "model": {}, "request": {}}))
     (node / "zarr.json").write_bytes(group_document({"schema": 1, "n": "many", "image": [3]}))
     stored = fastpunet.open_samples(store)["a"]
     with pytest.raises(ValueError, match="its n is 'many', expected int"):

@@ -282,6 +282,25 @@ def test_files_that_cannot_be_read_are_named(tmp_path, name, content, message):
     assert len(str(caught.value).splitlines()) == 1
 
 
+def test_names_do_not_depend_on_which_other_files_can_be_read(tmp_path):
+    files = [tmp_path / name for name in ("a/x.png", "b/x.png", "b/y y.png", "b/y_y.png", "b/z.png")]
+    for file in files:
+        file.parent.mkdir(exist_ok=True)
+        Image.new("L", (4, 4)).save(file)
+    names = dict(zip(files, (image.name for image in find_inputs(files)), strict=True))
+    assert list(names.values())[:2] == ["a_x", "b_x"]
+    assert names[files[3]] == f"{names[files[2]]}-2"
+    for broken in files[:3]:
+        content = broken.read_bytes()
+        broken.write_bytes(content[:20])
+        found = look(files)
+        assert len(found.refused) == 1
+        assert {image.files[0]: image.name for image in found.inputs} == {
+            file: name for file, name in names.items() if file != broken
+        }
+        broken.write_bytes(content)
+
+
 def test_broken_files_of_a_folder_are_counted(tmp_path):
     for index in range(5):
         (tmp_path / f"{index}.png").write_bytes(b"broken")

@@ -34,7 +34,7 @@ def item_path(name: str) -> str:
     """Where the hypotheses of an image lie, by its name alone.
 
     >>> item_path("case01")
-    'items/f4/case01'
+    'items/c2/case01'
     """
     return f"{ITEMS}/{hashlib.sha256(name.encode()).hexdigest()[:2]}/{name}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastpunet.cli.running import add_device, add_drawing, add_existing, add_preparation, add_speed, request_of
@@ -98,7 +99,8 @@ def run(options: Namespace) -> int:
         format=options.format,
         measures=tuple(options.measures),
     )
-    return _archive(options, request) if options.output.endswith(".zarr") else _folder(options, request)
+    to_archive = Path(options.output).name.lower().endswith(".zarr")  # also of "OUT.zarr/"
+    return _archive(options, request) if to_archive else _folder(options, request)
 
 
 def _folder(options: Namespace, request: Request) -> int:

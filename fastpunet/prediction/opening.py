@@ -93,6 +93,7 @@ def open_inputs(
     inputs, refused = [], []
     for source in found.inputs:
         try:
+            _check_names(source)
             check(source)
             inputs.append(source)
         except (ValueError, OSError) as error:
@@ -100,6 +101,15 @@ def open_inputs(
     if not inputs:
         raise ValueError(_some([outcome.message for outcome in refused]))
     return OpenedInputs(inputs, [*(Outcome("", "failed", message) for message in found.refused), *refused])
+
+
+def _check_names(source: Input) -> None:
+    """Raise ValueError for files whose names cannot be written into JSON and tables."""
+    for file in source.files:
+        try:
+            os.fspath(file).encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"file: the name of {os.fspath(file)!r} is not UTF-8; rename it") from None
 
 
 def _some(messages: list[str]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fastpunet.data.dicom.files import is_image
 from fastpunet.data.inputs import arrays, dicom_images, nifti_images, pictures
-from fastpunet.data.inputs.found import Found, Reader, each, noting
+from fastpunet.data.inputs.found import Reader, each, names_of, noting
 from fastpunet.data.inputs.input import Input
 from fastpunet.data.inputs.names import distinct
 from fastpunet.data.inputs.paths import Candidate, candidates
@@ -80,8 +80,12 @@ def look(paths: Sequence[str | os.PathLike[str]], passed_over: Callable[[Path], 
             else:
                 files[kind].append(candidate.path)
     found = [entry for kind, paths_of_kind in files.items() for entry in READERS[kind](paths_of_kind, refused)]
-    found.sort(key=lambda entry: min(order[path] for path in entry.image.files))
-    return Findings(_named(found), refused, ignored)
+    known = {*ignored, *files["dicom"], *(path for entry in found for path in entry.image.files)}
+    places: list[tuple[int, tuple[str, ...], Input | None]] = [
+        (min(order[path] for path in entry.image.files), entry.names, entry.image) for entry in found
+    ]
+    places += [(place, names_of(path), None) for path, place in order.items() if path not in known]
+    return Findings(_named(sorted(places, key=lambda place: place[0])), refused, ignored)
 
 
 def _kind(candidate: Candidate) -> str | None:
@@ -95,6 +99,7 @@ def _kind(candidate: Candidate) -> str | None:
     return None if kind == "dicom" and not asked and not is_image(path) else kind
 
 
-def _named(found: Sequence[Found]) -> list[Input]:
-    names = distinct([entry.names for entry in found])
-    return [replace(entry.image, name=name) for name, entry in zip(names, found, strict=True)]
+def _named(places: Sequence[tuple[int, tuple[str, ...], Input | None]]) -> list[Input]:
+    """The images under their names, which do not depend on whether other files, None here, can be read today."""
+    names = distinct([choices for _, choices, _ in places])
+    return [replace(image, name=name) for name, (*_, image) in zip(names, places, strict=True) if image is not None]

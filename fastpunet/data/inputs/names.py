@@ -9,6 +9,7 @@ from pathlib import Path
 
 _SUFFIXES = (".nii.gz", ".nii", ".dcm", ".dicom", ".npz", ".npy", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{k}" for port in ("com", "lpt") for k in range(1, 10))}  # Windows
+_METADATA = "zarr.json"  # which lies beside the images of an archive
 _BYTES = 120  # leaves room for endings; most file systems allow 255
 
 
@@ -25,12 +26,13 @@ def stem(path: Path) -> str:
 def safe(text: str) -> str:
     """Letters and digits of any script, "-", "_" and "." stay; "_" replaces the rest. Never empty, hidden or an option.
 
-    >>> safe("../a b"), safe("..."), safe("-rf"), safe("nul.txt")
-    ('a_b', 'image', 'rf', 'image_nul.txt')
+    >>> safe("../a b"), safe("..."), safe("-rf"), safe("nul.txt"), safe("zarr.json")
+    ('a_b', 'image', 'rf', 'image_nul.txt', 'image_zarr.json')
     """
     kept = "".join(c if c.isalnum() or c in "-_." else "_" for c in unicodedata.normalize("NFC", text))
     kept = kept.encode()[:_BYTES].decode(errors="ignore").lstrip(".-_").rstrip(".")
-    return f"image_{kept}" if kept.split(".")[0].lower() in _RESERVED else kept or "image"
+    reserved = kept.split(".")[0].lower() in _RESERVED or kept.lower() == _METADATA
+    return f"image_{kept}" if reserved else kept or "image"
 
 
 def distinct(choices: Sequence[Sequence[str]]) -> list[str]:

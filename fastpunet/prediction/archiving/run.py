@@ -97,7 +97,7 @@ def run_archive(
     for name in _IN_FOLDERS_ONLY:
         if getattr(request, name) not in (None, ()):
             raise ValueError(f"{name}: got {getattr(request, name)!r}, which an archive does not hold; take a folder")
-    path = Path(output)
+    path = Path(output).resolve() if Path(output).is_symlink() else Path(output)
     check_folder("output", path)
     opened = open_model(model, request, device)
     found = open_inputs(paths, is_written, partial(_check, method=opened.sampler.method, request=request))
