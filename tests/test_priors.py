@@ -11,7 +11,7 @@ from torch.distributions import Normal, kl_divergence
 from fastpunet import Sampler, sample, summarize
 from fastpunet.hypotheses import assess, decode_grid
 from fastpunet.latents import Noise
-from fastpunet.models.priors import Flow, Mixture
+from fastpunet.models.priors import AxisAligned, Flow, Mixture
 from fastpunet.models.raters import of_rater
 
 N = 20_000
@@ -109,6 +109,18 @@ def test_estimated_divergences_have_the_right_mean(kind):
         expected = (q.log_prob(z) - p.log_prob(z.double())).mean()
     assert each.shape[1:] == (1, 1, 1)
     assert (each.mean() - expected).abs() < 5 * each.std() / 30**0.5 + 0.02
+
+
+def test_a_weight_that_underflows_leaves_gradients_finite():
+    logits = torch.tensor([[200.0, 0.0]], requires_grad=True)
+    parts = tuple(AxisAligned(torch.full((1, 2), mean), torch.ones(1, 2)) for mean in (0.0, 1.0))
+    weights = logits.softmax(1)
+    assert weights[0, 1] == 0
+    z = torch.randn(1, 5, 2, generator=torch.Generator().manual_seed(0))
+    found = Mixture(weights, parts).log_density(z)
+    torch.testing.assert_close(found, parts[0].log_density(z))
+    found.sum().backward()
+    assert torch.isfinite(logits.grad).all()
 
 
 @EVERY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,7 +43,10 @@ class Mixture(OfNormals):
 
     def log_density(self, z: Tensor) -> Tensor:
         each = torch.stack([component.log_density(z) for component in self.components], dim=2)
-        return (each + self._probabilities().log()[:, None]).logsumexp(2)
+        weights = self._probabilities()
+        none = weights == 0  # whose logarithm has no gradient; a weight that has underflowed adds nothing
+        logs = weights.masked_fill(none, 1).log().masked_fill(none, -math.inf)
+        return (each + logs[:, None]).logsumexp(2)
 
     def moments(self) -> tuple[Tensor, Tensor]:
         means, sigmas = (torch.stack(each, dim=2) for each in zip(*(c.moments() for c in self.components), strict=True))
