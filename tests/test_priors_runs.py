@@ -1,5 +1,7 @@
 """Priors of every kind in training runs: configs, data with raters, validation and resuming."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from fastpunet.models.raters import of_rater
 from fastpunet.training.batches import Batches
 from fastpunet.training.config import TrainingConfig
 from fastpunet.training.config_file import read_config
+from fastpunet.training.datasets import read_data
 from fastpunet.training.run import train
 
 NAMES = ("medium", "tight", "wide")
@@ -107,6 +110,20 @@ def test_a_rater_who_is_not_named_is_an_error(folder, tmp_path):
         ValueError, match=r"^model.prior: p\d\d.png was annotated by 'medium', expected one of the raters"
     ):
         train(config, tmp_path, say=quiet)
+
+
+def test_raters_are_checked_before_a_step(folder, tmp_path):
+    (tmp_path / "rare" / "images").mkdir(parents=True)
+    shutil.copy(folder / "images" / "p01.png", tmp_path / "rare" / "images")
+    for name in ("tight", "odd"):
+        (tmp_path / "rare" / "masks" / name).mkdir(parents=True)
+        shutil.copy(folder / "masks" / "tight" / "p01.png", tmp_path / "rare" / "masks" / name)
+    with pytest.raises(ValueError, match=r"^model.prior: p01.png was annotated by 'medium', expected one of the raters"):
+        read_data(config_of(folder, "raters:wide,tight"))
+    with pytest.raises(ValueError, match=r"^model.prior: p01.png was annotated by 'odd', expected one of the raters"):
+        read_data(config_of(folder, RATERS, validation=str(tmp_path / "rare")))
+    with pytest.raises(ValueError, match="^model.prior: no image to train on has a mask of ann, bob, expected some of"):
+        read_data(config_of(folder, f"{RATERS},ann,bob"))
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ class OneGrader(WrappedRecords):
         self._seed = seed
 
     def _header(self, place: int) -> Header:
-        return replace(super()._header(place), masks=1)
+        return replace(super()._header(place), masks=1, raters=())
 
     def _record(self, place: int) -> Record:
         record = self._records[place]

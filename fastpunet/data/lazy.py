@@ -27,6 +27,7 @@ class Header:
         None  # mm between pixels along each axis of the size; None if the file does not say
     )
     orientation: str | None = None  # of the volume in the file, see `data.orientations`; None if the file does not say
+    raters: tuple[str, ...] = ()  # the rater of each mask, in order; empty if the data set does not say
 
 
 class LazyRecords(Sequence[Record], ABC):
@@ -135,4 +136,5 @@ def orientation_of(records: Records) -> str | None:
 
 
 def _header(record: Record) -> Header:
-    return Header(record.name or f"record {record.id}", record.image.shape, len(record.masks), record.spacing)
+    name = record.name or f"record {record.id}"
+    return Header(name, record.image.shape, len(record.masks), record.spacing, raters=record.raters)

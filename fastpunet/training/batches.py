@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from fastpunet.data import Record, Records
 from fastpunet.training.augmentation import Augmentation, Example
 from fastpunet.training.config import TrainingConfig
+from fastpunet.training.rated import places_of
 
 
 class Batch(NamedTuple):
@@ -90,18 +91,6 @@ def draw_graders(rng: np.random.Generator, record: Record, count: int) -> NDArra
         return np.resize(rng.permutation(graders), count)
     weights = record.weights.astype(np.float64)
     return rng.choice(graders, size=count, p=weights / weights.sum())
-
-
-def places_of(record: Record, graders: NDArray[np.int64], raters: Sequence[str]) -> list[int]:
-    """The places of a record's graders among the raters that a model tells apart. ValueError for another rater."""
-    names = [record.raters[grader] if record.raters else "" for grader in graders]
-    for name in names:
-        if name not in raters:
-            raise ValueError(
-                f"model.prior: {record.name or record.id} was annotated by {name!r}, expected one of the raters "
-                f"{', '.join(raters)}; name every folder of masks"
-            )
-    return [raters.index(name) for name in names]
 
 
 def crop(example: Example, size: tuple[int, ...], rng: np.random.Generator | None = None) -> Example:

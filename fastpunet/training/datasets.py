@@ -20,6 +20,7 @@ from fastpunet.intensity import Intensity
 from fastpunet.metrics import Convention, default_convention
 from fastpunet.training.batches import crop
 from fastpunet.training.config import TrainingConfig
+from fastpunet.training.rated import check_raters
 
 _VALIDATION_SEED = 1 << 32  # seed of synthetic images that no run trains on
 
@@ -60,6 +61,8 @@ def read_data(config: TrainingConfig) -> DataSets:
         held_out = None
     if held_out is not None:
         held_out = _cropped(evenly_spaced(held_out, config.validation_images), config)
+    if config.raters:
+        check_raters(training, held_out, config.raters)
     return DataSets(_one_grader(training, config), held_out, None if test is None else _cropped(test, config))
 
 

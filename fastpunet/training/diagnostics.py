@@ -13,8 +13,9 @@ from fastpunet.metrics import Convention, nestedness
 from fastpunet.models import Method
 from fastpunet.scoring.drawing import Drawn, draw_records
 from fastpunet.scoring.scored_batch import ScoredBatch
-from fastpunet.training.batches import draw_graders, places_of
+from fastpunet.training.batches import draw_graders
 from fastpunet.training.objective import Objective
+from fastpunet.training.rated import places_of
 
 _ACTIVE = (
     0.01  # variance of a posterior mean above which a latent unit counts as active (Burda et al. 2016, section 5.2)

@@ -48,7 +48,7 @@ class Picture:
         shape = (found.channels, *found.size)
         for file in self.graded.masks:
             check_size(mask_size(file), shape, file)
-        return Header(self.graded.image.name, shape, len(self.graded.masks))
+        return Header(self.graded.image.name, shape, len(self.graded.masks), raters=self.graded.raters)
 
     def default_intensity(self) -> Intensity:
         return read_header(self.graded.image).intensity

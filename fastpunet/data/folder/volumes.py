@@ -61,7 +61,7 @@ class VolumePart:
         lies = None if self.image.flat else orientation_of(self.image.affine)
         if lies is not None:
             lies = "".join(lies[axis] if turn > 0 else OPPOSITE[lies[axis]] for axis, turn in self.axes)
-        return Header(self._name, (1, *size), len(self.masks), self._spacing, lies)
+        return Header(self._name, (1, *size), len(self.masks), self._spacing, lies, self.graded.raters)
 
     def default_intensity(self) -> Intensity:
         return PERCENTILES
