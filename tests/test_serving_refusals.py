@@ -3,7 +3,9 @@
 import io
 import json
 import re
+import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import fastapi  # noqa: F401  # the extra `serve`
@@ -15,7 +17,7 @@ from test_serving import png
 
 from fastpunet.cli import main
 from fastpunet.prediction.request import Request
-from fastpunet.serving import answers, app
+from fastpunet.serving import answers, app, connections
 from fastpunet.serving.limits import Limits
 from fastpunet.serving.running import Manner, Place
 from fastpunet.serving.served import open_served
@@ -94,6 +96,44 @@ def test_files(client, body, name, status, message):
         reply = client.post(endpoint, body, n=100, name=name)
         assert reply.status == status
         assert reply.error.startswith(message)
+
+
+def test_a_parameter_that_is_given_twice(client):
+    reply = client.ask("POST", "/models/lesions/sample?n=2&seed=1&n=3", png(0))
+    assert (reply.status, reply.error) == (422, "n: given 2 times, expected once")
+
+
+def test_connections_without_a_request_are_closed(client, monkeypatch):
+    monkeypatch.setattr(connections, "_SECONDS", 0.5)
+
+    def connect(*parts):
+        connection = socket.create_connection((client.host, client.port), timeout=30)
+        for part in parts:
+            connection.send(part)
+        return connection
+
+    def dribbled_away(connection, parts):
+        """Whether it is closed while the parts are sent, one every 50 ms."""
+        try:
+            for part in parts:
+                connection.send(bytes([part]))
+                time.sleep(0.05)
+        except (BrokenPipeError, ConnectionResetError):
+            return True
+        return False
+
+    head = f"GET /health/live HTTP/1.1\r\nHost: {client.host}\r\n".encode()
+    body = png(0)
+    asking = f"POST /models/lesions/sample?n=2 HTTP/1.1\r\nHost: {client.host}\r\nContent-Length: {len(body)}\r\n\r\n"
+    with connect() as silent, connect() as slow, connect(asking.encode()) as busy:
+        assert dribbled_away(slow, head * 3)
+        assert silent.recv(1) == b""
+        busy.send(body)
+        assert busy.recv(15) == b"HTTP/1.1 200 OK"
+    with connect(head + b"\r\n", head) as again:
+        answer = b"".join(iter(lambda: again.recv(1 << 16), b""))
+        assert answer.startswith(b"HTTP/1.1 200 OK")
+        assert answer.count(b"HTTP/1.1") == 1
 
 
 def test_a_body_of_unknown_length_is_measured_as_it_comes(client):

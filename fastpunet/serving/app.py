@@ -71,6 +71,7 @@ class Service:
         served = self.models.get(model)
         if served is None:
             raise Refusal(404, f"model: got {model[:100]!r}, expected one of {', '.join(self.models)}", "model")
+        _check_once(call)
         self.limits.check_n(asked.n)
         watch = Watch(self.limits.seconds)
         content = await _body(call, self.limits, watch)
@@ -157,6 +158,13 @@ def _add_handlers(app: FastAPI, service: Service) -> None:
     @app.exception_handler(Exception)
     async def on_error(_: Call, error: Exception) -> JSONResponse:
         return JSONResponse({"error": f"{type(error).__name__} in the service; its log says more"}, 500)
+
+
+def _check_once(call: Call) -> None:
+    """Raise Refusal for a parameter that is given twice, of which one value would be passed over."""
+    for name in call.query_params:
+        if (times := len(call.query_params.getlist(name))) > 1:
+            raise Refusal(422, f"{name[:100]}: given {times} times, expected once", "parameter")
 
 
 async def _body(call: Call, limits: Limits, watch: Watch) -> bytes:

@@ -17,6 +17,7 @@ import uvicorn
 from fastpunet.arguments import check_count
 from fastpunet.prediction.request import Request
 from fastpunet.serving.app import Service, make_app
+from fastpunet.serving.connections import Connection
 from fastpunet.serving.guard import Rules
 from fastpunet.serving.limits import Limits
 from fastpunet.serving.measuring import Metrics
@@ -125,6 +126,7 @@ def make_server(served: Mapping[str, Served], place: Place, manner: Manner, fold
     return Server(
         uvicorn.Config(
             make_app(service),
+            http=Connection,
             log_level="warning",
             access_log=False,
             server_header=False,
