@@ -17,7 +17,7 @@ from helpers.tensorflow_tables import table, varint
 from PIL import Image
 
 from fastpunet import load
-from fastpunet.cli import error_line, train
+from fastpunet.cli import error_line, evaluate, train
 from fastpunet.data import lidc
 from fastpunet.data.lidc.prepare.database import read_database
 from fastpunet.files import replacing
@@ -191,6 +191,13 @@ def test_chunks_that_would_fill_the_memory_are_refused(tmp_path):
     zarr.create_array(tmp_path / "x.zarr", shape=(1, 10**9, 4, 4), chunks=(1, 10**9, 4, 4), dtype="u1")
     with pytest.raises(ValueError, match=r"x.zarr has chunks .* of 16,000,000,000 bytes, expected 1 .. 268,435,456"):
         open_stored(tmp_path / "x.zarr", tmp_path)
+
+
+@pytest.mark.parametrize("arguments", [["--n", "4"], ["--n=4"], ["-n", "4"], ["n=4"]])
+def test_a_letter_behind_two_dashes_is_no_other_option(arguments):
+    options = evaluate.parser().parse(["lesions", "--data", "x", *arguments])
+    assert list(options.n) == [4]
+    assert options.num_classes == evaluate.parser().parse(["lesions", "--data", "x"]).num_classes
 
 
 def test_ambiguous_options_name_a_few():

@@ -194,3 +194,6 @@ def test_scores_of_an_archive_are_those_of_its_hypotheses(tmp_path):
         open_stored(path, images, num_classes=3)
     with pytest.raises(ValueError, match=r"holds \(32, 32\), expected \(9, 9\), the size of case0.png"):
         source.draw([replace(RECORDS[0], image=np.zeros((1, 9, 9), np.float32))], 1)
+    Image.new("L", (32, 32)).save(images / RECORDS[0].name)
+    with pytest.raises(ValueError, match="case0 are of another case0.png than .*case0.png is now; draw them anew"):
+        open_stored(path, images).draw(RECORDS, 1)

@@ -22,7 +22,7 @@ class Parser(ArgumentParser):
     """jsonargparse's parser with errors of one line.
 
     Of two values for an option the later one counts. Beside `--key value` it takes `key=value`, and `-` for `_` in an
-    option's name and the other way round.
+    option's name and the other way round; options of one letter also behind two dashes.
     """
 
     def __init__(self, prog: str, description: str, usage: str | None = None) -> None:
@@ -62,7 +62,8 @@ class Parser(ArgumentParser):
         for name in (option.replace("-", "_"), option.replace("_", "-")):
             if f"--{name}" in self._option_string_actions:
                 return f"--{name}{dot}{item}"
-        return None
+        letter = f"-{option}"  # so that --n is no abbreviation of a longer name
+        return letter if len(option) == 1 and not dot and letter in self._option_string_actions else None
 
     def _takes_value(self, option: str) -> bool:
         action = self._option_string_actions.get(option)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import torch
 
 from fastpunet.archive import StoredHypotheses, open_samples
 from fastpunet.data import Record
+from fastpunet.files import sha256
 from fastpunet.masks import PackedMasks
 from fastpunet.scoring.references import title
 from fastpunet.scoring.stored.names import stored_names
@@ -20,11 +22,13 @@ class StoredArchive:
     data         the data set that they belong to, see `stored_names`
     num_classes  what the data set is read for; it must be the archive's
 
-    Raises ValueError for another number of classes, or for an unfinished archive.
+    Raises ValueError for another number of classes, for an unfinished archive, and for hypotheses of an image that was
+    another file, of the same name.
     """
 
     def __init__(self, path: Path, data: Path, num_classes: int, device: torch.device) -> None:
         self._samples, self._data = open_samples(path), data
+        self._digest = lru_cache(maxsize=1)(sha256)  # one file may hold all images
         stored = self._samples.num_classes
         if max(2, num_classes) != max(2, stored):
             raise ValueError(
@@ -51,11 +55,23 @@ class StoredArchive:
             )
         return masks
 
+    def _check_drawn_from(self, stored: StoredHypotheses, record: Record) -> None:
+        """Raise ValueError if the data set has another file under the name of the one that was drawn from."""
+        files = stored.about.get("files")
+        named = [Path(file).name for file in files] if isinstance(files, list) else []
+        for file in (self._data, self._data / record.name, self._data / "images" / record.name):
+            if named == [file.name] and file.is_file() and self._digest(file) != stored.about.get("sha256"):
+                raise ValueError(
+                    f"hypotheses: those in {stored.path} are of another {file.name} than {file} is now; draw them anew"
+                )
+
     def _find(self, record: Record) -> StoredHypotheses:
         names = stored_names(record, self._data)
         for name in names:
             if name in self._samples:
-                return self._samples[name]
+                stored = self._samples[name]
+                self._check_drawn_from(stored, record)
+                return stored
         raise FileNotFoundError(
             f"hypotheses: {self._samples.path} has none of {title(record)}; expected {' or '.join(names[:3])}"
         )
