@@ -13,7 +13,7 @@ from torch import nn
 
 import fastpunet
 from benchmarks.port import PortModel
-from fastpunet import ProbabilisticUNet, adapt, export, load, sample
+from fastpunet import ProbabilisticUNet, adapt, export, load, sample, windowed
 from fastpunet.cli import main
 from fastpunet.exporting.comparing import AGREEMENT, agreement
 from fastpunet.intensity import Intensity
@@ -215,11 +215,29 @@ def test_what_cannot_be_exported_is_refused_in_one_line(tmp_path):
             "model: its prior, of the kind Flow, is more than tensors that a",
         ),
         (_Branching.adapted(), "m.pt2", TypeError, "model: PyTorch cannot trace its networks for images of any size: "),
+        (
+            windowed(ProbabilisticUNet(1, **SMALL), 16),
+            "m.pt2",
+            TypeError,
+            "model: windows are for sampling; export the",
+        ),
     ):
         with pytest.raises(kind, match=reason) as error:
             export(model, tmp_path / path)
         assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_both_files_are_written_or_none(tmp_path):
+    heads, model = MHeads(1, 1, heads=2, **SMALL).eval(), ProbabilisticUNet(1, **SMALL).eval()
+    assert export(heads, tmp_path / "new" / "m.pt2") == [tmp_path / "new" / "m.encode.pt2"]
+    (tmp_path / "m.decode.pt2").write_text("old")
+    (tmp_path / "m.encode.pt2").mkdir()
+    with pytest.raises(ValueError, match=r"^path: got '.*m.pt2', and .*m.encode.pt2 is a folder; name another file$"):
+        export(model, tmp_path / "m.pt2")
+    assert (tmp_path / "m.decode.pt2").read_text() == "old"
+    with pytest.raises(ValueError, match=r"^path: got '.*', and nothing can be written in .*m.decode.pt2: Not a dir"):
+        export(model, tmp_path / "m.decode.pt2" / "m.pt2")
 
 
 class _Branching(nn.Module):

@@ -17,7 +17,7 @@ from fastpunet.exporting.comparing import check_agreement
 from fastpunet.exporting.facts import KEY, facts_of
 from fastpunet.exporting.pooling import use_whole_windows
 from fastpunet.exporting.programs import Program, trace
-from fastpunet.files import replacing
+from fastpunet.files import check_folder, replacing
 from fastpunet.models import Method
 from fastpunet.models.adapters import adapt
 from fastpunet.models.adapters.sizes import traced
@@ -48,6 +48,7 @@ def export(model: nn.Module, path: str | os.PathLike[str]) -> list[Path]:
     target = Path(path)
     if target.suffix not in SUFFIXES:
         raise ValueError(f"path: got {str(path)!r}, expected a name that ends in {' or '.join(SUFFIXES)}")
+    check_folder("path", target.parent)
     method = evaluation_twin(adapt(model))
     if method.dtype != torch.float32 or method.device.type != "cpu":
         raise ValueError(
@@ -59,6 +60,10 @@ def export(model: nn.Module, path: str | os.PathLike[str]) -> list[Path]:
         exportable = method.exportable(images)
         programs = trace(exportable, images)
     paths = {name: target.with_name(f"{target.stem}.{name}{target.suffix}") for name in programs}
+    taken = next((path for path in paths.values() if path.is_dir()), None)
+    if taken is not None:
+        raise ValueError(f"path: got {str(path)!r}, and {taken} is a folder; name another file")
+    target.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         written = {name: stack.enter_context(replacing(path)) for name, path in paths.items()}
         for name, program in programs.items():

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fastpunet.latents import Noise
 from fastpunet.memory import how_many
+from fastpunet.models.exportable import Exportable
 from fastpunet.models.method import PIXEL_BYTES, Encoding, ImageEncoding, LossTerms, Method, arithmetic, to_output
 from fastpunet.models.priors import Prior
 from fastpunet.waits import may_wait
@@ -107,6 +108,9 @@ class Windowed(Method):
 
     def loss_terms(self, *args: Any, **options: Any) -> LossTerms:  # noqa: ARG002
         raise TypeError(f"model: windows are for sampling; train the {self.name} inside")
+
+    def exportable(self, images: Tensor) -> Exportable:  # noqa: ARG002
+        raise TypeError(f"model: windows are for sampling; export the {self.name} inside")
 
     def output_layers(self) -> Sequence[Any]:
         return self.inner.output_layers()
