@@ -81,6 +81,20 @@ def test_the_logged_means_are_those_of_all_images(tmp_path):
     assert again == pytest.approx(logged, rel=1e-6)
 
 
+@pytest.mark.parametrize(("ignored", "options"), [(255, {}), (-1, {"ignore_label": -1})])
+def test_pixels_that_nobody_annotated_do_not_count(tmp_path, ignored, options):
+    module, (images, masks) = Module(), _data()
+    unknown = torch.zeros(masks.shape, dtype=torch.bool)
+    unknown[:, 0, :5] = True
+    data = images, masks.masked_fill(unknown, ignored)
+    (logged,) = _trainer(tmp_path, LogHypotheses(6, seed=2, **options)).validate(module, _loader(data), verbose=False)
+    drawn = fastpunet.sample(module.model, images, 6, seed=2)
+    energy = energy_distance(drawn, masks, ignore=unknown.any(1))
+    assert logged[DISTANCE] == pytest.approx(energy.value.mean().item(), rel=1e-6)
+    with pytest.raises(ValueError, match=f"^references: got labels .*{ignored}"):
+        _trainer(tmp_path, LogHypotheses(6, ignore_label=None)).validate(module, _loader(data), verbose=False)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bool, torch.int64])
 def test_one_mask_an_image_has_no_unbiased_distance(tmp_path, dtype):
     images, masks = _data()

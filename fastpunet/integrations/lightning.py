@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric
 
 from fastpunet.arguments import check_count
-from fastpunet.data import Record
+from fastpunet.data import IGNORE, Record
 from fastpunet.latents import check_seed
 from fastpunet.masks import PackedMasks
 from fastpunet.metrics import Convention, energy_distance
@@ -57,6 +57,8 @@ class LogHypotheses(lightning.Callback):
     model           a function of the LightningModule that returns the model to be sampled, which is any that
                     `fastpunet.sample` takes; by default the module itself, which may hold one network of that kind
     convention      as of `fastpunet.energy_distance`
+    ignore_label    the label of pixels that do not count; where one mask has it, the pixel counts for none. None: all
+                    pixels count
     pictures        images, and hypotheses of each, in the picture; 0 for none
     seed            of the hypotheses. It is the same each time, so that scores differ by the weights alone
 
@@ -74,13 +76,14 @@ class LogHypotheses(lightning.Callback):
         of_batch: Callable[[Any], tuple[Tensor, Tensor]] = image_and_mask,
         model: Callable[[lightning.LightningModule], nn.Module] = _itself,
         convention: str | Convention = "kohl-lidc",
+        ignore_label: int | None = IGNORE,
         pictures: int = 6,
         seed: int = 0,
     ) -> None:
         self._n = check_count("n", n, least=2)
         self._every = check_count("every_n_epochs", every_n_epochs)
         self._of_batch, self._model = of_batch, model
-        self._convention = find_convention(convention)
+        self._convention, self._ignore_label = find_convention(convention), ignore_label
         self._pictures = check_count("pictures", pictures, least=0)
         self._seed = check_seed(seed)
         self._sampler: Sampler | None = None
@@ -120,7 +123,9 @@ class LogHypotheses(lightning.Callback):
         ids = place * trainer.world_size + trainer.global_rank
         assert self._sampler is not None
         drawn = self._sampler.sample(images, self._n, seed=self._seed, ids=ids, output="bits")
-        energy = energy_distance(drawn, labels, convention=self._convention)
+        ignored = None if self._ignore_label is None else (labels == self._ignore_label).any(1)
+        counted = labels if ignored is None else labels.masked_fill(ignored[:, None], 0)
+        energy = energy_distance(drawn, counted, convention=self._convention, ignore=ignored)
         for name, statistic in _LOGGED.items():
             self._means[name].update(getattr(energy, statistic))
         self._keep(images, labels, drawn)
