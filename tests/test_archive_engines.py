@@ -1,6 +1,5 @@
 """Archives by several processes: shards, torchrun and Ray give the bytes of one process, whoever is killed."""
 
-import hashlib
 import os
 import signal
 import subprocess
@@ -12,6 +11,7 @@ import pytest
 
 pytest.importorskip("zarr")
 pytest.importorskip("pyarrow")
+from helpers.killing import contents
 from helpers.small_model import save_pictures, save_small_model
 
 from fastpunet.archive import open_samples
@@ -42,11 +42,6 @@ def expected(model, images, tmp_path_factory):
     path = tmp_path_factory.mktemp("archive") / "a.zarr"
     assert run_archive(model, [images], path, REQUEST) == {"done": IMAGES}
     return contents(path)
-
-
-def contents(archive):
-    files = (path for path in archive.rglob("*") if path.is_file() and path.name != "log.jsonl")
-    return {str(path.relative_to(archive)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def command(model, images, path, *more):

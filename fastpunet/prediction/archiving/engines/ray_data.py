@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import pickle
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -48,6 +49,7 @@ def draw_by_ray(task: Task, sources: Sequence[Input], workers: int | None) -> It
     ray = require("ray", "drawing on a cluster", "ray")
     data = require("ray.data", "drawing on a cluster", "ray")
     if not ray.is_initialized():
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a Ray of our own reports nothing to anybody
         ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     context = data.DataContext.get_current()
     context.enable_progress_bars = False
