@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+collect_ignore = ["conftest.py"]  # it has no tests, and pytest would take it for the conftest of docs/
+
 HAS_GPU = torch.cuda.is_available()
 if not HAS_GPU:
     os.environ["TRITON_INTERPRET"] = "1"
@@ -52,6 +54,7 @@ QUICK = {  # the files behind `pytest -m quick`: what most changes break first, 
 
 # Packages of the extras that a machine with a GPU may lack: the modules that import them are skipped there.
 OPTIONAL = {
+    "atheris",
     "fastapi",
     "highdicom",
     "huggingface_hub",
@@ -64,8 +67,10 @@ OPTIONAL = {
     "onnx",
     "onnxruntime",
     "playwright",
+    "psutil",
     "pyarrow",
     "pydicom",
+    "ray",
     "sklearn",
     "tensorflow",
     "zarr",
