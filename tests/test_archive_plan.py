@@ -87,3 +87,8 @@ def test_the_command(model, images, capsys):
 def test_requests_that_do_not_fit(model, images, options, message):
     with pytest.raises(ValueError, match=message):
         plan(model, [images], **options)
+
+
+def test_a_cost_below_zero_is_refused(model, images, capsys):
+    assert main(["plan", str(model), str(images), "--hourly", "-1"]) == 2
+    assert "hourly: got -1.0, expected a number of at least 0" in capsys.readouterr().err

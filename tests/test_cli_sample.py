@@ -1,6 +1,7 @@
 """`fastpunet sample` as people call it."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -84,3 +85,13 @@ def test_one_doubt_about_many_images_is_said_once(image, tmp_path, capsys):
     ]
     listed = json.loads((tmp_path / "out" / "summary.json").read_text())["images"]
     assert [len(one["warnings"]) for one in listed] == [2] * 5
+
+
+@pytest.mark.parametrize("output", ["out", "out.zarr"])
+def test_grey_values_are_warned_of_once_and_by_name(tmp_path, capsys, output):
+    np.save(tmp_path / "dark.npy", np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        command = ["sample", "lesions", str(tmp_path / "dark.npy"), "-o", str(tmp_path / output), "-n", "2"]
+        assert main([*command, "--intensity", "range:0:255"]) == 0
+    assert capsys.readouterr().err.count("got grey values") == 1

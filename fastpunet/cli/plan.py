@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import json
 
-from fastpunet.cli.running import add_device, add_drawing, add_precision, add_preparation, request_of
+from fastpunet.cli.running import (
+    add_device,
+    add_drawing,
+    add_precision,
+    add_preparation,
+    request_of,
+    tell_grey_values_once,
+)
 from fastpunet.parsing import Namespace, Parser
 
 SUMMARY = "say what drawing an archive of many images would take: time, storage, memory and cost"
@@ -22,7 +29,12 @@ def parser() -> Parser:
     options.add_argument("--images", type=int, metavar="N", help="how many there will be; without it, as many as given")
     options.add_argument("--workers", type=int, default=1, metavar="W", help="machines like this one")
     options.add_argument("--hourly", type=float, metavar="COST", help="what an hour of one worker costs")
-    options.add_argument("--seconds", type=float, default=20.0, help="how long to draw")
+    options.add_argument(
+        "--seconds",
+        type=float,
+        default=20.0,
+        help="how long to draw; at least 24 images are drawn, however long they take",
+    )
     options.add_argument(
         "--scratch",
         metavar="FOLDER",
@@ -40,8 +52,12 @@ def parser() -> Parser:
 
 
 def run(options: Namespace) -> None:
+    from fastpunet.arguments import check_at_least_zero
     from fastpunet.prediction.archiving.plan import plan
 
+    if options.hourly is not None:
+        check_at_least_zero("hourly", options.hourly)
+    tell_grey_values_once()
     request = request_of(options, mean=options.mean, entropy=options.entropy, measures=tuple(options.measures))
     found = plan(
         options.model,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from fastpunet.parsing import Namespace, Parser
@@ -119,6 +120,14 @@ def request_of(options: Namespace, **rest: Any) -> Request:
 
 def _one_or_all(sides: list[int] | None) -> int | tuple[int, ...] | None:
     return None if sides is None else sides[0] if len(sides) == 1 else tuple(sides)
+
+
+def tell_grey_values_once() -> None:
+    """Hide Python's warning of grey values unlike those of training, which is said of each image by its name.
+
+    The process belongs to the command, so its global setting may change.
+    """
+    warnings.filterwarnings("ignore", "images: got grey values", UserWarning)
 
 
 def set_threads(options: Namespace) -> None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastpunet.cli.running import add_device, add_drawing, add_existing, add_preparation, add_speed, request_of
+from fastpunet.cli.running import (
+    add_device,
+    add_drawing,
+    add_existing,
+    add_preparation,
+    add_speed,
+    request_of,
+    tell_grey_values_once,
+)
 from fastpunet.cli.telling import Teller
 from fastpunet.parsing import Namespace, Parser
 
@@ -90,6 +98,7 @@ def parser() -> Parser:
 
 
 def run(options: Namespace) -> int:
+    tell_grey_values_once()
     request = request_of(
         options,
         mean=options.mean,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fastpunet.cli.running import add_device
+from fastpunet.cli.running import add_device, tell_grey_values_once
 from fastpunet.parsing import Namespace, Parser
 
 SUMMARY = "answer requests over HTTP: hypotheses, modes, measures and report pages"
@@ -79,6 +79,7 @@ def run(options: Namespace) -> None:
     from fastpunet.serving.running import Manner, Place, serve
     from fastpunet_kernels.environment import serving_token
 
+    tell_grey_values_once()
     token = serving_token() if options.token_file is None else Path(options.token_file).read_text("utf-8").strip()
     place = Place(options.host, options.port, token, options.allow_host)
     limits = Limits(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from fastpunet.cli.running import add_device
+from fastpunet.cli.running import add_device, tell_grey_values_once
 from fastpunet.parsing import Namespace, Parser
 
 SUMMARY = "verify an archive: every hash, and on request the hypotheses themselves"
@@ -43,6 +43,7 @@ def run(options: Namespace) -> int:
     from fastpunet.prediction.archiving.redrawing import Redrawing
     from fastpunet.progress import Progress
 
+    tell_grey_values_once()
     if options.hypotheses is None and (options.model or options.images):
         raise ValueError("hypotheses: got a model or images without it; say how many to draw with --hypotheses K")
     samples = open_samples(options.archive)
