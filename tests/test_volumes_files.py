@@ -10,6 +10,7 @@ import torch
 
 import fastpunet
 from fastpunet import ProbabilisticUNet
+from fastpunet.cli import main
 from fastpunet.data import folder as folders
 from fastpunet.data.inputs import find_inputs
 from fastpunet.data.inputs.annotations import read_annotation
@@ -109,6 +110,11 @@ def test_a_file_that_does_not_say_how_it_lies_is_taken_as_it_is_with_a_warning(m
     assert outcome.status == "done"
     assert outcome.warnings["orientation"].startswith("scan: does not say how its axes lie in the body, and the model")
     assert json.loads((tmp_path / "out/scan/answer.json").read_text())["image"]["orientation"] is None
+
+
+def test_info_names_the_orientation_of_a_model(model_file, capsys):
+    assert main(["info", str(model_file)]) == 0
+    assert "\norientation " in capsys.readouterr().out
 
 
 def test_annotations_are_turned_as_their_image_is(model_file, tmp_path):
