@@ -48,7 +48,7 @@ TEST = [
     "hypothesis>=6",
     "sybil>=9",
     "playwright>=1.49",
-    "pytorch-ignite>=0.5",
+    "pytorch-ignite>=0.5.1",
     "scikit-learn>=1.5",
     *TRAIN,
     *REPORT,
