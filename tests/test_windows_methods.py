@@ -119,7 +119,7 @@ def test_memory_beyond_the_features_does_not_grow_with_the_number_of_windows(mon
 
 
 def test_features_that_do_not_fit_are_refused_after_the_first_window(monkeypatch):
-    model = windowed(build("Probabilistic U-Net"), 16)
+    model = windowed(build("Probabilistic U-Net"), 16, by_slab=False)
     monkeypatch.setattr("fastpunet.memory.free_memory", lambda _: 100_000)
     message = (
         r"^images: got 2 of 40 x 50 pixels; their features \(4 channels\) and what the combiner's first layer makes of "

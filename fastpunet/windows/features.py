@@ -210,14 +210,14 @@ class WindowedFeatures(Windowed):
         return pooled(priors, shares, len(images))
 
     def _kept(self, images: Tensor, features: int) -> bool:
-        """Whether the features of large images are kept; ValueError for a model with maps that they do not fit for."""
+        """Whether the features of large images are kept; ValueError where they have to be, and do not fit."""
         size = tuple(images.shape[2:])
-        if self.inner.latent_maps:  # whose priors are features too
+        if self.inner.latent_maps or self.by_slab is False:  # the priors of maps are features too
             if may_wait():
                 check_features(features, size, len(images), images.device)
             return True
-        if self.by_slab is not None:
-            return not self.by_slab
+        if self.by_slab:
+            return False
         return not may_wait() or features_fit(features, size, len(images), images.device)
 
 
