@@ -144,22 +144,11 @@ def bundle(tmp_path: Path) -> Path:
     return path
 
 
-class _Order:
-    """Events of a device that has finished before it is asked."""
-
-    def record(self) -> None:
-        pass
-
-    def wait(self) -> None:
-        pass
-
-    def synchronize(self) -> None:
-        pass
-
-
 @pytest.fixture
 def captures(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """A list that grows with every capture of a CUDA graph; replaying computes again in the captured memory."""
+    from helpers.finished_events import FinishedEvents
+
     from fastpunet import graphs
     from fastpunet.waits import without_waiting
 
@@ -177,7 +166,7 @@ def captures(monkeypatch: pytest.MonkeyPatch) -> list[object]:
                 for output, again in zip(outputs, function(*own), strict=True):
                     output.copy_(again)
 
-        return graphs.Captured(function, own, outputs, replay, None, _Order())
+        return graphs.Captured(function, own, outputs, replay, None, FinishedEvents())
 
     monkeypatch.setattr(graphs, "capture", capture)
     return made

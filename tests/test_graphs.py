@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from helpers.finished_events import FinishedEvents
 
 from fastpunet import graphs
 from fastpunet.graphs import GraphCache
@@ -51,7 +52,7 @@ def test_the_graphs_used_last_are_kept(captures):
 
 def test_a_graph_that_goes_has_been_waited_for(captures, monkeypatch):
     waited = []
-    monkeypatch.setattr("conftest._Order.synchronize", lambda _: waited.append(len(captures)))
+    monkeypatch.setattr(FinishedEvents, "synchronize", lambda _: waited.append(len(captures)))
     cache = GraphCache(limit=1)
     for name in "ab":
         cache.call(name, negative, [torch.ones(1)])
