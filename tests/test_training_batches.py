@@ -195,3 +195,12 @@ def test_parts_of_volumes():
         TrainingConfig(kind="lesions-3d", crop=(8, 32, 32))
     with pytest.raises(ValueError, match="crop: got \\[32, 32\\], expected \\[slices, height, width\\]"):
         TrainingConfig(kind="lesions-3d", crop=(32, 32), model={"dims": 3})
+
+
+def test_augmentation_leaves_monais_switch_as_it_was():
+    from monai.data import get_track_meta
+
+    assert get_track_meta()
+    config = AugmentationConfig(rotation=15.0)
+    Augmentation(config)(0, (np.zeros((1, 8, 8), np.float32), np.zeros((1, 8, 8), np.uint8)))
+    assert get_track_meta()

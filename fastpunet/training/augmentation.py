@@ -6,6 +6,8 @@ Every example has a generator of its own, so the result depends neither on worke
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,15 +76,27 @@ class Augmentation:
             )
         if self._config == AugmentationConfig():
             return example
-        from monai.data import set_track_meta
         from monai.transforms import Compose
 
-        set_track_meta(False)  # half the time would go into records of how to undo a transform
-        if self._transform is None:
-            self._transform = Compose(_transforms(self._config, example[0].ndim - 1))
-        self._transform.set_random_state(seed=seed)
-        changed = self._transform({"image": torch.from_numpy(example[0]), "masks": torch.from_numpy(example[1])})
+        with _without_records():
+            if self._transform is None:
+                self._transform = Compose(_transforms(self._config, example[0].ndim - 1))
+            self._transform.set_random_state(seed=seed)
+            changed = self._transform({"image": torch.from_numpy(example[0]), "masks": torch.from_numpy(example[1])})
         return changed["image"].numpy(), changed["masks"].to(torch.uint8).numpy()
+
+
+@contextmanager
+def _without_records() -> Iterator[None]:
+    """A context in which MONAI keeps no records of how to undo a transform, which would take half the time."""
+    from monai.data import get_track_meta, set_track_meta
+
+    before = get_track_meta()
+    set_track_meta(False)
+    try:
+        yield
+    finally:
+        set_track_meta(before)
 
 
 def _transforms(config: AugmentationConfig, dims: int) -> list[Any]:

@@ -8,12 +8,12 @@ INLINE uvec all(uint32_t x) { return x - uvec{}; }
 // The high and low halves of the products x * factor.
 INLINE void multiply(uvec x, uint32_t factor, uvec& high, uvec& low) {
 #if defined(USE_AVX512)
-    const __m512i by = _mm512_set1_epi32(int(factor)), a = reinterpret_cast<__m512i&>(x);
+    const __m512i by = _mm512_set1_epi32(int(factor)), a = reinterpret_cast<__m512i>(x);
     const __m512i even = _mm512_mul_epu32(a, by), odd = _mm512_mul_epu32(_mm512_srli_epi64(a, 32), by);
     high = reinterpret_cast<uvec>(_mm512_mask_shuffle_epi32(odd, 0x5555, even, _MM_PERM_DDBB));
     low = reinterpret_cast<uvec>(_mm512_mask_shuffle_epi32(even, 0xaaaa, odd, _MM_PERM_CCAA));
 #elif defined(USE_AVX2)
-    const __m256i by = _mm256_set1_epi32(int(factor)), a = reinterpret_cast<__m256i&>(x);
+    const __m256i by = _mm256_set1_epi32(int(factor)), a = reinterpret_cast<__m256i>(x);
     const __m256i even = _mm256_mul_epu32(a, by), odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), by);
     high = reinterpret_cast<uvec>(_mm256_blend_epi32(_mm256_shuffle_epi32(even, 0xf5), odd, 0xaa));
     low = reinterpret_cast<uvec>(_mm256_blend_epi32(even, _mm256_shuffle_epi32(odd, 0xa0), 0xaa));
@@ -29,7 +29,7 @@ INLINE void multiply(uvec x, uint32_t factor, uvec& high, uvec& low) {
 // The nearest floats.
 INLINE vec rounded(uvec x) {
 #if defined(USE_AVX512)
-    return _mm512_cvtepu32_ps(reinterpret_cast<__m512i&>(x));
+    return _mm512_cvtepu32_ps(reinterpret_cast<__m512i>(x));
 #else
     const uvec high = x >> 16, low = x & 0xffff;
     return __builtin_convertvector(reinterpret_cast<const ivec&>(high), vec) * 65536.0f +
