@@ -164,3 +164,12 @@ def test_a_share_without_images_leaves_a_whole_archive(model, images, tmp_path):
     assert run_archive(model, one, tmp_path / "a.zarr", REQUEST, shard=Shard(index, 2)) == {}
     assert (tmp_path / "a.zarr" / TABLE).is_file()
     assert list(open_samples(tmp_path / "a.zarr")) == []
+
+
+def test_a_missing_package_is_named_before_anything_is_made(model, images, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert main(command(model, images, tmp_path / "a.zarr")[1:]) == 2
+    said = capsys.readouterr().err
+    assert "writing archives needs pyarrow; install it with pip install 'fastpunet[cluster]'" in said
+    assert said.count("pip install") == 1
+    assert not (tmp_path / "a.zarr").exists()

@@ -48,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, OSError, FloatingPointError) as error:
         return _fail(name, error_line(error))
     except ModuleNotFoundError as error:
-        return _fail(name, f"{error}; pip install 'fastpunet[{_EXTRAS.get(given[0], 'report')}]'")
+        advice = "" if "pip install" in str(error) else f"; pip install 'fastpunet[{_EXTRAS.get(given[0], 'report')}]'"
+        return _fail(name, f"{error}{advice}")
     except KeyboardInterrupt as error:
         return _fail(name, str(error) or "interrupted", status=130)
 

@@ -20,6 +20,7 @@ from fastpunet.archive.root import is_archive, make_root
 from fastpunet.archive.table import write_table
 from fastpunet.arguments import check_choice
 from fastpunet.data.inputs import Input
+from fastpunet.data.optional import require
 from fastpunet.data.reading import one_line
 from fastpunet.files import check_folder
 from fastpunet.models.method import Method
@@ -82,6 +83,8 @@ def run_archive(
     if overwrite and skip_existing:
         raise ValueError("skip_existing: got overwrite as well, expected one of them")
     check_choice("engine", engine, ENGINES)
+    for module in ("zarr", "pyarrow"):  # before anything is made
+        require(module, "writing archives", "cluster")
     if engine == "torchrun":
         if shard is not None:
             raise ValueError(
