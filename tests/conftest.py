@@ -100,6 +100,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
 
 
+@pytest.fixture(autouse=True)
+def _threads_as_before() -> Iterator[None]:
+    """The commands may change the number of threads, as their process is theirs; here several share one process."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def device() -> torch.device:
     """Where kernels under test run: the GPU if there is one, else the CPU through Triton's interpreter."""
