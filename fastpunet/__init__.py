@@ -1,6 +1,6 @@
 """fastpunet: thousands of segmentation hypotheses per image from a Probabilistic U-Net, in one U-Net pass."""
 
-from importlib import import_module
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 from fastpunet import data, hypotheses, metrics, models
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fastpunet.exporting import export
     from fastpunet.reports.page.reporting import report
 
-__version__ = "0.1.0"
+    __version__: str
 
 __all__ = [
     "Encoding",
@@ -56,4 +56,6 @@ def __getattr__(name: str) -> Any:
     """Who only samples need not wait for what makes pages, or what traces networks."""
     if name in _LOADED_WHEN_ASKED_FOR:
         return getattr(import_module(_LOADED_WHEN_ASKED_FOR[name]), name)
+    if name == "__version__":
+        return metadata.version("fastpunet")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

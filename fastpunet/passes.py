@@ -8,7 +8,6 @@ from functools import cache, partial
 
 import torch
 from torch import Tensor
-from torch.utils.benchmark import Timer
 
 from fastpunet.models.method import Encoding, Method, arithmetic
 from fastpunet.models.unet import CHANNELS_LAST
@@ -34,6 +33,8 @@ class Passes:
         Returns seconds: "compilation", and "eager" and "compiled" for one pass. Raises RuntimeError if PyTorch cannot
         compile them.
         """
+        from torch.utils.benchmark import Timer  # and with it setuptools
+
         start = time.perf_counter()
         try:
             _run(_compiled(), method, images, precision)

@@ -8,7 +8,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TextIO
 
-from tqdm import tqdm
+from fastpunet.optional import needed_for
+
+with needed_for("showing progress"):
+    from tqdm import tqdm
 
 _SECONDS_BETWEEN_LINES = 15.0
 

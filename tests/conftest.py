@@ -82,7 +82,7 @@ def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     report = yield
-    missing = re.search(r"No module named '(\w+)", str(report.longrepr)) if report.failed else None
+    missing = re.search(r"(?:No module named '|needs )(\w+)", str(report.longrepr)) if report.failed else None
     if missing and missing[1] in OPTIONAL:
         report.outcome = "skipped"
         report.longrepr = (str(collector.path), 1, f"Skipped: {missing[1]} is not installed")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpunet.data.optional import require
+from fastpunet.optional import require
 
 _CHUNK_BYTES = 1 << 18  # before compression: the least that is read
 _SHARD_BYTES = 1 << 25  # before compression: a file, and what is held in memory

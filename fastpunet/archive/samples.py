@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from fastpunet.archive.layout import MASKS, TABLE, is_name, item_path, known, read_about
-from fastpunet.data.optional import require
 from fastpunet.data.reading import check_chunks, reading
 from fastpunet.masks import PackedMasks
+from fastpunet.optional import require
 
 _ROWS = 10_000  # of the table, read at a time
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from fastpunet.archive.layout import ITEMS, NODE, SCHEMA, TABLE, item_path, parse_about
-from fastpunet.data.optional import require
 from fastpunet.files import replacing
+from fastpunet.optional import require
 
 _ROWS = 1000  # of a row group, which are held in memory together, at most
 _VALUES = 1 << 20  # of measures in a row group, at most, but for a row that has more

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
 
-from fastpunet.cli.running import set_threads
-
 GROUPS = {
     "Try it": ("demo", "info"),
     "Prepare data": ("check", "prepare"),
@@ -36,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given[0] not in COMMANDS:
             raise ValueError(f"unknown command {given[0]}, expected one of {', '.join(COMMANDS)}; see fastpunet --help")
         name = f"fastpunet {given[0]}"
+        from fastpunet.cli.running import set_threads  # here, since parsing takes an extra
+
         module = command(given[0])
         options = module.parser().parse(given[1:])
         set_threads(options)
@@ -45,16 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for what Python flushes at its end
         return 1
-    except (ValueError, TypeError, OSError, FloatingPointError) as error:
+    except (ValueError, TypeError, OSError, FloatingPointError, ModuleNotFoundError) as error:
         return _fail(name, error_line(error))
-    except ModuleNotFoundError as error:
-        advice = "" if "pip install" in str(error) else f"; pip install 'fastpunet[{_EXTRAS.get(given[0], 'report')}]'"
-        return _fail(name, f"{error}{advice}")
     except KeyboardInterrupt as error:
         return _fail(name, str(error) or "interrupted", status=130)
-
-
-_EXTRAS = {"train": "train", "convert": "onnx", "prepare": "data", "check": "data", "serve": "serve"}
 
 
 def command(name: str) -> ModuleType:

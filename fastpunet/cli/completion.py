@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 
+from fastpunet.optional import require
 from fastpunet.parsing import Namespace, Parser
 
 SUMMARY = "print what makes a shell complete commands and options"
@@ -21,8 +22,6 @@ def parser() -> Parser:
 
 
 def run(options: Namespace) -> None:
-    import shtab
-
     from fastpunet.cli import COMMANDS, command
 
     everything = ArgumentParser("fastpunet")
@@ -31,4 +30,4 @@ def run(options: Namespace) -> None:
         module = command(name)
         commands.add_parser(name, help=module.SUMMARY)
         commands.choices[name] = module.parser()
-    print(shtab.complete(everything, options.shell))
+    print(require("shtab", "completion").complete(everything, options.shell))

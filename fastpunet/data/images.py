@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpunet.data.optional import require
 from fastpunet.data.picture_files import open_picture, stored_bits, turned, turned_size
 from fastpunet.data.reading import Unreadable, reading, warn_once
 from fastpunet.intensity import EIGHT_BIT, PERCENTILES, Intensity
+from fastpunet.optional import require
 
 _FORMATS = ("PNG", "JPEG", "TIFF")  # no other decoder of Pillow is needed, and one of them runs a program
 _CHANNELS = {"1": 1, "L": 1, "RGB": 3, "I;16": 1, "I;16L": 1, "I;16B": 1, "I;16N": 1, "I": 1, "F": 1}

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpunet.data.optional import require
 from fastpunet.data.reading import Unreadable, check_unpacked, reading
+from fastpunet.optional import require
 
 SUFFIXES = (".nii", ".nii.gz")
 _GZIP_RATIO = 1032  # the largest compression ratio of deflate

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from fastpunet.data.nifti import AS_STORED, Axes, Volume
-from fastpunet.data.optional import require
+from fastpunet.optional import require
 
 _TOLERANCE = 0.1  # in voxels: smaller differences between grids are due to rounding
 _FAR = 1e9  # mm

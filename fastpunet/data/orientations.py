@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastpunet.data.nifti import Axes
-from fastpunet.data.optional import require
 from fastpunet.models.orientation import OPPOSITE
+from fastpunet.optional import require
 
 _OF_FILE = (2, 0, 1)  # which axis of a file, of rows, columns and slices, each axis of an array (D, H, W) is
 

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fastpunet.data.optional import require
 from fastpunet.data.reading import Unreadable, check_unpacked, one_line
+from fastpunet.optional import require
 
 _WIDTH, _HEIGHT, _BITS, _ORIENTATION = 256, 257, 258, 274  # TIFF tags
 _TURNS = {  # EXIF orientation -> the name of Pillow's transposition that undoes it

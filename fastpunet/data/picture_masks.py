@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpunet.data.optional import require
 from fastpunet.data.picture_files import open_picture, stored_bits, turned, turned_size
 from fastpunet.data.reading import Unreadable, reading
+from fastpunet.optional import require
 
 _FORMATS = ("PNG", "TIFF")
 _COMPRESSION, _PHOTOMETRIC = 259, 262  # TIFF tags

@@ -8,12 +8,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from fastpunet.optional import require
+
 
 def run(path: Path, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The outputs of a file that `export` wrote, by name, for float32 inputs by name, on the CPU."""
     if path.suffix == ".onnx":
-        import onnxruntime
-
+        onnxruntime = require("onnxruntime", "running ONNX", "onnx")
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         given = session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
         return {out.name: torch.from_numpy(array) for out, array in zip(session.get_outputs(), given, strict=True)}

@@ -22,6 +22,7 @@ from fastpunet.models import Method
 from fastpunet.models.adapters import adapt
 from fastpunet.models.adapters.sizes import traced
 from fastpunet.models.twin import evaluation_twin
+from fastpunet.optional import require
 
 _TRACED = {2: (68, 76), 3: (20, 12, 28)}  # the size of the images that networks are traced with
 _MULTIPLES = (1, 2, 4, 8, 16, 32)  # what a network may need the sides of its images to be multiples of
@@ -49,6 +50,9 @@ def export(model: nn.Module, path: str | os.PathLike[str]) -> list[Path]:
     if target.suffix not in SUFFIXES:
         raise ValueError(f"path: got {str(path)!r}, expected a name that ends in {' or '.join(SUFFIXES)}")
     check_folder("path", target.parent)
+    if target.suffix == ".onnx":
+        for module in ("onnx", "onnxscript", "onnxruntime"):
+            require(module, "writing ONNX", "onnx")
     method = evaluation_twin(adapt(model))
     if method.dtype != torch.float32 or method.device.type != "cpu":
         raise ValueError(
@@ -93,8 +97,6 @@ def _channels(method: Method) -> int:
 
 
 def _write_onnx(program: Program, path: Path, facts: dict[str, Any]) -> None:
-    import onnxscript  # noqa: F401  so that the error for a missing extra names it
-
     with warnings.catch_warnings(action="ignore"):
         model = torch.onnx.export(program.traced, dynamo=True, verbose=False)
     assert model is not None

@@ -8,7 +8,7 @@ from statistics import NormalDist
 from torch import Tensor
 
 from fastpunet.arguments import is_number
-from fastpunet.data.optional import require
+from fastpunet.optional import require
 
 
 def check_level(name: str, level: object) -> None:

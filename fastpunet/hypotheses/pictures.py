@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
 from fastpunet.hypotheses.display import png_bytes
+from fastpunet.optional import needed_for
+
+with needed_for("drawing figures", "report"):
+    from matplotlib.axes import Axes
+    from matplotlib.collections import LineCollection
+    from matplotlib.figure import Figure
 
 # By Okabe and Ito, distinguishable for colour-blind readers, those that stand out on grey images first.
 COLOURS = ("#56B4E9", "#E69F00", "#CC79A7", "#F0E442", "#009E73", "#D55E00", "#0072B2")

@@ -6,11 +6,9 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import lightning
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchmetrics import MeanMetric, Metric
 
 from fastpunet.arguments import check_count
 from fastpunet.data import IGNORE, Record
@@ -18,9 +16,14 @@ from fastpunet.latents import check_seed
 from fastpunet.masks import PackedMasks
 from fastpunet.metrics import Convention, energy_distance
 from fastpunet.metrics.conventions import find_convention
+from fastpunet.optional import needed_for
 from fastpunet.sampler import Sampler
 from fastpunet.training.picture_log import log_picture
 from fastpunet.training.pictures import sample_picture
+
+with needed_for("the callback for Lightning", "train"):
+    import lightning
+    from torchmetrics import MeanMetric, Metric
 
 _LOGGED = {"energy_distance": "value", "energy_distance_unbiased": "unbiased", "sample_diversity": "sample_diversity"}
 

@@ -6,18 +6,21 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
-from monai.data import MetaTensor
-from monai.inferers import Inferer
-from monai.utils import convert_to_dst_type
 from torch import Tensor, nn, tensor
 
 from fastpunet.arguments import check_choice, check_count
 from fastpunet.hypotheses import summarize
 from fastpunet.latents import check_seed
+from fastpunet.optional import needed_for
 from fastpunet.prediction.planning import id_of
 from fastpunet.sampler import sample
 from fastpunet.windows import windowed
 from fastpunet_kernels import OUTPUTS
+
+with needed_for("the inferer for MONAI", "train"):
+    from monai.data import MetaTensor
+    from monai.inferers import Inferer
+    from monai.utils import convert_to_dst_type
 
 MAPS = ("mean", "entropy", "mutual_information")
 _CHOICES = (*OUTPUTS, *MAPS, "summary")

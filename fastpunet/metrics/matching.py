@@ -14,6 +14,7 @@ from fastpunet.metrics.conventions import Convention, find_convention
 from fastpunet.metrics.mask_sets import RaggedMasks, mask_weights, read_mask_set
 from fastpunet.metrics.pairs import class_ious, dice_of
 from fastpunet.metrics.transport import best_transport
+from fastpunet.optional import require
 
 Array = NDArray[np.float64]
 
@@ -112,6 +113,5 @@ def _mean_worth(worth: Array, rows: Array, columns: Array, repeat: bool) -> floa
         return math.nan
     if repeat:
         return best_transport(worth, rows / rows.sum(), columns / columns.sum())
-    from scipy.optimize import linear_sum_assignment
-
-    return float(worth[linear_sum_assignment(worth, maximize=True)].mean())
+    optimize = require("scipy.optimize", "matching masks", "report")
+    return float(worth[optimize.linear_sum_assignment(worth, maximize=True)].mean())

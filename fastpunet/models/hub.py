@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fastpunet.files import write_text
+from fastpunet.optional import require
 
 Model = TypeVar("Model", bound="HubModel")
 
@@ -79,9 +80,6 @@ class HubModel:
         The options are those of `huggingface_hub.ModelHubMixin.push_to_hub`, which does it: commit_message, private,
         token, branch, create_pr, model_card_kwargs and more.
         """
-        try:
-            from huggingface_hub import ModelHubMixin
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(f"{error}; pip install 'fastpunet[hub]' first") from None
-        address: str = ModelHubMixin.push_to_hub(self, repo_id, **options)
+        hub = require("huggingface_hub", "pushing to the hub", "hub")
+        address: str = hub.ModelHubMixin.push_to_hub(self, repo_id, **options)
         return address

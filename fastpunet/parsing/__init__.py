@@ -2,7 +2,10 @@
 
 from argparse import SUPPRESS
 
-from jsonargparse import Namespace
+from fastpunet.optional import needed_for
+
+with needed_for("the command line", "report,data"):
+    from jsonargparse import Namespace
 
 from fastpunet.parsing.messages import unknown_key
 from fastpunet.parsing.parser import ConfigFile, Parser

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-from jsonargparse import get_loader
+from fastpunet.optional import needed_for
+
+with needed_for("reading YAML"):
+    import yaml
+    from jsonargparse import get_loader
 
 _DEPTH = 20  # levels of nesting; a training config has three
 _SIZE = 1 << 20  # bytes

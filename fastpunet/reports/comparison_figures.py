@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from itertools import cycle
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from fastpunet.optional import needed_for
 from fastpunet.reports.figures import LINE_COLOURS
 from fastpunet.scoring.evaluation import Evaluated
 from fastpunet.scoring.perfect import PERFECT
 from fastpunet.scoring.registry import WINNER
+
+with needed_for("drawing figures", "report"):
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _FEWEST = 20  # the smallest number of predictions for which a bin is shown
 _WIDTH = 3.5  # inches: one column of a paper

@@ -9,10 +9,9 @@ import os
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from fastpunet.files import write_text
 from fastpunet.reports.comparison import Comparison
@@ -23,6 +22,10 @@ from fastpunet.reports.outputs import check_stem, with_ending
 from fastpunet.reports.sample_grid import sample_grid
 from fastpunet.scoring.evaluation import Evaluated
 from fastpunet.scoring.registry import SCORES
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 _CAPTIONS = {
     "energy": "Energy distance (V) of every image: quartiles, 5th and 95th percentile; the mean with its interval",

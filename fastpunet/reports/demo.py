@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -27,6 +26,10 @@ from fastpunet.reports.figures import FigureRow, check_figure_path, hypothesis_f
 from fastpunet.scoring.drawing import Drawn, draw_records
 from fastpunet.scoring.mode_shares import mode_shares, nearest_modes
 from fastpunet.scoring.scored_batch import ScoredBatch
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 LIDC_FILE = "lidc_tiny_test_64.npz"
 HELD_OUT_SEED = 20260  # no recipe trains on these lesions

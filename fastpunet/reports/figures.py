@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from matplotlib import colormaps, rc_context
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from fastpunet.files import replacing
+from fastpunet.optional import needed_for
 from fastpunet.reports.outputs import check_writable
+
+with needed_for("drawing figures", "report"):
+    from matplotlib import colormaps, rc_context
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 GRADER_COLOURS = (
     "#56B4E9",

@@ -9,15 +9,18 @@ from itertools import cycle
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from fastpunet.data.flips import modes
 from fastpunet.files import write_text
+from fastpunet.optional import needed_for
 from fastpunet.reports.figures import LINE_COLOURS, save_figure
 from fastpunet.reports.flips_comparison import FlipsComparison
 from fastpunet.reports.flips_table import flips_content
 from fastpunet.reports.outputs import check_stem, with_ending
 from fastpunet.scoring.flip_evaluation import FlipsEvaluation
+
+with needed_for("drawing figures", "report"):
+    from matplotlib.figure import Figure
 
 _WIDTH = 3.5  # inches: one column of a paper
 _TRUTH = "#111418"

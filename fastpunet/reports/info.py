@@ -94,7 +94,7 @@ def _version(package: str) -> str | None:
 
 def _missing(package: str) -> str:
     extra = _EXTRAS.get(package)
-    return "missing" + (f": pip install fastpunet[{extra}]" if extra else "")
+    return "missing" + (f": pip install 'fastpunet[{extra}]'" if extra else "")
 
 
 def _why_no_cuda() -> str:

@@ -6,17 +6,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Circle, Ellipse
-from matplotlib.patheffects import AbstractPathEffect, withStroke
 from numpy.typing import NDArray
 
 from fastpunet.data import IGNORE, Record
 from fastpunet.hypotheses import LatentGrid
+from fastpunet.optional import needed_for
 from fastpunet.reports.crops import Window, window_around
 from fastpunet.reports.figures import GRADER_COLOURS, HYPOTHESIS_COLOUR
+
+with needed_for("drawing figures", "report"):
+    from matplotlib import colormaps
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Circle, Ellipse
+    from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 MOST_GRADERS = len(GRADER_COLOURS)
 _WIDTH, _LEFT, _EDGE, _TITLES = (

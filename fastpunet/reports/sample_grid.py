@@ -8,16 +8,19 @@ from textwrap import fill
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from fastpunet.data import IGNORE, Records
+from fastpunet.optional import needed_for
 from fastpunet.reports.contenders import Contenders
 from fastpunet.reports.crops import window_around
 from fastpunet.reports.figures import GRADER_COLOURS
 from fastpunet.scoring.drawing import draw_from
 from fastpunet.scoring.sources import available
 from fastpunet.scoring.volume_slices import fullest_slice, sliced
+
+with needed_for("drawing figures", "report"):
+    from matplotlib.figure import Figure
 
 _IMAGES, _SHOWN = 2, 8
 _WIDTH, _NAMES = 3.5, 0.8  # inches: width of one column of a paper; room for the methods' names

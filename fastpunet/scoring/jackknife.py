@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastpunet.optional import require
+
 Array = NDArray[np.float64]
 
 
@@ -32,17 +34,17 @@ class Spread(NamedTuple):
 
     def quantile(self, level: float) -> float:
         """The number of standard errors on either side of the estimate that an interval of this level takes."""
-        from scipy import special
-
-        return float(special.stdtrit(self.freedom, (1 + level) / 2))
+        return float(_special().stdtrit(self.freedom, (1 + level) / 2))
 
     def p_value(self, value: float) -> float:
         """The two-sided p of an estimate whose expectation is 0; 1 for an estimate of 0 without any variance."""
-        from scipy import special
-
         if self.variance == 0:
             return 1.0 if value == 0 else 0.0
-        return float(2 * special.stdtr(self.freedom, -abs(value) / np.sqrt(self.variance)))
+        return float(2 * _special().stdtr(self.freedom, -abs(value) / np.sqrt(self.variance)))
+
+
+def _special() -> Any:
+    return require("scipy.special", "an interval", "report")
 
 
 def patient_sums(sums: Array, groups: NDArray[Any]) -> Array:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpunet.data.optional import require
+from fastpunet.optional import require
 
 
 def outlines(labels: NDArray[np.uint8]) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from fastpunet.arguments import check_at_least_zero, check_range, check_switch, is_number
+from fastpunet.optional import require
 from fastpunet.training.frozen import lists_to_tuples
 
 Example = tuple[NDArray[np.float32], NDArray[np.uint8]]  # (C, *size), (G, *size)
@@ -76,11 +77,9 @@ class Augmentation:
             )
         if self._config == AugmentationConfig():
             return example
-        from monai.transforms import Compose
-
         with _without_records():
             if self._transform is None:
-                self._transform = Compose(_transforms(self._config, example[0].ndim - 1))
+                self._transform = _monai("transforms").Compose(_transforms(self._config, example[0].ndim - 1))
             self._transform.set_random_state(seed=seed)
             changed = self._transform({"image": torch.from_numpy(example[0]), "masks": torch.from_numpy(example[1])})
         return changed["image"].numpy(), changed["masks"].to(torch.uint8).numpy()
@@ -89,14 +88,17 @@ class Augmentation:
 @contextmanager
 def _without_records() -> Iterator[None]:
     """A context in which MONAI keeps no records of how to undo a transform, which would take half the time."""
-    from monai.data import get_track_meta, set_track_meta
-
-    before = get_track_meta()
-    set_track_meta(False)
+    data = _monai("data")
+    before = data.get_track_meta()
+    data.set_track_meta(False)
     try:
         yield
     finally:
-        set_track_meta(before)
+        data.set_track_meta(before)
+
+
+def _monai(module: str) -> Any:
+    return require(f"monai.{module}", "augmentation", "train")
 
 
 def _transforms(config: AugmentationConfig, dims: int) -> list[Any]:
@@ -113,24 +115,17 @@ def _transforms(config: AugmentationConfig, dims: int) -> list[Any]:
     moves = any((config.rotation, config.shear, config.translation)) or tuple(config.scale) != (1, 1)
     sampling = dict(prob=config.probability, mode=("bilinear", "nearest"), padding_mode="border")
     steps: list[Any] = []
+    transforms = _monai("transforms")
     if config.elastic is not None:
-        from monai.transforms import Rand2DElasticd
-
         spacing, magnitude = config.elastic
-        steps.append(Rand2DElasticd(both, (spacing, spacing), (0, magnitude), **affine, **sampling))
+        steps.append(transforms.Rand2DElasticd(both, (spacing, spacing), (0, magnitude), **affine, **sampling))
     elif moves:
-        from monai.transforms import RandAffined
-
-        steps.append(RandAffined(both, **affine, **sampling))
+        steps.append(transforms.RandAffined(both, **affine, **sampling))
     if config.flip or config.quarter_turns:
-        from monai.transforms import RandFlipd, RandRotate90d
-
         if config.flip:
-            steps.append(RandFlipd(both, prob=0.5, spatial_axis=dims - 1))
+            steps.append(transforms.RandFlipd(both, prob=0.5, spatial_axis=dims - 1))
         if config.quarter_turns:
-            steps.append(RandRotate90d(both, prob=0.75, spatial_axes=(dims - 2, dims - 1)))
+            steps.append(transforms.RandRotate90d(both, prob=0.75, spatial_axes=(dims - 2, dims - 1)))
     if tuple(config.gamma) != (1, 1):
-        from monai.transforms import RandAdjustContrastd
-
-        steps.append(RandAdjustContrastd("image", prob=config.probability, gamma=tuple(config.gamma)))
+        steps.append(transforms.RandAdjustContrastd("image", prob=config.probability, gamma=tuple(config.gamma)))
     return steps

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import lightning
-
+from fastpunet.optional import needed_for
 from fastpunet.progress import Progress
 from fastpunet.training.steps import StepCallback
+
+with needed_for("training", "train"):
+    import lightning
 
 
 class StepBar(StepCallback):

@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass, field, fields
 from inspect import signature
 from typing import Any, Literal, get_args
 
-import yaml
-
 from fastpunet.arguments import (
     check_at_least_zero,
     check_choice,
@@ -23,10 +21,14 @@ from fastpunet.intensity import Intensity
 from fastpunet.models import METHODS
 from fastpunet.models.orientation import check_orientation
 from fastpunet.models.prior_names import DIAGONAL, RATERS, read_prior
+from fastpunet.optional import needed_for
 from fastpunet.parsing import unknown_key
 from fastpunet.training.augmentation import AugmentationConfig
 from fastpunet.training.frozen import lists_to_tuples
 from fastpunet.training.objective import ObjectiveConfig
+
+with needed_for("training", "train"):
+    import yaml
 
 KINDS = (*SYNTHETIC_SETS, *sources.KINDS)
 Precision = Literal["32-true", "bf16-mixed"]

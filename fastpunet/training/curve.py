@@ -7,11 +7,13 @@ import io
 from pathlib import Path
 from typing import Any
 
-import lightning
-
 from fastpunet.files import write_text
+from fastpunet.optional import needed_for
 from fastpunet.training.steps import StepCallback
 from fastpunet.training.validation import Validation
+
+with needed_for("training", "train"):
+    import lightning
 
 
 class Curve(StepCallback):

@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import lightning
-
+from fastpunet.optional import needed_for
 from fastpunet.progress import duration
 from fastpunet.training.steps import StepCallback
+
+with needed_for("training", "train"):
+    import lightning
 
 _UNTIMED, _TIMED = 3, 10  # steps: the first ones set things up
 

@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import lightning
-
 from fastpunet.files import replacing
+from fastpunet.optional import needed_for
 from fastpunet.training.steps import StepCallback
+
+with needed_for("training", "train"):
+    import lightning
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C; what job schedulers send
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import lightning
 import torch
 from torch import Tensor
 from torch.optim import Adam
@@ -15,10 +14,14 @@ from torch.utils.data import DataLoader
 from fastpunet.data import Records
 from fastpunet.models import Method
 from fastpunet.models.unet import CHANNELS_LAST
+from fastpunet.optional import needed_for
 from fastpunet.training.batches import Batch, Batches
 from fastpunet.training.config import TrainingConfig
 from fastpunet.training.datasets import validation_convention
 from fastpunet.training.objective import Objective
+
+with needed_for("training", "train"):
+    import lightning
 
 
 class TrainingModule(lightning.LightningModule):

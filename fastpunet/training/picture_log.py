@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import lightning
 import numpy as np
 from numpy.typing import NDArray
+
+from fastpunet.optional import needed_for
+
+with needed_for("training", "train"):
+    import lightning
 
 
 def log_picture(trainer: lightning.Trainer, name: str, picture: NDArray[np.uint8]) -> bool:

@@ -13,16 +13,14 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-import lightning
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_only
 
 from fastpunet.data import Records
 from fastpunet.data.lazy import intensity_of, orientation_of
 from fastpunet.devices import find_device
 from fastpunet.files import check_folder, write_text
 from fastpunet.models import METHODS, Method, checkpoint
+from fastpunet.optional import needed_for
 from fastpunet.scoring.calibrating import measure_calibration
 from fastpunet.scoring.familiar_images import measure_familiarity
 from fastpunet.training.bar import StepBar
@@ -37,6 +35,11 @@ from fastpunet.training.origin import origin
 from fastpunet.training.start import set_output_bias, set_weights_of
 from fastpunet.training.validation import Validation
 from fastpunet_kernels import environment
+
+with needed_for("training", "train"):
+    import lightning
+    from lightning.pytorch.loggers import TensorBoardLogger
+    from lightning.pytorch.utilities import rank_zero_only
 
 _MAY_CHANGE = ("steps", "data", "workers", "checkpoint_every")  # in a run that is resumed
 _OF_A_RUN = (checkpoint.WEIGHTS_FILE, checkpoint.BEST_FILE, checkpoint.RESUME_FILE)

@@ -9,8 +9,6 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from fastpunet.data import Records
 from fastpunet.data.checking import check
 from fastpunet.data.checking.report import several
@@ -22,6 +20,7 @@ from fastpunet.devices import find_device
 from fastpunet.files import check_folder, write_text
 from fastpunet.intensity import Intensity
 from fastpunet.models import METHODS, checkpoint
+from fastpunet.optional import needed_for
 from fastpunet.training.choices import (
     Choices,
     choose_classes,
@@ -33,6 +32,9 @@ from fastpunet.training.choices import (
 from fastpunet.training.config import TrainingConfig, plain
 from fastpunet.training.datasets import training_data
 from fastpunet.training.survey import Survey, survey
+
+with needed_for("training", "train"):
+    import yaml
 
 _PATIENTS = 2  # of whom one can be spared for validation
 _SHARE = 0.2

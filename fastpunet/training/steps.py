@@ -5,7 +5,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
-import lightning
+from fastpunet.optional import needed_for
+
+with needed_for("training", "train"):
+    import lightning
 
 
 class StepCallback(lightning.Callback):

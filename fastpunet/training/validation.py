@@ -5,18 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import lightning
 import numpy as np
 
 from fastpunet.data import Records
 from fastpunet.metrics import Convention
 from fastpunet.models import checkpoint
+from fastpunet.optional import needed_for
 from fastpunet.scoring.drawing import draw_records
 from fastpunet.training.config import TrainingConfig
 from fastpunet.training.diagnostics import diagnose
 from fastpunet.training.picture_log import log_picture
 from fastpunet.training.pictures import sample_picture
 from fastpunet.training.steps import StepCallback
+
+with needed_for("training", "train"):
+    import lightning
 
 SAMPLES = 16  # number of hypotheses per image, as in the tables of papers
 _SEED = 0  # the noise is the same each time, so that scores differ by the weights alone

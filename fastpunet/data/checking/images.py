@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastpunet.data.checking.report import Report, counted, listed, several, size_text
 from fastpunet.data.inputs import Input
 from fastpunet.data.inputs.finding import Findings
-from fastpunet.data.optional import require
+from fastpunet.optional import require
 
 _SKEW = 1e-2  # cosine of the angle between two axes
 _ODD = 0.05  # share up to which images that differ from the rest are odd; more of them are a mixture

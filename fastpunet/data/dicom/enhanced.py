@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from fastpunet.data.dicom.files import MEASURED, check_pixels, open_header
 from fastpunet.data.dicom.stack import TO_RAS, UNEVEN
-from fastpunet.data.optional import require
 from fastpunet.data.reading import Unreadable, reading
+from fastpunet.optional import require
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpunet.data.optional import require
 from fastpunet.data.reading import Unreadable, check_unpacked, reading
+from fastpunet.optional import require
 
 _FRAMES = "PerFrameFunctionalGroupsSequence"
 _DEFLATED = "1.2.840.10008.1.2.1.99"

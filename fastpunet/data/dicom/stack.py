@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastpunet.data.dicom.files import SliceHeader
-from fastpunet.data.optional import require
+from fastpunet.optional import require
 
 _SAME_COSINES = 1e-4  # files of one series differ by rounding
 _SAME_PLACE = 0.01  # mm

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastpunet.data.inputs import Input
-from fastpunet.data.optional import require
 from fastpunet.data.reading import reading
 from fastpunet.data.writing.content import Hypotheses
 from fastpunet.data.writing.dicom_sources import over_sources, read_sources
 from fastpunet.files import write_bytes
+from fastpunet.optional import require
 
 _LONGEST_LABEL = 64  # characters of a DICOM long string
 _MOST_SEGMENTS = 65535

@@ -9,9 +9,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fastpunet.data.inputs import Input
-from fastpunet.data.optional import require
 from fastpunet.data.writing.content import FloatMap, Hypotheses
 from fastpunet.files import write_bytes
+from fastpunet.optional import require
 
 _LONGEST_AXIS = 32767  # of NIfTI-1
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from fastpunet.data.optional import require
 from fastpunet.data.writing.content import FloatMap, Hypotheses, check_flat
 from fastpunet.files import replacing
+from fastpunet.optional import require
 
 _DIGITS = 4
 

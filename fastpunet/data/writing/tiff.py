@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fastpunet.data.optional import require
 from fastpunet.data.writing.content import FloatMap, Hypotheses, check_flat
 from fastpunet.files import replacing
+from fastpunet.optional import require
 
 
 def write_hypotheses(target: Path, hypotheses: Hypotheses) -> list[Path]:

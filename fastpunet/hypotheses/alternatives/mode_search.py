@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fastpunet.data.optional import require
+from fastpunet.optional import require
 from fastpunet_kernels import mask_iou
 
 _SAMPLE = 1000  # hypotheses that are compared with each other: 8 MB of distances

@@ -14,8 +14,8 @@ from itertools import product
 
 import numpy as np
 
-from fastpunet.data.optional import require
 from fastpunet.hypotheses.measures.geometry import BoolArray, FloatArray, Geometry, cropped
+from fastpunet.optional import require
 
 # Crofton and Cauchy: the boundary is this constant times the mean, over directions, of half the number of crossings
 # times the width (area) that each line stands for.

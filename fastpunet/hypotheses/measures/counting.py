@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from fastpunet.data.optional import require
 from fastpunet.hypotheses.measures.geometry import BoolArray, FloatArray, Geometry, cropped
+from fastpunet.optional import require
 
 
 def content(masks: BoolArray, geometry: Geometry) -> FloatArray:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastpunet.data.optional import require
 from fastpunet.hypotheses.measures.geometry import BoolArray, FloatArray, Geometry, cropped
+from fastpunet.optional import require
 
 _FEW = 32  # points of which all pairs are compared sooner than a hull is found
 

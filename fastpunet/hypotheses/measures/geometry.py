@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpunet.data.optional import require
+from fastpunet.optional import require
 
 BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float64]

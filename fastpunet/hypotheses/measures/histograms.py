@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from fastpunet.hypotheses.display import percent
@@ -14,6 +12,9 @@ from fastpunet.hypotheses.measures.estimates import of_hypotheses, title, with_u
 from fastpunet.hypotheses.pictures import COLOURS, new_picture
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
     from fastpunet.hypotheses.measures.result import Measures
 
 BAR_COLOUR, THRESHOLD_COLOUR, _INK = COLOURS[0], COLOURS[5], "#222222"

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fastpunet.data.optional import require
+from fastpunet.optional import require
 
 
 def disputed_regions(masks: Tensor) -> Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from matplotlib.axes import Axes
 
 from fastpunet.hypotheses.display import percent
 from fastpunet.hypotheses.pictures import (
@@ -16,6 +17,10 @@ from fastpunet.hypotheses.pictures import (
     show_image,
 )
 from fastpunet.hypotheses.questions.resolution import Resolution
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 
 _ASKED = "#FFFFFF"
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
 from torch import Tensor
 
 from fastpunet.hypotheses.display import percent
@@ -20,6 +20,10 @@ from fastpunet.hypotheses.pictures import (
     show_image,
 )
 from fastpunet.hypotheses.summaries.summary import INNER, OUTER, Summary
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 
 _ROWS = 4
 

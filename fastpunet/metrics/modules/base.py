@@ -10,12 +10,15 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from fastpunet.arguments import check_choice
 from fastpunet.metrics.conventions import Convention, find_convention
 from fastpunet.metrics.mask_sets import RaggedMasks
 from fastpunet.metrics.shares import Predictions
+from fastpunet.optional import needed_for
+
+with needed_for("scoring as torchmetrics does", "report"):
+    from torchmetrics import Metric
 
 _OF_A_BATCH = ("weights", "sample_weights", "ignore")  # arguments of a score that `update` takes
 _ONE_PIXEL = torch.zeros(1, 1, 1, 1, dtype=torch.uint8)

@@ -20,10 +20,10 @@ from fastpunet.archive.root import is_archive, make_root
 from fastpunet.archive.table import write_table
 from fastpunet.arguments import check_choice
 from fastpunet.data.inputs import Input
-from fastpunet.data.optional import require
 from fastpunet.data.reading import one_line
 from fastpunet.files import check_folder
 from fastpunet.models.method import Method
+from fastpunet.optional import require
 from fastpunet.prediction.archiving.engines.here import draw_here
 from fastpunet.prediction.archiving.engines.ray_data import draw_by_ray
 from fastpunet.prediction.archiving.measured import measure_names

@@ -12,8 +12,8 @@ from html import escape
 from importlib import resources
 from typing import Any
 
-from fastpunet.data.optional import require
 from fastpunet.files import write_text
+from fastpunet.optional import require
 from fastpunet.reports.page.entry import Entry
 from fastpunet.reports.page.existing import ENTRY_META, META
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from fastpunet.data.inputs import Input
-from fastpunet.data.optional import require
 from fastpunet.data.writing import check_format
 from fastpunet.data.writing.dicom_seg import encoded as encoded_seg
 from fastpunet.data.writing.nifti_file import encoded as encoded_nifti
+from fastpunet.optional import require
 from fastpunet.reports.page.compact import Packed, compact
 from fastpunet.reports.page.subject import Subject
 

@@ -8,7 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+
+from fastpunet.optional import needed_for
+
+with needed_for("report pages", "report"):
+    from PIL import Image, ImageDraw
 
 SIDE = 160  # pixels of the longer side
 _LINES = (

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from fastpunet.data import nifti
 from fastpunet.data.labels import class_indices
 from fastpunet.data.npz import member_names, read_members
-from fastpunet.data.optional import require
 from fastpunet.data.picture_masks import read_labels
 from fastpunet.data.reading import Unreadable, check_unpacked, reading
+from fastpunet.optional import require
 
 MEMBERS = ("labels", "hypotheses", "samples", "masks")  # of an npz file, the first that is there
 _LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")  # Pillow's, of pages that hold whole numbers

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from fastpunet.archive.root import is_archive
-from fastpunet.data.optional import require
 from fastpunet.data.reading import check_chunks, reading
+from fastpunet.optional import require
 from fastpunet.scoring.sources import Source
 from fastpunet.scoring.stored import files
 from fastpunet.scoring.stored.archive import StoredArchive

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fastpunet.data.inputs import Input
-from fastpunet.data.optional import require
+from fastpunet.optional import require
 from fastpunet.prediction.archiving.task import Task
 from fastpunet.prediction.opening import Outcome
 
