@@ -15,6 +15,7 @@ from matplotlib.path import Path as Line
 
 import fastpunet
 from fastpunet import PackedMasks
+from fastpunet.cli import main
 from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.prediction.planning import id_of
 from fastpunet.prediction.request import Request
@@ -195,3 +196,13 @@ def test_windows_are_those_of_the_service():
     assert type(one.opened.sampler.method) is not type(one.opened.method)
     with pytest.raises(ValueError, match="model: got two of the name lesions"):
         open_served(["lesions", "lesions"], replace(Request(), n=1), "cpu")
+
+
+@pytest.mark.parametrize(("given", "window"), [((), None), (("32",), 32), (("32", "48"), (32, 48))])
+def test_the_command_passes_windows_on(monkeypatch, given, window):
+    asked = []
+    monkeypatch.setattr("fastpunet.serving.running.serve", lambda *given: asked.append(given[2].request))
+    threads = torch.get_num_threads()
+    assert main(["serve", "lesions", *(("--window", *given) if given else ())]) == 0
+    torch.set_num_threads(threads)
+    assert asked[0].window == window

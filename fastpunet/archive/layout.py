@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeGuard, TypeVar
@@ -27,7 +28,6 @@ MASKS, MEAN, ENTROPY = "masks", "mean", "entropy"
 TABLE = "items.parquet"
 LOG = "log.jsonl"
 PARTIAL = ".partial"  # the folder of what is still being written
-ENDING = ".zarr"
 
 
 def item_path(name: str) -> str:
@@ -37,6 +37,15 @@ def item_path(name: str) -> str:
     'items/c2/case01'
     """
     return f"{ITEMS}/{hashlib.sha256(name.encode()).hexdigest()[:2]}/{name}"
+
+
+def is_store(path: str | os.PathLike[str]) -> bool:
+    """Whether a Zarr v3 store lies at a path, such as an archive.
+
+    >>> is_store(__file__)
+    False
+    """
+    return (Path(path) / NODE).is_file()
 
 
 def is_name(name: object) -> TypeGuard[str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
-from fastpunet.cli.running import add_device, add_intensity
+from fastpunet.cli.running import add_archive, add_device, add_intensity, is_archive
 from fastpunet.parsing import Namespace, Parser
 
 SUMMARY = "assess annotations: how likely and how typical a model finds them"
@@ -18,17 +18,14 @@ def parser() -> Parser:
         "typical it is among the hypotheses, which of them is nearest, and where it lies in the latent space. With "
         "--data: of every annotation of a data set, those worth a second look first. See docs/hypotheses.md.",
     )
-    options.add_argument(
-        "model",
-        metavar="MODEL",
-        help="shipped weights (lesions, lidc-tiny), a checkpoint or the folder of a training run",
-    )
+    add_archive(options)
     options.add_argument(
         "files",
         nargs="*",
         default=[],
         metavar="IMAGE MASK",
-        help="the image, and a file for each annotation of it: PNG, TIFF, NIfTI, DICOM or .npy, of the image's size",
+        help="the image, and a file for each annotation of it: PNG, TIFF, NIfTI, DICOM or .npy, of the image's size; "
+        "of an archive, the image's name there or the file where it is now",
     )
     options.add_argument("--data", metavar="PATH", help="a data set in place of one image: bundle (.npz) or folder")
     options.add_argument("--kind", help="of the data set: lidc, camvid, cityscapes or folder; without it, recognised")
@@ -61,35 +58,50 @@ def run(options: Namespace) -> None:
         check_stem(options.output)
     if (options.data is None) == (not options.files):
         raise ValueError("files: expected either an image and its annotations, MODEL IMAGE MASK..., or --data DATA")
-    text, rows, notes = _of_files(options) if options.data is None else _of_data(options)
-    print(text)
+    archived = is_archive(options, parser())
+    said = _of_files(options, archived) if options.data is None else _of_data(options)
+    print(said.text)
     if options.output:
-        for path in _write(options, rows, notes):
+        for path in _write(options, said):
             print(path)
 
 
-def _of_files(options: Namespace) -> tuple[str, list[dict[str, Any]], list[str]]:
+class _Said(NamedTuple):
+    """What was found, in words and as rows for files; what to know before; of how many hypotheses of which seed."""
+
+    text: str
+    rows: list[dict[str, Any]]
+    notes: list[str]
+    n: int
+    seed: int
+
+
+def _of_files(options: Namespace, archived: bool) -> _Said:
     from fastpunet.intensity import Intensity
-    from fastpunet.prediction.assessing import assess_files
+    from fastpunet.prediction.assessing import assess_archived, assess_files
     from fastpunet.prediction.request import Request
 
-    request = Request(
-        n=options.n,
-        seed=options.seed,
-        precision=options.precision,
-        intensity=Intensity.parse(options.intensity) if options.intensity else None,
-        spacing=tuple(options.spacing) if options.spacing else None,
-        convert=options.convert,
-    )
-    found = assess_files(options.model, options.files[0], options.files[1:], request, device=options.device)
+    image, *masks = options.files
+    if archived:
+        found = assess_archived(options.model_or_archive, image, masks, model=options.model, device=options.device)
+    else:
+        request = Request(
+            n=options.n,
+            seed=options.seed,
+            precision=options.precision,
+            intensity=Intensity.parse(options.intensity) if options.intensity else None,
+            spacing=tuple(options.spacing) if options.spacing else None,
+            convert=options.convert,
+        )
+        found = assess_files(options.model_or_archive, image, masks, request, device=options.device)
     for warning in found.warnings:
         print(f"fastpunet assess: warning: {warning}", file=sys.stderr)
     texts = [str(each) if place is None else f"slice {place}\n{each}" for place, each in found.slices.items()]
     notes = list(dict.fromkeys(note for each in found.slices.values() for note in each.notes))
-    return "\n\n".join(texts), found.rows(), found.warnings + notes
+    return _Said("\n\n".join(texts), found.rows(), found.warnings + notes, found.n, found.seed)
 
 
-def _of_data(options: Namespace) -> tuple[str, list[dict[str, Any]], list[str]]:
+def _of_data(options: Namespace) -> _Said:
     from fastpunet.arguments import check_count
     from fastpunet.devices import find_device
     from fastpunet.models import checkpoint
@@ -97,15 +109,16 @@ def _of_data(options: Namespace) -> tuple[str, list[dict[str, Any]], list[str]]:
     from fastpunet.reports.second_look import second_look, table
 
     most = check_count("most", options.most)
-    model = checkpoint.load(options.model).to(find_device(options.device))
+    model = checkpoint.load(options.model_or_archive).to(find_device(options.device))
     records = DataSet(options.data, options.kind, intensity=options.intensity).records_for(model)
     found = second_look(model, records, options.n, seed=options.seed, precision=options.precision)
     shown = found[:most]
     title = f"{len(shown)} of {len(found)} annotations, those least like any hypothesis first"
-    return f"{title}\n\n{table(shown)}", [mask.row() for mask in found], []
+    rows = [mask.row() for mask in found]
+    return _Said(f"{title}\n\n{table(shown)}", rows, [], options.n, options.seed)
 
 
-def _write(options: Namespace, rows: list[dict[str, Any]], notes: list[str]) -> list[Any]:
+def _write(options: Namespace, said: _Said) -> list[Any]:
     """Write STEM.json and STEM.csv, and return their paths."""
     import json
 
@@ -115,10 +128,11 @@ def _write(options: Namespace, rows: list[dict[str, Any]], notes: list[str]) -> 
 
     base = check_stem(options.output)
     base.parent.mkdir(parents=True, exist_ok=True)
-    about = {"version": fastpunet.__version__, "model": options.model, "n": options.n, "seed": options.seed}
+    about = {"version": fastpunet.__version__, "model": options.model_or_archive, "n": said.n, "seed": said.seed}
     paths = [with_ending(base, ending) for ending in (".json", ".csv")]
     write_text(
-        paths[0], json.dumps({**about, "notes": notes, "annotations": rows}, indent=1, ensure_ascii=False) + "\n"
+        paths[0],
+        json.dumps({**about, "notes": said.notes, "annotations": said.rows}, indent=1, ensure_ascii=False) + "\n",
     )
-    write_table(paths[1], rows)
+    write_table(paths[1], said.rows)
     return paths

@@ -6,7 +6,15 @@ import shlex
 import sys
 from pathlib import Path
 
-from fastpunet.cli.running import add_device, add_drawing, add_existing, add_preparation, request_of
+from fastpunet.cli.running import (
+    add_archive,
+    add_device,
+    add_drawing,
+    add_existing,
+    add_preparation,
+    is_archive,
+    request_of,
+)
 from fastpunet.cli.telling import Teller
 from fastpunet.parsing import Namespace, Parser
 
@@ -22,13 +30,14 @@ def parser() -> Parser:
         "its slices. A folder of pages gets an index of pictures, to be sorted and searched. The exit status is 0 if "
         "all images have a page, and 1 if one of them failed. See docs/report.md.",
     )
+    add_archive(options)
     options.add_argument(
-        "model",
-        metavar="MODEL",
-        help="shipped weights (lesions, lidc-tiny), a checkpoint or the folder of a training run",
-    )
-    options.add_argument(
-        "inputs", nargs="*", default=[], metavar="IMAGE", help="files, folders or patterns, as fastpunet sample takes"
+        "inputs",
+        nargs="*",
+        default=[],
+        metavar="IMAGE",
+        help="files, folders or patterns, as fastpunet sample takes; of an archive: names of its images, or where they "
+        "are now, or nothing, which stands for all of them",
     )
     options.add_argument(
         "-o",
@@ -81,11 +90,13 @@ def parser() -> Parser:
 
 def run(options: Namespace) -> int:
     from fastpunet.reports.page.image_scores import read_scores
+    from fastpunet.reports.page.page_archive import report_archive
     from fastpunet.reports.page.page_files import report_files, report_records
     from fastpunet.reports.page.page_run import Manner
     from fastpunet.reports.records import DataSet
 
-    if (options.data is None) == (not options.inputs):
+    archived = is_archive(options, parser())
+    if not archived and (options.data is None) == (not options.inputs):
         raise ValueError("inputs: expected either images, MODEL IMAGE..., or a data set, MODEL --data DATA")
     for name in ("annotation", "slice") if options.data else ("image", "kind", "scores"):
         if options[name] not in (None, []):
@@ -100,19 +111,32 @@ def run(options: Namespace) -> int:
         scores=None if options.scores is None else read_scores(options.scores),
     )
     request = request_of(options, modes=options.modes)
-    if options.data:
+    annotations = dict(map(_named, options.annotation))
+    if archived:
+        outcomes = report_archive(
+            options.model_or_archive,
+            options.inputs,
+            options.output,
+            manner,
+            model=options.model,
+            modes=options.modes,
+            annotations=annotations,
+            place=options.slice,
+            device=options.device,
+        )
+    elif options.data:
         data = DataSet(options.data, options.kind, intensity=options.intensity)
         outcomes = report_records(
-            options.model, data, options.image, options.output, request, manner, device=options.device
+            options.model_or_archive, data, options.image, options.output, request, manner, device=options.device
         )
     else:
         outcomes = report_files(
-            options.model,
+            options.model_or_archive,
             options.inputs,
             options.output,
             request,
             manner,
-            annotations=dict(map(_named, options.annotation)),
+            annotations=annotations,
             place=options.slice,
             device=options.device,
         )

@@ -10,6 +10,11 @@ from fastpunet.parsing import Namespace, Parser
 if TYPE_CHECKING:
     from fastpunet.prediction.request import Request
 
+_DRAWN_ALREADY = (
+    *("n", "seed", "sampler", "precision", "spacing", "unit", "convert", "window", "overlap", "intensity"),
+    "data",
+)  # options that an archive leaves nothing to decide about
+
 
 def add_device(parser: Parser, default: str = "auto") -> None:
     """--device and --threads: where a model runs. With SUPPRESS as default, --print_config leaves them out."""
@@ -98,6 +103,36 @@ def add_existing(parser: Parser, what: str) -> None:
     )
 
 
+def add_archive(parser: Parser) -> None:
+    """MODEL, which may be an archive, and --model: where the model of an archive is now."""
+    parser.add_argument(
+        "model_or_archive",
+        metavar="MODEL",
+        help="shipped weights (lesions, lidc-tiny), a checkpoint, the folder of a training run, or an archive of "
+        "fastpunet sample, which says how its hypotheses were drawn",
+    )
+    parser.add_argument(
+        "--model", metavar="FILE", help="of an archive: where its model is now; without it, where it was"
+    )
+
+
+def is_archive(options: Namespace, parser: Parser) -> bool:
+    """Whether MODEL is an archive. Raises ValueError for options that do not go with that."""
+    from fastpunet.archive.layout import is_store
+
+    if not is_store(options.model_or_archive):
+        if options.model is not None:
+            raise ValueError(f"model: got {options.model} for a model, and --model is for an archive; leave it out")
+        return False
+    for name in _DRAWN_ALREADY:
+        if name in options and options[name] != parser.get_default(name):
+            raise ValueError(
+                f"{name}: got {options[name]} for an archive, which knows how it was drawn; leave it out, or name a "
+                "model"
+            )
+    return True
+
+
 def request_of(options: Namespace, **rest: Any) -> Request:
     """What the options of `add_drawing`, `add_preparation` and --precision ask for, and what else is given."""
     from fastpunet.intensity import Intensity
@@ -111,14 +146,15 @@ def request_of(options: Namespace, **rest: Any) -> Request:
         intensity=Intensity.parse(options.intensity) if options.intensity else None,
         spacing=tuple(options.spacing) if options.spacing else None,
         convert=options.convert,
-        window=_one_or_all(options.window),
+        window=one_or_all(options.window),
         overlap=options.overlap,
         unit=options.unit,
         **rest,
     )
 
 
-def _one_or_all(sides: list[int] | None) -> int | tuple[int, ...] | None:
+def one_or_all(sides: list[int] | None) -> int | tuple[int, ...] | None:
+    """The sides of windows: one number for all axes, or one for each."""
     return None if sides is None else sides[0] if len(sides) == 1 else tuple(sides)
 
 

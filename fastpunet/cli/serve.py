@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fastpunet.cli.running import add_device, tell_grey_values_once
+from fastpunet.cli.running import add_device, one_or_all, tell_grey_values_once
 from fastpunet.parsing import Namespace, Parser
 
 SUMMARY = "answer requests over HTTP: hypotheses, modes, measures and report pages"
@@ -60,8 +60,10 @@ def parser() -> Parser:
     options.add_argument(
         "--window",
         type=int,
+        nargs="+",
         metavar="PIXELS",
-        help="pass large images through the networks in overlapping windows of this size; without it, as a whole",
+        help="pass large images through the networks in overlapping windows of this size, one number or one for each "
+        "axis, (slices,) rows, columns; without it, as a whole",
     )
     options.add_argument("--overlap", type=float, default=0.5, help="share of a window that the next one covers too")
     options.add_argument(
@@ -85,7 +87,7 @@ def run(options: Namespace) -> None:
     limits = Limits(
         **{name: options[f"max_{name}"] for name in ("mebibytes", "pixels", "n", "labels", "waiting", "seconds")}
     )
-    request = Request(precision=options.precision, window=options.window, overlap=options.overlap)
+    request = Request(precision=options.precision, window=one_or_all(options.window), overlap=options.overlap)
     manner = Manner(options.device, request, options.workers, limits)
     torch.set_num_threads(max(1, torch.get_num_threads() // options.workers))
     serve(options.models, place, manner, lambda line: print(line, flush=True))

@@ -12,13 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fastpunet.archive import open_samples
 from fastpunet.data import IGNORE
 from fastpunet.data.inputs import find_inputs
 from fastpunet.data.inputs.annotations import read_annotation
 from fastpunet.data.inputs.input import Input
-from fastpunet.devices import find_device
 from fastpunet.hypotheses import Assessment, assess
-from fastpunet.models import checkpoint
+from fastpunet.prediction.archiving.origins import Origins
+from fastpunet.prediction.opening import OpenedModel, open_model
 from fastpunet.prediction.planning import id_of
 from fastpunet.prediction.preparation import prepare
 from fastpunet.prediction.request import Request
@@ -32,11 +33,14 @@ class FileAssessment:
     name      the image's
     slices    the assessment of the image, under the key None, or of each slice of a volume that anybody marked
     warnings  what may make it worthless, a sentence each
+    n, seed   of the hypotheses
     """
 
     name: str
     slices: dict[int | None, Assessment]
     warnings: list[str]
+    n: int
+    seed: int
 
     def rows(self) -> list[dict[str, str | int | float | None]]:
         """One row for each annotation of each slice."""
@@ -61,15 +65,52 @@ def assess_files(
     Raises ValueError, TypeError or OSError, naming the file, for what cannot be read, for an annotation of another size
     or grid than its image, and for one with labels that the model does not have.
     """
-    if not masks:
-        raise ValueError("masks: got none, expected at least one annotation of the image")
+    source = _only(image)
+    return _assess(open_model(model, request, device), source, masks, request)
+
+
+def assess_archived(
+    archive: str | os.PathLike[str],
+    image: str | os.PathLike[str],
+    masks: Sequence[str | os.PathLike[str]],
+    *,
+    model: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+) -> FileAssessment:
+    """Assess the masks of an image of an archive, as `assess_files` does with the archive's model and request.
+
+    image: its name in the archive, if it is where it was, or the path to where it is now. model: where the archive's
+    model is now; None: where it was. Both must be the same files as when the archive was drawn. Raises the errors of
+    `assess_files`, and ValueError for hypotheses that were not drawn independently.
+    """
+    samples = open_samples(archive)
+    origins = Origins(samples, model=model, device=device)
+    if origins.request.sampler != "random":
+        raise ValueError(
+            f"sampler: the hypotheses of {archive} are {origins.request.sampler} and depend on each other, expected "
+            "random ones; name the model itself in place of the archive"
+        )
+    name = os.fspath(image)
+    source = origins.image_of(name) if name in samples else origins.item_of(_only(image))
+    return _assess(origins.opened, source, masks, origins.request)
+
+
+def _only(image: str | os.PathLike[str]) -> Input:
+    """The one image at a path."""
     inputs = find_inputs([image])
     if len(inputs) != 1:
         raise ValueError(f"image: {image} holds {len(inputs)} images, expected one; take --data for a data set")
-    where = find_device(device)
-    method = checkpoint.load(checkpoint.find_file(model)).to(where)
+    return inputs[0]
+
+
+def _assess(
+    opened: OpenedModel, source: Input, masks: Sequence[str | os.PathLike[str]], request: Request
+) -> FileAssessment:
+    if not masks:
+        raise ValueError("masks: got none, expected at least one annotation of the image")
+    method, where = opened.sampler.method, opened.sampler.device
     binary = method.num_classes <= 2
-    prepared = prepare(inputs[0], method, request)
+    prepared = prepare(source, method, request)
     source = prepared.source
     labels = torch.from_numpy(np.stack([read_annotation(mask, source, binary=binary) for mask in masks]))
     names = _names([Path(mask) for mask in masks])
@@ -95,7 +136,7 @@ def assess_files(
                 precision=request.precision,
             )
             progress.update(1)
-    return FileAssessment(source.name, found, warnings)
+    return FileAssessment(source.name, found, warnings, request.n, request.seed)
 
 
 def _is_marked(labels: Tensor) -> Tensor:

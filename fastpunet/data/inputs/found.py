@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fastpunet.data.inputs.input import Input
-from fastpunet.data.inputs.names import stem
+from fastpunet.data.inputs.names import safe, stem
 from fastpunet.data.reading import one_line
 
 _FOLDERS = 5
@@ -51,6 +51,16 @@ def noting(refused: list[str], path: Path) -> Iterator[None]:
 def names_of(path: Path, ending: str = "") -> tuple[str, ...]:
     """Names after a file: its own, then with more and more of the folders that it lies in."""
     return below(path.absolute().parent, stem(path) + ending)
+
+
+def other_names(source: Input) -> list[str]:
+    """What an image that is alone in its file, or in its files, could be called among other inputs."""
+    file = source.files[0]
+    alone = (
+        names_of(file) if len(source.files) == 1 else below(file.absolute().parent.parent, file.absolute().parent.name)
+    )
+    names = list(map(safe, alone))
+    return [name for name in names if name != source.name] if source.name in names else []
 
 
 def below(folder: Path, name: str) -> tuple[str, ...]:

@@ -42,14 +42,19 @@ class DrawnCase:
 @torch.no_grad()
 def draw_case(subject: Subject, sampler: Sampler, request: Request) -> DrawnCase:
     """Draw the hypotheses that `fastpunet sample` draws of the same image. Raises ValueError if they do not fit."""
-    (drawn,) = draw(sampler, [subject.prepared], [subject.id], request)
+    labels = _drawn_now(subject, sampler, request) if subject.drawn is None else subject.drawn()
     encoding = sampler.encode(subject.prepared.images.to(sampler.device))
     prior = sampler.method.prior_of(encoding)
     z = None
     if prior is not None:
         ids = torch.tensor([subject.id], device=sampler.device)
         z = prior.draw(Noise(request.seed, ids, 0, request.n, sampler.backend, sampler.sampler))[0].cpu().numpy()
-    return DrawnCase(subject, sampler, request, encoding, drawn.labels.numpy(), z)
+    return DrawnCase(subject, sampler, request, encoding, labels, z)
+
+
+def _drawn_now(subject: Subject, sampler: Sampler, request: Request) -> NDArray[np.uint8]:
+    (drawn,) = draw(sampler, [subject.prepared], [subject.id], request)
+    return drawn.labels.numpy()
 
 
 def packable(labels: NDArray[np.uint8], classes: int) -> NDArray[Any]:

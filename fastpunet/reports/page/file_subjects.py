@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastpunet.archive import StoredHypotheses
 from fastpunet.data.inputs import Input
 from fastpunet.data.inputs.annotations import read_annotation
 from fastpunet.models.familiarity import judge
@@ -18,6 +20,7 @@ from fastpunet.prediction.drawing import draw
 from fastpunet.prediction.planning import id_of
 from fastpunet.prediction.preparation import Prepared, prepare
 from fastpunet.prediction.request import Request
+from fastpunet.reports.page.archived_labels import stored_labels
 from fastpunet.reports.page.subject import Subject
 from fastpunet.sampler import Sampler
 
@@ -39,17 +42,19 @@ def file_subject(
     request: Request,
     annotations: Mapping[str, str | os.PathLike[str]],
     place: int | None = None,
+    archived: StoredHypotheses | None = None,
 ) -> Subject:
     """The subject of a page about an image, or about one slice of a volume.
 
     annotations: name -> file. place: the slice; None: that in which a few hypotheses disagree most. Hypothesis k of a
-    slice is slice `place` of hypothesis k of the volume. Raises ValueError or OSError, naming the file.
+    slice is slice `place` of hypothesis k of the volume. archived: the hypotheses, if an archive has them. Raises
+    ValueError or OSError, naming the file.
     """
     binary = sampler.num_classes <= 2
     prepared = prepare(source, sampler.method, request)
     source = prepared.source
     given = {name: read_annotation(Path(file), source, binary=binary) for name, file in annotations.items()}
-    stored, title, notes = source.read(), source.name, []
+    stored, title, notes, chosen = source.read(), source.name, [], None
     if len(source.size) == 3:
         chosen = _most_disputed(prepared, sampler, request) if place is None else _checked(place, source)
         prepared, stored = _slice(prepared, chosen, sampler), stored[:, chosen]
@@ -67,6 +72,7 @@ def file_subject(
         id_of(source.name),
         given,
         (*notes, *_resampling(prepared, sampler)),
+        None if archived is None else partial(stored_labels, archived, chosen),
     )
 
 

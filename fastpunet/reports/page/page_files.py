@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fastpunet.archive import StoredHypotheses
 from fastpunet.data import Record
 from fastpunet.data.inputs import Input
 from fastpunet.data.streets import STREETS
@@ -18,7 +19,7 @@ from fastpunet.files import check_folder
 from fastpunet.files import sha256 as digest
 from fastpunet.prediction.fitting import check_taken
 from fastpunet.prediction.folders import is_written
-from fastpunet.prediction.opening import OpenedModel, Outcome, open_inputs, open_model
+from fastpunet.prediction.opening import OpenedInputs, OpenedModel, Outcome, open_inputs, open_model
 from fastpunet.prediction.request import Request
 from fastpunet.reports.outputs import check_writable
 from fastpunet.reports.page.data_subjects import record_subject
@@ -26,6 +27,7 @@ from fastpunet.reports.page.file_subjects import check_flat, file_subject
 from fastpunet.reports.page.page_run import ENDING, Job, Manner, make_pages
 from fastpunet.reports.page.subject import Subject
 from fastpunet.reports.records import DataSet
+from fastpunet.sampler import Sampler
 
 
 def report_files(
@@ -49,16 +51,29 @@ def report_files(
     opened = _opened(model, output, request, device)
     check = partial(check_taken, method=opened.sampler.method, request=request)
     found = open_inputs(paths, is_written, check)
-    if given and len(found.inputs) + len(found.refused) > 1:
+    check_annotated(given, found)
+    jobs = [file_job(source, opened.sampler, request, given, place) for source in found.inputs]
+    return make_pages(opened, jobs, Path(output), request, manner, found.refused)
+
+
+def check_annotated(annotations: Mapping[str, object], found: OpenedInputs) -> None:
+    """Raise ValueError for annotations of several images."""
+    if annotations and len(found.inputs) + len(found.refused) > 1:
         raise ValueError("annotation: got some for several images, expected one image; name it alone, or take --data")
 
-    def job(source: Input) -> Job:
-        files = [*source.files, *map(Path, given.values())]
-        read = partial(file_subject, source, opened.sampler, request, given, place)
-        return Job(source.name, read, lambda: f"{digest(*files)} {list(given)} {place}")
 
-    jobs = [job(source) for source in found.inputs]
-    return make_pages(opened, jobs, Path(output), request, manner, found.refused)
+def file_job(
+    source: Input,
+    sampler: Sampler,
+    request: Request,
+    annotations: Mapping[str, str | os.PathLike[str]],
+    place: int | None,
+    archived: StoredHypotheses | None = None,
+) -> Job:
+    """The page about an image in files; the arguments are those of `file_subject`."""
+    files = [*source.files, *map(Path, annotations.values())]
+    read = partial(file_subject, source, sampler, request, annotations, place, archived)
+    return Job(source.name, read, lambda: f"{digest(*files)} {list(annotations)} {place}")
 
 
 def report_records(
@@ -109,14 +124,19 @@ def _content(record: Record) -> str:
     return sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts)).hexdigest()
 
 
-def _opened(
-    model: str | os.PathLike[str], output: str | os.PathLike[str], request: Request, device: str
-) -> OpenedModel:
+def check_output(output: str | os.PathLike[str]) -> None:
+    """Raise ValueError unless a page, or a folder of pages, can be written there."""
     target = Path(output)
     if target.suffix == ENDING:
         check_writable("output", target)
     else:
         check_folder("output", target)
+
+
+def _opened(
+    model: str | os.PathLike[str], output: str | os.PathLike[str], request: Request, device: str
+) -> OpenedModel:
+    check_output(output)
     opened = open_model(model, request, device)
     check_flat(opened.sampler)
     return opened

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ class Subject:
     id           whose noise its hypotheses have
     annotations  name -> uint8 (H, W), class indices, 255 where it is not annotated
     notes        how the image came to be what is shown, a sentence each; what is doubtful about it, `prepared` says
+    drawn        reads its hypotheses uint8 (n, H, W), if they were drawn before
     """
 
     title: str
@@ -34,6 +35,7 @@ class Subject:
     id: int
     annotations: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    drawn: Callable[[], NDArray[np.uint8]] | None = None
 
     @property
     def size(self) -> tuple[int, int]:
