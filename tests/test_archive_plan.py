@@ -17,6 +17,7 @@ from fastpunet.prediction.request import Request
 HAND = Plan(
     images=1_000_000,
     workers=4,
+    refused=0,
     drawn=100,
     seconds=10.0,
     at_once=2,
@@ -50,6 +51,8 @@ def test_the_arithmetic():
     assert "40.5 GB" in said
     assert "600.0 MB for each worker" in said
     assert "5.61, at 0.5 an hour" in said  # 4 workers for 10 103 s
+    assert "cannot be drawn" not in said
+    assert "3 of the inputs cannot be drawn, and are left out" in replace(HAND, refused=3).text()
     assert "extrapolated" not in replace(HAND, images=100, workers=1).text()
 
 
@@ -92,3 +95,16 @@ def test_requests_that_do_not_fit(model, images, options, message):
 def test_a_cost_below_zero_is_refused(model, images, capsys):
     assert main(["plan", str(model), str(images), "--hourly", "-1"]) == 2
     assert "hourly: got -1.0, expected a number of at least 0" in capsys.readouterr().err
+
+
+def test_inputs_that_cannot_be_drawn_are_named_and_left_out(model, images, tmp_path, capsys, monkeypatch):
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
+    save_pictures(tmp_path / "large", 1, ((200, 200),))
+    monkeypatch.setattr("fastpunet.prediction.fitting.free_memory", lambda _: 8 << 20)
+    inputs = [str(images), str(tmp_path / "broken.png"), str(tmp_path / "large")]
+    assert main(["plan", str(model), *inputs, "-n", "8", "--seconds", "0.1"]) == 0
+    said = capsys.readouterr()
+    assert "broken.png is truncated" in said.err
+    assert "large_case00: the networks take about" in said.err
+    assert "2 of the inputs cannot be drawn, and are left out" in said.out
+    assert "\n5 images, 1 worker like this one" in said.out

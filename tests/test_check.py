@@ -262,6 +262,8 @@ def test_the_command(root, capsys):
     assert shown.endswith("nothing suspicious\n")
     written = json.loads(target.read_text())
     assert (written["facts"]["images"], written["problems"], len(written["images"])) == ("4: png", [], 4)
+    assert main(["check", str(root), "--model", "lesions", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == written
     (root / "images" / "a.png").write_bytes(b"")
     assert main(["check", str(root / "images")]) == 1
     assert "problem: file: " in capsys.readouterr().out

@@ -103,4 +103,4 @@ def file_faults(node: Path, contents: dict[str, str]) -> Iterator[str]:
 def faults_json(checked: int, faults: list[Fault]) -> str:
     """The result of a check for machines."""
     content = {"schema": SCHEMA, "images": checked, "faults": [fault._asdict() for fault in faults]}
-    return json.dumps(content, indent=1) + "\n"
+    return json.dumps(content, indent=1)

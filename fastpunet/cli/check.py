@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
+from fastpunet.cli.telling import add_json, check_json, tell
 from fastpunet.parsing import Namespace, Parser
 
 SUMMARY = "say what files or a data set hold, and what looks wrong"
@@ -30,21 +30,15 @@ def parser() -> Parser:
     options.add_argument(
         "--model", metavar="MODEL", help="shipped weights, a checkpoint or a run's folder: does it take these images?"
     )
-    options.add_argument("--json", metavar="FILE", help="write what was found, with a list of all images")
+    add_json(options, "what was found, with a list of all images")
     return options
 
 
 def run(options: Namespace) -> int:
     from fastpunet.data.checking import check
-    from fastpunet.files import write_text
     from fastpunet.models.checkpoint import load
-    from fastpunet.reports.outputs import check_writable
 
-    if options.json:
-        check_writable("--json", Path(options.json))
+    check_json(options)
     report = check(options.data, load(options.model) if options.model else None)
-    print(report.text())
-    if options.json:
-        Path(options.json).parent.mkdir(parents=True, exist_ok=True)
-        write_text(options.json, json.dumps(report.to_dict(), indent=2) + "\n")
+    tell(options, report.text(), json.dumps(report.to_dict(), indent=2))
     return 1 if report.problems else 0

@@ -12,6 +12,7 @@ from fastpunet.cli.running import (
     request_of,
     tell_grey_values_once,
 )
+from fastpunet.cli.telling import Teller
 from fastpunet.parsing import Namespace, Parser
 
 SUMMARY = "say what drawing an archive of many images would take: time, storage, memory and cost"
@@ -69,5 +70,6 @@ def run(options: Namespace) -> None:
         device=options.device,
         threads=options.threads,
         scratch=options.scratch,
+        say=Teller("fastpunet plan", "").say,
     )
     print(json.dumps(found.to_dict(), indent=2) if options.json else found.text(options.hourly))

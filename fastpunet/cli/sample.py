@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,6 +93,13 @@ def parser() -> Parser:
         help="into an archive: draw share I of K of the images, such as 0/4, while other processes draw the others",
     )
     options.add_argument("--workers", type=int, metavar="W", help="of --engine ray: how many there may be at most")
+    options.add_argument(
+        "--stall-seconds",
+        type=float,
+        metavar="S",
+        help="into an archive: give an image up for which nothing was done for so long, and draw the others; without "
+        "it, an hour",
+    )
     add_preparation(options)
     add_existing(options, "answers")
     add_device(options)
@@ -117,9 +127,12 @@ def _folder(options: Namespace, request: Request) -> int:
 
     if options.measures:
         raise ValueError("measures: got some for a folder, whose measures.csv has all of them; leave it out")
-    if options.engine != "local" or options.shard or options.workers:
-        raise ValueError("engine, shard and workers are for an archive; name one, such as OUT.zarr, or leave them out")
+    if options.engine != "local" or options.shard or options.workers or options.stall_seconds is not None:
+        raise ValueError(
+            "engine, shard, workers and stall_seconds are for an archive; name one, such as OUT.zarr, or leave them out"
+        )
     teller = Teller("fastpunet sample", "summary.json lists them")
+    calibration = _calibration(options)
     outcomes = predict(
         options.model,
         options.inputs,
@@ -132,12 +145,14 @@ def _folder(options: Namespace, request: Request) -> int:
         say=teller.say,
     )
     failed = sum(outcome.status == "failed" for outcome in outcomes)
-    _tell_calibration(teller, options)
-    print(f"{len(outcomes) - failed} of {len(outcomes)} images have an answer in {options.output}")
+    teller.count_warnings()
+    print(f"{calibration}{len(outcomes) - failed} of {len(outcomes)} images have an answer in {options.output}")
     return 1 if failed else 0
 
 
 def _archive(options: Namespace, request: Request) -> int:
+    from fastpunet.prediction.archiving.engines.here import any_hangs
+    from fastpunet.prediction.archiving.life import STALL_SECONDS
     from fastpunet.prediction.archiving.run import run_archive
     from fastpunet.prediction.archiving.shard import Shard
 
@@ -146,6 +161,7 @@ def _archive(options: Namespace, request: Request) -> int:
             "batch_size: images go into an archive one by one, so that none depends on others; leave it out"
         )
     teller = Teller("fastpunet sample", "log.jsonl lists them", quiet=True)
+    calibration = _calibration(options)
     tally = run_archive(
         options.model,
         options.inputs,
@@ -158,20 +174,31 @@ def _archive(options: Namespace, request: Request) -> int:
         engine=options.engine,
         shard=Shard.parse(options.shard) if options.shard else None,
         workers=options.workers,
+        stall_seconds=STALL_SECONDS if options.stall_seconds is None else options.stall_seconds,
         say=teller.say,
     )
-    _tell_calibration(teller, options)
-    print(f"{tally.total() - tally['failed']} of {tally.total()} images have hypotheses in {options.output}")
+    teller.count_warnings()
+    print(
+        f"{calibration}{tally.total() - tally['failed']} of {tally.total()} images have hypotheses in {options.output}"
+    )
+    if any_hangs():
+        atexit.register(_leave)
     return 1 if tally["failed"] else 0
 
 
-def _tell_calibration(teller: Teller, options: Namespace) -> None:
+def _leave() -> None:
+    """End the process at once, in spite of threads that hang in native code."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)  # an image was given up
+
+
+def _calibration(options: Namespace) -> str:
+    """What is said of the model in the end, a line, if it knows how well it is calibrated."""
     from fastpunet.models.checkpoint import load
 
-    teller.count_warnings()
     calibration = load(options.model).calibration
-    if calibration is not None:
-        print(f"of this model: {calibration}")
+    return "" if calibration is None else f"of this model: {calibration}\n"
 
 
 def threshold(text: str) -> tuple[str, float]:

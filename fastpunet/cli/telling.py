@@ -1,13 +1,18 @@
-"""Says on the terminal what becomes of images, as it becomes known: failures and warnings on standard error."""
+"""Says on the terminal what becomes of images, with failures and warnings on standard error, and what was found."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from fastpunet.parsing import Namespace, Parser
 
 if TYPE_CHECKING:
     from fastpunet.prediction.opening import Outcome
+
+_HERE = "-"  # standard output
 
 
 class Teller:
@@ -37,3 +42,32 @@ class Teller:
                     f"{self._command}: warning: {count} images have such a warning about {kind}; {self._listed}",
                     file=sys.stderr,
                 )
+
+
+def add_json(parser: Parser, what: str) -> None:
+    """--json [FILE]."""
+    parser.add_argument(
+        "--json",
+        nargs="?",
+        const=_HERE,
+        metavar="FILE",
+        help=f"write {what}, as JSON to a file; without FILE, print it in place of the text",
+    )
+
+
+def check_json(options: Namespace) -> None:
+    """Raise ValueError, before any work, if the file cannot be written."""
+    from fastpunet.reports.outputs import check_writable
+
+    if options.json not in (None, _HERE):
+        check_writable("--json", Path(options.json))
+
+
+def tell(options: Namespace, text: str, content: str) -> None:
+    """Print the text, and write the JSON to its file; or print the JSON alone."""
+    from fastpunet.files import write_text
+
+    print(content if options.json == _HERE else text)
+    if options.json not in (None, _HERE):
+        Path(options.json).parent.mkdir(parents=True, exist_ok=True)
+        write_text(options.json, content + "\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from fastpunet.cli.running import add_device, tell_grey_values_once
+from fastpunet.cli.telling import add_json, check_json, tell
 from fastpunet.parsing import Namespace, Parser
 
 SUMMARY = "verify an archive: every hash, and on request the hypotheses themselves"
@@ -30,7 +31,7 @@ def parser() -> Parser:
         help="with --hypotheses: where the images are now, as they were given to fastpunet sample; without it, where "
         "they were",
     )
-    options.add_argument("--json", metavar="FILE", help="write the faults to a file")
+    add_json(options, "the faults")
     add_device(options)
     return options
 
@@ -39,11 +40,11 @@ def run(options: Namespace) -> int:
     from fastpunet.archive import open_samples
     from fastpunet.archive.checking import check_items, faults_json
     from fastpunet.arguments import check_count
-    from fastpunet.files import write_text
     from fastpunet.prediction.archiving.redrawing import Redrawing
     from fastpunet.progress import Progress
 
     tell_grey_values_once()
+    check_json(options)
     if options.hypotheses is None and (options.model or options.images):
         raise ValueError("hypotheses: got a model or images without it; say how many to draw with --hypotheses K")
     samples = open_samples(options.archive)
@@ -61,9 +62,8 @@ def run(options: Namespace) -> int:
             faults += its
             checked += 1
             progress.update(1)
-    if options.json:
-        write_text(options.json, faults_json(checked, faults))
     wrong = len({fault.name for fault in faults})
     drawn = "" if redrawing is None else f", {options.hypotheses} hypotheses of each drawn again"
-    print(f"{checked - wrong} of {checked} images in {options.archive} are as they were written{drawn}")
+    text = f"{checked - wrong} of {checked} images in {options.archive} are as they were written{drawn}"
+    tell(options, text, faults_json(checked, faults))
     return 1 if faults else 0

@@ -6,7 +6,7 @@ import logging
 import math
 import threading
 import warnings
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,9 @@ UNPACKED_TIMES = (
 )
 
 _LOGGERS = ("PIL", "pydicom", "nibabel")
-_hooks = threading.RLock()  # all threads share Python's hooks for warnings and logs
+_hook = threading.Lock()  # all threads share Python's hook for warnings
+_hushed: list[int] = []  # threads whose warnings are hidden
+_shown: Callable[..., None] = warnings.showwarning  # what shows those of the others meanwhile
 _said: set[Hashable] = set()
 
 
@@ -39,7 +41,7 @@ def reading(path: Path, what: str, argument: str = "file") -> Iterator[None]:
     if not path.stat().st_size:
         raise ValueError(f"{argument}: {path} is empty (0 bytes); copy it again")
     try:
-        with _hooks, _unwarned(), _unlogged():
+        with _unwarned(), _unlogged():
             yield
     except (ModuleNotFoundError, PermissionError):  # their messages are clear already
         raise
@@ -51,18 +53,28 @@ def reading(path: Path, what: str, argument: str = "file") -> Iterator[None]:
 
 @contextmanager
 def _unwarned() -> Iterator[None]:
-    """A context that hides the warnings of this thread. Filters would make Python repeat old warnings."""
-    shown, thread = warnings.showwarning, threading.get_ident()
+    """A context that hides the warnings of this thread. Filters would make Python repeat old warnings.
 
-    def show(*arguments: Any, **named: Any) -> None:
-        if threading.get_ident() != thread:
-            shown(*arguments, **named)
-
-    warnings.showwarning = show
+    Any number of threads may be inside, and one that hangs there stops no other one.
+    """
+    global _shown
+    thread = threading.get_ident()
+    with _hook:
+        if not _hushed and warnings.showwarning is not _show:
+            _shown, warnings.showwarning = warnings.showwarning, _show
+        _hushed.append(thread)
     try:
         yield
     finally:
-        warnings.showwarning = shown
+        with _hook:
+            _hushed.remove(thread)
+            if not _hushed and warnings.showwarning is _show:
+                warnings.showwarning = _shown
+
+
+def _show(*arguments: Any, **named: Any) -> None:
+    if threading.get_ident() not in _hushed:
+        _shown(*arguments, **named)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from importlib import metadata
@@ -40,19 +40,21 @@ def item_files(
     prepared: Prepared,
     request: Request,
     about: Mapping[str, Any],
-    computing: AbstractContextManager[Any] | None = None,
+    computing: Callable[[], AbstractContextManager[Any]] = nullcontext,
     note: Note = lambda _: None,
+    between: Callable[[], object] = lambda: None,
 ) -> Iterator[File]:
     """Draw the hypotheses of an input, and yield the files of its group one by one, the group's metadata last.
 
-    about: what all images of the archive share. computing: entered whenever hypotheses are computed. note: is told
-    where memory ran out, which changes no byte. At most one file of masks is in memory. Raises ValueError
-    for what cannot be drawn.
+    about: what all images of the archive share. computing: makes a context in which hypotheses are computed. note: is
+    told where memory ran out, which changes no byte. between: is called after each step; an error that it raises ends
+    the work. At most one file of masks is in memory. Raises ValueError for what cannot be drawn.
     """
     hashes: dict[str, str] = {}
 
     def hashed(file: File) -> File:
         hashes[file[0]] = hashlib.sha256(file[1]).hexdigest()
+        between()
         return file
 
     source, name = prepared.source, prepared.source.name
@@ -65,13 +67,14 @@ def item_files(
     )
     measures = Measured(prepared, request, sampler.num_classes)
     first = 0
-    parts = _within(computing or nullcontext(), packed_parts(sampler, prepared, id_of(name), request, note))
+    parts = _within(computing, packed_parts(sampler, prepared, id_of(name), request, note, between))
     for some in _regrouped(parts, array.rows):
         measures.add(some)
         yield hashed(array.shard(first, some.numpy()))
         first += len(some)
     yield hashed(array.document())
     for title, values in _maps(sampler, prepared, request):
+        between()
         for file in _map_files(title, values):
             yield hashed(file)
     yield (
@@ -81,7 +84,7 @@ def item_files(
                 "schema": SCHEMA,
                 "name": name,
                 "id": id_of(name),
-                "files": [os.fspath(file) for file in source.files],
+                "files": [os.path.abspath(file) for file in source.files],
                 "sha256": prepared.sha256,
                 "n": request.n,
                 "seed": request.seed,
@@ -98,10 +101,10 @@ def item_files(
     )
 
 
-def _within(computing: AbstractContextManager[Any], parts: Iterator[Tensor]) -> Iterator[Tensor]:
-    """The parts, each made within the context."""
+def _within(computing: Callable[[], AbstractContextManager[Any]], parts: Iterator[Tensor]) -> Iterator[Tensor]:
+    """The parts, each made within a context."""
     while True:
-        with computing:
+        with computing():
             part = next(parts, None)
         if part is None:
             return

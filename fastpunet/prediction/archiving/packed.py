@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
@@ -39,12 +39,18 @@ def packed_bytes(source: Input, method: Method) -> int:
 
 @torch.no_grad()
 def packed_parts(
-    sampler: Sampler, prepared: Prepared, id: int, request: Request, note: Note = lambda _: None
+    sampler: Sampler,
+    prepared: Prepared,
+    id: int,
+    request: Request,
+    note: Note = lambda _: None,
+    between: Callable[[], object] = lambda: None,
 ) -> Iterator[Tensor]:
     """Words int32 (some, K', words) of all hypotheses in order, as in `PackedMasks`, in main memory.
 
     Each image, or slice of a volume, passes the networks on its own, because they round otherwise among others.
-    note: is told where memory ran out, after which less is computed at a time, with the same bits.
+    note: is told where memory ran out, after which less is computed at a time, with the same bits. between: is called
+    after each step; an error that it raises ends the drawing.
     """
     images = prepared.images.to(sampler.device)
     grid = prepared.source.size
@@ -52,13 +58,18 @@ def packed_parts(
     if images.ndim == len(grid) + 2:
         encoding = sampler.encode(images)
         for masks in _parts(sampler, encoding, ids, prepared, request, note):
+            between()
             yield masks.words[0]
         return
     slices = []
     for image, its in zip(images, ids, strict=True):
         encoding = sampler.encode(image[None])
         parts = _parts(sampler, encoding, its[None], prepared, request, note)
-        slices.append(torch.cat([masks.words[0] for masks in parts]))
+        words = []
+        for masks in parts:
+            between()
+            words.append(masks.words[0])
+        slices.append(torch.cat(words))
     yield from _joined(torch.stack(slices), grid, sampler.num_classes)
 
 

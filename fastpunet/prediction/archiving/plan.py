@@ -7,7 +7,6 @@ import os
 import resource
 import statistics
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,12 +21,12 @@ from fastpunet.archive.table import write_table
 from fastpunet.arguments import check_count
 from fastpunet.data.inputs import Input
 from fastpunet.prediction.archiving.engines.here import draw_here
-from fastpunet.prediction.archiving.run import shared
+from fastpunet.prediction.archiving.life import STALL_SECONDS
+from fastpunet.prediction.archiving.run import check_input, shared
 from fastpunet.prediction.archiving.task import Task
 from fastpunet.prediction.archiving.threads import check_threads, processors
-from fastpunet.prediction.fitting import check_fits
 from fastpunet.prediction.folders import is_written
-from fastpunet.prediction.opening import open_inputs, open_model
+from fastpunet.prediction.opening import Outcome, open_inputs, open_model
 from fastpunet.prediction.request import Request
 from fastpunet.progress import duration
 
@@ -40,6 +39,7 @@ _GOLDEN = 0.6180339887498949  # multiples of it, less their whole part, are even
 class Plan:
     """What `images` images would take on `workers` machines like this one, each doing nothing else.
 
+    refused            of the inputs, files and images that cannot be drawn; they are not among the images
     drawn, seconds     images that were drawn here, and how long that took
     at_once            images that were computed at a time
     rate               images a second of one machine
@@ -53,6 +53,7 @@ class Plan:
 
     images: int
     workers: int
+    refused: int
     drawn: int
     seconds: float
     at_once: int
@@ -91,6 +92,8 @@ class Plan:
         ]
         if hourly is not None:
             lines.append(f"  cost          {hourly * self.workers * self.time / 3600:,.2f}, at {hourly:g} an hour")
+        if self.refused:
+            lines += ["", f"{self.refused} of the inputs cannot be drawn, and are left out."]
         if self.workers > 1:
             lines += [
                 "",
@@ -110,6 +113,7 @@ def plan(
     device: str = "auto",
     threads: int | None = None,
     scratch: str | os.PathLike[str] | None = None,
+    say: Callable[[Outcome], None] = lambda _: None,
 ) -> Plan:
     """Draw some of the inputs for some seconds, and say what `images` of them would take.
 
@@ -120,6 +124,7 @@ def plan(
         workers: machines like this one, or processes with processors (or a GPU) of their own.
         seconds: how long to draw, at least; a few images more, if they take longer.
         scratch: a folder on the storage that the archive will be on; by default that for temporary files.
+        say: is called with what is wrong with each input that cannot be drawn.
 
     Raises ValueError, TypeError or OSError for a request that cannot be met, or if an image fails.
     """
@@ -129,19 +134,21 @@ def plan(
     if not seconds > 0:
         raise ValueError(f"seconds: got {seconds}, expected a positive number")
     opened = open_model(model, request, device)
-    found = open_inputs(paths, is_written, partial(check_fits, method=opened.sampler.method, request=request))
+    found = open_inputs(paths, is_written, partial(check_input, method=opened.sampler.method, request=request))
+    for outcome in found.refused:
+        say(outcome)
     images = len(found.inputs) if images is None else check_count("images", images)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         archive = Path(folder, "plan.zarr")
         about = make_root(archive, json.loads(json.dumps(shared(opened, request, threads))))
-        task = Task(os.fspath(model), request, opened.sampler.device.type, threads, archive, about)
+        task = Task(os.fspath(model), request, opened.sampler.device.type, threads, STALL_SECONDS, archive, about)
         at_once = 1 if opened.sampler.device.type == "cuda" else max(1, processors() // threads)
-        work = task.work(opened, threading.Semaphore(at_once))
+        work = task.work(opened, at_once)
         done: list[float] = []
         end = time.monotonic() + seconds
         with task.computing():
             sources = _until(lambda: time.monotonic() > end and len(done) >= _FEWEST, found.inputs)
-            for outcome in draw_here(work, sources, at_once):
+            for outcome in draw_here(work, sources, at_once, task.stall_seconds):
                 if outcome.status == "failed":
                     raise ValueError(outcome.message)
                 done.append(time.monotonic())
@@ -155,6 +162,7 @@ def plan(
     return Plan(
         images=images,
         workers=workers,
+        refused=len(found.refused),
         drawn=len(done),
         seconds=done[-1] - begin,
         at_once=at_once,

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -16,23 +13,26 @@ from typing import Any
 from fastpunet.archive.committing import sweep
 from fastpunet.archive.layout import TABLE
 from fastpunet.archive.log import Log
-from fastpunet.archive.root import is_archive, make_root
 from fastpunet.archive.table import write_table
 from fastpunet.arguments import check_choice
 from fastpunet.data.inputs import Input
 from fastpunet.data.reading import one_line
 from fastpunet.files import check_folder
+from fastpunet.models.checkpoint_sources import shipped
 from fastpunet.models.method import Method
 from fastpunet.optional import require
 from fastpunet.prediction.archiving.engines.here import draw_here
 from fastpunet.prediction.archiving.engines.ray_data import draw_by_ray
+from fastpunet.prediction.archiving.going_on import begin, mixture
+from fastpunet.prediction.archiving.item import computed_with
+from fastpunet.prediction.archiving.life import STALL_SECONDS, check_stall
 from fastpunet.prediction.archiving.measured import measure_names
 from fastpunet.prediction.archiving.packed import packed_bytes
 from fastpunet.prediction.archiving.shard import Shard
 from fastpunet.prediction.archiving.task import Task
 from fastpunet.prediction.archiving.threads import check_threads, processors
 from fastpunet.prediction.fitting import check_fits, check_memory
-from fastpunet.prediction.folders import alone, among_others, differences, is_written
+from fastpunet.prediction.folders import alone, among_others, is_written
 from fastpunet.prediction.opening import OpenedModel, Outcome, open_inputs, open_model
 from fastpunet.prediction.request import Request
 from fastpunet.progress import Progress
@@ -55,6 +55,7 @@ def run_archive(
     engine: str = "local",
     shard: Shard | None = None,
     workers: int | None = None,
+    stall_seconds: float = STALL_SECONDS,
     say: Callable[[Outcome], None] | None = None,
 ) -> Counter[str]:
     """Draw the hypotheses of every input into an archive (see `fastpunet.archive.layout`).
@@ -71,6 +72,7 @@ def run_archive(
         shard: draw only this share of the images, while other processes draw the others into the same archive, which
             need not be new. The table is written whenever a process ends and no other writes there.
         workers: how many Ray workers there may be at most.
+        stall_seconds: an image for which nothing was done for so long is given up; it fails, and the rest is drawn.
         say: is called with each outcome as it comes.
 
     Returns how many images are "done", "kept" and "failed". An image that fails for whatever reason, a full disk
@@ -79,7 +81,7 @@ def run_archive(
     a request that cannot be met for any input.
     """
     request = request or Request()
-    threads = 1 if threads is None else check_threads(threads)
+    threads, stall_seconds = 1 if threads is None else check_threads(threads), check_stall(stall_seconds)
     if overwrite and skip_existing:
         raise ValueError("skip_existing: got overwrite as well, expected one of them")
     check_choice("engine", engine, ENGINES)
@@ -103,9 +105,9 @@ def run_archive(
     path = Path(output).resolve() if Path(output).is_symlink() else Path(output)
     check_folder("output", path)
     opened = open_model(model, request, device)
-    found = open_inputs(paths, is_written, partial(_check, method=opened.sampler.method, request=request))
-    goes_on = skip_existing or shard is not None
-    about = _open(path, shared(opened, request, threads), overwrite=overwrite, skip_existing=goes_on)
+    found = open_inputs(paths, is_written, partial(check_input, method=opened.sampler.method, request=request))
+    goes_on, asked = skip_existing or shard is not None, shared(opened, request, threads)
+    about = begin(path, asked, found.inputs, overwrite=overwrite, skip_existing=goes_on)
     tally: Counter[str] = Counter()
     log = Log(path)
 
@@ -117,6 +119,10 @@ def run_archive(
         if say is not None:
             say(outcome)
 
+    if warning := mixture(path, about, asked):
+        log.note(status="warning", message=warning)
+        if say is not None:
+            say(Outcome("", "kept", warnings={"rounding": warning}))
     sources = found.inputs if shard is None else shard.of(found.inputs)
     with ExitStack() as held:
         if shard is None:
@@ -125,7 +131,8 @@ def run_archive(
         last = (lambda: True) if shard is None else held.enter_context(among_others(path))
         for outcome in found.refused if shard is None or shard.index == 0 else ():
             note(outcome)
-        task = Task(os.fspath(model), request, opened.sampler.device.type, threads, path.absolute(), about)
+        device = opened.sampler.device.type
+        task = Task(os.fspath(model), request, device, threads, stall_seconds, path.absolute(), about)
         try:
             with Progress(len(sources), "sampling", "image") as progress:
                 for outcome in draw_by_ray(task, sources, workers) if engine == "ray" else _here(task, opened, sources):
@@ -144,7 +151,8 @@ def run_archive(
     return tally
 
 
-def _check(source: Input, method: Method, request: Request) -> None:
+def check_input(source: Input, method: Method, request: Request) -> None:
+    """Raise ValueError, naming the input, for one that cannot be drawn into an archive here."""
     check_fits(source, method, request)
     check_memory(source, method, request, packed_bytes(source, method))
 
@@ -154,36 +162,21 @@ def _here(task: Task, opened: OpenedModel, sources: Sequence[Input]) -> Iterator
     share = processors() // (task.threads * environment.processes()[1])
     at_once = 1 if opened.sampler.device.type == "cuda" else max(1, share)
     with task.computing():
-        yield from draw_here(task.work(opened, threading.Semaphore(at_once)), sources, at_once)
+        yield from draw_here(task.work(opened, at_once), sources, at_once, task.stall_seconds)
 
 
 def shared(opened: OpenedModel, request: Request, threads: int) -> dict[str, Any]:
-    """What all images of an archive share."""
+    """What all images of an archive share, and by what it was begun (`computed`)."""
     names = [name for dims in (2, 3) for name in measure_names(dims, request)]
+    computed = {key: value for key, value in computed_with(opened.sampler).items() if key != "threads"}
+    source = opened.about["model"]["source"]
+    if source not in shipped() and os.path.exists(source):
+        source = os.path.abspath(source)
     return {
         **opened.about,
+        "model": {**opened.about["model"], "source": source},
+        "computed": computed,
         "request": {**opened.about["request"], "precision": opened.sampler.precision, "threads": threads},
         "num_classes": opened.sampler.num_classes,
         "measures": list(dict.fromkeys(names)),
     }
-
-
-def _open(path: Path, asked: dict[str, Any], *, overwrite: bool, skip_existing: bool) -> dict[str, Any]:
-    """Make the archive, or go on with one of the same request. Raises ValueError, saying what to do, for another."""
-    if is_archive(path):
-        if overwrite:
-            with alone(path):
-                shutil.rmtree(path)
-        elif not skip_existing:
-            raise ValueError(
-                f"output: {path} exists; pass --skip-existing to go on with it, or --overwrite to replace it"
-            )
-    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ValueError(f"output: {path} exists, and is not an archive of fastpunet sample; name another")
-    there = make_root(path, json.loads(json.dumps(asked)))
-    if changed := differences({**there, "sha256": None}, {**json.loads(json.dumps(asked)), "sha256": None}):
-        raise ValueError(
-            f"output: {path} was made otherwise: {', '.join(changed)}; name another archive, or pass --overwrite to "
-            "replace it"
-        )
-    return there

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from fastpunet.data.reading import one_line
 from fastpunet.files import sha256
 from fastpunet.prediction.archiving.item import item_files
 from fastpunet.prediction.archiving.packed import packed_shape
+from fastpunet.prediction.archiving.turns import Turns
 from fastpunet.prediction.halving import MEMORY
 from fastpunet.prediction.opening import Outcome
 from fastpunet.prediction.preparation import prepare
@@ -31,19 +32,22 @@ class Work:
     """Draws images into one archive. Any number of threads, processes and machines may do so at once.
 
     about      what all images of the archive share, as `make_root` returns it
-    computing  entered while hypotheses are computed, which bounds how many threads compute at once
+    turns      for computing hypotheses, which bound how many threads do so at once
     """
 
     sampler: Sampler
     request: Request
     archive: Path
     about: Mapping[str, Any]
-    computing: AbstractContextManager[Any] = field(default_factory=nullcontext)
+    turns: Turns = field(default_factory=Turns)
 
-    def do(self, source: Input) -> Outcome:
-        """Draw one image, unless its hypotheses are there already. Whatever fails is the outcome; nothing is raised."""
+    def do(self, source: Input, alive: Callable[[], None]) -> Outcome:
+        """Draw one image, unless its hypotheses are there already. Whatever fails is the outcome; nothing is raised.
+
+        alive: is called after each step; an error that it raises ends the work.
+        """
         try:
-            return self._kept(source) or self._drawn(source)
+            return self._kept(source) or self._drawn(source, alive)
         except Exception as error:  # one image among a million must not end the run
             text = one_line(error, 1000)
             if not isinstance(error, ValueError | OSError):
@@ -63,15 +67,18 @@ class Work:
             )
         return Outcome(source.name, "kept", "its hypotheses were there already")
 
-    def _drawn(self, source: Input) -> Outcome:
+    def _drawn(self, source: Input, alive: Callable[[], None]) -> Outcome:
         packed = 4 * math.prod(packed_shape(source.size, self.request.n, self.sampler.num_classes))
         check_room(self.archive, packed // _SMALLER)
         prepared = prepare(source, self.sampler.method, self.request)
+        alive()
         warnings = dict(prepared.warnings)
 
         def note(text: str) -> None:
             warnings[MEMORY] = f"{source.name}: {text}"
 
-        files = item_files(self.sampler, prepared, self.request, self.about, self.computing, note)
+        files = item_files(
+            self.sampler, prepared, self.request, self.about, partial(self.turns.one, alive), note, alive
+        )
         commit(self.archive, source.name, files)
         return Outcome(source.name, "done", f"{self.request.n} hypotheses", warnings)

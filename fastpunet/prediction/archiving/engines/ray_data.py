@@ -15,6 +15,7 @@ from typing import Any
 
 from fastpunet.data.inputs import Input
 from fastpunet.optional import require
+from fastpunet.prediction.archiving.engines.here import draw_here
 from fastpunet.prediction.archiving.task import Task
 from fastpunet.prediction.opening import Outcome
 
@@ -30,7 +31,8 @@ class _Worker:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         with self._task.computing():
-            outcomes = [self._work.do(pickle.loads(source)) for source in batch["source"]]
+            sources = map(pickle.loads, batch["source"])
+            outcomes = list(draw_here(self._work, sources, 1, self._task.stall_seconds))
         return {
             "name": [outcome.name for outcome in outcomes],
             "status": [outcome.status for outcome in outcomes],
