@@ -10,6 +10,7 @@ from torch import nn
 
 import fastpunet
 from benchmarks.port import PortModel
+from fastpunet.acceleration import decoding
 
 
 @pytest.fixture
@@ -175,6 +176,17 @@ def test_sampling_an_accelerated_model_compares_with_its_own_combiner():
     with pytest.warns(UserWarning, match="decodes by its own forward pass"):
         encoding = sampler.encode(x)
     torch.testing.assert_close(sampler.decode(encoding, z, output="logits")[:, 0], own)
+
+
+def test_a_combiner_is_verified_once_and_without_its_replaced_forward_pass(monkeypatch):
+    """Else each verification would begin another, until Python's stack is full."""
+    verified = []
+    verify = decoding.verify
+    monkeypatch.setattr(decoding, "verify", lambda *given: (verified.append(given), verify(*given))[1])
+    model = fastpunet.accelerate(Peer(combiner=Skip()).eval())
+    with pytest.warns(UserWarning, match="decodes by its own forward pass"):
+        fastpunet.sample(model, torch.rand(1, 1, 8, 8), 3, seed=0)
+    assert 1 <= len(verified) <= 3
 
 
 @pytest.mark.parametrize("model", [nn.Linear(1, 1), fastpunet.ProbabilisticUNet(channels=(4,))])
