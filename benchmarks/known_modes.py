@@ -1,6 +1,6 @@
 """How close a model's hypotheses are to a known distribution, on synthetic images that nothing was trained on:
 
-python -m benchmarks.known_modes SET MODEL [MODEL ...] [--images 60] [--n 1000] [--json FILE]
+python -m benchmarks.known_modes SET MODEL [MODEL ...] [--images 60] [--seed S] [--n 1000] [--json FILE]
 
 SET is lesions, lesion-pairs or lesions-3d. It prints two tables with a column for each model (a checkpoint, the folder
 of a run, a shipped name), and first the known distribution itself, drawn as often as the models, which shows what a
@@ -125,6 +125,7 @@ def main() -> None:
     parser.add_argument("set", choices=SYNTHETIC_SETS)
     parser.add_argument("models", nargs="+", metavar="MODEL")
     parser.add_argument("--images", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=HELD_OUT_SEED, help="of the images")
     parser.add_argument("--n", type=int, default=1000)
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the summaries and every image's values go")
     options = parser.parse_args()
@@ -132,7 +133,7 @@ def main() -> None:
     sizes = {model.image_size[-1] if model.image_size else SIZE for model in models.values()}
     if len(sizes) > 1:
         parser.error(f"MODEL: got models of images of {sorted(sizes)} pixels a side, expected models of one size")
-    records = SYNTHETIC_SETS[options.set](options.images, HELD_OUT_SEED, sizes.pop())
+    records = SYNTHETIC_SETS[options.set](options.images, options.seed, sizes.pop())
     sources = {EXACT: exact_source(records, options.n)} | {name: ModelSource(model) for name, model in models.items()}
     results = {name: score(source, records, options.n) for name, source in sources.items()}
     size = " x ".join(map(str, records.shape))
