@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import platform
 import sys
 import tempfile
 import time
@@ -29,6 +28,7 @@ import torch
 from PIL import Image
 
 import fastpunet
+from benchmarks.machine import machine
 from benchmarks.peak_memory import peak_mib
 from fastpunet.data.inputs import find_inputs
 from fastpunet.prediction.archiving.run import run_archive
@@ -57,8 +57,7 @@ def main(arguments: list[str]) -> None:
     chosen = usual[what] | {name: value for name, value in options.items() if value is not None}
     with tempfile.TemporaryDirectory() as folder:
         result = {"time": measure_time, "memory": measure_memory}[what](Path(folder), **chosen)
-    machine = {"machine": platform.processor() or platform.machine(), "processors": processors()}
-    print(json.dumps({"schema": 1, "what": what, **machine, **chosen, **result}, indent=1))
+    print(json.dumps({"schema": 1, "what": what, **machine(), **chosen, **result}, indent=1))
 
 
 def measure_time(folder: Path, images: list[int], n: int, model: str, size: int) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.archive import make_images
+from benchmarks.machine import machine
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def main(arguments: list[str]) -> None:
             {**asdict(SETTINGS[place]), **compare(SETTINGS[place], Path(folder, str(place)), options.seconds)}
             for place in options.setting
         ]
-    print(json.dumps({"schema": 1, "seconds": options.seconds, "settings": results}, indent=1))
+    print(json.dumps({"schema": 1, **machine(), "seconds": options.seconds, "settings": results}, indent=1))
 
 
 def compare(setting: Setting, folder: Path, seconds: float) -> dict[str, Any]:

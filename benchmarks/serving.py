@@ -29,6 +29,8 @@ from hashlib import sha256
 
 import numpy as np
 
+from benchmarks.machine import machine
+
 IMAGES = 8  # different ones
 BATCH = 8
 
@@ -197,6 +199,7 @@ def main() -> int:
     print(
         json.dumps(
             {
+                **machine(),
                 "model": options.model,
                 "image": [options.size, options.size],
                 "n": options.n,
