@@ -1,54 +1,19 @@
 """What was measured, for people: python -m benchmarks.report FILE.json [--readme]
 
-Writes the whole table and the scaling plots beside the JSON (table.md, scaling.png); --readme puts the headline table
-into README as well.
+Writes the whole table and the scaling plots beside the JSON (table.md, scaling.png). --readme also writes the tables of
+the README, speed and quality, and that of docs/results/speed.md.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import sys
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-README = Path(__file__).parents[1] / "README.md"
-_MARKED = re.compile(r"(<!-- measured -->\n).*?(<!-- /measured -->)", re.DOTALL)
-
-# What the README shows of each: name of the benchmark, what the reader calls it, the peers shown.
-_HEADLINE = {
-    "bench_end_to_end[1000-ieee]": ("image in, 1000 masks out, float32", "port's loop", "PyTorch, split and batched"),
-    "bench_end_to_end[1000-bf16]": ("the same in bf16", "port's loop", "PyTorch, split and batched"),
-    "bench_end_to_end[16-ieee]": ("image in, 16 masks out, float32", "port's loop", "PyTorch, split and batched"),
-    "bench_decode[bits-ieee]": ("decode 1000 masks, float32", "port's loop", "PyTorch, split and batched"),
-    "bench_decode[bits-bf16]": ("decode 1000 masks, bf16", "port's loop", "PyTorch, the same in bf16"),
-    "bench_decode_classes[ieee]": (
-        "decode 16 label maps of 24 classes, 256 x 512",
-        "port's loop",
-        "PyTorch, split and batched",
-    ),
-    "bench_pairwise[discs]": ("IoU of 1000 x 1000 masks", "pycocotools", "float32 matmul"),
-    "bench_binary": ("energy distance, 1000 masks, 4 graders", "NumPy loop", None),
-    "bench_street[labels]": (
-        "energy distance, 24 classes, 256 x 512, 16 maps, 32 modes",
-        "confusion matrix a pair",
-        None,
-    ),
-}
-
-
-def where(report: dict[str, Any]) -> str:
-    """The machine in a line, with what it can do at most."""
-    machine = report["machine_info"]
-    name = machine.get("gpu", {}).get("name") or f"{machine['cpu']['brand_raw']}, {machine['threads']} threads"
-    most = machine["roofline"]
-    limits = [f"{most['gflops']:.0f} GFLOP/s of float32 multiply-adds"] if "gflops" in most else []
-    limits += [f"{most['gflops_tf32']:.0f} in TF32"] if "gflops_tf32" in most else []
-    limits += [f"{most['gflops_bf16']:.0f} in PyTorch's bf16 matmul", f"{most['gigabytes']:.0f} GB/s copied"]
-    native = f", native kernels: {machine['native']}"
-    gpu = "" if "gpu" in machine else " No GPU was at hand, so none was measured."
-    return f"{name}, torch {machine['torch']}{native}, {report['datetime'][:10]}; at most {', '.join(limits)}.{gpu}"
+from benchmarks import headline
+from benchmarks.formats import limits, machine, ratio, time
 
 
 def table(report: dict[str, Any]) -> str:
@@ -56,7 +21,7 @@ def table(report: dict[str, Any]) -> str:
 
     The peak is that of the benchmark's precision: float32 multiply-adds, or PyTorch's bf16 or TF32 matmul.
     """
-    lines = [where(report)]
+    lines = [f"{machine(report)}; {limits(report)}"]
     for group, rows in groupby(report["benchmarks"], key=lambda row: row["group"]):
         lines += ["", f"### {group}", "", "| | time | each | times ours | GFLOP/s | of the peak |"]
         lines.append("| --- | --- | --- | --- | --- | --- |")
@@ -66,43 +31,14 @@ def table(report: dict[str, Any]) -> str:
                 continue
             rate, peak = facts.get("gflops"), facts.get("peak_gflops")
             share = f"{rate / peak:.0%}" if rate and peak else ""
-            each = f"{_time(facts['seconds'] / facts['units'])} per {facts['unit']}"
+            each = f"{time(facts['seconds'] / facts['units'])} per {facts['unit']}"
             speed = f"{rate:.0f}" if rate else ""
             memory = f"; peak {facts['peak_mib']:.0f} MiB" if "peak_mib" in facts else ""
-            lines.append(f"| **{row['name']}** | {_time(facts['seconds'])}{memory} | {each} | 1 | {speed} | {share} |")
+            lines.append(f"| **{row['name']}** | {time(facts['seconds'])}{memory} | {each} | 1 | {speed} | {share} |")
             for name, seconds in facts.get("peers", {}).items():
-                each = f"{_time(seconds / facts['units'])} per {facts['unit']}"
-                lines.append(f"| {name} | {_time(seconds)} | {each} | {_ratio(seconds / facts['seconds'])} | | |")
+                each = f"{time(seconds / facts['units'])} per {facts['unit']}"
+                lines.append(f"| {name} | {time(seconds)} | {each} | {ratio(seconds / facts['seconds'])} | | |")
     return "\n".join(lines)
-
-
-def headline(report: dict[str, Any]) -> str:
-    """The rows that answer a newcomer's question, each beside the loop it replaces and the best that PyTorch can do."""
-    measured = {row["name"]: row["extra_info"] for row in report["benchmarks"]}
-    lines = ["| | fastpunet | what people run | the strongest we could write |", "| --- | --- | --- | --- |"]
-    for name, (title, usual, strongest) in _HEADLINE.items():
-        facts = measured[name]
-        cells = [_peer(facts, peer) if peer else "" for peer in (usual, strongest)]
-        lines.append(f"| {title} | **{_time(facts['seconds'])}** | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", where(report)])
-
-
-def _peer(facts: dict[str, Any], name: str) -> str:
-    seconds = facts["peers"].get(name)
-    if seconds is None:
-        return "not installed"
-    return f"{_time(seconds)}, {name}: **{_ratio(seconds / facts['seconds'])} x**"
-
-
-def _ratio(times: float) -> str:
-    return f"{times:.1f}" if times < 100 else f"{times:,.0f}"
-
-
-def _time(seconds: float) -> str:
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e9:.2g} ns"
 
 
 def plots(report: dict[str, Any], path: Path) -> None:
@@ -132,8 +68,9 @@ def main(path: Path, readme: bool) -> None:
     path.with_name("table.md").write_text(table(report) + "\n", encoding="utf-8")
     plots(report, path.with_name("scaling.png"))
     if readme:
-        text = README.read_text(encoding="utf-8")
-        README.write_text(_MARKED.sub(lambda m: f"{m[1]}{headline(report)}\n{m[2]}", text), encoding="utf-8")
+        headline.put(headline.README, "measured", headline.speed(path))
+        headline.put(headline.README, "quality", headline.quality())
+        headline.put(headline.SPEED, "measured", headline.all_speed(path, headline.SPEED))
 
 
 if __name__ == "__main__":
