@@ -60,7 +60,7 @@ def _help() -> str:
     lines = [
         "usage: fastpunet COMMAND [options]",
         "",
-        "Thousands of segmentation hypotheses per image, drawn, scored and shown.",
+        "Draw thousands of segmentations (hypotheses) of an image from a Probabilistic U-Net, score them, show them.",
     ]
     for title, names in GROUPS.items():
         lines += ["", title, *(f"  {name:<12}{command(name).SUMMARY}" for name in names)]

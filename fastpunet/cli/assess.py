@@ -8,15 +8,16 @@ from typing import Any, NamedTuple
 from fastpunet.cli.running import add_archive, add_device, add_intensity, is_archive
 from fastpunet.parsing import Namespace, Parser
 
-SUMMARY = "assess annotations: how likely and how typical a model finds them"
+SUMMARY = "say how likely and how typical a model finds annotations"
 
 
 def parser() -> Parser:
     options = Parser(
         "fastpunet assess",
         "Say of each annotation of an image how likely the model finds it (log p(y | x), by importance sampling), how "
-        "typical it is among the hypotheses, which of them is nearest, and where it lies in the latent space. With "
-        "--data: of every annotation of a data set, those worth a second look first. See docs/hypotheses.md.",
+        "typical it is among the hypotheses, which hypothesis is nearest to it, and where it lies in the latent space. "
+        "With --data, do so for every annotation of a data set, and print those that deserve a second look first. See "
+        "docs/hypotheses.md.",
     )
     add_archive(options)
     options.add_argument(
@@ -32,7 +33,7 @@ def parser() -> Parser:
     options.add_argument("-n", type=int, default=1000, help="hypotheses of each image")
     options.add_argument("--seed", type=int, default=0, help="seed of the hypotheses")
     options.add_argument("--output", metavar="STEM", help="write STEM.json and STEM.csv, a row for each annotation")
-    options.add_argument("--most", type=int, default=20, help="with --data: how many annotations to print")
+    options.add_argument("--most", type=int, default=20, help="with --data: how many annotations to print at most")
     options.add_argument(
         "--spacing",
         type=float,

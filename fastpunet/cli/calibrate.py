@@ -7,17 +7,17 @@ from pathlib import Path
 from fastpunet.cli.running import add_device, add_intensity
 from fastpunet.parsing import Namespace, Parser
 
-SUMMARY = "measure how far a model's probabilities can be trusted, and scale its prior and logits"
+SUMMARY = "measure how far a model's probabilities can be trusted, and improve them"
 
 
 def parser() -> Parser:
     options = Parser(
         "fastpunet calibrate",
-        "Calibrate a model on images that it was not trained on, such as the validation data. Half of the patients "
-        "serve to fit what scales sigma of the prior, shifts the logits and divides them by a temperature, by proper "
-        "scores; the other half serve to measure what that changes. What does not help there is left out. Writes a "
-        "model with the scaling inside its architecture and weights, so that everything draws with it, and with the "
-        "measured calibration, and prints the scores before and after.",
+        "Measure how far a model's probabilities can be trusted, on images that it was not trained on, such as the "
+        "validation data, and improve them. Three numbers are fitted on half of the patients, by proper scores: a "
+        "factor for the prior's sigma, and a shift and a temperature for the logits. Their effect is measured on the "
+        "other half, and a number that does not help there is dropped. Writes a checkpoint that draws with these "
+        "numbers and keeps the measured calibration, and prints the scores before and after.",
     )
     options.add_argument(
         "model",
@@ -28,10 +28,10 @@ def parser() -> Parser:
     options.add_argument("--kind", help="lidc, camvid, cityscapes (ROOT/val) or folder; without it, recognised")
     options.add_argument("--output", required=True, metavar="FILE", help="checkpoint to write, such as m.safetensors")
     options.add_argument(
-        "--measure-only", action="store_true", help="scale nothing, but measure the calibration on all images"
+        "--measure-only", action="store_true", help="fit nothing, and measure the calibration on all images"
     )
     options.add_argument(
-        "-n", type=int, default=32, help="hypotheses of an image in the fit of the prior and the shift"
+        "-n", type=int, default=32, help="hypotheses of each image with which the factor and the shift are fitted"
     )
     options.add_argument("--seed", type=int, default=0, help="seed of the halves and of the hypotheses")
     add_intensity(options)

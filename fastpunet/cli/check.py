@@ -13,12 +13,13 @@ SUMMARY = "say what files or a data set hold, and what looks wrong"
 def parser() -> Parser:
     options = Parser(
         "fastpunet check",
-        "Say what files, folders or a data set hold before anything runs: formats, sizes, channels, spacing, axes, "
-        "grey values, and, of a data set, raters, how far they agree, labels and the share of empty masks. Several "
-        "data sets are compared as parts of one, which should share no image and no patient. Problems would break or "
-        "falsify work: files that cannot be read, one image of another size, colour or orientation, duplicates, "
-        "constant images, masks that are no class indices. Notes need not. The headers of all files are read, and the "
-        "pixels of at most 64 images. Exit status: 0 without problems, 1 with some, 2 if nothing could be checked.",
+        "Say what files, folders or a data set hold before anything runs: formats, sizes, channels, spacing, axes and "
+        "grey values; of a data set also raters, how far they agree, labels and the share of empty masks. Several data "
+        "sets are compared as parts of one, which should share no image and no patient. What is found is either a "
+        "problem, which would break or falsify work (files that cannot be read, one image of another size, colour or "
+        "orientation, duplicates, constant images, masks that are no class indices), or a note, which may be harmless. "
+        "The headers of all files are read, and the pixels of at most 64 images. Exit status: 0 without problems, 1 "
+        "with some, 2 if nothing could be checked.",
     )
     options.add_argument(
         "data",

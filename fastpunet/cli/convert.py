@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from fastpunet.parsing import Namespace, Parser
 
-SUMMARY = "turn weights that other code trained into a checkpoint, or a model into ONNX or torch.export programs"
+SUMMARY = "turn weights of other code into a checkpoint, or a model into ONNX or torch.export programs"
 
 
 def parser() -> Parser:
     options = Parser(
         "fastpunet convert",
-        "Read weights in any form that fastpunet knows: files of PyTorch, Lightning and safetensors, checkpoints of "
-        "the authors' TensorFlow release, and repositories of the Hugging Face hub. Say what was found, write it, load "
-        "that, and compare what both draw. No code of others runs. The suffix of OUT says what is written: m.onnx "
-        "gives m.encode.onnx and m.decode.onnx, m.pt2 the same two as programs of torch.export, and any other suffix "
-        "one safetensors file with the architecture inside.",
+        "Read weights in any form that fastpunet knows (files of PyTorch, Lightning and safetensors, checkpoints of "
+        "the authors' TensorFlow release, repositories of the Hugging Face hub), say what was found, and write them in "
+        "another form. What was written is loaded again, and both must draw the same. No code of others runs. The "
+        "ending of OUT decides what is written: m.onnx gives m.encode.onnx and m.decode.onnx, m.pt2 the same two as "
+        "programs of torch.export, and any other ending one safetensors file that holds the architecture too. See "
+        "docs/checkpoints.md and docs/leaving.md.",
     )
     options.add_argument(
         "source",
@@ -31,7 +32,7 @@ def parser() -> Parser:
     options.add_argument(
         "--state-dict",
         action="store_true",
-        help="write a state dict that the PyTorch port loads instead, if the network is one that the port can have",
+        help="write a state dict for the PyTorch port, if the port can have such a network",
     )
     return options
 

@@ -11,20 +11,21 @@ SUMMARY = "score models on a data set, side by side"
 def parser() -> Parser:
     options = Parser(
         "fastpunet evaluate",
-        "Draw hypotheses for every image of a data set and print Markdown tables: energy distance under the V- and "
-        "U-statistic and its components, how well hypotheses and graders match, and how well they are calibrated, "
-        "with 95 % intervals over patients and training seeds. Say where a model is no better than a yardstick that "
-        "needs no model. With --compare test which methods differ. With --output also JSON, CSV and figures.",
+        "Draw hypotheses for every image of a data set, compare them with the graders' masks, and print tables in "
+        "Markdown: the energy distance (V- and U-statistic, and its parts), how well hypotheses and graders match, and "
+        "how well they are calibrated, with 95 % intervals over patients and training seeds. Sentences below the "
+        "tables name models that are no better than a yardstick that needs no model. --compare tests which methods "
+        "differ. --output also writes JSON, CSV and figures. See docs/evaluation.md.",
     )
     options.add_argument(
         "models",
         nargs="+",
         metavar="MODEL",
         help="shipped weights (lesions, lidc-tiny), a checkpoint, the folder of a training run, or a folder of "
-        "checkpoints, in which NAME-seed0, NAME-seed1, ... are one method and README.md introduces the report; "
-        "NAME=PATH names a checkpoint, or hypotheses of any program: a folder with a PNG folder, .tif, .nii.gz or .npz "
-        "for each image, an archive of fastpunet sample, or an .npz, .npy or .zarr array (images, hypotheses, height, "
-        "width)",
+        "checkpoints, in which NAME-seed0, NAME-seed1, ... count as one method and README.md becomes the report's "
+        "introduction; or NAME=PATH, which gives a name to a checkpoint or to hypotheses that any program stored: a "
+        "folder with a PNG folder, .tif, .nii.gz or .npz for each image, an archive of fastpunet sample, or an .npz, "
+        ".npy or .zarr array (images, hypotheses, height, width)",
     )
     options.add_argument("--data", required=True, metavar="PATH", help="bundle (.npz) or folder of the data set")
     options.add_argument(
@@ -38,21 +39,27 @@ def parser() -> Parser:
     options.add_argument(
         "--training-data",
         metavar="PATH",
-        help="data that the models were trained on: its masks become a yardstick, in place of other images' masks",
+        help="data that the models were trained on: masks from there become a yardstick, in place of masks of other "
+        "images",
     )
     options.add_argument(
         "--unmarked",
         action="store_true",
-        help="score slices of volumes in which nobody marked anything too, so that false alarms are counted",
+        help="of volumes, also score the slices in which nobody marked anything, so that false alarms are counted",
     )
     options.add_argument(
-        "-n", type=int, nargs="+", default=[1, 4, 8, 16, 1000], help="numbers of hypotheses to score with"
+        "-n",
+        type=int,
+        nargs="+",
+        default=[1, 4, 8, 16, 1000],
+        help="with how many hypotheses to score: one number or several",
     )
     options.add_argument("--seed", type=int, default=0, help="seed of the hypotheses")
     options.add_argument(
         "--class-flips",
         action="store_true",
-        help="of camvid or cityscapes: how max(n) hypotheses flip five classes, beside the exact distribution",
+        help="for camvid or cityscapes with flipped classes: how often the hypotheses flip each of the five classes, "
+        "beside how often the data do; the largest -n counts",
     )
     options.add_argument(
         "--compare",
@@ -71,7 +78,9 @@ def parser() -> Parser:
     )
     options.add_argument("--output", metavar="STEM", help="write STEM.md, .json, .csv, STEM-energy.png, .svg, ...")
     options.add_argument(
-        "--convention", help="how d = 1 - IoU is taken; without it kohl-lidc, or ccdm for more than two classes"
+        "--convention",
+        help="how empty masks and several classes count in the energy distance (docs/conventions.md); without it "
+        "kohl-lidc, or ccdm for more than two classes",
     )
     add_device(options)
     add_speed(options)

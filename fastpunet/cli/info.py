@@ -6,15 +6,15 @@ import json
 
 from fastpunet.parsing import Namespace, Parser
 
-SUMMARY = "print versions, devices, backends, and why one is missing; or what a model is"
+SUMMARY = "print versions, devices and backends, or what is known of a model"
 
 
 def parser() -> Parser:
     options = Parser(
         "fastpunet info",
-        "Print versions, devices, backends (and the reason why a missing one is missing) and shipped weights. With "
-        "MODEL print what its checkpoint holds: architecture, the images of its training, and how far its "
-        "probabilities could be trusted on images that it was not trained on.",
+        "Print versions, devices, backends and shipped weights, and for a backend that is missing, why. With MODEL, "
+        "print what its checkpoint holds: architecture, the images of its training, and how far its probabilities "
+        "could be trusted on images that it was not trained on.",
     )
     options.add_argument(
         "model", nargs="?", metavar="MODEL", help="shipped weights, a checkpoint or the folder of a training run"

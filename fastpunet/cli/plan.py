@@ -21,31 +21,43 @@ SUMMARY = "say what drawing an archive of many images would take: time, storage,
 def parser() -> Parser:
     options = Parser(
         "fastpunet plan",
-        "Draw some images for some seconds, as `fastpunet sample MODEL INPUT... -o OUT.zarr` would, and say from that "
-        "how long many images would take, on how much storage and memory, and at what cost. What was measured here "
-        "and what is extrapolated are told apart. See docs/archive.md.",
+        "Say how long an archive of many images would take, how much storage and memory, and what it would cost. For "
+        "that, some images are drawn for some seconds, as `fastpunet sample MODEL INPUT... -o OUT.zarr` would do it. "
+        "What was measured and what is extrapolated are told apart. See docs/archive.md.",
     )
     options.add_argument("model", metavar="MODEL", help="shipped weights, a checkpoint or the folder of a training run")
     options.add_argument("inputs", nargs="+", metavar="INPUT", help="typical images, as for fastpunet sample")
-    options.add_argument("--images", type=int, metavar="N", help="how many there will be; without it, as many as given")
-    options.add_argument("--workers", type=int, default=1, metavar="W", help="machines like this one")
+    options.add_argument(
+        "--images", type=int, metavar="N", help="how many images there will be; without it, as many as are given"
+    )
+    options.add_argument(
+        "--workers", type=int, default=1, metavar="W", help="how many machines like this one will draw"
+    )
     options.add_argument("--hourly", type=float, metavar="COST", help="what an hour of one worker costs")
     options.add_argument(
         "--seconds",
         type=float,
         default=20.0,
-        help="how long to draw; at least 24 images are drawn, however long they take",
+        help="for how long to draw now; at least 24 images are drawn, however long they take",
     )
     options.add_argument(
         "--scratch",
         metavar="FOLDER",
-        help="a folder on the storage that the archive will be on, for the images drawn now",
+        help="folder for the images drawn now, on the storage that the archive will be on",
     )
     options.add_argument("--json", action="store_true", help="print the numbers as JSON, in seconds and bytes")
     add_drawing(options)
-    options.add_argument("--mean", action="store_true", help="with the map of the mean probability")
-    options.add_argument("--entropy", action="store_true", help="with the map of its entropy")
-    options.add_argument("--measures", nargs="+", default=[], metavar="MEASURE", help="measure this too")
+    options.add_argument("--mean", action="store_true", help="the archive will have the map of the mean probability")
+    options.add_argument(
+        "--entropy", action="store_true", help="the archive will have the map of that probability's entropy"
+    )
+    options.add_argument(
+        "--measures",
+        nargs="+",
+        default=[],
+        metavar="MEASURE",
+        help="measures that the archive will keep besides the area or the volume",
+    )
     add_preparation(options)
     add_device(options)
     add_precision(options)

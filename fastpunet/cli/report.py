@@ -18,17 +18,17 @@ from fastpunet.cli.running import (
 from fastpunet.cli.telling import Teller
 from fastpunet.parsing import Namespace, Parser
 
-SUMMARY = "make a page about an image: alternatives, sizes and a latent space to move in"
+SUMMARY = "make a page about an image, for any browser: alternatives, sizes, and what else is possible"
 
 
 def parser() -> Parser:
     options = Parser(
         "fastpunet report",
-        "Make a page about each image that opens in any browser, without a server and without a network: the "
-        "alternatives with their probabilities, the distribution of sizes, the certain and the possible outline, a "
-        "plane of the latent space in which to move, and annotations among the hypotheses. A volume is shown by one of "
-        "its slices. A folder of pages gets an index of pictures, to be sorted and searched. The exit status is 0 if "
-        "all images have a page, and 1 if one of them failed. See docs/report.md.",
+        "Make a page about each image that opens in any browser, without a server or a network. It shows the "
+        "alternatives with their probabilities, the distribution of sizes, the certain and the possible outline, a map "
+        "of the latent space to move in, and annotations among the hypotheses. A volume is shown by one of its slices. "
+        "A folder of pages gets an index of pictures that can be sorted and searched. The exit status is 0 if all "
+        "images have a page, and 1 if one of them failed. See docs/report.md.",
     )
     add_archive(options)
     options.add_argument(
@@ -36,22 +36,23 @@ def parser() -> Parser:
         nargs="*",
         default=[],
         metavar="IMAGE",
-        help="files, folders or patterns, as fastpunet sample takes; of an archive: names of its images, or where they "
-        "are now, or nothing, which stands for all of them",
+        help="files, folders or patterns, as for fastpunet sample; for an archive: names of its images, or where "
+        "they are now; without any, all of them",
     )
     options.add_argument(
         "-o",
         "--output",
         required=True,
         metavar="OUT",
-        help="the page's file, such as report.html; of several images, the folder of all pages and of their index.html",
+        help="for one image, the file of its page, such as report.html; for several, the folder of their pages and "
+        "index.html",
     )
     options.add_argument(
         "--annotation",
         nargs="+",
         default=[],
         metavar="NAME=FILE",
-        help="annotations of a single image, to be shown among its hypotheses; without NAME=, the file's name",
+        help="annotations of a single image, to show among its hypotheses; without NAME=, the file's name is theirs",
     )
     options.add_argument("--data", metavar="PATH", help="a data set in place of files; its graders are annotations")
     options.add_argument("--kind", help="of the data set: lidc, camvid, cityscapes or folder; without it, recognised")
@@ -66,11 +67,14 @@ def parser() -> Parser:
     options.add_argument(
         "--scores",
         metavar="CSV",
-        help="with --data: STEM.csv, which fastpunet evaluate --output STEM wrote about this model; the index then "
-        "begins with the worst images, not with the most ambiguous ones",
+        help="with --data: STEM.csv, as written by fastpunet evaluate --output STEM for this model; the index then "
+        "begins with the images that are scored worst, in place of the most ambiguous ones",
     )
     options.add_argument(
-        "--slice", type=int, metavar="K", help="of volumes, counted from 0; without it, the one that is disputed most"
+        "--slice",
+        type=int,
+        metavar="K",
+        help="which slice of a volume to show, counted from 0; without it, the one in which hypotheses disagree most",
     )
     options.add_argument(
         "--classes", nargs="+", metavar="NAME", help="names of the labels 0, 1, ...; without it, those of the data set"

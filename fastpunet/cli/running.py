@@ -32,7 +32,12 @@ def add_device(parser: Parser, default: str = "auto") -> None:
 
 def add_speed(parser: Parser) -> None:
     """--batch-size and --precision: how hypotheses are drawn."""
-    parser.add_argument("--batch-size", type=int, metavar="B", help="images at a time; without it, as many as fit")
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        metavar="B",
+        help="images to compute at a time; without it, as many as fit into memory",
+    )
     add_precision(parser)
 
 
@@ -49,8 +54,8 @@ def add_intensity(parser: Parser) -> None:
         "--intensity",
         metavar="RULE",
         help="which grey values of the data become 0 and 1: range:LOW:HIGH, window:CENTRE:WIDTH or "
-        "percentiles:LOW:HIGH; without it, as in the model's training, or, if its checkpoint does not say, as the "
-        "files' format suggests",
+        "percentiles:LOW:HIGH; without it, as in the model's training, and if its checkpoint does not say that, by the "
+        "format of the files",
     )
 
 
@@ -72,13 +77,13 @@ def add_preparation(parser: Parser) -> None:
         type=float,
         nargs="+",
         metavar="MM",
-        help="mm between pixels along each axis of the images, (slices,) rows, columns, or one number for all axes, if "
-        "the files do not say it",
+        help="mm between pixels, if the files do not say it: one number, or one for each axis in the order rows, "
+        "columns (of volumes slices, rows, columns)",
     )
     parser.add_argument(
         "--unit",
         default="auto",
-        help="of the measures: mm (an image of unknown spacing fails), px, or auto (mm where the spacing is known)",
+        help="unit of the measures: mm (an image of unknown spacing fails), px, or auto (mm where spacing is known)",
     )
     parser.add_argument(
         "--convert", action="store_true", help="turn colours into grey, or grey into colours, as the model wants them"
@@ -88,8 +93,8 @@ def add_preparation(parser: Parser) -> None:
         type=int,
         nargs="+",
         metavar="PIXELS",
-        help="pass large images through the networks in overlapping windows of this size, one number or one for each "
-        "axis, (slices,) rows, columns; without it, as a whole",
+        help="pass large images through the networks in overlapping windows of this size: one number, or one for each "
+        "axis in the order rows, columns (of volumes slices, rows, columns); without it, images pass as a whole",
     )
     parser.add_argument("--overlap", type=float, default=0.5, help="share of a window that the next one covers too")
     add_intensity(parser)
@@ -99,7 +104,9 @@ def add_existing(parser: Parser, what: str) -> None:
     """--overwrite and --skip-existing: what becomes of answers (or whatever a command writes) that are there."""
     parser.add_argument("--overwrite", action="store_true", help=f"replace {what} that are there already")
     parser.add_argument(
-        "--skip-existing", action="store_true", help=f"keep {what} that are there already, for instance to go on"
+        "--skip-existing",
+        action="store_true",
+        help=f"keep {what} that are there already, to go on with an interrupted run",
     )
 
 
@@ -112,7 +119,7 @@ def add_archive(parser: Parser) -> None:
         "fastpunet sample, which says how its hypotheses were drawn",
     )
     parser.add_argument(
-        "--model", metavar="FILE", help="of an archive: where its model is now; without it, where it was"
+        "--model", metavar="FILE", help="for an archive: where its model is now; without it, where it was"
     )
 
 

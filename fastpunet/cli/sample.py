@@ -29,10 +29,10 @@ SUMMARY = "draw hypotheses of images in files: masks, modes and measures"
 def parser() -> Parser:
     options = Parser(
         "fastpunet sample",
-        "Draw hypotheses of every image and write them to OUT/<name of the image>, in the format of the image: label "
-        "maps (hypotheses), measures of each of them (measures.csv), and what they say together (answer.json). Images "
-        "need no annotation. OUT/summary.json says what became of each image. The exit status is 0 if all images have "
-        "an answer, and 1 if one of them failed. See docs/sample.md.",
+        "Draw hypotheses of every image and write them to OUT/NAME, where NAME is that of the image: the label maps of "
+        "all hypotheses in the format of the image, their measures (measures.csv), and what they say together "
+        "(answer.json). Images need no annotation. OUT/summary.json says what became of each image. The exit status is "
+        "0 if all images have an answer, and 1 if one of them failed. See docs/sample.md.",
     )
     options.add_argument(
         "model",
@@ -62,43 +62,44 @@ def parser() -> Parser:
         nargs="?",
         const=0,
         metavar="K",
-        help="write representative hypotheses with their probabilities: K of them, or without K as many as there are",
+        help="write the modes, which are the typical alternatives among the hypotheses, with their probabilities: K of "
+        "them, or without K as many as are found",
     )
     options.add_argument("--mean", action="store_true", help="write the map of the mean probability")
-    options.add_argument("--entropy", action="store_true", help="write the map of its entropy, in nats")
+    options.add_argument("--entropy", action="store_true", help="write the map of that probability's entropy, in nats")
     options.add_argument(
         "--threshold",
         nargs="+",
         default=[],
         metavar="MEASURE:VALUE",
-        help="say how probable it is that a measure (a column of measures.csv, without its unit) reaches a value in "
-        "that unit, such as longest_diameter:8",
+        help="tell the probability that a measure reaches a value, such as longest_diameter:8. MEASURE is a column of "
+        "measures.csv without its unit, and VALUE is in that unit",
     )
     options.add_argument(
         "--measures",
         nargs="+",
         default=[],
         metavar="MEASURE",
-        help="into an archive: measure this too, besides the area or the volume, such as longest_diameter",
+        help="for an archive: measures to keep besides the area or the volume, such as longest_diameter",
     )
     options.add_argument(
         "--engine",
         default="local",
-        help="into an archive: local (threads of this process), ray (a Ray cluster: that of RAY_ADDRESS, else this "
-        "machine) or torchrun (the processes that torchrun starts)",
+        help="for an archive, who draws: local (threads of this process), ray (the Ray cluster at RAY_ADDRESS, or else "
+        "this machine) or torchrun (the processes that torchrun starts)",
     )
     options.add_argument(
         "--shard",
         metavar="I/K",
-        help="into an archive: draw share I of K of the images, such as 0/4, while other processes draw the others",
+        help="for an archive: draw share I of K, counted from 0, such as 0/4; other processes draw the other shares",
     )
-    options.add_argument("--workers", type=int, metavar="W", help="of --engine ray: how many there may be at most")
+    options.add_argument("--workers", type=int, metavar="W", help="with --engine ray: the largest number of workers")
     options.add_argument(
         "--stall-seconds",
         type=float,
         metavar="S",
-        help="into an archive: give an image up for which nothing was done for so long, and draw the others; without "
-        "it, an hour",
+        help="for an archive: give up an image on which nothing has been done for S seconds, and draw the others; "
+        "without it, 3600",
     )
     add_preparation(options)
     add_existing(options, "answers")

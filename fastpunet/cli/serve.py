@@ -13,11 +13,11 @@ SUMMARY = "answer requests over HTTP: hypotheses, modes, measures and report pag
 def parser() -> Parser:
     options = Parser(
         "fastpunet serve",
-        "Load models once, and answer requests over HTTP: POST /models/MODEL/sample and /models/MODEL/report take the "
-        "bytes of an image, / is a page to drop images on, /models says what is served, /metrics counts for "
-        "Prometheus, and /openapi.json describes all of it. Only this machine can reach the service, unless --host "
-        "says otherwise, which needs a token. SIGTERM ends it once all requests have their answers. See "
-        "docs/serving.md.",
+        "Load models once, and answer requests over HTTP until SIGTERM, which lets all requests that were taken have "
+        "their answers. POST /models/MODEL/sample and /models/MODEL/report take the bytes of an image; / is a page to "
+        "drop images on; /models says what is served; /metrics counts for Prometheus; /openapi.json describes all of "
+        "it. Only programs on this machine can reach the service. Another --host opens it to others, and needs a "
+        "token. See docs/serving.md.",
     )
     options.add_argument(
         "models",
@@ -26,7 +26,7 @@ def parser() -> Parser:
         help="shipped weights (lesions, lidc-tiny), checkpoints or folders of training runs",
     )
     options.add_argument(
-        "--host", default="127.0.0.1", help="address to listen at; all but this machine's own need a token"
+        "--host", default="127.0.0.1", help="address to listen at; any but this machine's own needs a token"
     )
     options.add_argument("--port", type=int, default=8000, help="port to listen at; 0 takes one that is free")
     options.add_argument(
@@ -46,7 +46,7 @@ def parser() -> Parser:
         type=int,
         default=2,
         metavar="W",
-        help="answers computed at a time, each by its share of the threads",
+        help="how many answers to compute at a time; they share the threads",
     )
     for name, default, what in (
         ("waiting", 32, "requests that wait for a worker; more are told to ask again later"),

@@ -51,7 +51,7 @@ def add_json(parser: Parser, what: str) -> None:
         nargs="?",
         const=_HERE,
         metavar="FILE",
-        help=f"write {what}, as JSON to a file; without FILE, print it in place of the text",
+        help=f"write {what} as JSON to FILE; without FILE, print that in place of the text",
     )
 
 

@@ -45,13 +45,13 @@ class TrainParser(Parser):
 def parser() -> Parser:
     options = TrainParser(
         "fastpunet train",
-        "Train a model. With --data alone the config is chosen for the data: they are checked, what is chosen is said "
-        "with the reasons, and OUTPUT/config.yaml keeps it, to be edited and given as --config. Writes "
-        "OUTPUT/model.safetensors, for fastpunet.load, scores.md (how good the model is on the test part or, without "
-        "one, on the validation part), a model card README.md, which has the scores too, curve.csv, a TensorBoard log, "
-        "and a checkpoint every 250 steps (checkpoint_every) and on Ctrl-C, from which --resume goes on as if nothing "
-        "had happened; with more steps it prolongs a finished run. Any key of the config may be given as --key value "
-        "or key=value, and keys of keys as model.latent_dim=6. Under torchrun the processes share each batch.",
+        "Train a model. With --data alone, the command checks the data, chooses a config for them, says why, and keeps "
+        "it as OUTPUT/config.yaml, which can be edited and given as --config. It writes OUTPUT/model.safetensors, for "
+        "fastpunet.load; scores.md, which says how good the model is on the test part or, without one, on the "
+        "validation part; README.md, a model card; curve.csv; a TensorBoard log; and a checkpoint every 250 steps "
+        "(checkpoint_every) and on Ctrl-C. --resume goes on from the last checkpoint as if nothing had happened; with "
+        "more steps it prolongs a finished run. Any key of the config may be given as --key value or key=value, and "
+        "keys of keys as model.latent_dim=6. Under torchrun the processes share each batch. See docs/training.md.",
         usage="fastpunet train --data DATA --output DIR [--init-from WEIGHTS] [key=value ...]\n"
         "       fastpunet train --config NAME|YAML --output DIR [key=value ...]\n"
         "       fastpunet train --resume --output DIR [key=value ...]",
@@ -64,7 +64,7 @@ def parser() -> Parser:
         "--resume",
         action="store_true",
         default=SUPPRESS,
-        help="go on with the run in OUTPUT, by its own config unless one is given, or start it if there is none",
+        help="go on with the run in OUTPUT, by its own config unless one is given; if there is no run, start one",
     )
     options.add_argument(
         "--config-only",

@@ -8,7 +8,7 @@ from fastpunet.cli.running import add_device, tell_grey_values_once
 from fastpunet.cli.telling import add_json, check_json, tell
 from fastpunet.parsing import Namespace, Parser
 
-SUMMARY = "verify an archive: every hash, and on request the hypotheses themselves"
+SUMMARY = "check an archive: every file's hash, and on request the hypotheses themselves"
 
 
 def parser() -> Parser:
@@ -21,7 +21,7 @@ def parser() -> Parser:
     )
     options.add_argument("archive", metavar="ARCHIVE", help="what fastpunet sample ... -o NAME.zarr wrote")
     options.add_argument(
-        "--hypotheses", type=int, metavar="K", help="draw K hypotheses of every image again, or all if there are fewer"
+        "--hypotheses", type=int, metavar="K", help="draw the first K hypotheses of every image again, and compare them"
     )
     options.add_argument("--model", help="with --hypotheses: where the model is now; without it, where it was")
     options.add_argument(
