@@ -1,5 +1,7 @@
 """Hypotheses and maps written in the format, and with the geometry, of their image."""
 
+from dataclasses import replace
+
 import nibabel
 import numpy as np
 import pytest
@@ -8,8 +10,7 @@ from PIL import Image
 from fastpunet.data import folder
 from fastpunet.data.inputs import find_inputs
 from fastpunet.data.inputs.recognising import FORMATS as READABLE
-from fastpunet.data.writing import FORMATS, write_hypotheses, write_map
-from fastpunet.data.writing.writers import DEFAULTS
+from fastpunet.data.writing import write_hypotheses, write_map
 
 RNG = np.random.default_rng(0)
 OBLIQUE = np.array([[0.48, 0.6, -1.2, 10], [-0.64, 0.45, -1.6, -20], [0, 0.4, 0.5, 5], [0, 0, 0, 1]])
@@ -33,9 +34,15 @@ def _labels(n, size, classes=2):
     return RNG.integers(0, classes, (n, *size), dtype=np.uint8)
 
 
-def test_every_format_that_is_read_has_one_to_write():
-    assert set(DEFAULTS) == set(READABLE)
-    assert set(DEFAULTS.values()) <= set(FORMATS)
+def test_every_format_that_is_read_has_one_to_write(tmp_path):
+    """DICOM images, which need their own files to write to, have tests of their own."""
+    image, endings = _picture(tmp_path / "x.png"), {}
+    for format in {*READABLE, "unheard-of"} - {"dicom"}:
+        asked = replace(image, format=format)
+        (path,) = write_hypotheses(tmp_path / format, asked, _labels(1, image.size), num_classes=1)
+        endings[format] = path.name.partition(".")[2]
+    own = {"png": "png", "tiff": "tif", "nifti": "nii.gz", "npz": "npz"}
+    assert endings == {**own, "jpeg": "png", "unheard-of": "npz"}
 
 
 @pytest.mark.parametrize("classes", [1, 2, 4])
@@ -189,8 +196,6 @@ def test_maps_of_real_numbers(tmp_path, format, classes):
 
 
 def test_a_picture_with_a_spacing_that_somebody_knows(tmp_path):
-    from dataclasses import replace
-
     image = replace(_picture(tmp_path / "x.png"), spacing=(0.5, 0.25))
     (path,) = write_hypotheses(tmp_path, image, _labels(2, image.size), num_classes=1, format="nifti")
     header = nibabel.load(path).header

@@ -14,6 +14,7 @@ from fastpunet.data.checking.masks import describe_masks
 from fastpunet.data.checking.report import Report
 from fastpunet.data.checking.values import describe_values, look_at
 from fastpunet.data.inputs.finding import look
+from fastpunet.data.inputs.recognising import recognise
 from fastpunet.data.parts import find_parts
 from fastpunet.models.method import Method
 
@@ -31,7 +32,7 @@ def check(paths: Sequence[str | os.PathLike[str]], model: Method | None = None) 
     """
     report = Report()
     paths = [part for path in paths for part in _parts(path)]
-    found = look([path for path in paths if not _is_pickle(path)])
+    found = look([path for path in paths if not _is_only_a_data_set(path)])
     describe_images(report, found)
     find_duplicates(report, found.inputs)
     looked = look_at(report, found.inputs)
@@ -69,6 +70,10 @@ def _kind(path: str | os.PathLike[str]) -> str | None:
         return None
 
 
-def _is_pickle(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is a data set that holds images and is none of the formats of inputs."""
-    return Path(path).suffix.lower() in sources.PICKLES
+def _is_only_a_data_set(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is the file of a data set, such as a pickle, and of none of the formats of inputs."""
+    place = Path(path)
+    try:
+        return place.is_file() and recognise(place) is None and _kind(path) is not None
+    except OSError:
+        return False

@@ -47,7 +47,7 @@ class Input:
 
     name: str  # unique among the inputs that were found together, and safe as the name of a file or a folder
     files: tuple[Path, ...]  # of a DICOM series, one for each slice in order
-    format: str  # png, jpeg, tiff, nifti, dicom or npz
+    format: str  # one of `recognising.FORMATS`
     channels: int
     size: tuple[int, ...]  # (H, W) or (D, H, W)
     spacing: tuple[float, ...] | None  # mm between pixels along each axis of `size`; None if the files do not say

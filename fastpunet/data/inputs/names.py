@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-_SUFFIXES = (".nii.gz", ".nii", ".dcm", ".dicom", ".npz", ".npy", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
+from fastpunet.data.inputs.recognising import SUFFIXES
+
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{k}" for port in ("com", "lpt") for k in range(1, 10))}  # Windows
 _METADATA = "zarr.json"  # which lies beside the images of an archive
 _BYTES = 120  # leaves room for endings; most file systems allow 255
@@ -19,7 +20,7 @@ def stem(path: Path) -> str:
     >>> stem(Path("p07.scan.nii.gz")), stem(Path("1.2.840.5"))
     ('p07.scan', '1.2.840.5')
     """
-    ending = next((suffix for suffix in _SUFFIXES if path.name.lower().endswith(suffix)), "")
+    ending = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), "")
     return path.name[: len(path.name) - len(ending)]
 
 

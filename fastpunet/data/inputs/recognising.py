@@ -15,7 +15,7 @@ _FIRST_BYTES = {
     b"MM\0+": "tiff",
     b"\x93NUMPY": "npz",
 }
-_SUFFIXES = {
+SUFFIXES = {
     ".png": "png",
     ".jpg": "jpeg",
     ".jpeg": "jpeg",
@@ -24,10 +24,11 @@ _SUFFIXES = {
     ".nii": "nifti",
     ".nii.gz": "nifti",
     ".dcm": "dicom",
+    ".dicom": "dicom",
     ".npz": "npz",
     ".npy": "npz",
 }
-FORMATS = tuple(dict.fromkeys(_SUFFIXES.values()))
+FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
 
 
 def recognise(path: Path) -> str | None:
@@ -48,7 +49,7 @@ def recognise(path: Path) -> str | None:
 
 
 def _by_suffix(path: Path) -> str | None:
-    return next((name for suffix, name in _SUFFIXES.items() if path.name.lower().endswith(suffix)), None)
+    return next((name for suffix, name in SUFFIXES.items() if path.name.lower().endswith(suffix)), None)
 
 
 def _unpacked(path: Path) -> bytes:

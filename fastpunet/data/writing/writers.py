@@ -44,7 +44,7 @@ WRITERS = {
     "npz": Writer(_any, npz_file.write_hypotheses, npz_file.write_map),
 }
 FORMATS = tuple(WRITERS)
-DEFAULTS = {"png": "png", "jpeg": "png", "tiff": "tiff", "nifti": "nifti", "dicom": "seg", "npz": "npz"}
+_INSTEAD = {"jpeg": "png", "dicom": "seg"}  # of images in these formats; others are answered in their own, or in npz
 
 
 def check_format(image: Input, format: str | None = None) -> None:
@@ -74,7 +74,7 @@ def write_hypotheses(
     titles       a text for each hypothesis, such as "mode 1, 61 %": the labels of the segments of a DICOM SEG, and
                  `titles` in npz files; other formats keep the order alone. By default "hypothesis 0",
                  "hypothesis 1", ...
-    format       by default that of the image; a JPEG's hypotheses are PNG
+    format       by default that of the image, or npz if there is no writer for it; a JPEG's hypotheses are PNG
         png      STEM-0000.png, STEM-0001.png, ...: of two classes one bit per pixel, 0 and 1, which viewers show as
                  black and white and every reader as zero and not zero; of more classes 8 bits, the class indices.
                  Files of such names from an earlier call are removed first
@@ -121,7 +121,9 @@ def write_map(
 
 
 def _writer(image: Input, format: str | None) -> Writer:
-    chosen: Any = DEFAULTS[image.format] if format is None else format
+    if format is None:
+        return WRITERS.get(_INSTEAD.get(image.format, image.format), WRITERS["npz"])
+    chosen: Any = format
     check_choice("format", chosen, FORMATS)
     return WRITERS[chosen]
 
