@@ -1,102 +1,58 @@
-"""A Probabilistic U-Net around a network of another library: trained for a moment, then sampled.
+"""A Probabilistic U-Net around a network of another library: trained for a moment, sampled, built again and loaded.
 
-python examples/own_unet.py monai
-python examples/own_unet.py smp           # pip install segmentation-models-pytorch
-python examples/own_unet.py timm          # pip install timm
+python examples/own_unet.py monai         # or smp, timm: pip install segmentation-models-pytorch
 """
 
-from __future__ import annotations
-
 import sys
-import tempfile
-from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import fastpunet
+from fastpunet.data.graders import OneGrader
 from fastpunet.data.lesions import SyntheticLesions
-from fastpunet.models import ProbabilisticUNet
-
-FEATURES = 16
 
 
-def monai() -> nn.Module:
-    from monai.networks.nets import UNet
+def network(library: str, features: int = 16) -> nn.Module:
+    """Any module will do that takes images (B, 1, H, W) and gives (B, features, H, W)."""
+    if library == "monai":
+        from monai.networks.nets import UNet
 
-    return UNet(spatial_dims=2, in_channels=1, out_channels=FEATURES, channels=(16, 32, 64), strides=(2, 2))
+        return UNet(spatial_dims=2, in_channels=1, out_channels=features, channels=(16, 32, 64), strides=(2, 2))
+    import segmentation_models_pytorch as smp
 
-
-def smp() -> nn.Module:
-    import segmentation_models_pytorch
-
-    return segmentation_models_pytorch.Unet("resnet18", encoder_weights=None, in_channels=1, classes=FEATURES)
-
-
-def timm() -> nn.Module:
-    return TimmFeatures("resnet18")
+    encoder = {"smp": "resnet18", "timm": "tu-resnet18"}[library]  # "tu-": an encoder of timm
+    return smp.Unet(encoder, encoder_weights=None, in_channels=1, classes=features)
 
 
-class TimmFeatures(nn.Module):
-    """All scales of a timm encoder, reduced to `FEATURES` channels, interpolated to the image's size, and added."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        import timm
-
-        self.encoder = timm.create_model(name, pretrained=False, features_only=True, in_chans=1)
-        self.reduce = nn.ModuleList(nn.Conv2d(width, FEATURES, 1) for width in self.encoder.feature_info.channels())
-
-    def forward(self, images: Tensor) -> Tensor:
-        scales = [reduce(scale) for reduce, scale in zip(self.reduce, self.encoder(images), strict=True)]
-        return sum(nn.functional.interpolate(scale, images.shape[2:], mode="bilinear") for scale in scales)
+def model_around(library: str) -> fastpunet.ProbabilisticUNet:
+    """`channels` are the widths of the prior and posterior nets."""
+    return fastpunet.ProbabilisticUNet(channels=(16, 32, 64), latent_dim=3, unet=network(library))
 
 
-def model_around(library: str) -> ProbabilisticUNet:
-    """The model; `channels` are the widths of its prior and posterior nets."""
-    unet = {"monai": monai, "smp": smp, "timm": timm}[library]()
-    return ProbabilisticUNet(channels=(16, 32, 64), latent_dim=3, unet=unet)
-
-
-def train(model: ProbabilisticUNet, steps: int, images: int = 8) -> list[float]:
-    """Minimise the negative evidence lower bound on synthetic lesions. Returns it for each step, in nats per image."""
-    records = SyntheticLesions(steps * images, seed=0)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    losses = []
+def train(model: fastpunet.ProbabilisticUNet, steps: int, batch: int = 8) -> list[float]:
+    """Minimise the negative evidence lower bound; returns it for each step, in nats an image."""
+    records = OneGrader(SyntheticLesions(steps * batch, seed=0), seed=0)
+    optimizer, losses = torch.optim.Adam(model.parameters(), lr=1e-3), []
     for step in range(steps):
-        batch = [records[step * images + i] for i in range(images)]
-        pictures = torch.stack([torch.from_numpy(record.image) for record in batch])
-        chosen = [torch.from_numpy(record.weights).multinomial(4, replacement=True) for record in batch]
-        graders = torch.stack([torch.from_numpy(r.masks)[rows] for r, rows in zip(batch, chosen, strict=True)])
-        ids = torch.tensor([record.id for record in batch])
-        terms = model.loss_terms(pictures, graders.long(), seed=0, ids=ids)
-        loss = (terms.reconstruction + terms.kl.sum(-1)).mean()
+        cases = records[step * batch : (step + 1) * batch]
+        images = torch.stack([torch.from_numpy(case.image) for case in cases])
+        terms = model.elbo(images, torch.stack([torch.from_numpy(case.masks).long() for case in cases]))
+        losses.append((terms.reconstruction + terms.kl.sum(-1)).mean())
         optimizer.zero_grad()
-        loss.backward()
+        losses[-1].backward()
         nn.utils.clip_grad_norm_(model.parameters(), 100.0)
         optimizer.step()
-        losses.append(float(loss.detach()))
-    return losses
-
-
-def main(library: str, steps: int = 60) -> None:
-    torch.manual_seed(0)
-    model = model_around(library)
-    losses = train(model, steps)
-    print(f"negative evidence lower bound: {losses[0]:.0f} nats at first, {losses[-1]:.0f} after {steps} steps")
-
-    image = torch.from_numpy(SyntheticLesions(1, seed=1)[0].image)[None]
-    masks = fastpunet.sample(model, image, n=1000, seed=0)
-    areas = masks.flatten(2).sum(2, dtype=torch.long).float()
-    print(f"areas of 1000 hypotheses: {areas.mean():.0f} pixels, standard deviation {areas.std():.0f}")
-
-    with tempfile.TemporaryDirectory() as folder:  # fastpunet.save cannot describe a network of another library
-        path = Path(folder) / "weights.pt"
-        torch.save(model.state_dict(), path)
-        again = model_around(library)
-        again.load_state_dict(torch.load(path, weights_only=True))
-    print("equal after loading:", torch.equal(fastpunet.sample(again, image, n=1000, seed=0), masks))
+    return [float(loss.detach()) for loss in losses]
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "monai")
+    torch.manual_seed(0)
+    model, image = model_around(sys.argv[1]), torch.from_numpy(SyntheticLesions(1, seed=1)[0].image)[None]
+    losses = train(model, steps=int(sys.argv[2]) if len(sys.argv) > 2 else 60)
+    print(f"negative evidence lower bound: {losses[0]:.0f} nats at first, {losses[-1]:.0f} after {len(losses)} steps")
+    again = model_around(sys.argv[1])  # fastpunet.save cannot describe such a network: keep model.state_dict()
+    again.load_state_dict(model.state_dict())
+    masks, equal = (fastpunet.sample(one, image, n=1000, seed=0) for one in (model, again))
+    print(f"areas of 1000 hypotheses: standard deviation {masks.flatten(2).sum(2).float().std():.0f} pixels")
+    print("equal after loading:", torch.equal(masks, equal))

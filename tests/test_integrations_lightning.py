@@ -242,7 +242,7 @@ def test_batches_of_another_form_are_refused(batch, got):
 
 
 def test_the_example_keeps_the_weights_of_the_lowest_distance(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "examples")
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "examples" / "integrations")
     logged = importlib.import_module("lightning_callback").main(tmp_path, epochs=1, images=16)
     assert np.isfinite([logged[DISTANCE], logged[UNBIASED]]).all()
     assert len(list(tmp_path.glob("*.ckpt"))) == 1

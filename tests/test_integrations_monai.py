@@ -161,7 +161,7 @@ def test_errors_when_called(arguments, message):
 
 
 def test_the_example_writes_hypotheses_on_the_grid_of_its_images(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "examples")
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "examples" / "integrations")
     files = importlib.import_module("monai_pipeline").main(tmp_path, n=8)
     assert [file.name for file in files] == ["lesion0_hypotheses.nii.gz", "lesion1_hypotheses.nii.gz"]
     for file in files:

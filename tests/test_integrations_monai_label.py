@@ -13,7 +13,7 @@ from fastpunet.data.lesions import SyntheticLesions
 from fastpunet.prediction.planning import id_of
 
 pytest.importorskip("monailabel")
-EXAMPLE = Path(__file__).parents[1] / "examples" / "monai_label"
+EXAMPLE = Path(__file__).parents[1] / "examples" / "integrations" / "monai_label"
 
 
 @pytest.fixture

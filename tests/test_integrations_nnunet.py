@@ -12,7 +12,7 @@ import torch
 import fastpunet
 
 pytest.importorskip("nnunetv2")
-EXAMPLE = Path(__file__).parents[1] / "examples" / "nnunet"
+EXAMPLE = Path(__file__).parents[1] / "examples" / "integrations" / "nnunet"
 
 
 @pytest.fixture

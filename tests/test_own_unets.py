@@ -1,8 +1,6 @@
 """Any network in place of the U-Net: sampled, trained, refused where it does not fit, and restored from its weights."""
 
 import copy
-import importlib
-from pathlib import Path
 
 import pytest
 import torch
@@ -162,10 +160,3 @@ class _Pair(Plain):
 def test_networks_that_do_not_fit_are_named(unet, error, message):
     with pytest.raises(error, match=message):
         _model(unet)
-
-
-def test_the_example_runs(monkeypatch, capsys):
-    pytest.importorskip("monai")
-    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "examples")
-    importlib.import_module("own_unet").main("monai", steps=3)
-    assert "equal after loading: True" in capsys.readouterr().out

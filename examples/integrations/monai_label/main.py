@@ -1,6 +1,6 @@
 """A MONAI Label app: the outline that most hypotheses have, and next the image on which they disagree most.
 
-monailabel start_server --app examples/monai_label --studies FOLDER --conf model lesions --conf window 64
+monailabel start_server --app examples/integrations/monai_label --studies FOLDER --conf model lesions --conf window 64
 
 The model is a name or a file that fastpunet.load takes. Images are NIfTI files with grey values as in its training.
 """

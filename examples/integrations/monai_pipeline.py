@@ -1,6 +1,6 @@
 """A MONAI pipeline that ends in hypotheses: load NIfTI files, resample, draw, go back to the files' own grid, save.
 
-python examples/monai_pipeline.py FOLDER      # pip install monai nibabel pytorch-ignite
+python examples/integrations/monai_pipeline.py FOLDER      # pip install monai nibabel pytorch-ignite
 """
 
 from __future__ import annotations

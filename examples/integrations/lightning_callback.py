@@ -1,6 +1,6 @@
 """A LightningModule of one's own whose validation logs the energy distance and pictures of hypotheses.
 
-python examples/lightning_callback.py FOLDER      # pip install lightning tensorboard; then: tensorboard --logdir FOLDER
+python examples/integrations/lightning_callback.py FOLDER      # then: tensorboard --logdir FOLDER
 """
 
 from __future__ import annotations
