@@ -65,6 +65,7 @@ DEV = [
     "ruff>=0.12",
     "mypy>=1.15",
     "import-linter>=2",
+    "pre-commit>=4",
     "types-PyYAML>=6",
     "pybind11>=2.13",
     "setuptools>=77",

@@ -1,6 +1,6 @@
 """Pruned decoding beside the dense kernels, on trained weights and on random ones, where bounds prove nothing.
 
-The LIDC image is that of `lidc_tiny_test_64.npz` in $FASTPUNET_DATA (CONTRIBUTING.md, Tests).
+The LIDC image is that of `lidc_tiny_test_64.npz` in $FASTPUNET_DATA (docs/contributing/tests.md).
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 import fastpunet
-from fastpunet.models import SSN, DropoutUNet, Image2ImageVAE, MHeads, UNetEnsemble
+from fastpunet.models import METHODS, MHeads, ProbabilisticUNet, UNetEnsemble
 
-BASELINES = [DropoutUNet, UNetEnsemble, MHeads, Image2ImageVAE, SSN]
+BASELINES = [method for method in METHODS.values() if method is not ProbabilisticUNet]
 LIMITED = {UNetEnsemble: "members", MHeads: "heads"}
 SMALL = dict(channels=(4, 6, 8), convs_per_block=1)
 IDS = torch.tensor([5, 2**40, 3])

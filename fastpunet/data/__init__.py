@@ -1,4 +1,4 @@
-"""Readers of data sets. Every data set is a sequence of `Record`."""
+"""Readers of data sets, each a sequence of `Record`, and of single images; writers of hypotheses."""
 
 from fastpunet.data import (
     camvid,

@@ -1,4 +1,4 @@
-"""The models. Each method is one module, and the parts that methods share are modules beside them."""
+"""The methods, a module each, with the parts that they share, and models written elsewhere as methods."""
 
 from fastpunet.models.dropout_unet import DropoutUNet
 from fastpunet.models.ensemble import UNetEnsemble

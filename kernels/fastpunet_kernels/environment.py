@@ -1,4 +1,4 @@
-"""Reads and checks the environment variables of fastpunet. CONTRIBUTING.md lists all of them."""
+"""Reads and checks the environment variables of fastpunet. docs/contributing/environment.md lists all of them."""
 
 from __future__ import annotations
 

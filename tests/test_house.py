@@ -1,0 +1,34 @@
+"""The picture of the house is that of the layers which CI enforces, and no room is left out of them."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("importlinter")
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def house():
+    place = ROOT / "docs" / "contributing" / "draw_house.py"
+    spec = importlib.util.spec_from_file_location("draw_house", place)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_picture_is_that_of_the_layers_and_docstrings(house):
+    drawn = house.svg()
+    assert drawn == house.PICTURE.read_text(encoding="utf-8"), "run python docs/contributing/draw_house.py"
+    assert all(f">{room.removeprefix('fastpunet.')}<" in drawn for layer in house.layers() for room in layer)
+
+
+def test_every_module_has_a_layer_and_a_purpose(house):
+    rooms = {
+        path.stem for path in (ROOT / "fastpunet").iterdir() if (path / "__init__.py").exists() or path.suffix == ".py"
+    }
+    named = [room for layer in house.layers() for room in layer]
+    assert {f"fastpunet.{room}" for room in rooms - {"__init__"}} | {"fastpunet_kernels"} == set(named)
+    assert all(map(house.purpose, named))
