@@ -15,7 +15,7 @@ from typing import Any
 from sybil import Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
-collect_ignore = ["conf.py", "conftest.py", "_extensions", "contributing/draw_house.py"]  # they are for the site, and have no tests
+collect_ignore = ["conf.py", "conftest.py", "_extensions", "contributing/draw_house.py"]  # they have no tests
 
 BIN = Path(sys.executable).parent
 SOURCES = Path(__file__).parents[1]
