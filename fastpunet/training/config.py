@@ -14,7 +14,7 @@ from fastpunet.arguments import (
     check_positive,
     check_switch,
 )
-from fastpunet.data import sources
+from fastpunet.data import kinds
 from fastpunet.data.streets import find_streets
 from fastpunet.data.synthetic_sets import SYNTHETIC_SETS
 from fastpunet.intensity import Intensity
@@ -30,7 +30,7 @@ from fastpunet.training.objective import ObjectiveConfig
 with needed_for("training", "train"):
     import yaml
 
-KINDS = (*SYNTHETIC_SETS, *sources.KINDS)
+KINDS = (*SYNTHETIC_SETS, *kinds.KINDS)
 Precision = Literal["32-true", "bf16-mixed"]
 Schedule = Literal["cosine", "constant"]
 ModelArgument = bool | int | float | str | None | list[int] | list[float] | list[list[int]]
