@@ -9,7 +9,7 @@ from helpers.small_model import save_pictures, save_small_model
 
 from fastpunet.models.latent_method import LatentMethod
 from fastpunet.prediction import fitting
-from fastpunet.prediction.halving import halving
+from fastpunet.prediction.halving import RAN_OUT, halving
 from fastpunet.prediction.request import Request
 from fastpunet.prediction.run import run
 
@@ -93,7 +93,8 @@ def test_folders_and_archives_go_on_with_less_at_a_time(error, model, images, tm
     assert (tmp_path / "b.zarr" / "log.jsonl").read_text().count("went on with 3") == 2
 
 
-def test_an_image_for_which_there_is_no_memory_at_all_fails_alone(model, images, tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_an_image_for_which_there_is_no_memory_at_all_fails_alone(error, model, images, tmp_path, monkeypatch):
     pytest.importorskip("zarr")
     pytest.importorskip("pyarrow")
     from fastpunet.prediction.archiving.run import run_archive
@@ -102,15 +103,16 @@ def test_an_image_for_which_there_is_no_memory_at_all_fails_alone(model, images,
 
     def limited(self, encoding, noise, **options):
         if encoding.size == (17, 31):
-            raise MemoryError
+            raise error
         return encode(self, encoding, noise, **options)
 
     monkeypatch.setattr(LatentMethod, "draw", limited)
-    said = []
+    said, message = [], f"case01: {RAN_OUT}"
     assert run_archive(model, [images], tmp_path / "a.zarr", Request(n=4), say=said.append) == {"done": 1, "failed": 1}
-    assert next(one.message for one in said if one.status == "failed") == "case01: MemoryError: MemoryError"
+    assert next(one.message for one in said if one.status == "failed") == message
     outcomes = run(model, [images], tmp_path / "a", Request(n=4))
     assert [one.status for one in outcomes] == ["done", "failed"]
+    assert outcomes[1].message == message
 
 
 def test_what_cannot_fit_is_refused_with_what_would(model, images, tmp_path, monkeypatch):
@@ -137,8 +139,8 @@ def test_volumes_in_archives_are_refused_by_their_packed_masks(model, tmp_path, 
 
     volume = np.zeros((20, 24, 40), np.uint8)
     nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "scan.nii.gz")
-    monkeypatch.setattr(fitting, "free_memory", lambda _: 200_000)
-    with pytest.raises(ValueError, match="^scan: 100 hypotheses .* are free; pass at most -n 27$"):
+    monkeypatch.setattr(fitting, "free_memory", lambda _: 400_000)
+    with pytest.raises(ValueError, match="^scan: 100 hypotheses .* are free; pass at most -n 55$"):
         run_archive(model, [tmp_path / "scan.nii.gz"], tmp_path / "a.zarr", Request(n=100))
     assert not (tmp_path / "a.zarr").exists()
 

@@ -16,6 +16,8 @@ from helpers.serving import eventually, in_thread
 from test_serving import png
 
 from fastpunet.cli import main
+from fastpunet.models.latent_method import LatentMethod
+from fastpunet.prediction import fitting
 from fastpunet.prediction.request import Request
 from fastpunet.serving import answers, app, connections
 from fastpunet.serving.limits import Limits
@@ -189,6 +191,32 @@ def test_an_error_of_the_service_says_no_more_than_its_kind(client, monkeypatch)
     assert client.post("sample", png(0), n=4).status == 200
 
 
+def test_memory_that_runs_out(client, monkeypatch, caplog):
+    expected = client.post("sample", png(0), n=24, output="bits").body
+    draw = LatentMethod.draw
+
+    def limited(self, encoding, noise, **options):
+        if noise.n > most:
+            raise MemoryError
+        return draw(self, encoding, noise, **options)
+
+    monkeypatch.setattr(LatentMethod, "draw", limited)
+    most = 5
+    assert client.post("sample", png(0), n=24, output="bits").body == expected
+    assert "memory ran out with 6 hypotheses at a time; went on with 3" in caplog.text
+    most = 0
+    for endpoint in ("sample", "report"):
+        reply = client.post(endpoint, png(0), n=24)
+        assert (reply.status, reply.headers["Retry-After"]) == (503, "10")
+        assert reply.error == "there is not enough memory now; ask for fewer hypotheses, or again in 10 s"
+    assert client.metric('fastpunet_refusals_total{reason="memory"}') == 2
+    monkeypatch.undo()
+    monkeypatch.setattr(fitting, "free_memory", lambda _: 1_100_000)
+    reply = client.post("sample", png(0), n=200)
+    assert (reply.status, reply.error.split(";")[1]) == (422, " pass at most -n 67")
+    assert client.post("sample", png(0), n=67).status == 200
+
+
 class Blocked:
     """Takes the place of drawing: begins, and waits until it may go on."""
 
@@ -197,12 +225,12 @@ class Blocked:
         self._draw = answers.draw
         monkeypatch.setattr(answers, "draw", self)
 
-    def __call__(self, sampler, prepared, ids, request, watch):
+    def __call__(self, sampler, prepared, ids, request, watch, note):
         self.begun.append(ids[0])
         try:
             while not self.free.wait(0.01):
                 watch()
-            return self._draw(sampler, prepared, ids, request, watch)
+            return self._draw(sampler, prepared, ids, request, watch, note)
         finally:
             self.ended.append(ids[0])
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import math
 import os
+import tempfile
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from fastpunet.data.reading import Unreadable, check_unpacked, reading
 from fastpunet.files import replacing
 
 _PLAIN = "biufUS"  # kinds of dtype: numbers and text
+_HELD_BYTES = 1 << 26  # of a member that is held in memory
+_PART_BYTES = 1 << 20
 _LONGEST_HEADER = 10_000  # bytes, NumPy's own limit
 _HEADERS = {  # version of the npy format -> bytes that give the header's length, and its reader
     (1, 0): (2, np.lib.format.read_array_header_1_0),
@@ -46,6 +49,18 @@ def read_optional(path: str | os.PathLike[str], names: tuple[str, ...]) -> dict[
         wanted = [name for name in names if name in present]
         check_unpacked(file, sum(bundle.getinfo(f"{name}.npy").file_size for name in wanted), "bundle")
         return {name: _array(bundle, name) for name in wanted}
+
+
+def map_member(path: str | os.PathLike[str], name: str) -> NDArray[Any]:
+    """A member; many values are unpacked to a temporary file, so that they take no memory until they are used.
+
+    The file has no name, and goes with the array. Raises the errors of `read_members`.
+    """
+    file = Path(path)
+    with reading(file, "an npz bundle", "path"), zipfile.ZipFile(file) as bundle:
+        size = bundle.getinfo(f"{name}.npy").file_size
+        check_unpacked(file, size, "bundle")
+        return _array(bundle, name) if size <= _HELD_BYTES else _mapped(bundle, name)
 
 
 def read_shapes(
@@ -85,6 +100,29 @@ def _array(bundle: zipfile.ZipFile, name: str) -> NDArray[Any]:
     if array.dtype.kind == "U" and not _is_text(array):
         raise Unreadable(f"holds {name} with characters that do not exist; copy it again")
     return array
+
+
+def _mapped(bundle: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    """A member of numbers, in a temporary file."""
+    shape, dtype = _shape(bundle, name)
+    with tempfile.TemporaryFile() as unpacked:
+        with bundle.open(f"{name}.npy") as member:
+            while part := member.read(_PART_BYTES):
+                _write(unpacked, part)
+        unpacked.seek(0)
+        _, read_header = _HEADERS[np.lib.format.read_magic(unpacked)]
+        fortran = read_header(unpacked)[1]
+        return np.memmap(unpacked, dtype, "r", unpacked.tell(), shape, "F" if fortran else "C")
+
+
+def _write(unpacked: IO[bytes], part: bytes) -> None:
+    try:
+        unpacked.write(part)
+    except OSError as error:
+        raise Unreadable(
+            f"is unpacked into {tempfile.gettempdir()}, where it cannot be written ({error.strerror}); set TMPDIR to "
+            "another folder"
+        ) from None
 
 
 def _shape(bundle: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -14,6 +14,8 @@ from fastpunet.memory import free_memory
 from fastpunet.models.method import PIXEL_BYTES, Method
 from fastpunet.prediction.request import Request
 
+VALUE_BYTES = 16  # of main memory for each value of an image: as it is stored, as float32, and what is made of these
+
 
 def check_fits(source: Input, method: Method, request: Request) -> None:
     """Raise ValueError, naming the input, for one that the model does not take, or of which too much is asked.
@@ -46,7 +48,7 @@ def check_memory(
 
     bytes_each: of main memory for each hypothesis of the input. batch_size: how many such inputs are drawn together.
     """
-    passed = source.size[-method.dims :] if request.window is None else request.window_of(method.dims)
+    passed = _passed(source, method, request)
     networks, there = PIXEL_BYTES * math.prod(passed), free_memory(method.device)
     if networks > there:
         raise ValueError(
@@ -54,6 +56,11 @@ def check_memory(
             f"pixels, and {there / 1e9:.1f} GB are free; crop it, or pass --window"
         )
     together, free = batch_size or 1, free_memory(torch.device("cpu"))
+    if _image_bytes(source) > free:
+        raise ValueError(
+            f"{source.name}: its values take {_image_bytes(source) / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
+            "crop it"
+        )
     needed = together * request.n * bytes_each
     if needed > free:
         smaller = free // (request.n * bytes_each)
@@ -65,6 +72,21 @@ def check_memory(
             f"{f' in batches of {together}' if together > 1 else ''}, and {free / 1e9:.1f} GB are free; "
             + (f"pass at most {' or '.join(advice)}" if advice else "crop the image")
         )
+
+
+def main_memory(source: Input, method: Method, request: Request, bytes_each: int) -> int:
+    """Bytes of main memory that an input takes while it is drawn, roughly."""
+    networks = PIXEL_BYTES * math.prod(_passed(source, method, request)) if method.device.type == "cpu" else 0
+    return networks + _image_bytes(source) + request.n * bytes_each
+
+
+def _passed(source: Input, method: Method, request: Request) -> tuple[int, ...]:
+    """The size of what passes the networks at a time."""
+    return source.size[-method.dims :] if request.window is None else request.window_of(method.dims)
+
+
+def _image_bytes(source: Input) -> int:
+    return VALUE_BYTES * source.channels * math.prod(source.size)
 
 
 def spacing_of(source: Input, request: Request) -> tuple[float, ...] | None:

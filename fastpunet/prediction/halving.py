@@ -9,6 +9,7 @@ import torch
 
 Note = Callable[[str], None]  # takes what happened, in half a sentence
 MEMORY = "memory"  # the kind of warning that comes of it
+RAN_OUT = "memory ran out, however little was done at a time; ask for fewer hypotheses, or free some"
 _ALLOCATOR = "DefaultCPUAllocator"  # in the message of PyTorch's RuntimeError where main memory runs out
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from fastpunet.data.inputs import Input
-from fastpunet.files import sha256
 from fastpunet.prediction.folders import differences, find_answer
 from fastpunet.prediction.preparation import Prepared
 
@@ -43,7 +42,7 @@ def answered(
             continue
         if not skip_existing:
             raise ValueError(f"output: {folder} exists; pass --skip-existing to keep it, or --overwrite to replace it")
-        if changed := differences(answer, {**asked, "sha256": sha256(*source.files)}):
+        if changed := differences(answer, {**asked, "sha256": source.sha256()}):
             raise ValueError(
                 f"output: {folder} was made otherwise: {', '.join(changed)}; name another folder, or pass --overwrite "
                 "to replace it"

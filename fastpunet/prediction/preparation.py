@@ -13,7 +13,6 @@ from torch import Tensor
 
 from fastpunet.data.inputs import Input
 from fastpunet.data.inputs.orienting import by_axis, orientation_of_input, oriented
-from fastpunet.files import sha256 as digest
 from fastpunet.intensity import Intensity
 from fastpunet.models.familiarity import Verdict, judge
 from fastpunet.models.method import Method
@@ -58,7 +57,7 @@ def prepare(source: Input, method: Method, request: Request) -> Prepared:
     source = _as_the_model_lies(source, method, warnings)
     if spacing is not None and source.stored is not None:
         spacing = by_axis(spacing, source.stored.axes)
-    sha256 = digest(*source.files)
+    sha256 = source.sha256()
     stored = _with_channels(source.read(), method.in_channels)
     rule = request.intensity or method.intensity or source.default_intensity
     if message := rule.outside(stored, source.name):

@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from fastpunet.arguments import check_count
 from fastpunet.data.inputs import Input
 from fastpunet.data.reading import one_line
@@ -22,7 +20,7 @@ from fastpunet.prediction.answer import write_answer
 from fastpunet.prediction.drawing import draw, label_bytes
 from fastpunet.prediction.fitting import check_fits, check_memory
 from fastpunet.prediction.folders import alone, is_written, whole_folder
-from fastpunet.prediction.halving import MEMORY
+from fastpunet.prediction.halving import MEMORY, RAN_OUT, ran_out
 from fastpunet.prediction.opening import Outcome, open_inputs, open_model
 from fastpunet.prediction.planning import answered, groups, id_of
 from fastpunet.prediction.preparation import Prepared, prepare
@@ -136,7 +134,9 @@ class _Run:
         try:
             ids = [id_of(prepared.source.name) for prepared in group]
             drawn = draw(self.sampler, group, ids, self.request, note=short.append)
-        except (ValueError, MemoryError, torch.OutOfMemoryError) as error:
+        except (ValueError, MemoryError, RuntimeError) as error:
+            if not isinstance(error, ValueError) and not ran_out(error):
+                raise
             for prepared in group:
                 self._fail(prepared.source, error)
             return
@@ -153,8 +153,8 @@ class _Run:
             self.note(Outcome(prepared.source.name, "done", sentence, doubts))
 
     def _fail(self, source: Input, error: Exception) -> None:
-        name = f"{source.name}: " if isinstance(error, OSError) else ""  # a ValueError names its input
-        self.note(Outcome(source.name, "failed", name + one_line(error, 1000)))
+        name = "" if isinstance(error, ValueError) else f"{source.name}: "  # a ValueError names its input
+        self.note(Outcome(source.name, "failed", name + (RAN_OUT if ran_out(error) else one_line(error, 1000))))
 
     def _summarise(self) -> None:
         images = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from fastpunet.serving.served import Served
 from fastpunet.serving.uploads import uploaded
 from fastpunet.serving.work import Watch
 
+_log = logging.getLogger(__name__)
 JSON, CSV, NPZ, HTML = "application/json", "text/csv; charset=utf-8", "application/x-npz", "text/html; charset=utf-8"
 
 
@@ -55,7 +57,7 @@ def answer_sample(
         prepared = prepare(source, served.opened.sampler.method, request)
         id = _id(asked, source)
         watch()
-        (drawn,) = draw(served.opened.sampler, [prepared], [id], request, watch)
+        (drawn,) = draw(served.opened.sampler, [prepared], [id], request, watch, _log.warning)
         watch()
         body, media_type = _form(asked.output, served, prepared, drawn, id, request)
     return Answer(body, media_type, request.n)

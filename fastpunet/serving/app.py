@@ -17,6 +17,7 @@ from starlette.requests import Request as Call
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
+from fastpunet.prediction.halving import ran_out
 from fastpunet.serving.answers import HTML, Answer, answer_report, answer_sample
 from fastpunet.serving.asked import Asked, AskedSample
 from fastpunet.serving.guard import Guard, Rules
@@ -28,6 +29,7 @@ from fastpunet.serving.served import Served
 from fastpunet.serving.start_page import start_page
 from fastpunet.serving.work import Watch, Work
 
+_PAUSE = 10  # seconds after which other requests may have given their memory back
 _FILE = {
     "requestBody": {
         "description": "The bytes of one file: PNG, JPEG, TIFF, NIfTI, DICOM, .npy (H, W) or (H, W, C), or .npz with "
@@ -40,7 +42,10 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     404: {"description": "There is no such model."},
     413: {"description": "The file or its image is larger than the limit."},
     422: {"description": "The file or a parameter does not fit; `error` says which and why."},
-    503: {"description": "Too many requests are waiting; `Retry-After` says in how many seconds to ask again."},
+    503: {
+        "description": "Too many requests are waiting, or memory ran out; `Retry-After` says in how many seconds to "
+        "ask again."
+    },
     504: {"description": "The answer took longer than the limit."},
 }
 _FORMS: dict[int | str, dict[str, Any]] = {
@@ -80,6 +85,10 @@ class Service:
             answer = await self.work.do(task, watch, partial(_gone, call))
         except ValueError as error:
             raise Refusal(422, " ".join(str(error).split()), "input") from None
+        except (MemoryError, RuntimeError) as error:
+            if ran_out(error):
+                raise _out_of_memory() from None
+            raise
         self.metrics.hypotheses.labels(model).inc(answer.hypotheses)
         return Response(answer.content, media_type=answer.media_type)
 
@@ -158,6 +167,15 @@ def _add_handlers(app: FastAPI, service: Service) -> None:
     @app.exception_handler(Exception)
     async def on_error(_: Call, error: Exception) -> JSONResponse:
         return JSONResponse({"error": f"{type(error).__name__} in the service; its log says more"}, 500)
+
+
+def _out_of_memory() -> Refusal:
+    return Refusal(
+        503,
+        f"there is not enough memory now; ask for fewer hypotheses, or again in {_PAUSE} s",
+        "memory",
+        {"Retry-After": str(_PAUSE)},
+    )
 
 
 def _check_once(call: Call) -> None:

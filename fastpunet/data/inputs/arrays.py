@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
-from functools import cached_property, partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from fastpunet.data.inputs.found import Found, names_of
 from fastpunet.data.inputs.input import Input
-from fastpunet.data.npz import as_text, read_members, read_optional, read_shapes
+from fastpunet.data.npz import as_text, map_member, read_optional, read_shapes
 from fastpunet.data.reading import reading
 from fastpunet.intensity import EIGHT_BIT, PERCENTILES, Intensity
 
@@ -43,14 +44,15 @@ def _bundle(path: Path) -> Iterator[Found]:
     ((member, (shape, dtype)),) = shapes.items()
     many = member == "images"
     channels, size = _layout(path, member, shape[1:] if many else shape, dtype)
-    arrays = _Arrays(path, member)
     more = read_optional(path, ("names", "spacing_mm"))
     count = shape[0] if many else 1
     names = _names(more.get("names"), count, path, many)
     spacing = _spacing(more.get("spacing_mm"), shape[:1] if many else (), path)
     rule = _rule(dtype)
     for index in range(count):
-        image = Input("", (path,), "npz", channels, size, spacing[index], None, rule, partial(arrays.values, index))
+        image = Input(
+            "", (path,), "npz", channels, size, spacing[index], None, rule, partial(_image, path, member, index)
+        )
         yield Found(names[index], image)
 
 
@@ -99,20 +101,20 @@ def _spacing(found: NDArray[Any] | None, shape: tuple[int, ...], path: Path) -> 
     return [(step, step) for step in found.reshape(-1).astype(float).tolist()]
 
 
-class _Arrays:
-    """The images of a bundle, read once, when the first of them is."""
+def _image(path: Path, member: str, index: int) -> NDArray[Any]:
+    """An image (C, H, W) of a bundle, which is opened once for images that are read one after the other."""
+    state = path.stat()
+    with _opening:
+        images = _member(path, member, (state.st_ino, state.st_size, state.st_mtime_ns))
+    return np.array(_channels_first(images[index] if member == "images" else images))
 
-    def __init__(self, path: Path, member: str) -> None:
-        self._path, self._member = path, member
 
-    @cached_property
-    def _all(self) -> NDArray[Any]:
-        (images,) = read_members(self._path, (self._member,))
-        return images if self._member == "images" else images[None]
+@lru_cache(maxsize=2)
+def _member(path: Path, member: str, state: tuple[int, ...]) -> NDArray[Any]:  # noqa: ARG001  # a file that changes is another
+    return map_member(path, member)
 
-    def values(self, index: int) -> NDArray[Any]:
-        """The image (C, H, W) at that place."""
-        return _channels_first(self._all[index]).copy()
+
+_opening = threading.Lock()
 
 
 def _load(path: Path) -> NDArray[Any]:

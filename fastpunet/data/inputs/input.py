@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastpunet.data.nifti import Axes
+from fastpunet.files import sha256
 from fastpunet.intensity import Intensity
 
 
@@ -73,6 +74,14 @@ class Input:
             raise ValueError(f"input: {self.files[0]} has NaN or infinite values, expected finite ones; replace them")
         return np.require(values, values.dtype.newbyteorder("="), ["C", "W"])
 
+    def sha256(self) -> str:
+        """The SHA-256 of the content of its files, one after the other. Raises OSError.
+
+        A file of many images is read once for images that are asked one after the other, as long as it does not change.
+        """
+        states = (path.stat() for path in self.files)
+        return _sha256(self.files, tuple((one.st_ino, one.st_size, one.st_mtime_ns) for one in states))
+
     def slices(self) -> list[Input]:
         """The slices of a volume, each as an image (H, W) of its own; an image of two dimensions is its only slice."""
         if len(self.size) == 2:
@@ -89,3 +98,8 @@ class Input:
             grid=None if self.grid is None else self.grid.of_slice(index),
             load=partial(self.load, index),
         )
+
+
+@lru_cache(maxsize=8)
+def _sha256(files: tuple[Path, ...], states: tuple[tuple[int, ...], ...]) -> str:  # noqa: ARG001  # files that change are others
+    return sha256(*files)

@@ -13,7 +13,6 @@ from fastpunet.archive.layout import item_path, read_about
 from fastpunet.archive.root import is_archive, make_root
 from fastpunet.data.inputs import Input
 from fastpunet.data.inputs.found import other_names
-from fastpunet.files import sha256
 from fastpunet.prediction.folders import alone, differences
 
 
@@ -68,7 +67,7 @@ def _check_name(path: Path, source: Input) -> None:
         except FileNotFoundError:
             continue
         same_files = list(map(os.path.basename, about["files"])) == [file.name for file in source.files]
-        if same_files and about["sha256"] == sha256(*source.files):
+        if same_files and about["sha256"] == source.sha256():
             raise ValueError(
                 f"output: {path} has {source.files[0]} under the name {name}, and among these inputs its name is "
                 f"{source.name}; give the same inputs as before, or name another archive"

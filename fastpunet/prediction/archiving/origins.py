@@ -14,7 +14,6 @@ from fastpunet.data.inputs import Input
 from fastpunet.data.inputs.finding import look
 from fastpunet.data.inputs.found import other_names
 from fastpunet.data.reading import one_line
-from fastpunet.files import sha256
 from fastpunet.intensity import Intensity
 from fastpunet.prediction.archiving.threads import check_threads
 from fastpunet.prediction.opening import open_model
@@ -89,7 +88,7 @@ class Origins:
             raise self._another(source, name)
 
     def _is_that_of(self, name: str, source: Input) -> bool:
-        return sha256(*source.files) == self.samples[name].about["sha256"]
+        return source.sha256() == self.samples[name].about["sha256"]
 
     def _another(self, source: Input, name: str) -> ValueError:
         return ValueError(f"{name}: {source.files[0]} is another image now than when {self.samples.path} was drawn")

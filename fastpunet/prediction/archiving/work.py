@@ -14,11 +14,11 @@ from fastpunet.archive.layout import item_path, read_about
 from fastpunet.archive.room import check_room
 from fastpunet.data.inputs import Input
 from fastpunet.data.reading import one_line
-from fastpunet.files import sha256
 from fastpunet.prediction.archiving.item import item_files
-from fastpunet.prediction.archiving.packed import packed_shape
+from fastpunet.prediction.archiving.packed import packed_bytes, packed_shape
 from fastpunet.prediction.archiving.turns import Turns
-from fastpunet.prediction.halving import MEMORY
+from fastpunet.prediction.fitting import main_memory
+from fastpunet.prediction.halving import MEMORY, RAN_OUT, ran_out
 from fastpunet.prediction.opening import Outcome
 from fastpunet.prediction.preparation import prepare
 from fastpunet.prediction.request import Request
@@ -49,10 +49,15 @@ class Work:
         try:
             return self._kept(source) or self._drawn(source, alive)
         except Exception as error:  # one image among a million must not end the run
-            text = one_line(error, 1000)
-            if not isinstance(error, ValueError | OSError):
+            text = RAN_OUT if ran_out(error) else one_line(error, 1000)
+            if not isinstance(error, ValueError | OSError) and not ran_out(error):
                 text = f"{type(error).__name__}: {text}"
             return Outcome(source.name, "failed", text if source.name in text else f"{source.name}: {text}")
+
+    def memory(self, source: Input) -> int:
+        """Bytes of main memory that an image takes while it is drawn, roughly."""
+        method = self.sampler.method
+        return main_memory(source, method, self.request, packed_bytes(source, method))
 
     def _kept(self, source: Input) -> Outcome | None:
         """The outcome for an image that is in the archive. Raises ValueError if it has changed since."""
@@ -60,7 +65,7 @@ class Work:
             there = read_about(self.archive / item_path(source.name))
         except FileNotFoundError:
             return None
-        if there["sha256"] != sha256(*source.files):
+        if there["sha256"] != source.sha256():
             raise ValueError(
                 f"{source.name}: its hypotheses are there, and are those of another image of this name; rename the "
                 "image, name another archive, or pass --overwrite to replace the whole archive"

@@ -7,12 +7,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
+import torch
+
 from fastpunet.data.inputs import Input
+from fastpunet.memory import free_memory
 from fastpunet.prediction.archiving.life import Life
 from fastpunet.prediction.archiving.work import Work
 from fastpunet.prediction.opening import Outcome
 
 _MORE_THREADS = 2  # than compute: they read and write meanwhile
+_SHARE = 0.8  # of the free memory, which others use too
 _LOOKS = 20  # for threads that hang, in the time after which they are given up
 _OFTEN = 1.0  # seconds between looks, at most
 
@@ -20,19 +24,22 @@ _OFTEN = 1.0  # seconds between looks, at most
 def draw_here(work: Work, sources: Iterable[Input], at_once: int, stall_seconds: float) -> Iterator[Outcome]:
     """The outcomes of all sources, in the order in which they are done, by threads of which `at_once` compute.
 
-    An image for which nothing was done for so many seconds fails. A thread cannot be ended from outside: it stays where
-    it hangs, for as long as the process lives, and does nothing for the archive any more.
+    So few images are begun at a time that they fit together in the memory that is free now, but always one. An image
+    for which nothing was done for so many seconds fails. A thread cannot be ended from outside: it stays where it
+    hangs, for as long as the process lives, and does nothing for the archive any more.
     """
     crew = _Crew(work, at_once + _MORE_THREADS, stall_seconds)
-    waiting = 0
+    memory, begun = _SHARE * free_memory(torch.device("cpu")), dict[str, int]()
     try:
         for source in sources:
+            needed = work.memory(source)
+            while begun and (len(begun) > at_once + _MORE_THREADS or sum(begun.values()) + needed > memory):
+                outcome = crew.outcome()
+                del begun[outcome.name]
+                yield outcome
+            begun[source.name] = needed
             crew.todo.put(source)
-            waiting += 1
-            if waiting > at_once + _MORE_THREADS:
-                yield crew.outcome()
-                waiting -= 1
-        for _ in range(waiting):
+        for _ in begun:
             yield crew.outcome()
     finally:
         crew.stop()
