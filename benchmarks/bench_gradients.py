@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import partial
 
@@ -19,7 +20,7 @@ BATCH, SIZE = 8, 64
 
 
 class Workload:
-    """Features of a batch, latents, f_comb's weights, and the gradient of the logits; checked against autograd."""
+    """Features of a batch, latents, f_comb's weights, and the gradient of the logits."""
 
     def __init__(self, n: int, classes: int, device: torch.device) -> None:
         torch.manual_seed(0)
@@ -28,9 +29,22 @@ class Workload:
         self.features = features.contiguous(memory_format=torch.channels_last).requires_grad_()
         self.z = torch.randn(BATCH, n, LATENT_DIM, device=device, requires_grad=True)
         self.gradient = torch.randn(BATCH, n, classes, SIZE, SIZE, device=device)
-        ours, theirs = self.gradients(self.ours), self.gradients(self.published)
-        for one, other in zip(ours, theirs, strict=True):
-            assert (one - other).norm() <= 1e-4 * other.norm()
+        self.check()
+
+    def check(self) -> None:
+        """No gradient is more than twice as far from that in float64 as PyTorch's.
+
+        All are 1e-4 to 1e-3 away: where a ReLU's input is within rounding of 0, its whole gradient comes or goes.
+        """
+        exact = copy.deepcopy(self)
+        exact.fcomb = exact.fcomb.double()
+        exact.features, exact.z = (one.detach().double().requires_grad_() for one in (self.features, self.z))
+        exact.gradient = self.gradient.double()
+        truth = exact.gradients(exact.published)
+        ours, *theirs = (self.gradients(decode) for decode in (self.ours, self.published, self.autograd))
+        for name, (right, one, *others) in enumerate(zip(truth, ours, *theirs, strict=True)):
+            allowed = 2 * max((other - right).norm() for other in others)
+            assert (one - right).norm() <= allowed, f"gradient {name}"
 
     def split(self, backend: str) -> Tensor:
         split = self.fcomb.split()
