@@ -32,3 +32,11 @@ def test_every_module_has_a_layer_and_a_purpose(house):
     named = [room for layer in house.layers() for room in layer]
     assert {f"fastpunet.{room}" for room in rooms - {"__init__"}} | {"fastpunet_kernels"} == set(named)
     assert all(map(house.purpose, named))
+
+
+def test_pre_commit_runs_the_tools_of_ci():
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    scripts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / ".ci").iterdir() if path.is_file())
+    for tool in ("ruff check", "ruff format", "codespell", "lint-imports", "mypy"):
+        assert f"entry: {tool}" in hooks
+        assert f"/{tool}" in scripts

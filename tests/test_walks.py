@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -34,16 +36,20 @@ for command in ("info noisy.safetensors", "check table.csv", "evaluate noisy.saf
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory):
-    """A copy in which all walks have been followed. The compiled kernels are those from before."""
+def walked(tmp_path_factory):
+    """A copy in which all walks have been followed, and the changed files. The compiled kernels are those from before."""
     tree = tmp_path_factory.mktemp("tree")
     for name in ("fastpunet", "kernels", "tests"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "corpus", ".fuzzing"))
     shutil.copy(ROOT / "pyproject.toml", tree)
-    for page in PAGES:
-        changed = follow(ROOT / "docs" / "contributing" / f"{page}.md", tree)
-        assert len(changed) == PLACES[page], changed
-    return tree
+    changed = {page: follow(ROOT / "docs" / "contributing" / f"{page}.md", tree) for page in PAGES}
+    assert {page: len(files) for page, files in changed.items()} == PLACES
+    return tree, sum(changed.values(), [])
+
+
+@pytest.fixture
+def tree(walked):
+    return walked[0]
 
 
 def _run(tree, code, said=""):
@@ -72,6 +78,16 @@ def test_the_tests_that_they_name_pass(tree):
     assert len(re.findall(r"\d+ passed", told)) == len(tests) >= len(PAGES)
 
 
+@pytest.mark.skipif(find_spec("ruff") is None, reason="no ruff")
+@pytest.mark.parametrize("arguments", [("check",), ("format", "--check")])
+def test_the_linter_has_nothing_to_say(walked, arguments):
+    files = [path for path in walked[1] if path.suffix == ".py"]
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", *arguments, *files], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_command_line_knows_what_was_added(tree):
     pixels, mask = np.arange(64, dtype=np.uint8).reshape(8, 8), np.eye(8, dtype=np.uint8)
     Image.fromarray(pixels).save(tree / "scan.png")
@@ -88,8 +104,6 @@ def test_the_command_line_knows_what_was_added(tree):
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no g++")
 def test_the_kernel_for_cpus_compiles(tree):
     pybind11 = pytest.importorskip("pybind11")
-    import sysconfig
-
     includes = [f"-I{folder}" for folder in (pybind11.get_include(), sysconfig.get_path("include"))]
     native = tree / "kernels" / "fastpunet_kernels" / "native"
     files = [str(native / name) for name in ("votes.cpp", "bindings.cpp")]
