@@ -89,12 +89,16 @@ def _mixed_whites(root):
         (_write("images/a.png", np.full((8, 9), 7, np.uint8)), r"1 image with one value everywhere: a \(7\)"),
         (_write("images/a.png", _grey(high=3)), r"1 image of 8 bits with few of their 256 values: a \(0 .. 2\)"),
         (
+            _write("images/a.png", np.eye(8, 9, dtype=np.uint8) * 255),
+            r"1 image of two values: a \(0 and 255\); they may be masks",
+        ),
+        (
             _write("masks/ben/a.png", np.arange(72, dtype=np.uint8).reshape(8, 9)),
             "1 image with masks of more than 32 va",
         ),
         (_write("masks/ben/a.png", np.eye(8, dtype=np.uint8)), "masks/ben/a.png is 8 x 8, expected 8 x 9 as its image"),
         (_write("masks/ben/a.png", np.zeros((8, 9, 3), np.uint8)), "expected one 8-bit class index per pixel"),
-        (_write("masks/ben/z.png", np.eye(8, 9, dtype=np.uint8)), "z.png is a mask without its image"),
+        (_write("masks/ben/z.png", np.eye(8, 9, dtype=np.uint8)), "z.png is a mask without its image, .* such as a;"),
         (_mixed_whites, "some masks hold 0 and 255, which means not annotated, others 0 and 1: c.png"),
         (lambda root: (root / "images" / "a.png").write_bytes(b""), "a.png is empty .0 bytes."),
         (lambda root: (root / "images" / "a.png").write_bytes(b"no"), "a.png is truncated or not a single image"),
@@ -142,6 +146,12 @@ def test_all_empty(root):
 def test_images_without_masks_are_counted(root):
     _save(root / "images" / "e.png", _grey())
     assert check([root]).facts["masks"] == "2 per image; 1 of 5 images have none"
+    (root / "masks").rename(root / "outlines")
+    report = check([root])
+    assert report.facts["masks"] == "none"
+    assert (
+        "no image has a mask; masks are looked for in masks/<rater>/, under the names of their images" in report.notes
+    )
 
 
 @pytest.mark.parametrize(("high", "text"), [(4096, "as of 12 bits.*range:0:4095"), (200, "as of 8 bits.*range:0:255")])
@@ -272,6 +282,11 @@ def test_the_command(root, capsys):
 def test_nothing_to_check(tmp_path, capsys):
     assert main(["check", str(tmp_path)]) == 1
     assert "problem: there is no image that can be read" in capsys.readouterr().out
+    _save(tmp_path / "Images" / "a.png", _grey())
+    (tmp_path / "notes.txt").write_text("")
+    (within, others) = check([tmp_path]).notes
+    assert "from folders within: a.png; name their folders, or lay out a data set as images/ and masks/" in within
+    assert others == "passed over, as no images: notes.txt"
     assert main(["check", str(tmp_path / "none")]) == 2
     assert capsys.readouterr().err == f"fastpunet check: input: no file or folder '{tmp_path / 'none'}'\n"
     assert main(["check", str(tmp_path), "--json", str(tmp_path)]) == 2

@@ -49,7 +49,10 @@ def check(paths: Sequence[str | os.PathLike[str]], model: Method | None = None) 
     if model is not None:
         compare_with_model(report, found.inputs, looked, model)
     if not report.facts:
-        report.problem("there is no image that can be read")
+        report.problem(
+            "there is no image that can be read; name files or folders of them, or a data set with images/ and "
+            "masks/<rater>/"
+        )
     return report
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fastpunet.data.checking.report import Report, counted, listed, several, size_text
 from fastpunet.data.inputs import Input
 from fastpunet.data.inputs.finding import Findings
+from fastpunet.data.inputs.recognising import recognise
 from fastpunet.optional import require
 
 _SKEW = 1e-2  # cosine of the angle between two axes
@@ -23,8 +24,15 @@ def describe_images(report: Report, found: Findings) -> None:
     images = found.inputs
     for message in found.refused:
         report.problem(message)
-    if found.ignored:
-        report.note(f"passed over, as no images: {listed(path.name for path in found.ignored)}")
+    within = [path for path in found.ignored if recognise(path) not in (None, "dicom")]
+    if within:
+        report.note(
+            f"passed over, as only DICOM files are taken from folders within: {listed(path.name for path in within)}; "
+            "name their folders, or lay out a data set as images/ and masks/<rater>/"
+        )
+    others = [path for path in found.ignored if path not in within]
+    if others:
+        report.note(f"passed over, as no images: {listed(path.name for path in others)}")
     if not images:
         return
     report.facts["images"] = f"{len(images)}: {counted(image.format for image in images)}"

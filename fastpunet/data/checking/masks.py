@@ -37,6 +37,8 @@ def describe_masks(report: Report, path: Path, kind: str) -> Records | None:
     graded = _graded(report, records)
     if not graded:
         report.facts["masks"] = "none"
+        if kind == "folder" and not report.problems:
+            report.note("no image has a mask; masks are looked for in masks/<rater>/, under the names of their images")
         return records
     looked = _read(report, records, [graded[place] for place in evenly(len(graded))])
     report.facts["masks"] = f"{counted(str(header_of(records, place).masks) for place in graded)} per image"

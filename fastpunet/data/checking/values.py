@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastpunet.data.checking.report import Report, listed, several
 from fastpunet.data.inputs import Input
@@ -22,12 +24,13 @@ _SCALES = 12  # how many times larger than those of the others the values of an 
 
 @dataclass(frozen=True)
 class Looked:
-    """The range of an image's stored values."""
+    """The stored values of an image."""
 
     image: Input
     dtype: str
     least: float
     most: float
+    only_two: bool  # whether there is none between the least and the most
 
     @property
     def range(self) -> str:
@@ -52,11 +55,17 @@ def look_at(report: Report, images: Sequence[Input]) -> list[Looked]:
             image = images[place]
             try:
                 values = image.read()
-                looked.append(Looked(image, str(values.dtype), float(values.min()), float(values.max())))
+                looked.append(_describe(image, values))
             except (ValueError, OSError) as error:
                 report.problem(one_line(error, 1000))
             progress.update(1)
     return looked
+
+
+def _describe(image: Input, values: NDArray[Any]) -> Looked:
+    least, most = values.min(), values.max()
+    only_two = bool(((values == least) | (values == most)).all())
+    return Looked(image, str(values.dtype), float(least), float(most), only_two)
 
 
 def describe_values(report: Report, looked: Sequence[Looked], total: int) -> None:
@@ -75,11 +84,20 @@ def describe_values(report: Report, looked: Sequence[Looked], total: int) -> Non
     if constant:
         report.problem(f"{several(len(constant), 'image')} with one value everywhere: {listed(constant)}")
     varied = [one for one in looked if one.least < one.most]
-    dark = [one for one in varied if one.image.default_intensity == EIGHT_BIT and one.most <= _FEW]
+    eight_bit = [one for one in varied if one.image.default_intensity == EIGHT_BIT]
+    dark = [one for one in eight_bit if one.most <= _FEW]
     if dark:
         report.problem(
             f"{several(len(dark), 'image')} of 8 bits with few of their 256 values: "
             f"{listed(f'{one.image.name} ({one.range})' for one in dark)}; they may be masks, or need --intensity"
+        )
+    masks = [
+        f"{one.image.name} ({one.least:g} and {one.most:g})" for one in eight_bit if one.only_two and one.most > _FEW
+    ]
+    if masks:
+        report.problem(
+            f"{several(len(masks), 'image')} of two values: {listed(masks)}; they may be masks, which a data set has in "
+            "masks/<rater>/, under the names of their images"
         )
     wide = [one for one in varied if one.image.default_intensity != EIGHT_BIT]
     _note_bits(report, [one for one in wide if one.dtype.startswith(("uint", "int")) and one.least >= 0])

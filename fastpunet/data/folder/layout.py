@@ -36,7 +36,10 @@ def list_images(root: Path) -> list[Graded]:
     for files in raters.values():
         for name, file in files.items():
             if name not in images:
-                raise ValueError(f"root: {file} is a mask without its image; add the image, or remove the mask")
+                raise ValueError(
+                    f"root: {file} is a mask without its image, expected the name of an image, such as "
+                    f"{min(images)}; rename it, add the image, or remove the mask"
+                )
             if is_nifti(images[name]) != is_nifti(file):
                 raise ValueError(
                     f"root: {file} is the mask of {images[name].name}, expected both as pictures or both as NIfTI; "
