@@ -177,7 +177,7 @@ def test_a_page_that_would_be_too_large_gives_up_what_matters_least_and_says_so(
             assert (ours == unpack(case["hypotheses"]["labels"])[:60]).mean() > 0.999
     assert sizes == sorted(sizes, reverse=True)
     assert "half precision" in seen[0]
-    assert "The pad outlines rows" in seen[1]
+    assert '"Explore outlines" shows rows' in seen[1]
     assert "larger than 5 MB" in read_case(page.html)["padMissing"]
     assert "holds the first 100 of 240 hypotheses" in seen[-1]
     assert "because its image is" in seen[-1]

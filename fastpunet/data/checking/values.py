@@ -96,8 +96,8 @@ def describe_values(report: Report, looked: Sequence[Looked], total: int) -> Non
     ]
     if masks:
         report.problem(
-            f"{several(len(masks), 'image')} of two values: {listed(masks)}; they may be masks, which a data set has in "
-            "masks/<rater>/, under the names of their images"
+            f"{several(len(masks), 'image')} of two values: {listed(masks)}; they may be masks, which a data set "
+            "has in masks/<rater>/, under the names of their images"
         )
     wide = [one for one in varied if one.image.default_intensity != EIGHT_BIT]
     _note_bits(report, [one for one in wide if one.dtype.startswith(("uint", "int")) and one.least >= 0])

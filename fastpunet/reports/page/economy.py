@@ -57,14 +57,14 @@ def told(economy: Economy, n: int, region: Region | None) -> list[str]:
     notes = []
     if region is not None and economy.part:
         notes.append(
-            f'"Explore outlines" shows rows {region.rows.start} to {region.rows.stop - 1} and columns {region.columns.start} '
-            f"to {region.columns.stop - 1} alone, around all that hypotheses outline: the whole would make this page "
-            "larger than 5 MB."
+            f'"Explore outlines" shows rows {region.rows.start} to {region.rows.stop - 1} and columns '
+            f"{region.columns.start} to {region.columns.stop - 1} alone, around all that hypotheses outline: the whole "
+            "would make this page larger than 5 MB."
         )
     if region is not None and economy.half and not economy.no_pad:
         notes.append(
-            '"Explore outlines" computes in half precision, to keep this page below 5 MB: single pixels at the border '
-            "of its outlines may differ from the model's."
+            '"Explore outlines" works with numbers rounded to half precision, to keep this page below 5 MB: single '
+            "pixels at the border of its outlines may differ from the model's."
         )
     if economy.n < n:
         notes.append(
