@@ -16,6 +16,7 @@ from benchmarks.port import PortModel
 from fastpunet import ProbabilisticUNet, adapt, export, load, sample, windowed
 from fastpunet.cli import main
 from fastpunet.exporting.comparing import AGREEMENT, agreement
+from fastpunet.exporting.running import opened
 from fastpunet.intensity import Intensity
 from fastpunet.models import SSN, DropoutUNet, Image2ImageVAE, MHeads, UNetEnsemble
 
@@ -114,8 +115,8 @@ CASES = {
 QUICK_CASES = ("heads", "port")  # each of the others takes seconds, and ONNX with a decoder is tested below too
 
 
-def _files(paths):
-    return {path.name.split(".")[-2]: path for path in paths}
+def _opened(paths):
+    return {path.name.split(".")[-2]: opened(path) for path in paths}
 
 
 @pytest.mark.filterwarnings("ignore:the model's combiner")
@@ -123,7 +124,7 @@ def _files(paths):
 def test_the_files_give_the_labels_of_sample_for_images_of_any_size(case, tmp_path):
     make, suffix = CASES[case]
     model = make()
-    files = _files(export(model, tmp_path / f"m.{suffix}"))
+    files = _opened(export(model, tmp_path / f"m.{suffix}"))
     method = adapt(model)
     alone = method.latent_dim == 0 and not hasattr(method, "combiner")
     assert set(files) == ({"encode"} if alone else {"encode", "decode"})
@@ -146,7 +147,7 @@ def test_agreement_is_low_for_the_files_of_another_model(maps):
     other = _maps()
     with torch.no_grad():
         other.fcomb.last_layer.bias.add_(0.5)
-    files = {name: Path(f"{maps[1]}.{name}.onnx") for name in ("encode", "decode")}
+    files = _opened(Path(f"{maps[1]}.{name}.onnx") for name in ("encode", "decode"))
     assert agreement(other, files, torch.rand(2, 2, 20, 20), 8) < AGREEMENT
 
 
@@ -269,11 +270,10 @@ def test_the_command_line(tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", ["onnx", "pt2"])
-@pytest.mark.parametrize("name", ["lesions", "lidc-tiny"])
+@pytest.mark.parametrize(("name", "suffix"), [("lesions", "pt2"), ("lidc-tiny", "onnx")])
 def test_the_shipped_models(name, suffix, tmp_path):
     model = load(name)
-    files = _files(export(model, tmp_path / f"m.{suffix}"))
+    files = _opened(export(model, tmp_path / f"m.{suffix}"))
     generator = torch.Generator().manual_seed(4)
     for size, images, n in (((64, 64), 2, 100), ((1, 9), 1, 1), ((77, 131), 1, 7), ((128, 128), 3, 16)):
         share = agreement(model, files, torch.rand(images, 1, *size, generator=generator), n)

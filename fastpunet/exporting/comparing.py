@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fastpunet.exporting.running import run
+from fastpunet.exporting.running import Run, opened
 from fastpunet.latents import Noise
 from fastpunet.models.exportable import with_tensors
 from fastpunet.models.method import Encoding, to_output
@@ -21,21 +21,21 @@ AGREEMENT = 0.9999  # share of the pixels whose label has to be the same
 _HYPOTHESES = 16
 
 
-def agreement(model: nn.Module, files: Mapping[str, Path], images: Tensor, n: int, *, seed: int = 0) -> float:
+def agreement(model: nn.Module, files: Mapping[str, Run], images: Tensor, n: int, *, seed: int = 0) -> float:
     """The share of pixels of n hypotheses of images (B, C, *size) that have the same label by the files and the model.
 
-    files: "encode" and, if there is one, "decode". Latents are drawn from the prior that the files give, with the noise
-    that the model's own hypotheses have under this seed.
+    files: what runs "encode" and, if there is one, "decode". Latents are drawn from the prior that the files give, with
+    the noise that the model's own hypotheses have under this seed.
     """
     sampler = Sampler(model, precision="ieee")
     encoding: Encoding = sampler.encode(images)
     noise = Noise(seed, torch.arange(len(images)), 0, n)
-    given = run(files["encode"], {"images": images})
+    given = files["encode"]({"images": images})
     if "decode" in files:
         prior = sampler.method.prior_of(encoding)
         assert prior is not None
         z = with_tensors(prior, given).draw(noise)
-        logits = run(files["decode"], {"features": given["features"], "z": z})["logits"]
+        logits = files["decode"]({"features": given["features"], "z": z})["logits"]
         labels = _labels(logits)
     elif isinstance(encoding, NormalLogits):
         parts = (given[name].flatten(-len(encoding.size)) for name in ("mean", "factor", "sigma"))
@@ -53,8 +53,9 @@ def _labels(logits: Tensor) -> Tensor:
 def check_agreement(model: nn.Module, files: Mapping[str, Path], images: Tensor) -> None:
     """Raise ValueError if the files give other labels than the model, for these images or for a smaller odd size."""
     n = min(_HYPOTHESES, Sampler(model).max_hypotheses or _HYPOTHESES)
+    programs = {name: opened(path) for name, path in files.items()}
     for some in (images, images[:1, :, 3:, 6:]):
-        share = agreement(model, files, some, n)
+        share = agreement(model, programs, some, n)
         if not share >= AGREEMENT:
             raise ValueError(
                 f"path: what was written gives the model's label in {100 * share:.3f} % of pixels, expected "
