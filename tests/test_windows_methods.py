@@ -173,7 +173,7 @@ def test_sizes_from_numpy_and_a_side_longer_than_the_window_alone():
 def test_tuning_compiles_windows_and_changes_nothing():
     torch.manual_seed(0)
     drawing = Sampler(windowed(ProbabilisticUNet(1, 1, (4, 6), latent_dim=3, convs_per_block=1), 16))
-    images = pictures(40, 31, images=1, channels=1)
+    images = pictures(24, 16, images=1, channels=1)  # two windows; each is compiled anew
     before = drawing.sample(images, 4, seed=0, output="logits")
     assert set(drawing.tune(images, 4)) == {"compilation", "eager", "compiled"}
     drawing._passes._compiled.add((images.shape, drawing.precision))
