@@ -1,4 +1,4 @@
-"""Every convention and matching on 500 random and degenerate problems, against loops in NumPy."""
+"""Every convention, matching and score on random and degenerate problems, against loops in NumPy."""
 
 import math
 
@@ -6,44 +6,16 @@ import numpy as np
 import pytest
 import torch
 from helpers import score_loops
-from helpers.label_maps import random_labels
-from helpers.scores import SCORES
+from helpers.score_problems import check, random_problem
 from scipy.optimize import linear_sum_assignment
 
 from fastpunet.metrics import Convention, best_dice, energy_distance, matched_dice, matched_iou, transport
 from fastpunet.metrics.transport import best_transport
 
-RULES = [
-    Convention("empty one"),
-    Convention("empty zero", empty=0.0),
-    Convention("empty nan", 3, empty=math.nan),
-    Convention("strict", 3, (1,), math.nan, strict=True),
-    Convention("dice", 3, overlap="dice"),
-    Convention("dice, nan", 2, empty=math.nan, overlap="dice"),
-    Convention("monai", 3, empty=math.nan, false_alarm=math.nan),
-    Convention("monai, dice", 2, empty=math.nan, false_alarm=math.nan, overlap="dice"),
-]
-
-
-def problems(count=500):
-    """Small images, many of them of one pixel, empty, full, or with one hypothesis."""
-    for index in range(count):
-        rng = np.random.default_rng(index)
-        rule = RULES[index % len(RULES)]
-        size = [(1, 1), (2, 3), (1, 5), (2, 2, 2)][rng.integers(4)]
-        n, m = rng.integers(1, 7), rng.integers(1, 5)
-        samples, references = (random_labels(rng, (k, *size), rule.num_classes, len(size)) for k in (n, m))
-        if index % 7 == 0:
-            samples[:] = rng.integers(rule.num_classes)
-        if index % 11 == 0:
-            references[:] = rng.integers(rule.num_classes)
-        weights = rng.dirichlet(np.ones(m)) if index % 3 == 0 else None
-        sample_weights = rng.dirichlet(np.ones(n)) if index % 5 == 0 else None
-        yield samples, references, rule, weights, sample_weights
-
 
 def test_energy_distances_and_overlaps():
-    for samples, references, rule, weights, sample_weights in problems():
+    for index in range(500):
+        samples, references, rule, weights, sample_weights = random_problem(index)
         pair = torch.from_numpy(samples)[None], torch.from_numpy(references)[None]
         options = {
             name: torch.from_numpy(values)
@@ -130,17 +102,7 @@ def test_errors_name_the_argument(message, call):
 ONE = torch.ones(1, 1, 2, 2, dtype=torch.uint8)
 
 
-@pytest.mark.parametrize("count", [24, pytest.param(500, marks=pytest.mark.slow)])
-def test_every_score(count):
-    for index, (samples, references, rule, weights, _) in enumerate(problems(count)):
-        rule = Convention(rule.name, rule.num_classes)
-        for name, score in SCORES.items():
-            if score.binary and rule.num_classes > 2:
-                continue
-            options = {} if weights is None or not score.takes_weights else {"weights": torch.from_numpy(weights)}
-            pair = torch.from_numpy(samples)[None], torch.from_numpy(references)[None]
-            found = score.call(*pair, rule, ignore=None, **options)
-            wanted = score.loop(samples, references, rule, weights if options else None, None)
-            np.testing.assert_allclose(
-                np.ravel(found.numpy()), np.ravel(wanted), rtol=0, atol=1e-6, err_msg=f"{name} {index}"
-            )
+def test_every_score():
+    """On problems of every kind; `python -m helpers.score_problems 5000` tries more of them."""
+    found = []
+    assert check(120, report=found.append) == 0, found

@@ -335,7 +335,9 @@ def test_a_run_that_died_before_its_first_checkpoint_does_not_block_its_name(tmp
 
 @pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(tmp_path):
-    command = [sys.executable, "-m", "fastpunet.cli", "train", "--config", "lesions", "--output", str(tmp_path / "run")]
+    steps, config = 1_000_000, tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump({**TINY, "steps": steps}))
+    command = _command(config, tmp_path / "run")
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs are started deaf to it
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
     try:
@@ -347,5 +349,4 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     finally:
         process.kill()
     assert process.returncode == 130
-    steps = read_config("lesions").steps
     assert re.search(rf"stopped at step (\d+) of {steps}; --resume goes on from step \1\n$", error)

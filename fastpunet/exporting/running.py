@@ -10,7 +10,6 @@ from torch import Tensor
 
 from fastpunet.optional import require
 
-
 Run = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]  # from float32 inputs by name to outputs by name
 
 
