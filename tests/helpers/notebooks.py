@@ -21,7 +21,8 @@ def execute(notebook, folder, timeout=300):
     environment = os.environ | {name: str(Path(folder, name.lower())) for name in _FOLDERS}
     kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
     resources = {"metadata": {"path": str(folder)}}
-    client = NotebookClient(notebook, km=kernel, timeout=timeout, resources=resources, record_timing=False)
+    options = {"timeout": timeout, "record_timing": False, "coalesce_streams": True}  # lines may come one by one
+    client = NotebookClient(notebook, km=kernel, resources=resources, **options)
     client.execute(env=environment)
 
 
