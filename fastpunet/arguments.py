@@ -181,7 +181,9 @@ def check_images(images: object, channels: int | None, dims: int, device: torch.
     if not isinstance(images, Tensor):
         raise TypeError(f"images: got {type(images).__name__}, expected a torch.Tensor; see torch.from_numpy")
     if images.ndim != dims + 2:
-        raise ValueError(f"images: got shape {tuple(images.shape)}, expected {axes}; add axes with images[None]")
+        missing = ", ".join(["None"] * (dims + 2 - images.ndim))
+        advice = f"add axes with images[{missing}]" if missing else "drop or join axes"
+        raise ValueError(f"images: got shape {tuple(images.shape)}, expected {axes}; {advice}")
     if not images.is_floating_point():
         raise TypeError(f"images: got {images.dtype}, expected floats scaled as in training, such as images / 255")
     if 0 in images.shape:

@@ -197,6 +197,8 @@ def test_an_image_that_fails_fails_alone(model, images, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["case0", "case2", "summary.json"]
     listed = json.loads((tmp_path / "out" / "summary.json").read_text())["images"]
     assert [image["status"] for image in listed].count("failed") == 3
+    with pytest.raises(ValueError, match=r"broken.png is truncated.*; colours: has colours"):
+        run(model, [images / "broken.png", images / "colours.png"], tmp_path / "none", Request(n=2))
 
 
 def test_answers_that_are_there_are_kept_or_replaced_only_when_asked(model, images, tmp_path):

@@ -41,7 +41,13 @@ def test_the_memory_that_is_free_is_asked_of_the_system():
     ("change", "error", "message"),
     [
         (dict(images=[[0.0]]), TypeError, "images: got list"),
-        (dict(images=torch.rand(8, 8)), ValueError, r"images: got shape \(8, 8\), expected \(B, C, H, W\)"),
+        (
+            dict(images=torch.rand(8, 8)),
+            ValueError,
+            r"images: got shape \(8, 8\), expected \(B, C, H, W\);.* images\[None, None\]",
+        ),
+        (dict(images=torch.rand(1, 8, 8)), ValueError, r"images: .* images\[None\]$"),
+        (dict(images=torch.rand(1, 1, 1, 8, 8)), ValueError, "images: got shape .*; drop or join axes$"),
         (dict(images=torch.zeros(1, 1, 8, 8, dtype=torch.uint8)), TypeError, "images: got torch.uint8"),
         (dict(images=torch.rand(1, 3, 8, 8)), ValueError, "images: got 3 channels, the model takes 1"),
         (dict(images=torch.rand(0, 1, 8, 8)), ValueError, "images: got the empty shape"),

@@ -99,7 +99,7 @@ def open_inputs(
         except (ValueError, OSError) as error:
             refused.append(Outcome(source.name, "failed", one_line(error, 1000)))
     if not inputs:
-        raise ValueError(_some([outcome.message for outcome in refused]))
+        raise ValueError(_some([*found.refused, *(outcome.message for outcome in refused)]))
     return OpenedInputs(inputs, [*(Outcome("", "failed", message) for message in found.refused), *refused])
 
 
