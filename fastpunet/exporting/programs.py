@@ -62,7 +62,8 @@ def _traced(network: nn.Module, inputs: Mapping[str, tuple[Tensor, Axes]]) -> Ex
     }
     tensors = {name: tensor for name, (tensor, _) in inputs.items()}
     try:
-        with torch.no_grad(), without_waiting(), warnings.catch_warnings(action="ignore"):
+        with torch.no_grad(), without_waiting(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             return torch.export.export(network, (), tensors, dynamic_shapes=dynamic, strict=False)
     except Exception as error:  # tracing runs the model's own code, which may fail in any way
         raise TypeError(f"model: PyTorch cannot trace its networks for images of any size: {_said(error)}") from error

@@ -97,7 +97,8 @@ def _channels(method: Method) -> int:
 
 
 def _write_onnx(program: Program, path: Path, facts: dict[str, Any]) -> None:
-    with warnings.catch_warnings(action="ignore"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         model = torch.onnx.export(program.traced, dynamo=True, verbose=False)
     assert model is not None
     graph = model.model.graph

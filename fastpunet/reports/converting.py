@@ -52,7 +52,8 @@ def convert(
     network that the port cannot have.
     """
     told = {"part": part, "posterior_input": posterior_input}
-    with warnings.catch_warnings(action="ignore"):  # of what is assumed, which the report says
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is assumed, which the report says
         loaded = checkpoint.read(source, part=part, posterior_input=posterior_input)
     if for_port:
         _check_port(loaded.model)

@@ -103,7 +103,8 @@ class WindowedFeatures(Windowed):
                     check_gaussian(prior)
                     blended = _zeros(images, features.shape[1], thick)
                 for window, its in zip(some, features.split(len(images)), strict=True):
-                    blended[(..., *window.place[2:])].addcmul_(its.float(), window.weights)
+                    place = (..., *window.place[2:])
+                    blended[place].addcmul_(its.float(), window.weights)
                 priors.append(prior)
                 shares += [window.share for window in some]
             assert blended is not None

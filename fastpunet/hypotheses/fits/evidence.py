@@ -129,8 +129,8 @@ def _sides(box: Box, size: tuple[int, ...], device: torch.device) -> Iterator[Si
     for axis, (low, high) in enumerate(zip(box.low, box.high, strict=True)):
         for side in (low, high):
             layers = slice(max(0, side - box.slack), side + box.slack + 1)
-            touching = index[(*within[:axis], layers, *within[axis + 1 :])]
-            yield Side(touching.flatten(), box.label, True, box.weight)
+            touching = (*within[:axis], layers, *within[axis + 1 :])
+            yield Side(index[touching].flatten(), box.label, True, box.weight)
         before, behind = max(0, low - box.slack), min(size[axis], high + box.slack + 1)
         for start, end in ((0, before), (behind, size[axis])):
             if end > start:

@@ -65,9 +65,8 @@ def _shares(directions: np.ndarray, spacing: tuple[float, ...]) -> FloatArray:
 
 def _crossings(padded: BoolArray, step: np.ndarray) -> np.ndarray:
     """How often the lines along a step enter or leave each mask, int (n,)."""
-    sizes = padded.shape[1:]
     here, there = (
-        padded[(slice(None), *(slice(max(s, 0), size + min(s, 0)) for s, size in zip(way, sizes, strict=True)))]
+        padded[tuple(slice(max(s, 0), size + min(s, 0)) for s, size in zip((0, *way), padded.shape, strict=True))]
         for way in (-step, step)
     )
     return np.count_nonzero((here ^ there).reshape(len(padded), -1), axis=1)

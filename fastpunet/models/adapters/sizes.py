@@ -60,8 +60,8 @@ def with_size_that_fits(
             continue
         features = features_of(returned, padded)
         if features.shape[2:] == padded.shape[2:]:
-            inner = tuple(slice(0, length) for length in images.shape[2:])
-            return returned, features[(slice(None), slice(None), *inner)], padded
+            inner = (slice(None), slice(None), *(slice(0, length) for length in images.shape[2:]))
+            return returned, features[inner], padded
         reason = reason or ValueError(f"its features have the size {_times(features.shape[2:])}")
     raise ValueError(
         f"model: its networks do not take images of {images.shape[1]} channels and size {_times(images.shape[2:])}, "

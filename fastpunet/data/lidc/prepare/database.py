@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from collections import defaultdict
 from contextlib import closing
 from dataclasses import dataclass
@@ -103,7 +104,7 @@ def _limit_work(connection: sqlite3.Connection, path: Path) -> None:
         return left[0] < 0
 
     connection.set_progress_handler(spent, _STEPS_AT_A_TIME)
-    if hasattr(connection, "setlimit"):  # from Python 3.11 on: no value is longer than the file
+    if sys.version_info >= (3, 11):  # no value is longer than the file
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, max(path.stat().st_size, 1_000_000))
 
 
