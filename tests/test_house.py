@@ -40,3 +40,9 @@ def test_pre_commit_runs_the_tools_of_ci():
     for tool in ("ruff check", "ruff format", "codespell", "lint-imports", "mypy"):
         assert f"entry: {tool}" in hooks
         assert f"/{tool}" in scripts
+
+
+def test_issue_templates_ask_for_info():
+    forms = [path for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml") if path.stem != "config"]
+    assert len(forms) >= 2
+    assert all("fastpunet info" in form.read_text(encoding="utf-8") for form in forms)
