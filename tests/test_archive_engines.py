@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,8 +19,11 @@ from helpers.small_model import save_pictures, save_small_model
 from fastpunet.archive import open_samples
 from fastpunet.archive.layout import PARTIAL, TABLE
 from fastpunet.cli import main
+from fastpunet.data.inputs import find_inputs
+from fastpunet.prediction.archiving.engines.ray_data import draw_by_ray
 from fastpunet.prediction.archiving.run import run_archive
 from fastpunet.prediction.archiving.shard import Shard
+from fastpunet.prediction.archiving.task import Task
 from fastpunet.prediction.folders import alone, among_others
 from fastpunet.prediction.request import Request
 
@@ -114,6 +119,31 @@ def test_a_cluster_that_loses_machines(model, images, expected, tmp_path):
     finally:
         ray.shutdown()
         cluster.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("names", "harm", "message"),
+    [
+        (("case03", "case07"), partial(time.sleep, 600), "nothing was done for it for 15 s"),
+        (("case05",), partial(os._exit, 1), "5 workers ended while they drew it; draw it by itself"),
+    ],
+    ids=("hang", "end"),
+)
+def test_images_that_make_workers_of_ray_hang_or_end_fail_alone(model, images, tmp_path, names, harm, message):
+    ray = pytest.importorskip("ray")
+    run_archive(model, [images / "case00.png"], tmp_path / "a.zarr", REQUEST)
+    about = open_samples(tmp_path / "a.zarr").about
+    task = Task(os.fspath(model), REQUEST, "cpu", 1, 15.0, tmp_path / "a.zarr", about)
+    sources = [replace(one, load=harm) if one.name in names else one for one in find_inputs([images])]
+    try:
+        outcomes = {outcome.name: outcome for outcome in draw_by_ray(task, sources, 1)}
+    finally:
+        ray.shutdown()
+    failed = {name: outcome.message for name, outcome in outcomes.items() if outcome.status == "failed"}
+    assert set(failed) == set(names)
+    assert all(text.startswith(f"{name}: {message}") for name, text in failed.items())
+    assert set(outcomes) == {f"case{place:02}" for place in range(IMAGES)}
 
 
 def test_every_image_is_in_one_share():

@@ -1,5 +1,6 @@
 """Archives of images for which nothing goes on: they are given up, and the rest is drawn."""
 
+import contextlib
 import json
 import os
 import select
@@ -16,6 +17,8 @@ pytest.importorskip("pyarrow")
 from helpers.killing import REQUEST, contents, sample
 from helpers.small_model import save_pictures, save_small_model
 
+from fastpunet.archive.committing import sweep
+from fastpunet.archive.tries import Tries
 from fastpunet.prediction.archiving import work
 from fastpunet.prediction.archiving.life import GivenUp
 from fastpunet.prediction.archiving.run import run_archive
@@ -114,6 +117,8 @@ def test_a_process_with_a_thread_that_hangs_ends(model, images, tmp_path):
     code = f"""
 import ctypes, sys
 from fastpunet.cli import main
+from fastpunet.archive.committing import sweep
+from fastpunet.archive.tries import Tries
 from fastpunet.prediction.archiving import work
 prepare = work.prepare
 def slow(source, *rest):
@@ -123,9 +128,7 @@ def slow(source, *rest):
 work.prepare = slow
 sys.exit(main(["sample", {str(model)!r}, {str(images)!r}, "-o", {out!r}, "-n", "4", "--stall-seconds", "9"]))
 """
-    paths = os.pathsep.join((str(SOURCES), str(SOURCES / "kernels"), os.environ.get("PYTHONPATH", "")))
-    environment = os.environ | {"PYTHONPATH": paths}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=120)
     assert done.returncode == 1, done.stderr
     assert "11 of 12 images have hypotheses" in done.stdout
     assert "case01: nothing was done for it for 9 s" in done.stderr
@@ -135,3 +138,34 @@ def test_seconds_that_are_none_are_refused(model, images, tmp_path):
     for seconds in (0, -1, float("nan"), "ten"):
         with pytest.raises(ValueError, match="^stall_seconds: got .*, expected a positive number of seconds"):
             run_archive(model, [images], tmp_path / "a.zarr", REQUEST, stall_seconds=seconds)
+
+
+def test_tries_count_unless_they_end(tmp_path):
+    tries = Tries(tmp_path)
+    assert tries.before("a") == 0
+    with tries.one("a"):
+        with tries.one("b"):
+            assert (tries.before("a"), tries.before("b")) == (1, 1)
+        assert Tries(tmp_path).before("b") == 0
+        with contextlib.suppress(ValueError), tries.one("b"):
+            raise ValueError
+    assert (tries.before("a"), tries.before("b")) == (0, 0)
+    for count in range(1, 4):
+        subprocess.run([sys.executable, "-c", _ENDS.format(folder=str(tmp_path))], check=False, env=environment())
+        assert tries.before("a") == count
+    sweep(tmp_path)
+    assert tries.before("a") == 0
+
+
+_ENDS = """
+import os
+from pathlib import Path
+from fastpunet.archive.tries import Tries
+with Tries(Path({folder!r})).one("a"):
+    os._exit(9)
+"""
+
+
+def environment():
+    paths = os.pathsep.join((str(SOURCES), str(SOURCES / "kernels"), os.environ.get("PYTHONPATH", "")))
+    return os.environ | {"PYTHONPATH": paths}

@@ -184,6 +184,9 @@ def test_models_and_metrics(client, models):
     assert client.metric('fastpunet_request_seconds_count{endpoint="/models/{model}/sample"}') >= asked + 1
     assert client.get("/health/live").json == {"live": True}
     assert client.get("/health/ready").json == {"ready": True}
+    for path in ("/", "/health/live", "/health/ready"):
+        head = client.ask("HEAD", path)
+        assert (head.status, head.body) == (200, b"")
     paths = client.get("/openapi.json").json["paths"]
     assert "requestBody" in paths["/models/{model}/sample"]["post"]
     assert all(one["description"] for one in paths["/models/{model}/sample"]["post"]["parameters"][1:])

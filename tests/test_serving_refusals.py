@@ -100,6 +100,13 @@ def test_files(client, body, name, status, message):
         assert reply.error.startswith(message)
 
 
+def test_a_form(client):
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    reply = client.post("sample", b"--x\r\n\r\n" + png(0) + b"\r\n--x--", n=4, headers=kind)
+    assert reply.status == 415
+    assert "expected its bytes as the body of the request, as curl --data-binary @FILE" in reply.error
+
+
 def test_a_parameter_that_is_given_twice(client):
     reply = client.ask("POST", "/models/lesions/sample?n=2&seed=1&n=3", png(0))
     assert (reply.status, reply.error) == (422, "n: given 2 times, expected once")

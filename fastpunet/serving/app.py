@@ -41,6 +41,7 @@ _FILE = {
 _ERRORS: dict[int | str, dict[str, Any]] = {
     404: {"description": "There is no such model."},
     413: {"description": "The file or its image is larger than the limit."},
+    415: {"description": "The file came as a form, expected its bytes as the body."},
     422: {"description": "The file or a parameter does not fit; `error` says which and why."},
     503: {
         "description": "Too many requests are waiting, or memory ran out; `Retry-After` says in how many seconds to "
@@ -126,11 +127,13 @@ def _add_endpoints(app: FastAPI, service: Service) -> None:
         facts = [served.facts() for served in service.models.values()]
         return JSONResponse({"models": facts, "limits": vars(service.limits)})
 
+    @app.head("/health/live", include_in_schema=False)
     @app.get("/health/live")
     async def live() -> JSONResponse:
         """Whether the process answers."""
         return JSONResponse({"live": True})
 
+    @app.head("/health/ready", include_in_schema=False)
     @app.get("/health/ready", responses={503: {"description": "The queue is full."}})
     async def ready() -> JSONResponse:
         """Whether a request would be taken now. The models are loaded before the port is open."""
@@ -142,6 +145,7 @@ def _add_endpoints(app: FastAPI, service: Service) -> None:
         """Counters for Prometheus: requests, seconds, requests waiting and computed, hypotheses, refusals."""
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    @app.head("/", include_in_schema=False)
     @app.get("/", include_in_schema=False)
     async def start() -> Response:
         html, policy = start_page(list(service.models), service.limits, service.rules.token is not None)
@@ -187,6 +191,13 @@ def _check_once(call: Call) -> None:
 
 async def _body(call: Call, limits: Limits, watch: Watch) -> bytes:
     """The bytes of the file that a call sends. Raises Refusal for too many of them, none, or slow ones."""
+    if call.headers.get("content-type", "").startswith("multipart/"):
+        raise Refusal(
+            415,
+            "file: came as a form, expected its bytes as the body of the request, as curl --data-binary @FILE sends "
+            "them",
+            "input",
+        )
     if int(call.headers.get("content-length", 0)) > limits.body:
         raise limits.too_large()
     content = bytearray()

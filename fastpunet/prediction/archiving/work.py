@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 from fastpunet.archive.committing import commit
 from fastpunet.archive.layout import item_path, read_about
 from fastpunet.archive.room import check_room
+from fastpunet.archive.tries import Tries
 from fastpunet.data.inputs import Input
 from fastpunet.data.reading import one_line
 from fastpunet.prediction.archiving.item import item_files
@@ -33,6 +36,7 @@ class Work:
 
     about      what all images of the archive share, as `make_root` returns it
     turns      for computing hypotheses, which bound how many threads do so at once
+    tries      where processes that end are counted, if anything is made of it
     """
 
     sampler: Sampler
@@ -40,6 +44,7 @@ class Work:
     archive: Path
     about: Mapping[str, Any]
     turns: Turns = field(default_factory=Turns)
+    tries: Tries | None = None
 
     def do(self, source: Input, alive: Callable[[], None]) -> Outcome:
         """Draw one image, unless its hypotheses are there already. Whatever fails is the outcome; nothing is raised.
@@ -47,12 +52,21 @@ class Work:
         alive: is called after each step; an error that it raises ends the work.
         """
         try:
-            return self._kept(source) or self._drawn(source, alive)
+            if kept := self._kept(source):
+                return kept
+            with nullcontext() if self.tries is None else self.tries.one(source.name):
+                return self._drawn(source, alive)
         except Exception as error:  # one image among a million must not end the run
             text = RAN_OUT if ran_out(error) else one_line(error, 1000)
             if not isinstance(error, ValueError | OSError) and not ran_out(error):
                 text = f"{type(error).__name__}: {text}"
             return Outcome(source.name, "failed", text if source.name in text else f"{source.name}: {text}")
+
+    def give_up(self, source: Input, thread: threading.Thread) -> None:
+        """Leave to others what a thread holds that hangs with an image."""
+        self.turns.take_from(thread)
+        if self.tries is not None:
+            self.tries.forget(source.name)
 
     def memory(self, source: Input) -> int:
         """Bytes of main memory that an image takes while it is drawn, roughly."""

@@ -65,10 +65,11 @@ class _Crew:
             with suppress(Empty):
                 return self._done.get(timeout=min(_OFTEN, self._stall_seconds / _LOOKS))
             for place, hand in enumerate(self._hands):
-                if hand.source is not None and hand.life.give_up(self._stall_seconds):
+                source = hand.source
+                if source is not None and hand.life.give_up(self._stall_seconds):
                     self._hands[place] = self._hand()
-                    self._work.turns.take_from(hand)
-                    name = hand.source.name
+                    self._work.give_up(source, hand)
+                    name = source.name
                     return Outcome(
                         name,
                         "failed",

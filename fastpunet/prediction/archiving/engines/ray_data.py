@@ -11,8 +11,10 @@ import logging
 import os
 import pickle
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
+from fastpunet.archive.tries import Tries
 from fastpunet.data.inputs import Input
 from fastpunet.optional import require
 from fastpunet.prediction.archiving.engines.here import draw_here
@@ -20,6 +22,7 @@ from fastpunet.prediction.archiving.task import Task
 from fastpunet.prediction.opening import Outcome
 
 _IMAGES = 8  # that a worker is given at a time
+_MOST_TRIES = 5  # of an image while which workers end
 _BLOCKS = 200  # of images, that Ray spreads over workers, at least
 
 
@@ -27,18 +30,29 @@ class _Worker:
     """A process of the pool. Ray makes it with the task, and calls it with some images at a time."""
 
     def __init__(self, task: Task) -> None:
-        self._task, self._work = task, task.open()
+        self._task, self._tries = task, Tries(task.archive)
+        self._work = replace(task.open(), tries=self._tries)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         with self._task.computing():
-            sources = map(pickle.loads, batch["source"])
-            outcomes = list(draw_here(self._work, sources, 1, self._task.stall_seconds))
+            outcomes = list(self._drawn([pickle.loads(source) for source in batch["source"]]))
         return {
             "name": [outcome.name for outcome in outcomes],
             "status": [outcome.status for outcome in outcomes],
             "message": [outcome.message for outcome in outcomes],
             "warnings": [json.dumps(dict(outcome.warnings)) for outcome in outcomes],
         }
+
+    def _drawn(self, sources: list[Input]) -> Iterator[Outcome]:
+        """Those images alone, and last, while which a worker ended before: one of them may have made it end."""
+        before = {source.name: self._tries.before(source.name) for source in sources}
+        groups = [[source for source in sources if not before[source.name]]]
+        groups += [[source] for source in sources if 0 < before[source.name] < _MOST_TRIES]
+        for group in groups:
+            yield from draw_here(self._work, group, 1, self._task.stall_seconds)
+        for name, count in before.items():
+            if count >= _MOST_TRIES:
+                yield Outcome(name, "failed", f"{name}: {count} workers ended while they drew it; draw it by itself")
 
 
 def draw_by_ray(task: Task, sources: Sequence[Input], workers: int | None) -> Iterator[Outcome]:
