@@ -45,6 +45,8 @@ SERVE = [*DATA, *REPORT, "fastapi>=0.118", "uvicorn>=0.34", "prometheus-client>=
 NOTEBOOK = ["nbclient>=0.10", "ipykernel>=6.29"]
 TEST = [
     "pytest>=8",
+    "pytest-cov>=6",
+    "pytest-xdist>=3.6",
     "hypothesis>=6",
     "sybil>=9",
     "playwright>=1.49",

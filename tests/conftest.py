@@ -19,6 +19,10 @@ if not HAS_GPU:
 
 DEVICE = torch.device("cuda" if HAS_GPU else "cpu")
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # beside other workers each process has one thread, and so have those it starts
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
 
 QUICK = {  # the files behind `pytest -m quick`: what most changes break first, in under a minute on two cores
     "test_acceleration",
@@ -87,6 +91,15 @@ def pytest_make_collect_report(
         report.outcome = "skipped"
         report.longrepr = (str(collector.path), 1, f"Skipped: {missing[1]} is not installed")
     return report
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `-n 2`, workers take whole files in their order, so that what the tests of a file share is made once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    config.option.loadscopereorder = False  # it would start the files with few but long tests last
+    return LoadFileScheduling(config, log) if config.option.dist == "load" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

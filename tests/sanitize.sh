@@ -10,7 +10,8 @@ cp -r setup.py pyproject.toml README.md kernels fastpunet tests "$build"
 rm -f "$build"/kernels/fastpunet_kernels/native/*.so
 
 cd "$build"
-flags="-fsanitize=address,undefined -fno-sanitize-recover=all -g"
+sed -i 's/"-O3"/"-O1"/' setup.py # compiles in a third of the time, and leaves no less for the sanitizers to see
+flags="-fsanitize=address,undefined -fno-sanitize-recover=all -g1"
 CXXFLAGS=$flags LDFLAGS=$flags "$python" setup.py -q build_ext --inplace
 nm -D kernels/fastpunet_kernels/native/*.so | grep __asan_report > nm.txt  # or it would be another build that is tested
 # Python itself is not instrumented, so the sanitizers are loaded first; what it never frees is not ours to report.
