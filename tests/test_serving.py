@@ -149,7 +149,7 @@ def test_arrays_volumes_and_options(client):
     assert len(as_picture["modes"]) != 2 == len(two["modes"])
     colours = io.BytesIO()
     Image.new("RGB", (64, 64)).save(colours, "PNG")
-    assert "--convert" in client.post("sample", colours.getvalue(), n=N).error
+    assert "pass convert=true" in client.post("sample", colours.getvalue(), n=N).error
     assert client.post("sample", colours.getvalue(), n=N, convert="true").status == 200
 
 

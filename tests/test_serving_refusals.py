@@ -220,7 +220,7 @@ def test_memory_that_runs_out(client, monkeypatch, caplog):
     monkeypatch.undo()
     monkeypatch.setattr(fitting, "free_memory", lambda _: 1_100_000)
     reply = client.post("sample", png(0), n=200)
-    assert (reply.status, reply.error.split(";")[1]) == (422, " pass at most -n 67")
+    assert (reply.status, reply.error.split(";")[1]) == (422, " pass at most n=67")
     assert client.post("sample", png(0), n=67).status == 200
 
 

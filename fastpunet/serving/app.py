@@ -24,7 +24,7 @@ from fastpunet.serving.guard import Guard, Rules
 from fastpunet.serving.limits import Limits
 from fastpunet.serving.measuring import Metrics
 from fastpunet.serving.refusals import Refusal
-from fastpunet.serving.responding import misread, refused
+from fastpunet.serving.responding import as_parameters, misread, refused
 from fastpunet.serving.served import Served
 from fastpunet.serving.start_page import start_page
 from fastpunet.serving.work import Watch, Work
@@ -85,7 +85,7 @@ class Service:
         try:
             answer = await self.work.do(task, watch, partial(_gone, call))
         except ValueError as error:
-            raise Refusal(422, " ".join(str(error).split()), "input") from None
+            raise Refusal(422, as_parameters(str(error)), "input") from None
         except (MemoryError, RuntimeError) as error:
             if ran_out(error):
                 raise _out_of_memory() from None

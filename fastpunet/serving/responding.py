@@ -18,6 +18,20 @@ _WORDS = {  # Pydantic's, and those of all other errors
 }
 
 
+_PARAMETERS = {"--convert": "convert=true", "--spacing": "spacing", "-n ": "n="}  # options of commands, as clients say
+
+
+def as_parameters(message: str) -> str:
+    """A message on one line, with the parameters of requests in place of options of commands.
+
+    >>> as_parameters("pass at most -n 67")
+    'pass at most n=67'
+    """
+    for option, parameter in _PARAMETERS.items():
+        message = message.replace(f" {option}", f" {parameter}")
+    return " ".join(message.split())
+
+
 def refused(refusal: Refusal) -> JSONResponse:
     return JSONResponse({"error": str(refusal)}, refusal.status, refusal.headers)
 
