@@ -1,4 +1,4 @@
-"""coverage_floors.py REPORT: fail where the tests run fewer of a package's lines than pyproject.toml asks for.
+"""coverage_floors.py REPORT: fail where tests run fewer of a package's lines than pyproject.toml asks for.
 
 REPORT is what `coverage json` writes. Every folder of fastpunet/ needs a floor in the table [tool.fastpunet.coverage].
 """
