@@ -1,5 +1,7 @@
 """`fastpunet report` as people call it."""
 
+import sys
+
 import numpy as np
 import pytest
 from helpers.page_case import read_case, unpack
@@ -25,7 +27,8 @@ def report(*arguments):
     return main(["report", "lesions", *map(str, arguments)])
 
 
-def test_one_image_becomes_one_page(image, tmp_path, capsys):
+def test_one_image_becomes_one_page(image, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/fastpunet", "report", "lesions"])
     out = tmp_path / "out" / "report.html"
     annotations = ["--annotation", f"ann={tmp_path / 'mask.png'}", tmp_path / "mask.png"]
     assert report(image, "-o", out, "-n", "30", "--spacing", "0.5", *annotations, "--classes", "none", "lesion") == 0
@@ -39,7 +42,7 @@ def test_one_image_becomes_one_page(image, tmp_path, capsys):
     case = read_case(out.read_text(encoding="utf-8"))
     assert (case["title"], case["source"], case["classes"]) == ("slice", "slice.png", ["none", "lesion"])
     assert [annotation["name"] for annotation in case["annotations"]] == ["ann", "mask.png"]
-    assert case["made"]["command"].startswith("fastpunet ")
+    assert case["made"]["command"] == "fastpunet report lesions"
     assert case["notes"] == []
 
 
