@@ -110,7 +110,7 @@ def test_the_first_block_holds_the_two_commands():
     first, *_ = re.findall(r"^```\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
     demo, tests = first.splitlines()
     assert demo.endswith("fastpunet demo")
-    assert tests.endswith("pytest -q")  # `.ci/run` takes this line
+    assert tests.endswith("pytest -q -n 2")  # `.ci/run` takes this line
 
 
 def test_the_python_runs():
