@@ -275,6 +275,6 @@ def test_the_shipped_models(name, suffix, tmp_path):
     model = load(name)
     files = _opened(export(model, tmp_path / f"m.{suffix}"))
     generator = torch.Generator().manual_seed(4)
-    for size, images, n in (((64, 64), 2, 100), ((1, 9), 1, 1), ((77, 131), 1, 7), ((128, 128), 3, 16)):
+    for size, images, n in (((64, 64), 2, 20), ((1, 9), 1, 1), ((77, 131), 1, 3), ((128, 128), 1, 8)):
         share = agreement(model, files, torch.rand(images, 1, *size, generator=generator), n)
         assert share >= AGREEMENT, (size, share)

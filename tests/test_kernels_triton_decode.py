@@ -50,7 +50,7 @@ PROBLEMS = (
     (127, (32, 32, 32, 1), 2, 3),
     (131, (64, 64, 64, 1), 1, 2),
     (37, (16, 48, 24, 32, 3), 1, 2),
-    (1023, (32, 32, 32, 32, 1), 1, 1),
+    (257, (32, 32, 32, 32, 1), 1, 1),
 )
 LARGE = (33, (128, 100, 5), 1, 1)
 
@@ -279,6 +279,8 @@ def test_a_gpu_draws_what_the_cpu_draws(weights: str, device: torch.device) -> N
     """Of trained weights, at float32's accuracy: at most one pixel in ten thousand is decided otherwise."""
     model, records = load(weights), SyntheticLesions(2, seed=3)
     images = torch.stack([torch.from_numpy(record.image) for record in records])
+    if device.type == "cpu":  # where an interpreter draws: the middle of the images, in which no pixel may differ
+        images = images[..., 16:48, 16:48].contiguous()
     theirs = sample(model, images, 4, seed=5, precision="ieee", backend="reference")
     assert 0 < theirs.float().mean() < 1
     ours = sample(model.to(device), images.to(device), 4, seed=5, precision="ieee", backend="triton").cpu()

@@ -19,7 +19,6 @@ RULES = {
     "three classes": Convention("three classes", 3, (0, 2), math.nan),
     "empty is zero": Convention("empty is zero", 4, empty=0.0),
 }
-SIZES = [(5, 7), (3, 2, 7)]
 COUNTS = {"even": ((4, 4, 4), (3, 3, 3)), "ragged": ((4, 1, 2), (1, 3, 2)), "one": ((1, 1, 1), (1, 1, 1))}
 
 scores = pytest.mark.parametrize("score", SCORES.values(), ids=SCORES)
@@ -53,9 +52,8 @@ def in_form(sets, form, ragged, num_classes):
 
 
 @scores_of_rules
-@pytest.mark.parametrize("counts", COUNTS)
 @pytest.mark.parametrize("form", ["labels", "packed", "a plane for each class"])
-@pytest.mark.parametrize("size", SIZES, ids=["2-D", "3-D"])
+@pytest.mark.parametrize(("counts", "size"), [*((counts, (5, 7)) for counts in COUNTS), ("ragged", (3, 2, 7))], ids=str)
 def test_a_score_equals_its_loop(score, rule, counts, form, size):
     (samples, references), ignore = problem(size, rule, COUNTS[counts])
     ragged = counts == "ragged"
