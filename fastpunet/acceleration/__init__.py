@@ -9,8 +9,8 @@ from torch import nn
 from fastpunet.acceleration.decoding import Memory, forward
 from fastpunet.models import Method
 from fastpunet.models.adapters.parts import attribute, find_parts, inside
+from fastpunet.models.combiner_comparison import FasterForward
 from fastpunet.models.fcomb import combiner_inputs
-from fastpunet.models.verification import FasterForward
 
 AnyModel = TypeVar("AnyModel", bound=nn.Module)
 

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from fastpunet.acceleration.foresight import Foresight, foresee, key_of
 from fastpunet.acceleration.states import State, memory_of
+from fastpunet.models.combiner_comparison import ACTIVATIONS, Verified
 from fastpunet.models.fcomb import flatten_combiner
 from fastpunet.models.twin import evaluation_twin
-from fastpunet.models.verification import ACTIVATIONS, Verified, verify
+from fastpunet.models.verification import verify
 from fastpunet_kernels import Decoder, automatic_precision, decode_samples, fixed_precision
 
 _RANDOM_OR_MOVING = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)

@@ -139,6 +139,8 @@ class _Twins:
         return twin
 
     def _tuple(self, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        if _AS_IT_IS.issuperset(map(type, value)):  # as most are, sizes and strides
+            return value
         items = [self.of(item) for item in value]
         if all(item is own for item, own in zip(items, value, strict=True)):
             return value

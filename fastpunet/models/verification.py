@@ -2,60 +2,29 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial, wraps
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from fastpunet.models.affine import leaves
 from fastpunet.models.combiner_calls import Call, Ran, guesses, runs
-from fastpunet.models.fcomb import SplitFComb, flatten_combiner
-from fastpunet.models.twin import evaluation_twin
+from fastpunet.models.combiner_comparison import (
+    ACTIVATIONS,
+    ADVICE,
+    OF_IMAGE,
+    Verified,
+    agree,
+    agree_everywhere,
+    changeable,
+    check_unchanged,
+    in_float32,
+    one_for_each,
+    probe,
+)
+from fastpunet.models.fcomb import flatten_combiner
+from fastpunet.uncompiled import not_compiled
 from fastpunet_kernels import decode_samples, fixed_precision
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-_TOLERANCE = 1e-4  # relative, in float32
-_OF_IMAGE = 5  # rows of a probe that hold an image's own features; those behind it are random
-ACTIVATIONS: dict[str | None, Callable[[Tensor], Tensor]] = {
-    None: lambda logits: logits,
-    "sigmoid": torch.sigmoid,
-    "softmax": lambda logits: logits.softmax(1),
-    "log-softmax": lambda logits: logits.log_softmax(1),
-}
-_ADVICE = "and pass that to fastpunet.adapt(model, encode=..., combiner=...)"
-
-
-class Verified(NamedTuple):
-    """A combiner whose flattened form agrees with its own forward pass."""
-
-    split: SplitFComb
-    latents_first: bool  # whether it concatenates z before the features
-    last_activation: str | None  # the activation that its forward pass applies to the logits
-
-
-class FasterForward(partial[Any]):
-    """A forward pass that `fastpunet.accelerate` put in place of a combiner's own; it cannot verify the kernels."""
-
-
-def not_compiled(function: Callable[P, R], *, what_it_calls: bool = False) -> Callable[P, R]:
-    """Keep torch.compile out of a function, like torch.compiler.disable, whose import would load the compiler.
-
-    what_it_calls: whether to compile the functions that it calls, each on its own.
-    """
-
-    @wraps(function)
-    def call(*args: P.args, **options: P.kwargs) -> R:
-        if "torch._dynamo" not in sys.modules:
-            return function(*args, **options)
-        uncompiled: Callable[P, R] = torch.compiler.disable(function, recursive=not what_it_calls)
-        return uncompiled(*args, **options)
-
-    return call
 
 
 @not_compiled
@@ -77,31 +46,20 @@ def verify(
     infinity, and for a combiner that changes itself from call to call.
     """
     features = features.float()
-    crop, z = _probe(features, latent_dim)
-    own = _in_float32(combiner)
+    crop, z = probe(features, latent_dim)
+    own = in_float32(combiner)
     with torch.no_grad(), fixed_precision("ieee", features.device):
         _check_finite("the U-Net's features", crop)
-        before = _changeable(own)
+        before = changeable(own)
         for ran in runs(calls or guesses(features), own, crop, z):
-            _check_finite("what its combiner gives", ran.output[:_OF_IMAGE])
-            readings = () if ran.choosing or ran.bends > _activations(own) else _readings(combiner, crop, z)
+            _check_finite("what its combiner gives", ran.output[:OF_IMAGE])
+            readings = () if ran.choosing or ran.bends > _activations(own) else _readings(combiner, ran.call, crop, z)
             for verified, ours in readings:
-                if _agree(ran.output, ours) and _agree_everywhere(own, ran.call, verified, features, z):
-                    _check_unchanged(own, before)
+                if agree(ran.output, ours) and agree_everywhere(own, verified, features, one_for_each(features, z)):
+                    check_unchanged(own, before)
                     return verified
-        next(_readings(combiner, crop, z), None)  # for its errors, if no call has run
+        next(_readings(combiner, Call(), crop, z), None)  # for its errors, if no call has run
     return None
-
-
-def _agree_everywhere(own: nn.Module, call: Call, verified: Verified, features: Tensor, z: Tensor) -> bool:
-    """Whether both forms agree for all images of a batch at all positions, one latent for each image."""
-    z = _one_for_each(features, z)
-    ran = next(runs([call], own, features, z), None)
-    if ran is None or ran.choosing:
-        return False
-    base, decoder = verified.split.base(features), verified.split.decoder
-    logits = decode_samples(base, decoder, z[:, None], output="logits", precision="ieee")[:, 0]
-    return _agree(ran.output, ACTIVATIONS[verified.last_activation](logits.unflatten(-1, features.shape[2:])))
 
 
 def _activations(combiner: nn.Module) -> int:
@@ -110,12 +68,7 @@ def _activations(combiner: nn.Module) -> int:
     return 1 + sum(isinstance(module, kinds) for module in leaves(combiner))
 
 
-def _one_for_each(features: Tensor, z: Tensor) -> Tensor:
-    """Latents (B, latent_dim) of a probe, for the images whose features these are."""
-    return z[torch.arange(len(features), device=z.device) % _OF_IMAGE]
-
-
-def _readings(combiner: nn.Module, crop: Tensor, z: Tensor) -> Iterator[tuple[Verified, Tensor]]:
+def _readings(combiner: nn.Module, call: Call, crop: Tensor, z: Tensor) -> Iterator[tuple[Verified, Tensor]]:
     """For each order of concatenation and each last activation, the flattened form and its output for crop and z."""
     for latents_first in (False, True):
         try:
@@ -130,7 +83,7 @@ def _readings(combiner: nn.Module, crop: Tensor, z: Tensor) -> Iterator[tuple[Ve
         logits = logits[:, 0].unflatten(-1, crop.shape[2:])
         for name, applied in ACTIVATIONS.items():
             if name is None or (name == "sigmoid") == (logits.shape[1] == 1):  # several sigmoids are several labels
-                yield Verified(split, latents_first, name), applied(logits)
+                yield Verified(split, latents_first, name, call), applied(logits)
 
 
 def _check_finite(name: str, values: Tensor) -> None:
@@ -149,100 +102,32 @@ def find_call(
     returns probabilities or random numbers, or what depends on earlier calls or on the other images of its batch.
     """
     features = features.float()
-    crop, z = _probe(features, latent_dim)
-    own = _in_float32(combiner)
+    crop, z = probe(features, latent_dim)
+    own = in_float32(combiner)
     with torch.no_grad(), fixed_precision("ieee", features.device):
-        before = _changeable(own)
+        before = changeable(own)
         for ran in runs(calls or guesses(features), own, crop, z):
             if ran.output.shape == (len(z), classes, *crop.shape[2:]):
                 _check_logits(own, ran, crop, z)
                 _check_alone(own, ran.call, crop, z)
-                _check_alone(own, ran.call, features, _one_for_each(features, z))
-                _check_unchanged(own, before)
+                _check_alone(own, ran.call, features, one_for_each(features, z))
+                check_unchanged(own, before)
                 return ran.call, not ran.reads
     raise ValueError(
         f"model: its combiner, a {type(combiner).__name__}, gives no (B, {classes}, *size) when it is called with "
-        f"features (B, C, *size) and latents (B, {latent_dim}); wrap it in a module that does, {_ADVICE}"
+        f"features (B, C, *size) and latents (B, {latent_dim}); wrap it in a module that does, {ADVICE}"
     )
-
-
-def _probe(features: Tensor, latent_dim: int) -> tuple[Tensor, Tensor]:
-    """Features float32 (7, C, *at most 3 positions) and latents float32 (7, latent_dim) for comparisons.
-
-    An image alone proves little: the features of a black one may be 0, which hides what a combiner does to them. Its
-    latents have both signs in every dimension, all signs alike, and one of them is far from the others.
-    """
-    crop = features[:1].detach().float()
-    for axis, length in enumerate(features.shape[2:], start=2):
-        places = sorted({0, length // 2, length - 1})
-        crop = crop.index_select(axis, torch.tensor(places, device=crop.device))
-    generator = torch.Generator().manual_seed(0)
-    z, far, alone, farthest = torch.randn(4, latent_dim, generator=generator, dtype=torch.float32)
-    z = torch.stack((z, -z, 8 * far, far.abs(), -far.abs(), alone, 100 * farthest))
-    noise = torch.randn(crop.shape, generator=generator, dtype=torch.float32).to(crop.device)
-    if (crop >= 0).all():  # as behind a ReLU
-        noise = noise.abs()
-    noise = noise * crop.abs().mean().clamp(min=1)
-    return torch.cat((crop.expand(_OF_IMAGE, *crop.shape[1:]), noise, 100 * noise)), z.to(crop.device)
-
-
-def _in_float32(combiner: nn.Module) -> nn.Module:
-    """The combiner's twin with float32 weights, so that rounding in half precision cannot hide a difference."""
-    own = evaluation_twin(combiner)
-    if isinstance(vars(own).get("forward"), FasterForward):
-        del own.forward
-    for module in own.modules():
-        parameters, buffers = module._parameters, module._buffers
-        parameters.update({name: nn.Parameter(value) for name, value in _widened(parameters)})
-        buffers.update(_widened(buffers))
-    return own
-
-
-def _widened(values: Mapping[str, Tensor | None]) -> list[tuple[str, Tensor]]:
-    return [
-        (name, value.detach().float())
-        for name, value in values.items()
-        if value is not None and value.is_floating_point() and value.dtype != torch.float32
-    ]
-
-
-def _agree(own: Tensor, ours: Tensor) -> bool:
-    if own.shape != ours.shape:
-        return False
-    difference, size = (values.float().flatten(1).norm(dim=1) for values in (own.float() - ours, own))
-    size = size.clamp(min=size[:_OF_IMAGE].amax())  # the logits of one latent alone may all but cancel out
-    allowed = _TOLERANCE * size + torch.finfo(torch.float32).tiny  # saturated probabilities round away
-    return bool((difference <= allowed).all())
-
-
-def _changeable(combiner: nn.Module) -> dict[str, Any]:
-    """The numbers and buffers of a combiner, which its calls in evaluation mode should leave as they are."""
-    values: dict[str, Any] = {name: buffer.clone() for name, buffer in combiner.named_buffers()}
-    for path, module in combiner.named_modules():
-        values |= {f"{path}.{key}": value for key, value in vars(module).items() if type(value) in (int, float, bool)}
-    return values
-
-
-def _check_unchanged(combiner: nn.Module, before: Mapping[str, Any]) -> None:
-    """Raise ValueError if calls have changed a number or a buffer, on which later calls may depend."""
-    for name, value in _changeable(combiner).items():
-        old = before.get(name, value)
-        if not (torch.equal(old, value) if isinstance(value, Tensor) else type(old) is not type(value) or old == value):
-            raise ValueError(
-                f"model: its combiner, a {type(combiner).__name__}, changes its attribute {name.lstrip('.')} whenever "
-                f"it is called, so that its logits may depend on earlier calls; wrap it in a module without, {_ADVICE}"
-            )
 
 
 def _check_logits(combiner: nn.Module, ran: Ran, features: Tensor, z: Tensor) -> None:
     """Raise ValueError for a combiner that returns probabilities or random numbers."""
     if ran.random:
-        raise ValueError(f"model: its combiner draws random numbers; wrap it in a module that draws none, {_ADVICE}")
+        raise ValueError(f"model: its combiner draws random numbers; wrap it in a module that draws none, {ADVICE}")
     if ran.operators & {"sigmoid", "softmax", "_softmax"}:
         both = torch.cat((ran.output, ran.call(combiner, 100 * features, 100 * z)))
         if bool(((both >= 0) & (both <= 1)).all()):
             raise ValueError(
-                f"model: its combiner gives probabilities; wrap it in a module that gives logits, {_ADVICE}"
+                f"model: its combiner gives probabilities; wrap it in a module that gives logits, {ADVICE}"
             )
 
 
@@ -250,9 +135,9 @@ def _check_alone(combiner: nn.Module, call: Call, features: Tensor, z: Tensor) -
     """Raise ValueError if logits change when an image is alone, or when the combiner is called again."""
     together = call(combiner, features, z)
     alone = [call(combiner, features[i : i + 1], z[i : i + 1]) for i in range(len(z))]
-    if not _agree(together, torch.cat(alone)):
+    if not agree(together, torch.cat(alone)):
         raise ValueError(
             f"model: its combiner, a {type(combiner).__name__}, gives something else for an image alone than beside "
             "others, or when it is called again; wrap it in a module whose logits depend on one image and one latent "
-            f"alone, {_ADVICE}"
+            f"alone, {ADVICE}"
         )

@@ -16,8 +16,8 @@ from fastpunet.memory import check_features, chunk_size, features_fit
 from fastpunet.models.latent_method import LatentMethod
 from fastpunet.models.method import Encoding, ImageEncoding, arithmetic
 from fastpunet.models.priors import AxisAligned, Prior
-from fastpunet.models.verification import not_compiled
 from fastpunet.passes import check_finite
+from fastpunet.uncompiled import not_compiled
 from fastpunet.waits import may_wait
 from fastpunet.windows.grid import Window, rows_over
 from fastpunet.windows.joining import added, put, side_by_side

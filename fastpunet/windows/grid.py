@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastpunet.models.verification import not_compiled
+from fastpunet.uncompiled import not_compiled
 
 
 @dataclass(frozen=True, eq=False)

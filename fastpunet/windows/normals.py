@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fastpunet.models.method import Encoding
 from fastpunet.models.ssn import SSN, NormalLogits
-from fastpunet.models.verification import not_compiled
+from fastpunet.uncompiled import not_compiled
 from fastpunet.windows.methods import Windowed
 from fastpunet_kernels import LowRankLogits
 

@@ -19,13 +19,16 @@ from fastpunet.models.adapters.prior_forms import closed_form, find_distribution
 from fastpunet.models.adapters.running import run_model
 from fastpunet.models.affine import leaves
 from fastpunet.models.combiner_calls import Call
+from fastpunet.models.combiner_comparison import Verified
+from fastpunet.models.confirmation import Known, confirm
 from fastpunet.models.exportable import Exportable, NamedTensors, TiledDecode
-from fastpunet.models.fcomb import SplitFComb, flatten_combiner
+from fastpunet.models.fcomb import SplitFComb
 from fastpunet.models.latent_method import LatentEncoding, LatentMethod
 from fastpunet.models.method import Encoding, LossTerms, Method, arithmetic, to_output
 from fastpunet.models.priors import AxisAligned, Prior
 from fastpunet.models.sampled_prior import Sampled, draw_once
-from fastpunet.models.verification import Verified, find_call, verify
+from fastpunet.models.structure import structure_of
+from fastpunet.models.verification import find_call, verify
 from fastpunet.waits import may_wait
 from fastpunet_kernels import BACKENDS, Gaussian, Sums
 
@@ -65,8 +68,8 @@ class AdaptedModel(LatentMethod):
     """A live model of another make. Each call uses the weights and the structure that the model has at that time.
 
     Each time that images are encoded, the combiner is read in the form of the kernels, and that form is compared with
-    the combiner's own forward pass at a few pixels. If the two differ, the combiner's own forward pass decodes, which
-    is right but slower, and a UserWarning says so once.
+    the combiner's own forward pass. If the two differ, the combiner's own forward pass decodes, which is right but
+    slower, and a UserWarning says so once.
     """
 
     encoding_kind = Encoding  # type: ignore[assignment]
@@ -246,24 +249,31 @@ class AdaptedModel(LatentMethod):
             ) from None
 
     def _verified(self, features: Tensor, latent_dim: int) -> Verified | None:
+        """The combiner in the kernels' form for features (B, C, *size); None, with a warning, if it decodes itself."""
+        combiner, memory = self.combiner, self._memory
         if not may_wait():  # which a comparison does
-            if features.shape not in self._memory.verified:
+            if features.shape not in memory.known:
                 raise RuntimeError("the combiner has not been verified, or decodes by its own forward pass")
-            latents_first, last_activation = self._memory.verified[features.shape]
-            split = flatten_combiner(self.combiner, latent_dim, latents_first=latents_first)
-            return Verified(split, latents_first, last_activation)
-        verified = verify(self.combiner, features, latent_dim, self._memory.calls)
-        self._memory.verified.pop(features.shape, None)
+            return memory.known[features.shape].read(combiner, latent_dim)
+        structure, known = structure_of(combiner), memory.known.get(features.shape)
+        seen, memory.seen = memory.seen, None
+        if known is not None and known.describes(structure, memory.calls):
+            verified = confirm(combiner, features, latent_dim, known, seen)
+            if verified is not None:
+                return verified
+        verified = verify(combiner, features, latent_dim, memory.calls)
         if verified is not None:
-            self._memory.verified[features.shape] = verified[1:]
-        if verified is None and not self._memory.told_own:
-            self._memory.told_own = True
+            memory.known[features.shape] = Known(structure, *verified[1:])
+            return verified
+        memory.known.pop(features.shape, None)
+        if not memory.told_own:
+            memory.told_own = True
             warnings.warn(
-                f"the model's combiner, a {type(self.combiner).__name__}, decodes by its own forward pass, which is "
+                f"the model's combiner, a {type(combiner).__name__}, decodes by its own forward pass, which is "
                 "slower than the kernels: it is not 1x1 convolutions with ReLUs between them",
                 stacklevel=2,
             )
-        return verified
+        return None
 
     def _own_logits(self, encoding: OwnEncoding, z: Tensor | Gaussian) -> Tensor:
         if isinstance(z, Gaussian):

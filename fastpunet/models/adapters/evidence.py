@@ -16,14 +16,15 @@ from fastpunet.models.sampled_prior import PrivateRandomness, draw_once
 
 _ADVICE = "say what to draw with fastpunet.adapt(model, encode=..., combiner=...)"
 
-_KEYS = range(1, 9)  # of the draws that are compared, besides that of key 0
+_AT_FIRST = 9  # draws that are compared when a model's own code is seen for the first time
 
 
 def draws_otherwise(done: Pass, own: LatentsOfModel, memory: Memory) -> bool:
     """Whether the model's own code hands latents to its combiner that are neither a draw nor the mean of its prior.
 
-    Nine draws are compared, and once one differs, that code draws from then on. If it hands over the same latents each
-    time, those of the prior are drawn, and a UserWarning says so once.
+    The draw of key 0, which was observed, is compared in each pass. In the first pass eight more are, and in each later
+    pass one more that has not been compared before. Once one differs, that code draws from then on. If it hands over
+    the same latents each time, those of the prior are drawn, and a UserWarning says so once.
     """
     if memory.draws_own:
         return True
@@ -35,8 +36,10 @@ def draws_otherwise(done: Pass, own: LatentsOfModel, memory: Memory) -> bool:
                 return False
         for times in {1, done.times}:  # code that draws several hypotheses is known by the last of them
             if _close(draw_once(prior, 0, times=times), z):
-                theirs = (_close(draw_once(prior, key, times=times), draw_once(own, key)) for key in _KEYS)
-                memory.draws_own = not all(theirs)
+                first = max(1, memory.draws_compared)
+                keys = range(first, max(first + 1, _AT_FIRST))
+                same = all(_close(draw_once(prior, key, times=times), draw_once(own, key)) for key in keys)
+                memory.draws_own, memory.draws_compared = not same, keys.stop
                 return memory.draws_own
     if not torch.equal(draw_once(own, 1), draw_once(own, 2)):
         memory.draws_own = True

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from fastpunet.models.combiner_calls import Call, Key, latents_of
+from fastpunet.models.confirmation import Known, Seen
 from fastpunet.models.sampled_prior import PrivateRandomness
 from fastpunet.waits import may_wait
 
@@ -43,8 +44,9 @@ class Memory:
     told_sample: bool = False  # the user has been warned of that
     told_latents: bool = False  # the user has been warned that its own code changes latents
     calls: list[Call] | None = None  # how its own code calls its combiner; None: that was not observed
-    # For features of a shape that the kernels decode: whether z comes first, and the combiner's last activation.
-    verified: dict[torch.Size, tuple[bool, str | None]] = field(default_factory=dict)
+    seen: Seen | None = None  # the combiner's last call by the model's own code, until it is compared with the kernels
+    draws_compared: int = 0  # how many of its own draws were compared with those of its prior, and were the same
+    known: dict[torch.Size, Known] = field(default_factory=dict)  # for features of a shape, if the kernels decode them
     ran: list[str] = field(default_factory=list)  # layers that ran of a combiner inside the U-Net, in order
 
 

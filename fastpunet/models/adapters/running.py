@@ -14,7 +14,8 @@ from fastpunet.models.adapters.observing import ATTRIBUTES, LatentsOfModel, Memo
 from fastpunet.models.adapters.parts import Parts, attribute
 from fastpunet.models.adapters.prior_forms import describe
 from fastpunet.models.adapters.sizes import REFUSALS, is_traced, with_size_that_fits
-from fastpunet.models.combiner_calls import is_tiled, observed_call
+from fastpunet.models.combiner_calls import Call, is_tiled, latents_of, observed_call
+from fastpunet.models.confirmation import Seen
 from fastpunet.waits import may_wait
 
 _NOT_FOR_IMAGES_ALONE = (TypeError, ValueError, NotImplementedError, AttributeError, KeyError)
@@ -85,11 +86,18 @@ def _prior(done: Pass, network: Network, memory: Memory, used: Tensor, images: T
     if done.times:
         call = observed_call(done.arguments, _features(done, used), done.unet)
         memory.calls = None if call is None else [call]
+        memory.seen = None if call is None else _seen(call, done, used)
         own = None if call is None or done.again is None else LatentsOfModel(network, done.again, call, done)
         if own is not None and may_wait() and draws_otherwise(done, own, memory):
             return own
         memory.asks_sample = done.edited or not any(value is done.unet for value in done.arguments.values())
     return done.prior if used.shape == images.shape else _prior_without_padding(done, network, used, images)
+
+
+def _seen(call: Call, done: Pass, used: Tensor) -> Seen | None:
+    """The combiner's call in a pass over these images; None if it gave anything else than a tensor."""
+    z = latents_of(call, done.arguments, done.unet)
+    return Seen(_features(done, used), z, done.output) if isinstance(done.output, Tensor) else None
 
 
 def _prior_without_padding(done: Pass, network: Network, used: Tensor, images: Tensor) -> Any:
