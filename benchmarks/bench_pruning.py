@@ -1,4 +1,4 @@
-"""Pruned decoding beside the dense kernels, on trained weights and on random ones, where bounds prove nothing.
+"""Pruned decoding, dense kernels and the published loop, on trained weights and on random ones, which prove nothing.
 
 The LIDC image is that of `lidc_tiny_test_64.npz` in $FASTPUNET_DATA (docs/contributing/tests.md).
 """
@@ -16,9 +16,12 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import fastpunet
+from benchmarks.port import PortModel
 from benchmarks.race import Peer, race
 from benchmarks.workloads import image, port_model
 from fastpunet.data.lesions import SyntheticLesions
+from fastpunet.models.latent_method import LatentEncoding
+from fastpunet.models.priors import AxisAligned
 
 ROOT = Path(__file__).parents[1]
 CHECKPOINT = ROOT / "checkpoints" / "lidc-tiny" / "Probabilistic-U-Net-seed0.safetensors"
@@ -42,9 +45,19 @@ PROBLEMS = {
 }
 
 
+@torch.no_grad()
+def published_loop(model: fastpunet.ProbabilisticUNet, encoding: LatentEncoding, n: int) -> None:
+    """Masks of one image as published code makes them: one pass of f_comb, in float32, for each hypothesis."""
+    prior = encoding.prior
+    assert isinstance(prior, AxisAligned)
+    for _ in range(n):
+        z = torch.normal(prior.mu, prior.sigma)
+        model.fcomb(encoding.features, z) > 0  # noqa: B015  timed
+
+
 @pytest.mark.benchmark(group="pruned decoding, bits")
 @pytest.mark.parametrize("precision", ["ieee", "bf16"])
-@pytest.mark.parametrize("n", [100, 1000, 10_000])
+@pytest.mark.parametrize("n", [16, 100, 1000, 10_000])
 @pytest.mark.parametrize("problem", PROBLEMS)
 def bench_pruning(
     benchmark: BenchmarkFixture, monkeypatch: pytest.MonkeyPatch, problem: str, n: int, precision: str
@@ -58,5 +71,8 @@ def bench_pruning(
         return sampler.draw(encoding, n, seed=0, output="bits")
 
     assert torch.equal(draw("auto").words, draw("off").words)
+    fewer = min(n, 1000)
     ours, peers = partial(draw, "auto"), {"dense": Peer(partial(draw, "off"))}
+    if not isinstance(model, PortModel):
+        peers["published loop, float32"] = Peer(partial(published_loop, model, encoding, fewer), fewer / n, rounds=2)
     race(benchmark, ours, peers, rounds=9 if n <= 1000 else 5, units=n, unit="hypothesis", precision=precision)
