@@ -17,7 +17,7 @@ def parser() -> Parser:
         "Say of each annotation of an image how likely the model finds it (log p(y | x), by importance sampling), how "
         "typical it is among the hypotheses, which hypothesis is nearest to it, and where it lies in the latent space. "
         "With --data, do so for every annotation of a data set, and print those that deserve a second look first. See "
-        "docs/hypotheses.md.",
+        "docs/annotations.md.",
     )
     add_archive(options)
     options.add_argument(
