@@ -39,9 +39,9 @@ def _lidc() -> torch.Tensor:
 
 
 PROBLEMS = {
-    "lidc-tiny, the recipe without maps": (lambda: fastpunet.load(CHECKPOINT), _lidc),
-    "lesions": (lambda: fastpunet.load("lesions"), _lesion),
-    "untrained, workload L": (port_model, lambda: image(128, 128)),
+    "lidc-tiny without a map, 64 x 64": (lambda: fastpunet.load(CHECKPOINT), _lidc),
+    "lesions, 64 x 64": (lambda: fastpunet.load("lesions"), _lesion),
+    "random weights, 128 x 128": (port_model, lambda: image(128, 128)),
 }
 
 

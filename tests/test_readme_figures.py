@@ -10,7 +10,7 @@ import pytest
 from matplotlib import rc_context
 
 import fastpunet
-from benchmarks import headline, readme_picture
+from benchmarks import headline, pruning_report, readme_picture
 from benchmarks.modes_gallery import BAR, OUTER, N
 from benchmarks.report import table
 from fastpunet.data import lidc
@@ -59,6 +59,8 @@ def test_the_tables_are_those_that_the_results_give():
     assert marked(README, "quality") == headline.quality()
     page = headline.SPEED.read_text(encoding="utf-8")
     assert marked(page, "measured") == headline.all_speed(published(), headline.SPEED)
+    page = pruning_report.PAGE.read_text(encoding="utf-8")
+    assert marked(page, "measured") == pruning_report.table(json.loads(published().read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.parent.name)
