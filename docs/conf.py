@@ -24,3 +24,4 @@ napoleon_numpy_docstring = False
 maximum_signature_line_length = 80
 html_theme = "furo"
 html_title = "fastpunet"
+html_show_copyright = False

@@ -92,7 +92,9 @@ def check_dims(dims: int) -> None:
 def check_channels(channels: Sequence[int]) -> None:
     """Raise ValueError unless these can be the widths of a U-Net's scales."""
     if not isinstance(channels, Sequence) or not channels or any(type(c) is not int or c < 1 for c in channels):
-        raise ValueError(f"channels: got {channels!r}, expected one positive width a scale, such as (32, 64, 128)")
+        raise ValueError(
+            f"channels: got {channels!r}, expected a positive number of channels for each scale, such as (32, 64, 128)"
+        )
 
 
 def check_log_sigma_bound(bound: float | None) -> None:
@@ -109,7 +111,7 @@ def check_labels(labels: Tensor, num_classes: int, ignore_index: int | None) -> 
 def check_label_range(name: str, labels: Tensor, num_classes: int, advice: str) -> None:
     """Raise ValueError, whose message ends with the advice, unless all labels are 0 .. num_classes - 1."""
     if labels.is_meta:
-        raise ValueError(f"{name}: got a tensor of the meta device, which holds no labels; give their values")
+        raise ValueError(f"{name}: got a tensor on the meta device, which holds no values; give one on a CPU or GPU")
     if labels.dtype == torch.bool or not labels.numel():
         return
 
@@ -152,7 +154,7 @@ def check_probabilities(name: str, probabilities: object) -> Tensor:
             f"{name}: got shape {tuple(probabilities.shape)}, expected at least one probability along the last axis"
         )
     if probabilities.is_meta:
-        raise ValueError(f"{name}: got a tensor of the meta device, which holds no probabilities; give their values")
+        raise ValueError(f"{name}: got a tensor on the meta device, which holds no values; give one on a CPU or GPU")
 
     def check(found: Sequence[float]) -> None:
         least, *sums = found
@@ -160,7 +162,10 @@ def check_probabilities(name: str, probabilities: object) -> Tensor:
             raise ValueError(f"{name}: got a negative or NaN value, expected probabilities of at least 0; correct them")
         worst = max(sums, key=lambda total: abs(total - 1))
         if not abs(worst - 1) <= _SUM_TOLERANCE:
-            raise ValueError(f"{name}: got a sum of {worst:.6g}, expected 1; divide by {name}.sum(-1, keepdim=True)")
+            raise ValueError(
+                f"{name}: got probabilities whose sum is {worst:.6g}, expected 1; divide by {name}.sum(-1, "
+                "keepdim=True)"
+            )
 
     check_values((probabilities.min(), *probabilities.double().sum(-1).aminmax()), check)
     return probabilities
@@ -168,7 +173,9 @@ def check_probabilities(name: str, probabilities: object) -> Tensor:
 
 def check_same_device(name: str, device: torch.device, like_name: str, like_device: torch.device) -> None:
     if device != like_device:
-        raise ValueError(f"{name}: got device {device}, expected {like_device} as {like_name}; move it with .to(...)")
+        raise ValueError(
+            f"{name}: got device {device}, expected {like_device} as in {like_name}; move it with .to(...)"
+        )
 
 
 def check_images(images: object, channels: int | None, dims: int, device: torch.device) -> Tensor:
@@ -189,9 +196,14 @@ def check_images(images: object, channels: int | None, dims: int, device: torch.
     if 0 in images.shape:
         raise ValueError(f"images: got the empty shape {tuple(images.shape)}, expected at least one image and pixel")
     if channels is not None and images.shape[1] != channels:
-        raise ValueError(f"images: got {images.shape[1]} channels, the model takes {channels}: C of {axes}")
+        raise ValueError(
+            f"images: got {images.shape[1]} channels, expected {channels} as the model takes, C of {axes}; convert the "
+            "images"
+        )
     if images.device != device:
-        raise ValueError(f"images: on {images.device}, the model on {device}; use images.to({str(device)!r})")
+        raise ValueError(
+            f"images: got device {images.device}, expected {device} as the model; use images.to({str(device)!r})"
+        )
     return images
 
 
@@ -204,4 +216,7 @@ def pixel_range(images: Tensor) -> tuple[float, float]:
 def check_pixels(least: float, most: float) -> None:
     """Raise ValueError for NaN or infinity among pixels, given their `pixel_range`."""
     if not math.isfinite(least) or not math.isfinite(most):
-        raise ValueError("images: NaN or infinity among the pixels; replace them, for example torch.nan_to_num(images)")
+        raise ValueError(
+            "images: got NaN or infinity, expected finite pixels; replace them, for example with "
+            "torch.nan_to_num(images)"
+        )

@@ -21,7 +21,7 @@ def find_device(name: str = "auto") -> torch.device:
         raise ValueError(f'device: got {name!r}, expected "auto", "cpu", "cuda" or "cuda:0", "cuda:1", ...') from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(
-            f'device: got {name!r}, and PyTorch finds {torch.cuda.device_count()} GPUs here; take "cpu", or see '
+            f'device: got {name!r}, but PyTorch finds {torch.cuda.device_count()} GPUs here; use "cpu", or see '
             "fastpunet info"
         )
     if device.type not in ("cpu", "cuda"):

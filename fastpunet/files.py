@@ -61,7 +61,7 @@ def check_folder(name: str, folder: Path) -> None:
     """Raise ValueError, naming the argument, unless files can be written into a folder, which need not exist yet."""
     reason = why_not_writable(folder)
     if reason:
-        raise ValueError(f"{name}: got {str(folder)!r}, and nothing can be written in {reason}; name another folder")
+        raise ValueError(f"{name}: got {str(folder)!r}, where nothing can be written ({reason}); name another folder")
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fastpunet.waits import without_waiting
+from fastpunet.warning import warn
 
 _WARM_UPS = 2  # calls on the capturing stream, in which kernels are compiled and algorithms chosen
 _capturing = threading.Lock()  # CUDA and PyTorch's allocator take one capture at a time
@@ -126,7 +126,7 @@ class GraphCache:
             cause: BaseException = error
             while cause.__context__ is not None:  # the end of a capture that has failed raises an error of its own
                 cause = cause.__context__
-            warnings.warn(f"no CUDA graph, kernels are launched one by one: {cause}", stacklevel=4)
+            warn(f"CUDA graphs cannot be used here, so kernels are launched one by one, which is slower: {cause}")
         return self._graphs[known]
 
     def _evict(self, known: Hashable) -> None:

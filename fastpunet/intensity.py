@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastpunet.arguments import check_choice, is_number
+from fastpunet.warning import warn
 
 RULES = ("range", "percentiles")
 _SPREAD = 1 / 12  # share of the range: grey values that use less of it were most likely stored in other units
@@ -149,7 +149,7 @@ class Intensity:
         """Issue the warning of `outside` as a UserWarning, if there is one."""
         message = self.outside(values, name)
         if message:
-            warnings.warn(message, stacklevel=2)
+            warn(message)
 
 
 EIGHT_BIT = Intensity.range(0, 255)
@@ -164,7 +164,7 @@ def warn_if_unscaled(least: float, most: float, name: str = "images") -> None:
     """
     message = _outside(least, most, 0.0, 1.0, name)
     if message:
-        warnings.warn(message, stacklevel=2)
+        warn(message)
 
 
 def _outside(least: float, most: float, low: float, high: float, name: str) -> str | None:

@@ -75,9 +75,9 @@ def check_ids(ids: Tensor | None, images: int, device: torch.device) -> Tensor:
         return torch.arange(images, device=device)
     if not isinstance(ids, Tensor) or ids.dtype != torch.int64:
         got = ids.dtype if isinstance(ids, Tensor) else type(ids).__name__
-        raise TypeError(f"ids: got {got}, expected an int64 tensor with one id an image: torch.tensor([...])")
+        raise TypeError(f"ids: got {got}, expected an int64 tensor with one id for each image: torch.tensor([...])")
     if ids.shape != (images,):
-        raise ValueError(f"ids: got shape {tuple(ids.shape)}, expected ({images},), one id an image")
+        raise ValueError(f"ids: got shape {tuple(ids.shape)}, expected ({images},), one id for each image")
     return ids.to(device)
 
 
@@ -85,7 +85,7 @@ def check_latents(z: object, images: int, latent_dim: int, device: torch.device)
     """Latents (B, n, latent_dim) as float32 on `device`. Raises ValueError for another shape, NaN or infinity."""
     if not isinstance(z, Tensor) or z.ndim != 3 or (z.shape[0], z.shape[2]) != (images, latent_dim):
         got = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
-        raise ValueError(f"z: got {got}, expected ({images}, n, {latent_dim}): (B, n, latent_dim)")
+        raise ValueError(f"z: got {got}, expected (B, n, latent_dim) = ({images}, n, {latent_dim})")
     if not z.is_floating_point():
         raise ValueError(f"z: expected finite floats, got {z.dtype}")
     if not torch.isfinite(z).all():

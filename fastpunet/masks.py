@@ -63,7 +63,7 @@ class PackedMasks:
         labels        (B, n, H, W) or (B, n, D, H, W) of bool, uint8 or signed integer dtype
         num_classes   None or 1: binary masks of labels 0 and 1, one plane for the foreground;
                       K of 2 .. 256: one plane for each class
-        ignore_index  a label besides these, such as 255, of pixels that belong to no class: no bit is set for them.
+        ignore_index  a label other than these, such as 255, of pixels that belong to no class: no bit is set for them.
                       In binary masks they become background, so pass `ignore` to the scores as well
 
         Raises TypeError for labels of another dtype and ValueError for labels out of range, naming the argument.
@@ -79,7 +79,8 @@ class PackedMasks:
             raise TypeError(f"ignore_index: got {ignore_index!r}, expected a label such as 255, or None")
         if ignore_index in range(max(2, classes)):
             raise ValueError(
-                f"ignore_index: got {ignore_index}, a class; expected a label besides 0 .. {max(2, classes) - 1}"
+                f"ignore_index: got {ignore_index}, which is a class; expected a label other than 0 .. "
+                f"{max(2, classes) - 1}"
             )
         counted = labels if ignore_index is None else labels.masked_fill(labels == ignore_index, 0)
         check_label_range(
@@ -112,9 +113,7 @@ class PackedMasks:
         parts = index if isinstance(index, tuple) else (index,)
         words = self.words[index] if len(parts) <= 2 else None  # type: ignore[index]
         if words is None or words.ndim != 4 or any(isinstance(part, EllipsisType | None) for part in parts):
-            raise IndexError(
-                "PackedMasks takes slices or index tensors over images and hypotheses, as in packed[:, :16]"
-            )
+            raise IndexError("index: expected slices or index tensors over images and hypotheses, as in packed[:, :16]")
         return replace(self, words=words)
 
     def to(self, device: torch.device | str) -> PackedMasks:

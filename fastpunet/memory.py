@@ -62,8 +62,8 @@ def check_memory(output: str, images: int, n: int, pixels: int, classes: int, de
         bits = images * n * output_bytes("bits", pixels, classes)
         raise ValueError(
             f"n: got {n}; {n} hypotheses of {images} images as {output} take {needed / 1e9:.1f} GB, and "
-            f'{free / 1e9:.1f} GB are free. Take output="bits" ({bits / 1e9:.1f} GB), part by part Sampler.stream, '
-            "or fastpunet.summarize, which holds none"
+            f'{free / 1e9:.1f} GB are free; use output="bits" ({bits / 1e9:.1f} GB), draw them part by part with '
+            "Sampler.stream, or call fastpunet.summarize, which keeps no hypotheses"
         )
 
 
@@ -78,8 +78,8 @@ def check_features(features: int, size: tuple[int, ...], images: int, device: to
     if needed > free:
         raise ValueError(
             f"images: got {images} of {' x '.join(map(str, size))} pixels; their features ({features} channels) and "
-            f"what the combiner's first layer makes of them take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are "
-            "free. Sample fewer images at a time, or parts of an image"
+            f"the output of the combiner's first layer take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
+            "sample fewer images at a time, or parts of an image"
         )
 
 

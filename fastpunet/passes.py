@@ -40,7 +40,8 @@ class Passes:
             _run(_compiled(), method, images, precision)
         except Exception as error:
             raise RuntimeError(
-                f"tune: PyTorch could not compile the encoder: {error}\nInstall a C++ compiler (g++), or do without"
+                f"tune: PyTorch could not compile the encoder: {error}\nInstall a C++ compiler (g++), or do not call "
+                "tune"
             ) from error
         seconds = {"compilation": time.perf_counter() - start}
         for name, form in (("eager", _encode), ("compiled", _compiled())):
@@ -62,8 +63,8 @@ def check_finite(encoding: Encoding) -> None:
     for name, part in encoding.parts().items():
         if not torch.isfinite(part.sum()) and not torch.isfinite(part).all():  # the sum is cheaper
             raise ValueError(
-                f"model: NaN or infinity in {name}; look for broken weights, or for images of another scale than in "
-                "training; of a float16 model try float32"
+                f"model: got NaN or infinity in {name}; check the weights, and that images are scaled as in training; "
+                "try float32 for a float16 model"
             )
 
 

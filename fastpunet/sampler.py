@@ -91,18 +91,20 @@ class Sampler:
         self.method: Method = adapt(model)
         check_choice("precision", precision, PRECISIONS)
         if precision == "tf32" and self.device.type != "cuda":
-            raise ValueError(f'precision: "tf32" needs an NVIDIA GPU, the model is on {self.device}; take "ieee"')
+            raise ValueError(
+                f'precision: got "tf32" for a model on {self.device}, expected one on an NVIDIA GPU; use "ieee"'
+            )
         select_backend(backend, self.device)
         if backend not in self.method.backends:
             raise ValueError(
-                f"backend: got {backend!r}, expected one of {', '.join(self.method.backends)}: hypotheses of "
-                f"{self.method.name} are computed by PyTorch"
+                f"backend: got {backend!r}, expected one of {', '.join(self.method.backends)}, because PyTorch "
+                f"computes the hypotheses of {self.method.name}"
             )
         check_choice("sampler", sampler, tuple(SAMPLERS))
         if sampler != "random" and not self.method.gaussian_latent:
             raise ValueError(
-                f"sampler: got {sampler!r}, expected random: hypotheses of {self.method.name} are not drawn from a "
-                "Gaussian latent"
+                f"sampler: got {sampler!r}, expected random, because hypotheses of {self.method.name} are not drawn "
+                "from a Gaussian latent"
             )
         self._precision, self.backend, self.sampler = precision, backend, sampler
         self._passes, self._replays = Passes(), Replays()
@@ -230,7 +232,7 @@ class Sampler:
         self._check_encoding(encoding)
         latent_dim = self.method.latent_dim_of(encoding)
         if not latent_dim:
-            raise TypeError(f"model: {self.method.name} has no latent that could be decoded; take draw")
+            raise TypeError(f"model: {self.method.name} has no latent that could be decoded; use draw")
         z = check_latents(z, encoding.images, latent_dim, self.device)
         n, chunk = self._check_request(z.shape[1], output, chunk, limited=False)
         if chunk is None:
@@ -296,7 +298,10 @@ class Sampler:
                 self._check_pixels(least, most)
                 if not finite:
                     self._encode(group)  # raises the error that names the part
-                    raise ValueError("model: NaN or infinity in a replayed pass, and none in a repetition of it")
+                    raise ValueError(
+                        "model: got NaN or infinity from a CUDA graph, but none when the same pass ran without it; "
+                        "please report this"
+                    )
 
         if not replayed:
             self._check_pixels(*pixel_range(images))
@@ -385,4 +390,6 @@ class Sampler:
                 f"encoding: got {type(encoding).__name__}, expected the {expected.__name__} that encode(images) returns"
             )
         if encoding.device != self.device:
-            raise ValueError(f"encoding: on {encoding.device}, the model on {self.device}; encode the images again")
+            raise ValueError(
+                f"encoding: got device {encoding.device}, expected {self.device} as the model; encode the images again"
+            )

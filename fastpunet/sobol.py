@@ -71,7 +71,7 @@ def _directions(dim: int) -> Tensor:
     most = torch.quasirandom.SobolEngine.MAXDIM
     if dim > most:
         raise ValueError(
-            f'sampler: "sobol" has at most {most} dimensions, and the prior of this model takes {dim} normals for a '
-            'latent; take "random"'
+            f'sampler: got "sobol", which has at most {most} dimensions, but the prior of this model takes {dim} for a '
+            'latent; use "random"'
         )
     return torch.quasirandom.SobolEngine(dim).sobolstate

@@ -156,7 +156,7 @@ def test_a_softmax_inside_gives_the_models_own_probabilities_and_refuses_logits(
     probs = sampler.decode(encoding, z, output="probs")[:, 0]
     torch.testing.assert_close(probs, own)
     assert torch.equal(sampler.decode(encoding, z)[:, 0].long(), own.argmax(1))
-    with pytest.raises(ValueError, match=f'^output: got "logits", but .* ends in a {name}; take "probs"'):
+    with pytest.raises(ValueError, match=f'^output: got "logits", but .* ends in a {name}; use output="probs"'):
         sampler.draw(encoding, 2, output="logits")
 
 

@@ -12,7 +12,7 @@ import fastpunet
 from fastpunet.latents import Noise
 from fastpunet.models.priors import AxisAligned
 
-_REFUSED = r"^model: its own code makes .* of what its combiner gives"
+_REFUSED = r"^model: its own code returns .*, which is neither the last output of its combiner"
 
 
 def _model(make):
@@ -127,7 +127,7 @@ def test_a_sample_with_a_required_argument_is_observed_or_said_not_to_be():
     model.temperature = 3.0
     assert _spread(model, images) == pytest.approx(3, abs=0.3)
     model = _model(_NeedsMore)
-    with pytest.warns(UserWarning, match="`sample` cannot be observed \\(it needs count\\)"):
+    with pytest.warns(UserWarning, match="`sample` could not be traced \\(it needs count\\)"):
         fastpunet.sample(model, images, 2)
     fastpunet.sample(model, images, 2)  # without a warning
 
@@ -202,7 +202,7 @@ def test_a_combiner_with_more_activations_than_its_layers_decodes_itself():
 
 def test_a_dtype_that_the_networks_do_not_take_is_named():
     with pytest.raises(
-        ValueError, match=r"^images: got torch.float32, .* for weights of torch.float64; take model.float"
+        ValueError, match=r"^images: got torch.float32, .* with weights of torch.float64 do not take; convert"
     ):
         fastpunet.adapt(_model(Peer).double()).encode(torch.rand(1, 1, 8, 8))
 

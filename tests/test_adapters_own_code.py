@@ -45,8 +45,9 @@ def test_latents_that_never_change_are_said():
         def sample(self, testing=False):  # noqa: ARG002
             return self.fcomb(self.unet_features, self.prior_latent_space.mean + 1)
 
-    with pytest.warns(UserWarning, match="hands the same latents to its combiner each time"):
+    with pytest.warns(UserWarning, match="gives its combiner the same latents in every call") as caught:
         fastpunet.sample(_model(Fixed), torch.rand(2, 1, 8, 8), 2)
+    assert caught[0].filename == __file__
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,9 @@ def test_what_sample_makes_of_logits_is_not_left_out(change):
         def sample(self, testing=False):
             return change(super().sample(testing))
 
-    with pytest.raises(TypeError, match=r"^model: its own code makes a tensor .* of what its combiner gives"):
+    with pytest.raises(
+        TypeError, match=r"^model: its own code returns a tensor .*, which is neither the last output of its combiner"
+    ):
         fastpunet.sample(_model(Changing), torch.rand(2, 1, 8, 8), 2)
 
 

@@ -29,7 +29,7 @@ def test_values_that_are_not_finite_name_the_part(part, name):
     model = _model(Peer)
     with torch.no_grad():
         (model.unet.head if part == "unet" else model.prior.conv).bias.fill_(float("inf") if part == "unet" else 100.0)
-    with pytest.raises(ValueError, match=f"^model: NaN or infinity in {name}"):
+    with pytest.raises(ValueError, match=f"^model: got NaN or infinity in {name}"):
         fastpunet.sample(model, torch.rand(1, 1, 8, 8), 2)
 
 
@@ -105,14 +105,14 @@ def test_a_subclass_whose_combiner_does_more_than_its_layers_is_refused(change):
         model.fcomb.forward = lambda features, z: features[:, :K] + z.sum()
     else:
         model.fcomb = Rolled()
-    with pytest.raises(ValueError, match="^model: the forward pass of its combiner, a .*, gives something else"):
+    with pytest.raises(ValueError, match="^model: the forward pass of its combiner, a .*, does not give what"):
         fastpunet.sample(model, torch.rand(1, 1, 8, 8), 2)
 
 
 @pytest.mark.filterwarnings("ignore:the model's `sample`")
 def test_values_that_no_distribution_has_are_named():
     model = _model(lambda: Peer(prior=Prior(lambda m, s: Normal(m, s.exp() * float("nan")))))
-    with pytest.raises(ValueError, match="^model: NaN or (impossible values of its prior|infinity in the prior)"):
+    with pytest.raises(ValueError, match="^model: got NaN or (impossible values in its prior|infinity in the prior)"):
         fastpunet.sample(model, torch.rand(1, 1, 8, 8), 2)
 
 

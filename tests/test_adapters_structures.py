@@ -105,5 +105,5 @@ def test_latents_that_enter_before_the_last_layers_are_refused():
     model = _model("jenspetersen, PULASki")
     task = model.task_net
     task.forward = lambda x, z, reuse_last_activations=False, store_activations=False: type(task).forward(task, x, z)  # noqa: ARG005
-    with pytest.raises(TypeError, match="^model: its U-Net, a InjectionUNet, stores no activations"):
+    with pytest.raises(TypeError, match="^model: its U-Net, a InjectionUNet, stores no last_activations"):
         fastpunet.sample(model, torch.rand(1, 1, 16, 16), 2)

@@ -150,7 +150,7 @@ def test_going_on_keeps_what_is_there_and_refuses_what_was_asked_otherwise(model
     before = (path / item_path("case00") / "zarr.json").stat()
     with pytest.raises(ValueError, match="^output: .*a.zarr exists; pass --skip-existing to go on"):
         run_archive(model, [images], path, REQUEST)
-    with pytest.raises(ValueError, match="a.zarr was made otherwise: n was 40, seed was 3; name another"):
+    with pytest.raises(ValueError, match="a.zarr was made with other settings: n was 40, seed was 3; name another"):
         run_archive(model, [images], path, Request(n=41, seed=4), skip_existing=True)
     assert run_archive(model, [images], path, REQUEST, skip_existing=True) == {"done": 4, "kept": 2}
     after = (path / item_path("case00") / "zarr.json").stat()
@@ -161,7 +161,7 @@ def test_going_on_keeps_what_is_there_and_refuses_what_was_asked_otherwise(model
     assert run_archive(model, [other], path, REQUEST, skip_existing=True) == {"failed": 1}
     line = json.loads((path / "log.jsonl").read_text().splitlines()[-1])
     assert (line["name"], line["status"], line["schema"]) == ("case00", "failed", 1)
-    assert "those of another image of this name" in line["message"]
+    assert "has hypotheses of another image of this name" in line["message"]
     assert contents(path) == contents(whole)
     assert run_archive(model, [images / "case00.png"], path, Request(n=2), overwrite=True) == {"done": 1}
     assert list(fastpunet.open_samples(path)) == ["case00"]
@@ -220,18 +220,18 @@ def test_what_an_archive_does_not_take(model, images, tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             _sample([model, images, "-o", tmp_path / "a.zarr", *options])
-    with pytest.raises(ValueError, match="^measures: got some for a folder"):
+    with pytest.raises(ValueError, match="^measures: got area for a folder"):
         _sample([model, images, "-o", tmp_path / "a", "--measures", "area"])
     (tmp_path / "b.zarr").mkdir()
     (tmp_path / "b.zarr" / "mine").touch()
-    with pytest.raises(ValueError, match="b.zarr exists, and is not an archive of fastpunet sample"):
+    with pytest.raises(ValueError, match="b.zarr exists, but is not an archive of fastpunet sample"):
         _sample([model, images, "-o", tmp_path / "b.zarr"])
     zarr.create_array(tmp_path / "c.zarr", data=np.zeros(3))
     with pytest.raises(ValueError, match="c.zarr was not written by fastpunet sample"):
         fastpunet.open_samples(tmp_path / "c.zarr")
     with pytest.raises(FileNotFoundError, match="^archive: no folder"):
         fastpunet.open_samples(tmp_path / "d.zarr")
-    with pytest.raises(ValueError, match="in is no Zarr v3 store"):
+    with pytest.raises(ValueError, match="in is not a Zarr v3 store"):
         fastpunet.open_samples(images)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.zarr", "c.zarr"]
 

@@ -158,7 +158,7 @@ def test_every_image_is_in_one_share():
 
 def test_the_last_of_several_processes_is_alone(tmp_path):
     with among_others(tmp_path) as first_is_last:
-        with pytest.raises(ValueError, match="another process writes"), alone(tmp_path):
+        with pytest.raises(ValueError, match="another process is writing"), alone(tmp_path):
             pass
         with among_others(tmp_path) as second_is_last:
             assert not second_is_last()
@@ -172,7 +172,10 @@ def test_the_last_of_several_processes_is_alone(tmp_path):
     [
         (["--shard", "3/3"], "shard: got 3/3, expected I/K"),
         (["--shard", "a"], "shard: got 'a', expected I/K"),
-        (["--shard", "0/2", "--overwrite"], "overwrite: each share would delete those of the others"),
+        (
+            ["--shard", "0/2", "--overwrite"],
+            "overwrite: got a share of an archive as well, and each share would delete what the others wrote",
+        ),
         (["--engine", "slurm"], "engine: got 'slurm', expected one of local, ray, torchrun"),
         (["--engine", "torchrun"], "torchrun sets RANK, which is missing"),
         (["--engine", "torchrun", "--shard", "0/2"], "torchrun, which gives each of its processes a share"),
@@ -188,7 +191,7 @@ def test_requests_that_do_not_fit(model, images, tmp_path, capsys, monkeypatch, 
 
 def test_a_folder_of_answers_has_no_engines(model, images, tmp_path, capsys):
     assert main(command(model, images, tmp_path / "out", "--shard", "0/2")[1:]) == 2
-    assert "are for an archive" in capsys.readouterr().err
+    assert "which need an archive" in capsys.readouterr().err
 
 
 def test_a_share_without_images_leaves_a_whole_archive(model, images, tmp_path):

@@ -132,7 +132,7 @@ def test_two_processes_on_one_archive(model, images, undisturbed, tmp_path):
 
     def second(outcome):
         if outcome.status == "done" and not errors:
-            with pytest.raises(ValueError, match="^output: another process writes answers to") as caught:
+            with pytest.raises(ValueError, match="^output: another process is writing to") as caught:
                 run_archive(model, [images], path, REQUEST, skip_existing=True)
             errors.append(caught.value)
 
@@ -177,11 +177,11 @@ def test_verify_finds_every_damage(undisturbed, tmp_path, capsys):
     assert main(["verify", str(path), "--json", str(tmp_path / "faults.json")]) == 1
     said = capsys.readouterr()
     expected = {
-        "case00": "masks/c.0.0.0 has another SHA-256 than when it was written",
+        "case00": "masks/c.0.0.0 has changed since it was written (its SHA-256 differs)",
         "case01": "masks/zarr.json is missing",
-        "case02": "more does not belong to it",
-        "case03": "zarr.json is not the one that the table was made of",
-        "case04": "is in the table, and its folder is missing",
+        "case02": "more does not belong to the archive",
+        "case03": "zarr.json is not the one from which the table was made",
+        "case04": "is in the table, but its folder is missing",
         "stranger": "is not in the table; run fastpunet sample again with --skip-existing",
     }
     for name, message in expected.items():
@@ -193,7 +193,7 @@ def test_verify_finds_every_damage(undisturbed, tmp_path, capsys):
     assert main(["verify", str(path), "--json"]) == 1
     assert json.loads(capsys.readouterr().out) == found
     samples = fastpunet.open_samples(path)
-    with pytest.raises(ValueError, match="is damaged .*; see fastpunet verify"):
+    with pytest.raises(ValueError, match="is damaged .*; run fastpunet verify"):
         samples["case00"][:]
     with pytest.raises(ValueError, match="is damaged"):
         samples["case01"][:]
@@ -215,9 +215,12 @@ def _rows(path, change):
             "does not say what the table says: files, area_q50",
         ),
         (lambda rows: rows.append(rows[3]), "is in the table twice"),
-        (lambda rows: rows[3].update(name=None), "None: is in the table, and is no name of an image"),
-        (lambda rows: rows[3].update(name="../../../other"), "other': is in the table, and is no name of an image"),
-        (lambda rows: rows[3].update(name="a\0"), "is in the table, and is no name of an image"),
+        (lambda rows: rows[3].update(name=None), "None: is in the table, but is not a valid name of an image"),
+        (
+            lambda rows: rows[3].update(name="../../../other"),
+            "other': is in the table, but is not a valid name of an image",
+        ),
+        (lambda rows: rows[3].update(name="a\0"), "is in the table, but is not a valid name of an image"),
     ],
 )
 def test_verify_compares_every_row_and_looks_nowhere_else(undisturbed, tmp_path, capsys, change, said):
@@ -254,7 +257,7 @@ def test_verify_goes_on_behind_damaged_metadata(undisturbed, tmp_path, capsys):
     said = capsys.readouterr()
     assert "34 of 40 images" in said.out
     assert all(f"fastpunet verify: case0{place}: " in said.err for place in range(6))
-    assert "case02: was drawn with n 3, and not 64 as the archive says" in said.err
+    assert "case02: was drawn with n 3, not 64 as the archive says" in said.err
     assert "case05: its folder is a link, which may lead out of the archive" in said.err
 
 
@@ -310,17 +313,17 @@ def test_verify_draws_hypotheses_again(model, images, tmp_path, capsys):
     assert main(["verify", str(path), "--hypotheses", "20"]) == 1
     torch.set_num_threads(threads)
     said = capsys.readouterr()
-    assert "case03: 1 of the first 20 hypotheses are others when they are drawn again\n" in said.err
-    assert f"case04: {data}/case04.png is another image now than when {path} was drawn" in said.err
-    assert f"case05: its image {data}/case05.png is not there; say where it is now" in said.err
+    assert "case03: 1 of the first 20 hypotheses differ when they are drawn again\n" in said.err
+    assert f"case04: {data}/case04.png has changed since {path} was drawn" in said.err
+    assert f"case05: its image {data}/case05.png is not there; name its present file" in said.err
     assert "3 of 6 images" in said.out
     assert main(["verify", str(path), "--hypotheses", "99", "--images", str(images)]) == 1
-    assert capsys.readouterr().err.count("2 of the first 64 hypotheses are others") == 1
+    assert capsys.readouterr().err.count("2 of the first 64 hypotheses differ") == 1
     other = save_small_model(tmp_path / "other.safetensors", num_classes=2)
     assert main(["verify", str(path), "--hypotheses", "1", "--model", str(other)]) == 2
     assert "other.safetensors is not the model of" in capsys.readouterr().err
     assert main(["verify", str(path), "--model", str(model)]) == 2
-    assert "hypotheses: got a model or images without it" in capsys.readouterr().err
+    assert "hypotheses: missing, but --model or --images was given" in capsys.readouterr().err
 
 
 def test_a_model_that_vanishes_during_the_run_fails_nothing(model, images, tmp_path, monkeypatch, capsys):

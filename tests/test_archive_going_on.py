@@ -41,7 +41,7 @@ def test_inputs_that_give_an_image_another_name_are_refused(model, tmp_path, bef
     run_archive(model, [folders[name] for name in before], path, REQUEST)
     there = contents(path)
     message = (
-        f"^output: .*a.zarr has .*case00.png under the name {names[0]}, and among these inputs its name is {names[1]};"
+        f"^output: .*a.zarr has .*case00.png under the name {names[0]}, but among these inputs its name is {names[1]};"
     )
     with pytest.raises(ValueError, match=message):
         run_archive(model, [folders[name] for name in after], path, REQUEST, skip_existing=True)
@@ -72,7 +72,7 @@ def test_an_archive_that_another_backend_goes_on_with_says_so(model, images, tmp
     if here == "portable":
         pytest.skip("this processor has nothing else")
     assert fastpunet.open_samples(path)["case00"].about["computed"]["instructions"] == "portable"
-    warning = f"was begun on another backend (instructions portable then, {here} now)"
+    warning = f"was begun with another backend (instructions portable then, {here} now)"
     assert warning in capsys.readouterr().err
     (line,) = map(json.loads, (path / "log.jsonl").read_text().splitlines())
     assert warning in line["message"]

@@ -111,7 +111,8 @@ def test_damage_and_a_full_disk_for_large_bundles(tmp_path, monkeypatch):
 
     monkeypatch.setattr(npz.tempfile, "TemporaryFile", lambda: _Unwritable())
     with pytest.raises(
-        ValueError, match="b.npz is unpacked into .*, where it cannot be written .No space left on device.; set TMPDIR"
+        ValueError,
+        match="b.npz has to be unpacked into .*, which cannot be written to .No space left on device.; set TMPDIR",
     ):
         find_inputs([tmp_path / "b.npz"])[0].read()
 

@@ -112,10 +112,10 @@ def test_what_has_moved_is_named(moved, made, tmp_path, capsys):
     model = ["--model", str(moved / "m.safetensors")]
     assert main(["report", archive, "case00", "-o", page, *model]) == 2
     said = capsys.readouterr().err
-    assert said == f"fastpunet report: case00: its image {made}/in/case00.png is not there; say where it is now\n"
+    assert said == f"fastpunet report: case00: its image {made}/in/case00.png is not there; name its present file\n"
     assert main(["report", archive, str(moved / "in" / "case00.png"), "-o", page, *model]) == 0
     assert main(["assess", archive, "case00", str(moved / "mask.png"), *model]) == 2
-    assert "case00.png is not there; say where it is now" in capsys.readouterr().err
+    assert "case00.png is not there; name its present file" in capsys.readouterr().err
     assert main(["assess", archive, str(moved / "in" / "case00.png"), str(moved / "mask.png"), *model]) == 0
 
 
@@ -127,7 +127,7 @@ def test_other_images_and_models_are_refused(moved, tmp_path, capsys):
     assert main(["report", archive, str(images), "-o", str(tmp_path / "pages"), *model]) == 1
     said = capsys.readouterr()
     assert "2 of 4 images have a page" in said.out
-    assert f"case00: {images}/case00.png is another image now than when {archive} was drawn" in said.err
+    assert f"case00: {images}/case00.png has changed since {archive} was drawn" in said.err
     assert f"other: {archive} has no hypotheses of an image of this name" in said.err
     other = save_small_model(tmp_path / "other.safetensors", num_classes=2)
     assert main(["report", archive, "-o", str(tmp_path / "page.html"), "--model", str(other)]) == 2
@@ -139,7 +139,7 @@ def test_other_images_and_models_are_refused(moved, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["-n", "7"], "n: got 7 for an archive, which knows how it was drawn"),
+        (["-n", "7"], "n: got 7 with an archive as MODEL, whose hypotheses are drawn already"),
         (["--sampler", "sobol"], "sampler: got sobol for an archive"),
         (["--window", "32"], "window: got [32] for an archive"),
         (["--data", "x"], "data: got x for an archive"),
@@ -153,7 +153,22 @@ def test_an_archive_decides_how_it_was_drawn(made, tmp_path, capsys, more, messa
 def test_what_goes_with_a_model_alone_and_with_independent_hypotheses_alone(made, tmp_path, capsys):
     model, mask = str(made / "m.safetensors"), str(made / "mask.png")
     assert main(["assess", model, "x.png", mask, "--model", model]) == 2
-    assert "--model is for an archive; leave it out" in capsys.readouterr().err
+    assert "expected an archive; leave out --model" in capsys.readouterr().err
     run_archive(model, [made / "in" / "case00.png"], tmp_path / "s.zarr", Request(n=4, sampler="sobol"))
     assert main(["assess", str(tmp_path / "s.zarr"), "case00", mask]) == 2
     assert "are sobol and depend on each other, expected random ones" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("files", None), ("files", 3), ("sha256", None), ("n", "many"), ("image", {})]
+)
+def test_damaged_attributes_are_named(made, tmp_path, capsys, key, value):
+    path = shutil.copytree(made / "a.zarr", tmp_path / "a.zarr")
+    node = path / item_path("case00") / "zarr.json"
+    document = json.loads(node.read_text())
+    document["attributes"]["fastpunet"][key] = value
+    node.write_text(json.dumps(document))
+    assert main(["report", str(path), "case00", "-o", str(tmp_path / "page.html")]) in (1, 2)
+    said = capsys.readouterr().err
+    assert "case00 is damaged" in said
+    assert said.count("\n") == 1

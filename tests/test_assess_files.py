@@ -118,11 +118,11 @@ def test_annotations_that_do_not_lie_on_the_image_are_refused_by_name(folder, ca
     nibabel.save(bare, folder / "bare.nii.gz")
     moved(folder, (0, 3))
     for image, mask, message in (
-        ("image.png", "wide.png", "wide.png is 12 x 11, expected 12 x 10 as image is"),
+        ("image.png", "wide.png", "wide.png is 12 x 11, expected 12 x 10, the size of image"),
         ("image.png", "seven.png", "seven.png holds values [7] besides 0, expected 0 and 1"),
         ("image.png", "lossy.jpg", "lossy.jpg is a JPEG, which changes class indices"),
         ("image.png", "none.png", "none.png'"),
-        ("image.png", "ct_ann.nii.gz", "ct_ann.nii.gz is 3 x 12 x 10, expected 12 x 10 as image is"),
+        ("image.png", "ct_ann.nii.gz", "ct_ann.nii.gz is 3 x 12 x 10, expected 12 x 10, the size of image"),
         ("ct.nii.gz", "moved.nii.gz", "moved.nii.gz lies on another grid than ct: corners are 0.25 voxels apart"),
         ("ct.nii.gz", "half.nii.gz", "half.nii.gz has values from 0.5 to 0.5, not all whole numbers"),
         ("ct.nii.gz", "bare.nii.gz", "because bare.nii.gz does not say where its voxels lie"),
@@ -234,10 +234,12 @@ def test_records_that_cannot_be_assessed_are_named(model):
     records[2].masks[0, 0, 0] = 3
     with pytest.raises(ValueError, match="the masks of slice 2 of scan2 have the label 3"):
         second_look(model, records, 10)
-    with pytest.raises(ValueError, match="has an exact distribution, expected annotations"):
+    with pytest.raises(ValueError, match="has an exact distribution over masks, expected annotations"):
         second_look(model, SyntheticLesions(1, seed=0), 10)
     wide = replace(records[0], image=np.zeros((3, *SIZE), np.float32))
-    with pytest.raises(ValueError, match="records: slice 0 of scan0: images: got 3 channels, the model takes 1"):
+    with pytest.raises(
+        ValueError, match="records: slice 0 of scan0: images: got 3 channels, expected 1 as the model takes"
+    ):
         second_look(model, [wide], 10)
 
 

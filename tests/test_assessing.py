@@ -255,7 +255,7 @@ def test_full_and_empty_masks_and_a_single_hypothesis():
         ({"masks": torch.zeros(SIZE).long()}, ValueError, r"masks: got shape \(9, 7\), expected \(M, 9, 7\)"),
         ({"masks": torch.zeros(2, *SIZE)}, TypeError, "masks: got torch.float32, expected a tensor of whole-number"),
         ({"masks": torch.full((1, *SIZE), 2)}, ValueError, "masks: got labels 2 .. 2, expected 0 .. 1"),
-        ({"masks": torch.full((1, *SIZE), 255)}, ValueError, "masks: got one without any annotated pixel"),
+        ({"masks": torch.full((1, *SIZE), 255)}, ValueError, "masks: got a mask without any annotated pixel"),
         ({"image": torch.zeros(1, 1, *SIZE)}, ValueError, r"image: got \(1, 1, 9, 7\)"),
         ({"names": ["a"]}, ValueError, "names: got 1, expected 2, one for each mask"),
         ({"n": 0}, ValueError, "n: got 0"),

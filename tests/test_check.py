@@ -85,7 +85,7 @@ def _mixed_whites(root):
     [
         (_write("images/a.png", _grey((8, 8))), r"1 of 4 images have other sizes than the rest, 8 x 9: a \(8 x 8\)"),
         (_write("images/a.png", _grey((8, 9, 3))), r"other channels than the rest, 1 channel: a \(3 channels\)"),
-        (_copy, "one image under several names: a, e; keep one of them"),
+        (_copy, "the same image under several names: a, e; keep one of them"),
         (_write("images/a.png", np.full((8, 9), 7, np.uint8)), r"1 image with one value everywhere: a \(7\)"),
         (_write("images/a.png", _grey(high=3)), r"1 image of 8 bits with few of their 256 values: a \(0 .. 2\)"),
         (
@@ -96,7 +96,10 @@ def _mixed_whites(root):
             _write("masks/ben/a.png", np.arange(72, dtype=np.uint8).reshape(8, 9)),
             "1 image with masks of more than 32 va",
         ),
-        (_write("masks/ben/a.png", np.eye(8, dtype=np.uint8)), "masks/ben/a.png is 8 x 8, expected 8 x 9 as its image"),
+        (
+            _write("masks/ben/a.png", np.eye(8, dtype=np.uint8)),
+            "masks/ben/a.png is 8 x 8, expected 8 x 9, the size of its image",
+        ),
         (_write("masks/ben/a.png", np.zeros((8, 9, 3), np.uint8)), "expected one 8-bit class index per pixel"),
         (_write("masks/ben/z.png", np.eye(8, 9, dtype=np.uint8)), "z.png is a mask without its image, .* such as a;"),
         (_mixed_whites, "some masks hold 0 and 255, which means not annotated, others 0 and 1: c.png"),
@@ -235,7 +238,7 @@ def test_bundles_and_images_in_them_that_are_there_twice(bundle, tmp_path):
     images = np.stack([_grey()] * 2)
     np.savez(tmp_path / "twice.npz", images=images)
     assert check([tmp_path / "twice.npz"]).problems == [
-        "one image under several names: twice_0, twice_1; keep one of them"
+        "the same image under several names: twice_0, twice_1; keep one of them"
     ]
 
 
@@ -286,7 +289,7 @@ def test_nothing_to_check(tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("")
     (within, others) = check([tmp_path]).notes
     assert "from folders within: a.png; name their folders, or lay out a data set as images/ and masks/" in within
-    assert others == "passed over, as no images: notes.txt"
+    assert others == "passed over, because they are not images: notes.txt"
     assert main(["check", str(tmp_path / "none")]) == 2
     assert capsys.readouterr().err == f"fastpunet check: input: no file or folder '{tmp_path / 'none'}'\n"
     assert main(["check", str(tmp_path), "--json", str(tmp_path)]) == 2

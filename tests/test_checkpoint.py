@@ -153,7 +153,7 @@ def test_foreign_files_are_errors(tmp_path):
         load(tmp_path / "list.pt")
     with pytest.raises(ValueError, match="not a Probabilistic U-Net.*no unet.contracting_path.*found 0.weight"):
         load(torch.nn.Sequential(torch.nn.Linear(2, 2)).state_dict())
-    with pytest.raises(ValueError, match="is not a state dict of names and tensors, and holds none"):
+    with pytest.raises(ValueError, match="is not a state dict of names and tensors, and contains none"):
         load({})
     state = ProbabilisticUNet(1, 1, channels=(4, 6)).state_dict()
     with pytest.raises(ValueError, match="does not fit"):

@@ -91,7 +91,7 @@ def test_a_run_folder_means_its_model(model, tmp_path):
 def test_the_state_of_a_training_run_is_refused_with_the_right_advice(tmp_path):
     (tmp_path / "config.yaml").write_text("steps: 1")
     torch.save({"state_dict": _prefixed(_port().state_dict(), "model.")}, tmp_path / "last.ckpt")
-    with pytest.raises(ValueError, match=r"last\.ckpt is what a training run goes on from .*load its folder"):
+    with pytest.raises(ValueError, match=r"last\.ckpt is a checkpoint for fastpunet train --resume, .*load its folder"):
         load(tmp_path / "last.ckpt")
 
 
@@ -143,10 +143,10 @@ def test_what_the_posterior_sees_can_be_said_and_changes_no_hypothesis():
 @pytest.mark.parametrize(
     ("make", "change", "message"),
     [
-        (ProbabilisticUNet, dict(fcomb_layers=10_000), "fcomb_layers: got 10000, and the file holds"),
-        (ProbabilisticUNet, dict(convs_per_block=10_000), "convs_per_block: got 10000, and the file holds"),
+        (ProbabilisticUNet, dict(fcomb_layers=10_000), "fcomb_layers: got 10000, but the file holds"),
+        (ProbabilisticUNet, dict(convs_per_block=10_000), "convs_per_block: got 10000, but the file holds"),
         (ProbabilisticUNet, dict(channels=[4] * 10_000), "config: got at least 30000 layers"),
-        (UNetEnsemble, dict(members=10_000), "members: got 10000, and the file holds"),
+        (UNetEnsemble, dict(members=10_000), "members: got 10000, but the file holds"),
         (UNetEnsemble, dict(members=20, convs_per_block=20), "config: got at least 800 layers"),
         (MHeads, dict(heads=10**12), "does not fit a MHeads"),
         (DropoutUNet, dict(channels=[10**15, 4]), "does not fit a DropoutUNet"),

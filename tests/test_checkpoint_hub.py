@@ -75,7 +75,7 @@ def test_a_repository_is_loaded_by_its_id_and_revision(network, cache, name):
 def test_what_cannot_be_had_is_refused_in_one_line(tmp_path):
     for source in ("somebody/nothing", "somebody/PULASki_2D@v3"):
         with pytest.raises(
-            FileNotFoundError, match=r"^source: '[^\n]*' is no file, and could not be had from the"
+            FileNotFoundError, match=r"^source: '[^\n]*' is not a file, and could not be downloaded from the"
         ) as e:
             load(source)
         assert "\n" not in str(e.value)

@@ -90,7 +90,7 @@ def test_the_network_inside_of_lightning_uq_box_has_to_be_given(tmp_path):
         save(model, tmp_path / "m.safetensors")
     with pytest.raises(ValueError, match="does not fit"):
         load(state, unet=nn.Conv2d(1, 2, 1))
-    with pytest.raises(ValueError, match="unet: got Sequential, and the U-Net of torch-em follows from names"):
+    with pytest.raises(ValueError, match="unet: got Sequential, but the U-Net of torch-em is built from the names"):
         load(_network("torch-em")[0].state_dict(), unet=inner)
 
 
@@ -135,7 +135,7 @@ def test_a_family_that_the_layers_do_not_have_is_refused(key, odd, tmp_path):
 
 
 REFUSED = {
-    "z enters at the bottom": (lambda: Injection(bottom=True), "latents that enter elsewhere than in the combiner"),
+    "z enters at the bottom": (lambda: Injection(bottom=True), "latents do not enter at the combiner"),
     "a prior without a U-Net's": (
         lambda: _without(Platipy([4, 6]), "prior"),
         "has no prior net, but takes a segmentation",
@@ -198,7 +198,7 @@ def test_what_names_and_shapes_do_not_tell_is_refused(name):
 def test_what_was_assumed_is_said():
     found = checkpoint.read(_network("UNet-Zoo")[0].state_dict()).found
     assert (found.peer, found.assumed) == ("UNet-Zoo", ("BatchNorm's epsilon is 0.001",))
-    with pytest.raises(ValueError, match="posterior_input: got 'mask', and UNet-Zoo has no such choice"):
+    with pytest.raises(ValueError, match="posterior_input: got 'mask', but UNet-Zoo has no such choice"):
         load(_network("UNet-Zoo")[0].state_dict(), posterior_input="mask")
 
 

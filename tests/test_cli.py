@@ -49,25 +49,25 @@ def test_training_recognises_its_data(pictures, tmp_path, capsys):
         ),
         (
             ["--data", "{data}", "--output", "{tmp}/file"],
-            "output: got '{tmp}/file', and nothing can be written in {tmp}/file: Not a directory; name another folder",
+            "output: got '{tmp}/file', where nothing can be written ({tmp}/file: Not a directory); name another folder",
         ),
         (
             ["--config", "lesions", "--output", "{tmp}/run", "--config-only"],
-            "--config-only: got no --data, or a --config",
+            "--config-only: expected --data without --config",
         ),
         (
             ["--kind", "lesions", "--output", "{tmp}/run", "--device", "gpu"],
             """device: got 'gpu', expected "auto", "cpu", "cuda" or "cuda:0", "cuda:1", ...""",
         ),
         (["--kind", "lesions", "--output", "{tmp}/run", "--threads", "0"], "threads: got 0"),
-        (["--data", "{tmp}", "--output", "{tmp}/run"], "is no data set that fastpunet knows"),
+        (["--data", "{tmp}", "--output", "{tmp}/run"], "is not a data set that fastpunet knows"),
         (
             ["--data", "{data}", "--kind", "cityscapes", "--output", "{tmp}/run"],
             "it looks like data of the kind folder: --kind folder",
         ),
         (
             ["--kind", "folder", "--data", "{tmp}/none", "--output", "{tmp}/file/run"],
-            "output: got '{tmp}/file/run', and nothing can be written in {tmp}/file: Not a directory",
+            "output: got '{tmp}/file/run', where nothing can be written ({tmp}/file: Not a directory)",
         ),
     ],
 )
@@ -89,7 +89,7 @@ def test_a_runs_checkpoint_is_no_model(tmp_path, capsys, command):
         command = ["evaluate", "--data", str(tmp_path), "--kind", "folder"]
     assert main([*command, str(tmp_path / "last.ckpt")]) == 2
     error = capsys.readouterr().err
-    assert "is what a training run goes on from (fastpunet train --resume), not a model; load its folder" in error
+    assert "is a checkpoint for fastpunet train --resume, not a model; load its folder" in error
     assert main([*command, str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert f"training run is not finished; finish it with fastpunet train --resume --output {tmp_path}\n" in error
@@ -153,7 +153,7 @@ def test_small_bundles_are_made_of_large_ones(tmp_path, capsys):
     for arguments, message in (
         ([*given, "--output", str(tmp_path / "small")], "holds lidc_tiny_val_64.npz already"),
         ([*given[:-1], "90"], "bundles: none of lidc_train_90.npz, lidc_val_90.npz, lidc_test_90.npz in"),
-        ([*given, "--dicom", "x"], "--dicom: is of another source than lidc-tiny"),
+        ([*given, "--dicom", "x"], "--dicom: got it with source lidc-tiny"),
         (["prepare", "lidc", "--dicom", "x"], "missing --database, --output; see fastpunet prepare --help"),
     ):
         assert main(arguments) == 2

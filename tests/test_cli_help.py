@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fastpunet.cli import COMMANDS, main
+from fastpunet.cli import COMMANDS, command, main
+from fastpunet.data.kinds import KINDS
 
 
 def test_the_help_lists_each_command_once_under_a_task(capsys):
@@ -39,6 +40,38 @@ def test_facts_of_a_model_as_json(capsys):
     assert facts["config"]["channels"] == [16, 32, 48, 64]
     assert facts["image_size"] == [64, 64]
     assert facts["calibration"]["images"] == 100
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("sampel", "unknown command sampel; did you mean sample? See fastpunet --help"),
+        ("zzz", f"unknown command zzz, expected one of {', '.join(COMMANDS)}; see fastpunet --help"),
+    ],
+)
+def test_an_unknown_command_is_told_what_was_probably_meant(capsys, name, said):
+    assert main([name, "lesions"]) == 2
+    assert capsys.readouterr().err == f"fastpunet: {said}\n"
+
+
+def test_an_option_is_explained_alike_by_every_command():
+    """But for -n, --seed, --output and the like, which are about something else in each command."""
+    shared = ("--kind", "--device", "--threads", "--precision", "--spacing", "--convert", "--window", "--intensity")
+    explained = {name: set() for name in shared}
+    for command_name in set(COMMANDS) - {"train", "prepare"}:  # whose options say how to train, and what to write
+        for action in command(command_name).parser()._actions:
+            for name in set(shared) & set(action.option_strings):
+                explained[name].add(action.help)
+    assert {name: len(texts) for name, texts in explained.items()} == dict.fromkeys(shared, 1)
+    (kinds,) = explained["--kind"]
+    assert all(kind in kinds for kind in KINDS)
+
+
+def test_help_tells_defaults_also_where_they_are_zero(capsys):
+    assert main(["latent", "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "random seed of the draws that find the axes (default: 0)" in said
+    assert "flip five classes at random --image" in said
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")

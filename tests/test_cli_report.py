@@ -85,15 +85,15 @@ def test_pages_that_are_there_are_kept_replaced_or_an_error(image, tmp_path, cap
     assert "slice: its page was there already" in capsys.readouterr().out
     assert page.read_bytes() == before
     assert report(*how, "--seed", "1", "--skip-existing") == 2
-    assert "was made otherwise: seed was 0; name another file" in capsys.readouterr().err
+    assert "was made with other settings: seed was 0; name another file" in capsys.readouterr().err
     Image.fromarray(np.zeros((64, 64), bool)).save(tmp_path / "mask.png")
     assert report(*how, "--skip-existing") == 2
-    assert "the image was another" in capsys.readouterr().err
+    assert "the image was a different one" in capsys.readouterr().err
     assert report(*how, "--seed", "1", "--overwrite") == 0
     assert page.read_bytes() != before
     page.write_text("<p>my own</p>")
     assert report(*how, "--overwrite") == 2
-    assert "is no page of fastpunet report" in capsys.readouterr().err
+    assert "is not a page of fastpunet report" in capsys.readouterr().err
     assert page.read_text() == "<p>my own</p>"
 
 
@@ -109,7 +109,7 @@ def test_images_of_a_data_set_come_with_their_graders(bundle, tmp_path, capsys):
     assert report("--data", bundle, "--image", "0", "2", "-o", tmp_path / "some", "-n", "2") == 0
     assert sorted(path.name for path in (tmp_path / "some").iterdir()) == ["image-0.html", "image-2.html", "index.html"]
     assert report("--data", bundle, "--image", "8", "-o", tmp_path / "none", "-n", "2") == 2
-    assert "image: got 8, expected 0 .. 7, places in the data" in capsys.readouterr().err
+    assert "image: got 8, expected 0 .. 7, the numbers of images in the data" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ def test_images_of_a_data_set_come_with_their_graders(bundle, tmp_path, capsys):
     [
         (["-n", "0"], "n: got 0"),
         (["--overwrite", "--skip-existing"], "skip_existing: got overwrite as well, expected one of them"),
-        (["--image", "3"], "image: got [3], which is for --data"),
-        (["--data", "x"], "inputs: expected either images, MODEL IMAGE..., or a data set, MODEL --data DATA"),
+        (["--image", "3"], "image: got [3], which goes with --data only"),
+        (["--data", "x"], "inputs: expected either images, MODEL IMAGE..., or a data set, MODEL --data PATH"),
         (["--slice", "3"], "slice: got 3 for slice, which is a single image"),
         (["--annotation", "ann=missing.png"], "mask: no file 'missing.png'"),
         (["--classes", "one"], "classes: got ('one',), expected 2 names"),

@@ -98,5 +98,5 @@ def test_nothing_is_written_of_what_cannot_be_read_or_is_not_the_same(tmp_path, 
     monkeypatch.setattr("fastpunet.reports.converting._drawn", lambda *_: torch.rand(3))
     status, _, error = _convert(capsys, tmp_path / "m.pt", tmp_path / "m.safetensors")
     assert status == 2
-    assert "draws other hypotheses than what was read, so it was not kept" in error
+    assert "draws other hypotheses than the model that was read, so it was not kept" in error
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.pt", "m.pt"]

@@ -71,7 +71,7 @@ def test_members_of_a_bundle_that_are_no_plain_arrays(tmp_path, member, message)
 def test_characters_that_do_not_exist(tmp_path):
     for point in (0x110000, 0xD800):
         names = np.frombuffer(struct.pack("<2I", ord("a"), point), "<U1")
-        with pytest.raises(ValueError, match="holds patient with characters that do not exist"):
+        with pytest.raises(ValueError, match="holds patient with invalid Unicode characters"):
             lidc.read_npz(_write(tmp_path / "x.npz", patient=_npy(names)))
 
 

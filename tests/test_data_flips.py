@@ -72,7 +72,7 @@ def test_records_that_cannot_be_flipped_are_errors():
     records = [_record(np.zeros((2, 1, 1)), id=4), _record([[[7]]], id=5)]
     with pytest.raises(ValueError, match="record 4 has 2 masks, expected 1"):
         flips.ClassFlips(records, {0: 0.5}, 7)[0]
-    with pytest.raises(ValueError, match=r"record 5 has labels \[7\], which flips make"):
+    with pytest.raises(ValueError, match=r"record 5 has labels \[7\], which the flips use themselves"):
         flips.ClassFlips(records, {0: 0.5}, 7)[1]
 
 

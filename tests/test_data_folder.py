@@ -177,7 +177,7 @@ def test_incomplete_folders_are_errors(root):
     _picture(root / "images" / "y.png", [1])
     assert [len(record.masks) for record in folder.read(root)] == [0, 1]
     _picture(root / "images" / "y.jpg", [1])
-    with pytest.raises(ValueError, match="y.jpg and .*y.png have one name"):
+    with pytest.raises(ValueError, match="y.jpg and .*y.png have the same name"):
         folder.read(root)
     (root / "images" / "y.jpg").rename(root / "images" / "y.bmp")
     with pytest.raises(ValueError, match="y.bmp, expected files .png"):

@@ -103,5 +103,7 @@ def test_a_model_knows_how_its_images_were_scaled(tmp_path):
         model = fastpunet.load(source)
         assert model.intensity == EIGHT_BIT
         fastpunet.sample(model, images, n=1, seed=0)
-        with pytest.warns(UserWarning, match=r"images: got grey values from .* to 2\d\d.*, expected about 0 to 1"):
+        message = r"images: got grey values from .* to 2\d\d.*, expected about 0 to 1"
+        with pytest.warns(UserWarning, match=message) as caught:
             fastpunet.sample(model, images * 255, n=1, seed=0)
+        assert [warning.filename for warning in caught] == [__file__]

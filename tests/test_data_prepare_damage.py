@@ -63,5 +63,5 @@ def test_dicom_files_that_unpack_to_too_much_are_named(raw):
     data.Rows, data.Columns = lidc_phantom.PHANTOM.shape
     data.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
     data.save_as(file)
-    with pytest.raises(ValueError, match="cannot read these.*dcm .is deflated as a whole"):
+    with pytest.raises(ValueError, match="cannot read these.*dcm .has the deflated transfer syntax"):
         prepare(**raw)

@@ -40,9 +40,7 @@ def _replace(root, size, mode="L"):
 def test_one_image_of_another_size_is_named_before_the_start(root):
     check_shapes(folder.read(root))
     _replace(root, (20, 17))
-    message = (
-        r"1 of 9 images are odd: p5.png \(17 x 20\); expected 16 x 20 as the others; .* set crop: \[16, 20\] or smaller"
-    )
+    message = r"1 of 9 images do not fit: p5.png \(17 x 20\); expected 16 x 20 .* set crop: \[16, 20\] or smaller"
     with pytest.raises(ValueError, match=message):
         check_shapes(folder.read(root))
     with pytest.raises(ValueError, match=message):
@@ -63,7 +61,7 @@ def test_one_image_in_colour_is_named_before_the_start(root):
 
 def test_one_mask_of_another_size_and_one_broken_file_are_named_before_the_start(root):
     Image.new("L", (16, 20)).save(root / "masks" / "ben" / "p5.png")
-    with pytest.raises(ValueError, match="ben/p5.png is 20 x 16, expected 16 x 20 as its image"):
+    with pytest.raises(ValueError, match="ben/p5.png is 20 x 16, expected 16 x 20, the size of its image"):
         check_shapes(folder.read(root))
     (root / "masks" / "ben" / "p5.png").unlink()
     (root / "images" / "p7.png").write_bytes(b"no picture")
@@ -121,7 +119,7 @@ def test_masks_of_one_rater_need_no_folder(root):
     shutil.rmtree(root / "masks" / "ben")
     for file in (root / "masks" / "anna").iterdir():
         Image.open(file).save(root / "masks" / f"{file.stem}.tif")
-    with pytest.raises(ValueError, match="p0.tif lies beside folders of raters"):
+    with pytest.raises(ValueError, match="p0.tif lies beside the folders of the raters"):
         folder.read(root, binary=True)
     shutil.rmtree(root / "masks" / "anna")
     records = folder.read(root, binary=True)
@@ -145,7 +143,7 @@ def test_kinds_are_recognised(root, data_root):
     with pytest.raises(ValueError, match="lidc holds lidc_test_128.npz, .*, expected one of them"):
         sources.recognise(data_root / "lidc")
     for place in (root / "images", root / "images" / "p0.png"):
-        with pytest.raises(ValueError, match="is no data set that fastpunet knows; expected a bundle"):
+        with pytest.raises(ValueError, match="is not a data set that fastpunet knows; expected a bundle"):
             sources.recognise(place)
     with pytest.raises(FileNotFoundError, match="no file or folder"):
         sources.recognise(root / "nothing")
@@ -201,7 +199,7 @@ def test_wrappers_keep_the_origin(root):
     assert flipped.intensity == EIGHT_BIT
     (root / "masks" / "anna" / "p0.png").unlink()
     (root / "masks" / "ben" / "p0.png").unlink()
-    with pytest.raises(ValueError, match="nobody graded record 0 .p0.png."):
+    with pytest.raises(ValueError, match="nobody annotated record 0 .p0.png."):
         OneGrader(folder.read(root, binary=True), seed=0)[0]
 
 

@@ -1,6 +1,7 @@
 """Exported files: the labels of `sample`, for any size, and facts that are enough to draw without fastpunet."""
 
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -153,7 +154,9 @@ def test_agreement_is_low_for_the_files_of_another_model(maps):
 
 def test_what_does_not_agree_is_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr("fastpunet.exporting.comparing.agreement", lambda *_: 0.5)
-    with pytest.raises(ValueError, match=r"gives the model's label in 50.000 % of pixels, expected 99.99 %, so it was"):
+    with pytest.raises(
+        ValueError, match=r"give the model's label in 50.000 % of pixels, expected 99.99 %, so they were"
+    ):
         export(MHeads(1, 1, heads=2, **SMALL).eval(), tmp_path / "m.pt2")
     assert list(tmp_path.iterdir()) == []
 
@@ -207,20 +210,20 @@ def test_what_cannot_be_exported_is_refused_in_one_line(tmp_path):
     small = ProbabilisticUNet(1, **SMALL)
     for model, path, kind, reason in (
         (small, "m.safetensors", ValueError, r"path: got '.*', expected a name that ends in .onnx or .pt2"),
-        (small.half(), "m.onnx", ValueError, "model: torch.float16 on cpu, expected float32 on the CPU; take"),
+        (small.half(), "m.onnx", ValueError, "model: torch.float16 on cpu, expected float32 on the CPU; use"),
         (DropoutUNet(1, **SMALL), "m.onnx", TypeError, "model: a Dropout U-Net cannot be exported: which units"),
         (
             _prior_of_kind("flow:1"),
             "m.pt2",
             TypeError,
-            "model: its prior, of the kind Flow, is more than tensors that a",
+            "model: its prior, of the kind Flow, cannot be exported, because",
         ),
         (_Branching.adapted(), "m.pt2", TypeError, "model: PyTorch cannot trace its networks for images of any size: "),
         (
             windowed(ProbabilisticUNet(1, **SMALL), 16),
             "m.pt2",
             TypeError,
-            "model: windows are for sampling; export the",
+            "model: a windowed model cannot be exported; export the",
         ),
     ):
         with pytest.raises(kind, match=reason) as error:
@@ -229,15 +232,30 @@ def test_what_cannot_be_exported_is_refused_in_one_line(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_nothing_is_logged_about_torchvision(tmp_path, monkeypatch, caplog):
+    """PyTorch's exporter says at every export that it is not installed, which no network here needs."""
+    logger, export_onnx = logging.getLogger("torch.onnx._internal.exporter._registration"), torch.onnx.export
+
+    def logging_export(*args, **options):
+        logger.warning("torchvision is not installed")
+        return export_onnx(*args, **options)
+
+    monkeypatch.setattr("torch.onnx.export", logging_export)
+    export(MHeads(1, 1, heads=2, **SMALL).eval(), tmp_path / "m.onnx")
+    assert "torchvision" not in caplog.text
+    logger.warning("torchvision is missing")
+    assert "torchvision" in caplog.text
+
+
 def test_both_files_are_written_or_none(tmp_path):
     heads, model = MHeads(1, 1, heads=2, **SMALL).eval(), ProbabilisticUNet(1, **SMALL).eval()
     assert export(heads, tmp_path / "new" / "m.pt2") == [tmp_path / "new" / "m.encode.pt2"]
     (tmp_path / "m.decode.pt2").write_text("old")
     (tmp_path / "m.encode.pt2").mkdir()
-    with pytest.raises(ValueError, match=r"^path: got '.*m.pt2', and .*m.encode.pt2 is a folder; name another file$"):
+    with pytest.raises(ValueError, match=r"^path: got '.*m.pt2', but .*m.encode.pt2 is a folder; name another file$"):
         export(model, tmp_path / "m.pt2")
     assert (tmp_path / "m.decode.pt2").read_text() == "old"
-    with pytest.raises(ValueError, match=r"^path: got '.*', and nothing can be written in .*m.decode.pt2: Not a dir"):
+    with pytest.raises(ValueError, match=r"^path: got '.*', where nothing can be written .*m.decode.pt2: Not a dir"):
         export(model, tmp_path / "m.decode.pt2" / "m.pt2")
 
 

@@ -84,7 +84,8 @@ def test_what_cannot_be_captured_is_told_once(monkeypatch, recwarn):
     cache = GraphCache()
     assert [cache.call("a", negative, [torch.ones(1)]) for _ in range(4)] == [None] * 4
     assert [str(warning.message) for warning in recwarn] == [
-        "no CUDA graph, kernels are launched one by one: operation not permitted when stream is capturing"
+        "CUDA graphs cannot be used here, so kernels are launched one by one, which is slower: "
+        "operation not permitted when stream is capturing"
     ]
 
 
@@ -173,7 +174,7 @@ def test_a_refused_capture_leaves_stream_and_lock_and_a_pool_that_is_used_no_mor
         return (x,)
 
     cache.call("a", negative, [torch.ones(2)])
-    with pytest.warns(UserWarning, match="no CUDA graph.*not permitted"):
+    with pytest.warns(UserWarning, match="CUDA graphs cannot be used here.*not permitted"):
         assert cache.call("b", refused, [torch.ones(2)]) is None
     assert len(cuda.streams) == 2  # the stand-in's own, as torch.cuda.graph would leave it
     assert not graphs._capturing.locked()

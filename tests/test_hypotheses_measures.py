@@ -374,7 +374,7 @@ BINARY = torch.ones(2, 3, 4, 5, dtype=torch.bool)
         (ValueError, "what: got no measure", {"what": []}),
         (TypeError, "what: got 3, expected names", {"what": [3]}),
         (ValueError, "what: got a function without a name, <lambda>", {"what": lambda m: m.sum((1, 2))}),
-        (ValueError, "what: got 'distance_to_structure', expected also structure=", {"what": "distance_to_structure"}),
+        (ValueError, "what: got 'distance_to_structure' without structure=", {"what": "distance_to_structure"}),
         (ValueError, "what: max returned shape () for masks (3, 4, 5), expected (3,)", {"what": np.max}),
         (ValueError, "structure: got shape (4, 4), expected (4, 5) or (2, 4, 5)", {"structure": BINARY[0, 0, :, :4]}),
         (

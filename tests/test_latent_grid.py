@@ -160,7 +160,9 @@ def test_foreign_models_have_a_grid_without_graders(image):
     even = image[:, :8, :6]  # which a U-Net written elsewhere takes without padding
     grid, own = decode_grid(Port(), even, axes=(0, 1)), decode_grid(make_model(), even, axes=(0, 1))
     assert torch.equal(grid.hypotheses, own.hypotheses)
-    with pytest.raises(TypeError, match="^model: got Port, expected a ProbabilisticUNet, whose posterior places"):
+    with pytest.raises(
+        TypeError, match="^model: got Port, expected a ProbabilisticUNet, whose posterior net is needed"
+    ):
         decode_grid(Port(), image, torch.zeros(1, 9, 7, dtype=torch.long))
 
 
@@ -182,7 +184,7 @@ def test_foreign_models_have_a_grid_without_graders(image):
         ({"seed": -1}, ValueError, "^seed: got -1"),
         ({"image": torch.rand(1, 1, 9, 7)}, ValueError, r"^image: got \(1, 1, 9, 7\)"),
         ({"image": np.zeros((1, 9, 7))}, ValueError, "^image: got ndarray"),
-        ({"image": torch.full((1, 9, 7), float("nan"))}, ValueError, "^images: NaN"),
+        ({"image": torch.full((1, 9, 7), float("nan"))}, ValueError, "^images: got NaN"),
         ({"labels": torch.zeros(9, 7, dtype=torch.long)}, ValueError, r"^labels: got shape \(9, 7\), expected \(M, 9"),
         ({"labels": torch.zeros(0, 9, 7, dtype=torch.long)}, ValueError, "^labels: got shape"),
         ({"labels": torch.zeros(2, 8, 7, dtype=torch.long)}, ValueError, "^labels: got shape"),

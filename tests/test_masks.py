@@ -50,7 +50,7 @@ def test_slices_select_images_and_hypotheses():
     assert torch.equal(packed[:, torch.tensor([4, 0])].unpack(), labels[:, [4, 0]])
     everything = slice(None)
     for index in (0, (0, 0), (everything, everything, everything), (..., slice(0, 9)), None, (everything, 1)):
-        with pytest.raises(IndexError, match="takes slices"):
+        with pytest.raises(IndexError, match="^index: expected slices"):
             packed[index]
 
 
@@ -113,7 +113,7 @@ def test_labels_are_in_range(labels, classes, message):
 def test_bad_arguments_are_named(error, message, arguments):
     with pytest.raises(error, match=f"^{message}"):
         PackedMasks.pack(*arguments)
-    with pytest.raises(ValueError, match="^ignore_index: got 1, a class; expected a label besides 0 .. 1"):
+    with pytest.raises(ValueError, match="^ignore_index: got 1, which is a class; expected a label other than 0 .. 1"):
         PackedMasks.pack(LABELS, ignore_index=1)
 
 

@@ -106,7 +106,7 @@ def test_a_convention_is_frozen():
         (TypeError, r"num_classes: got 'two', expected a whole number", ("ccdm", {"num_classes": "two"})),
         (
             ValueError,
-            r"classes: got \(1, 1\), expected different classes out of 0 .. 1; correct",
+            r"classes: got \(1, 1\), expected different classes among 0 .. 1; correct",
             ("ccdm", {"classes": (1, 1)}),
         ),
         (

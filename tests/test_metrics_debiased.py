@@ -83,7 +83,7 @@ def test_halves_sort_and_predict():
     [
         ("samples: got a single hypothesis with split=True", lambda: pixel_reliability(ONE, ONE, split=True)),
         (
-            "sample_weights: got some with split=True",
+            "sample_weights: got weights with split=True",
             lambda: presence_reliability(ONE, ONE, split=True, sample_weights=torch.ones(1)),
         ),
         ("split: got 1, expected true or false", lambda: pixel_reliability(ONE, ONE, split=1)),

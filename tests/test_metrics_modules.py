@@ -225,7 +225,9 @@ def test_weights_and_ignored_pixels_reach_the_scores():
 
     insight = CollectiveInsightMetric()
     for metric in (insight, MetricCollection({"insight": insight, "best": BestIoU()})):
-        with pytest.raises(ValueError, match="^weights: got some, expected None: CollectiveInsightMetric counts all"):
+        with pytest.raises(
+            ValueError, match="^weights: got weights, expected None, because CollectiveInsightMetric counts all"
+        ):
             metric.update(samples, references, weights=WEIGHTS, ignore=IGNORE)
 
 

@@ -212,11 +212,11 @@ ONE = torch.ones(1, 1, 2, 2, dtype=torch.uint8)
     [
         (TypeError, "values: got dtype torch.uint8, expected a float tensor", lambda: Probabilities(P.byte())),
         (ValueError, r"values: got shape \(2, 1, 2, 2\), expected \(B, n, K, H, W\)", lambda: Probabilities(P[0])),
-        (ValueError, "values: got some outside 0 .. 1 or NaN", lambda: Probabilities(P * 3)),
-        (ValueError, "values: got some outside 0 .. 1 or NaN", lambda: Probabilities(P * math.nan)),
+        (ValueError, "values: got values outside 0 .. 1 or NaN", lambda: Probabilities(P * 3)),
+        (ValueError, "values: got values outside 0 .. 1 or NaN", lambda: Probabilities(P * math.nan)),
         (
             ValueError,
-            "values: got sums over classes that are off 1 by 0.5",
+            "values: got sums over classes that differ from 1 by 0.5",
             lambda: Probabilities(P.expand(1, 2, 3, 2, 2)),
         ),
         (
@@ -239,7 +239,11 @@ ONE = torch.ones(1, 1, 2, 2, dtype=torch.uint8)
             r"sample_weights: got shape \(3,\)",
             lambda: brier_score(Probabilities(P), ONE, sample_weights=torch.ones(3) / 3),
         ),
-        (TypeError, "samples: got Tensor, expected Probabilities", lambda: image_log_likelihood(ONE, ONE)),
+        (
+            TypeError,
+            "samples: got Tensor, expected fastpunet.metrics.Probabilities",
+            lambda: image_log_likelihood(ONE, ONE),
+        ),
         (TypeError, "samples: got Probabilities, expected a tensor", lambda: cohens_kappa(Probabilities(P), ONE)),
         (ValueError, "smallest: got 0, expected a probability above 0", lambda: pixel_nll(ONE, ONE, smallest=0)),
         (ValueError, "thresholds: got 'all', expected one of d-persona", lambda: soft_dice(ONE, ONE, thresholds="all")),
@@ -247,7 +251,7 @@ ONE = torch.ones(1, 1, 2, 2, dtype=torch.uint8)
         (ValueError, "rule: got 'most', expected one of majority", lambda: consensus_dice(ONE, ONE, rule="most")),
         (
             ValueError,
-            'weights: got some with rule="staple"',
+            'weights: got weights with rule="staple"',
             lambda: consensus_dice(ONE, ONE, rule="staple", weights=torch.ones(1)),
         ),
         (ValueError, "empty: got 2, expected", lambda: consensus_dice(ONE, ONE, empty=2)),
@@ -257,7 +261,7 @@ ONE = torch.ones(1, 1, 2, 2, dtype=torch.uint8)
         (ValueError, "unit: got 0, expected a positive number", lambda: volume_crps(ONE, ONE, unit=0)),
         (
             ValueError,
-            "sample_weights: got some with unbiased=True",
+            "sample_weights: got weights with unbiased=True",
             lambda: volume_crps(ONE, ONE, unbiased=True, sample_weights=torch.ones(1)),
         ),
         (ValueError, "bins: got 0", lambda: pixel_reliability(ONE, ONE).equal_count(0)),

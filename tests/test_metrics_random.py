@@ -89,8 +89,11 @@ def test_hypotheses_that_like_graders_alike_are_divided_among_them_at_once(monke
         ("false_alarm: got nan, empty 1.0, expected 0.0, or nan", lambda: Convention("mine", false_alarm=math.nan)),
         ("of: got 'graders', expected one of references, samples", lambda: best_dice(ONE, ONE, of="graders")),
         ("repeat: got 0, expected true or false", lambda: matched_iou(ONE, ONE, repeat=0)),
-        ("weights: got some with repeat=False", lambda: matched_iou(ONE, ONE, repeat=False, weights=torch.ones(1))),
-        ("sample_weights: got a sum of 2", lambda: matched_iou(ONE, ONE, sample_weights=torch.tensor([2.0]))),
+        ("weights: got weights with repeat=False", lambda: matched_iou(ONE, ONE, repeat=False, weights=torch.ones(1))),
+        (
+            "sample_weights: got probabilities whose sum is 2",
+            lambda: matched_iou(ONE, ONE, sample_weights=torch.tensor([2.0])),
+        ),
         (r"sample_weights: got shape \(2,\)", lambda: energy_distance(ONE, ONE, sample_weights=torch.ones(2) / 2)),
     ],
 )

@@ -72,7 +72,7 @@ def test_values_are_checked_in_the_order_of_the_arguments() -> None:
         energy_distance(LABELS, wrong, weights=WEIGHTS + 1)
     with pytest.raises(ValueError, match=r"samples: got labels 0 .. 9, expected 0 .. 1"):
         energy_distance(wrong, wrong)
-    with pytest.raises(ValueError, match=r"weights: got a sum of 5, expected 1"):
+    with pytest.raises(ValueError, match=r"weights: got probabilities whose sum is 5, expected 1"):
         energy_distance(LABELS, OTHERS, weights=WEIGHTS + 1)
     with pytest.raises(ValueError, match=r"weights: got a negative or NaN value"):
         energy_distance(LABELS, OTHERS, weights=-WEIGHTS)
@@ -108,5 +108,5 @@ def test_wrong_values_on_a_gpu_are_named_at_the_end() -> None:
     weights = torch.tensor([[0.5, 0.6]], device="cuda")
     with pytest.raises(ValueError, match=r"references: got labels 0 .. 9"):
         energy_distance(masks, torch.where(masks[:, :2] == 1, 9, 0))
-    with pytest.raises(ValueError, match=r"weights: got a sum of 1.1"):
+    with pytest.raises(ValueError, match=r"weights: got probabilities whose sum is 1.1"):
         energy_distance(masks, masks[:, :2], weights=weights)

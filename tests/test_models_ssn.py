@@ -137,7 +137,7 @@ def test_other_samplers_take_the_place_of_the_factors_noise_alone(sampler):
 def test_there_is_no_latent():
     model, images = build(SSN), pictures()
     sampler = fastpunet.Sampler(model)
-    with pytest.raises(TypeError, match="^model: SSN has no latent that could be decoded; take draw"):
+    with pytest.raises(TypeError, match="^model: SSN has no latent that could be decoded; use draw"):
         sampler.decode(sampler.encode(images), torch.zeros(3, 2, 10))
 
 

@@ -58,7 +58,7 @@ def test_a_folder_of_something_else_is_never_replaced(tmp_path):
     for text in (None, "", "[1]", "{"):
         if text is not None:
             (tmp_path / "case" / "answer.json").write_text(text)
-        with pytest.raises(ValueError, match="^output: .*case exists, and is not an answer of fastpunet sample; name"):
+        with pytest.raises(ValueError, match="^output: .*case exists, but was not written by fastpunet sample; name"):
             find_answer(tmp_path / "case")
     (tmp_path / "file").write_text("mine")
     with pytest.raises(ValueError, match="^output: .*file exists"):
@@ -72,13 +72,18 @@ def test_what_was_asked_otherwise_is_named():
     asked = {"model": {"sha256": "a"}, "request": {"n": 16, "seed": 0, "modes": None}, "sha256": "c"}
     assert differences(json.loads(json.dumps(asked)), asked) == []
     assert differences({**asked, "request": {"n": 8, "seed": 0}}, asked) == ["n was 8"]
-    assert differences({**asked, "model": {"sha256": "b"}}, asked) == ["the model was another"]
-    assert differences({**asked, "sha256": "d"}, asked) == ["the image was another"]
-    assert differences({}, asked) == ["n was None", "seed was None", "the model was another", "the image was another"]
+    assert differences({**asked, "model": {"sha256": "b"}}, asked) == ["the model was a different one"]
+    assert differences({**asked, "sha256": "d"}, asked) == ["the image was a different one"]
+    assert differences({}, asked) == [
+        "n was None",
+        "seed was None",
+        "the model was a different one",
+        "the image was a different one",
+    ]
 
 
 def test_two_processes_do_not_write_to_one_folder(tmp_path):
-    message = "^output: another process writes answers to .*; wait for it, or name another folder$"
+    message = "^output: another process is writing to .*; wait for it, or name another folder$"
     with alone(tmp_path), pytest.raises(ValueError, match=message), alone(tmp_path):
         pass
     with alone(tmp_path):

@@ -58,18 +58,18 @@ def test_values_far_outside_the_trained_range_are_warned_of():
 
 def test_colours_are_converted_only_when_asked():
     colours = np.stack((GREY[0], GREY[0] // 2, GREY[0] * 0))
-    message = r"^case: has colours \(RGB\), and the model takes grey values; if that is meant, pass --convert$"
+    message = r"^case: has colours \(RGB\), but the model takes grey values; pass --convert to convert them$"
     with pytest.raises(ValueError, match=message):
         prepare(_input(colours), _model(), Request())
     grey = prepare(_input(colours), _model(), Request(convert=True)).images
     expected = (0.299 * colours[0] + 0.587 * colours[1]) / 255
     np.testing.assert_allclose(grey[0, 0].numpy(), expected, atol=1e-6)
-    with pytest.raises(ValueError, match=r"^case: has grey values, and the model takes colours \(RGB\)"):
+    with pytest.raises(ValueError, match=r"^case: has grey values, but the model takes colours \(RGB\)"):
         prepare(_input(GREY), _model(3), Request())
     rgb = prepare(_input(GREY), _model(3), Request(convert=True)).images
     assert rgb.shape == (1, 3, 6, 8)
     assert (rgb == rgb[:, :1]).all()
-    with pytest.raises(ValueError, match=r"^case: has 2 channels, and the model takes 1; give it images of its kind$"):
+    with pytest.raises(ValueError, match=r"^case: has 2 channels, but the model takes 1; convert it$"):
         prepare(_input(colours[:2]), _model(), Request(convert=True))
 
 
@@ -92,7 +92,7 @@ def test_images_are_resampled_to_the_spacing_of_training():
     asked = prepare(_input(GREY), model, Request(spacing=(1.0,)))
     assert (tuple(asked.images.shape[2:]), asked.spacing, asked.warnings) == ((12, 16), (1.0, 1.0), {})
     (warning,) = prepare(_input(GREY), model, Request()).warnings.values()
-    assert warning.startswith("case: does not say how many mm are between its pixels, and the model was trained on 0.5")
+    assert warning.startswith("case: does not say how many mm are between its pixels, but the model was trained on 0.5")
     volume = np.zeros((1, 3, 6, 8), np.uint8)
     of_slices = prepare(_input(volume, (3.0, 1.0, 0.5)), model, Request())
     assert tuple(of_slices.images.shape) == (3, 1, 12, 8)
@@ -103,7 +103,7 @@ def test_images_are_resampled_to_the_spacing_of_training():
 def test_spacing_that_is_missing_or_odd_is_named():
     with pytest.raises(ValueError, match=r"^case: does not say how many mm are between its pixels; give --spacing, or"):
         prepare(_input(GREY), _model(), Request(unit="mm"))
-    with pytest.raises(ValueError, match=r"^case: has 2 axes, and the spacing has 3 numbers; give one for each axis"):
+    with pytest.raises(ValueError, match=r"^case: has 2 axes, but the spacing has 3 numbers; give one for each axis"):
         prepare(_input(GREY), _model(), Request(spacing=(1.0, 1.0, 1.0)))
     for odd in ((0.0,), (-1.0, 1.0), (float("nan"),), (float("inf"),)):
         with pytest.raises(ValueError, match="^spacing: got .*, expected positive numbers of mm"):
@@ -124,7 +124,9 @@ def test_an_image_much_larger_than_those_of_training_is_named():
     large = np.arange(512, dtype=np.uint8).reshape(1, 64, 8)
     model = _model(image_size=(16, 16))
     (warning,) = prepare(_input(large), model, Request()).warnings.values()
-    assert warning.startswith("case: has 64 x 8 pixels where the model looks at it, and training had 16 x 16; crop")
+    assert warning.startswith(
+        "case: has 64 x 8 pixels at the resolution of the model, but the images in training had 16 x 16; crop"
+    )
     assert warning.endswith("or pass --window 16")
     assert prepare(_input(large), model, Request(window=16)).warnings == {}
     assert prepare(_input(GREY), model, Request()).warnings == {}
@@ -132,7 +134,7 @@ def test_an_image_much_larger_than_those_of_training_is_named():
 
 def test_an_image_of_one_value_is_warned_of():
     (warning,) = prepare(_input(np.full((1, 6, 8), 77, np.uint8)), _model(), Request()).warnings.values()
-    assert warning == "case: has the value 77 everywhere, and so shows nothing"
+    assert warning == "case: has the value 77 everywhere, so there is nothing to segment"
 
 
 def test_what_files_held_is_kept():

@@ -192,7 +192,7 @@ def test_an_image_that_fails_fails_alone(model, images, tmp_path):
     messages = [one.message for one in outcomes if one.status == "failed"]
     assert "broken.png is truncated" in messages[0]
     assert "case1.png is truncated" in messages[2]
-    assert messages[1].startswith("colours: has colours (RGB), and the model takes grey values")
+    assert messages[1].startswith("colours: has colours (RGB), but the model takes grey values")
     assert said == outcomes
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["case0", "case2", "summary.json"]
     listed = json.loads((tmp_path / "out" / "summary.json").read_text())["images"]
@@ -211,10 +211,14 @@ def test_answers_that_are_there_are_kept_or_replaced_only_when_asked(model, imag
     outcomes = run(model, [images], out, Request(n=2), skip_existing=True)
     assert [one.status for one in outcomes] == ["kept", "done", "done"]
     assert (out / "case0" / "answer.json").stat().st_mtime_ns == first
-    with pytest.raises(ValueError, match=r"^output: .*case0 was made otherwise: n was 2, seed was 0; name another"):
+    with pytest.raises(
+        ValueError, match=r"^output: .*case0 was made with other settings: n was 2, seed was 0; name another"
+    ):
         run(model, [images], out, Request(n=3, seed=1), skip_existing=True)
     Image.fromarray(PIXELS[1]).save(images / "case0.png")
-    with pytest.raises(ValueError, match=r"^output: .*case0 was made otherwise: the image was another; name another"):
+    with pytest.raises(
+        ValueError, match=r"^output: .*case0 was made with other settings: the image was a different one; name another"
+    ):
         run(model, [images], out, Request(n=2), skip_existing=True)
     assert [one.status for one in run(model, [images], out, Request(n=3), overwrite=True)] == ["done"] * 3
     assert _answer(out / "case0")["request"]["n"] == 3

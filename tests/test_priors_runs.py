@@ -99,7 +99,7 @@ def test_weights_of_another_prior_are_refused_by_name(tmp_path):
             init_from=str(tmp_path / "full.safetensors"),
         )
         with pytest.raises(
-            ValueError, match=f"^init_from: .* has .*'prior': '{held}'.*, expected .*set the keys of mod"
+            ValueError, match=f"^init_from: .* has .*'prior': '{held}'.*, expected .*set these keys of mod"
         ):
             train(config, tmp_path / "run", say=quiet)
 
@@ -137,7 +137,7 @@ def test_raters_are_checked_before_a_step(folder, tmp_path):
         ),
         (
             {"model.prior": "flow:2", "objective.free_bits": 0.1},
-            "^objective.free_bits: got 0.1 with prior 'flow:2', whose divergence is no sum over latent dimensions",
+            "^objective.free_bits: got 0.1 with prior 'flow:2', whose divergence is not a sum over latent dimensions",
         ),
     ],
 )

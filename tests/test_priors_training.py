@@ -163,7 +163,7 @@ def test_a_file_whose_tensors_are_of_another_prior_is_refused(claimed, tmp_path)
         (dict(prior="mixed"), "^prior: got 'mixed', expected diagonal, full, low-rank:RANK, mixture:COMPONENTS, "),
         (dict(prior="mixture:1"), "^prior: got 'mixture:1', expected mixture:2 to mixture:64$"),
         (dict(prior="raters:ann"), "^prior: got 'raters:ann', expected the names of 2 to 64 different raters$"),
-        (dict(prior="low-rank:6"), "^prior: got rank 6 with latent_dim 6, expected a smaller one; full takes any"),
+        (dict(prior="low-rank:6"), "^prior: got rank 6 with latent_dim 6, expected a smaller rank; use full for any"),
         (dict(prior="flow:2", latent_dim=1), "^prior: got a flow with latent_dim 1, expected at least 2"),
         (dict(prior="full", latent_maps=1), "^latent_maps: got 1 with prior 'full', expected 0, or prior 'diagonal'"),
     ],
@@ -176,7 +176,7 @@ def test_impossible_priors_are_named(options, message):
 @pytest.mark.parametrize(
     ("raters", "message"),
     [
-        (None, r"^raters: got NoneType, expected int64 \(2, 1\), whose segmentations the labels are"),
+        (None, r"^raters: got NoneType, expected int64 \(2, 1\), the rater of each segmentation"),
         (torch.zeros(2, 3, dtype=torch.long), r"^raters: got torch.int64 \(2, 3\), expected int64 \(2, 1\)"),
         (torch.zeros(2, 1), r"^raters: got torch.float32 \(2, 1\)"),
         (torch.tensor([[0], [3]]), r"^raters: got 0 .. 3, expected 0 .. 2$"),

@@ -123,7 +123,8 @@ def test_what_waits_is_not_captured_and_is_drawn_all_the_same(drawing, captures,
     assert not captures
     told = [str(warning.message) for warning in recwarn if "CUDA graph" in str(warning.message)]
     assert told == [
-        "no CUDA graph, kernels are launched one by one: _local_scalar_dense makes the host wait for the device"
+        "CUDA graphs cannot be used here, so kernels are launched one by one, which is slower: "
+        "_local_scalar_dense makes the host wait for the device"
     ]
 
 
@@ -239,5 +240,5 @@ def test_a_sampler_samples_as_encode_and_draw(captures):
         sampler.sample(images, output="masks")
     with pytest.raises(ValueError, match="n: got 0"):
         sampler.sample(images, 0)
-    with pytest.raises(ValueError, match="images: NaN"):
+    with pytest.raises(ValueError, match="images: got NaN"):
         sampler.sample(images * torch.nan)

@@ -194,7 +194,7 @@ def test_pages_with_odd_entries_are_no_pages(tmp_path, change):
 def test_an_index_of_somebody_else_stays(pictures, tmp_path, capsys):
     (tmp_path / INDEX).write_text("mine")
     assert main(["report", "lesions", str(pictures), "-o", str(tmp_path), "-n", "2", "--overwrite"]) == 2
-    assert "index.html exists, and is no index of fastpunet report" in capsys.readouterr().err
+    assert "index.html exists, but is not an index of fastpunet report" in capsys.readouterr().err
     assert (tmp_path / INDEX).read_text() == "mine"
 
 

@@ -157,7 +157,7 @@ def test_the_command_writes_each_format_whole(tmp_path, capsys, bundle):
     ("arguments", "message"),
     [
         (["--output", "x.bmp"], "output: got"),
-        (["--output", "/proc/nowhere/x.png"], "output: got '/proc/nowhere/x.png', and nothing can be written"),
+        (["--output", "/proc/nowhere/x.png"], "output: got '/proc/nowhere/x.png', where nothing can be written"),
         (["--output", "x.png", "--image", "99999"], "image: got 99999, expected 0 .. "),
         (["--output", "x.png", "--axes", "0", "9"], "axes: got [0, 9]"),
         (["--output", "x.png", "--axes", "0", "0"], "axes: got [0, 0]"),

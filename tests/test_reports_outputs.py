@@ -9,7 +9,7 @@ from fastpunet.reports.outputs import check_stem, check_writable
 
 def test_a_file_that_cannot_be_written_is_refused_and_nothing_is_made(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match=r"output: got '.*file/x.png', and nothing can be written in .*file"):
+    with pytest.raises(ValueError, match=r"output: got '.*file/x.png', where nothing can be written .*file"):
         check_writable("output", tmp_path / "file" / "x.png")
     with pytest.raises(ValueError, match="which is a folder; expected a file, such as"):
         check_writable("output", tmp_path)
@@ -33,5 +33,5 @@ def test_devices_go_by_their_names():
     for wrong in ("gpu", "mps", ""):
         with pytest.raises(ValueError, match=f"device: got '{wrong}', expected"):
             find_device(wrong)
-    with pytest.raises(ValueError, match=r"device: got 'cuda:99', and PyTorch finds \d+ GPUs here"):
+    with pytest.raises(ValueError, match=r"device: got 'cuda:99', but PyTorch finds \d+ GPUs here"):
         find_device("cuda:99")

@@ -142,7 +142,8 @@ REFUSED = {
 @STRUCTURED
 @pytest.mark.parametrize("name", REFUSED)
 def test_methods_without_a_gaussian_latent_are_refused_by_name(name, sampler):
-    message = f"^sampler: got '{sampler}', expected random: hypotheses of {name} are not drawn from a Gaussian latent$"
+    reason = f"hypotheses of {name} are not drawn from a Gaussian latent"
+    message = f"^sampler: got '{sampler}', expected random, because {reason}$"
     with pytest.raises(ValueError, match=message):
         sample(REFUSED[name](), torch.zeros(1, 2, 8, 8), 2, sampler=sampler)
     with pytest.raises(ValueError, match=message):

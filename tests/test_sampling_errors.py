@@ -23,8 +23,9 @@ def test_more_hypotheses_than_the_memory_holds_are_refused_before_any_work(model
     monkeypatch.setattr("fastpunet.memory.free_memory", lambda _: 1_000_000)
     monkeypatch.setattr(model.unet, "forward", None)
     message = (
-        r"^n: got 100000; 100000 hypotheses of 2 images as labels take 0.2 GB, and 0.0 GB are free. Take "
-        r"output=\"bits\" \(0.0 GB\), part by part Sampler.stream, or fastpunet.summarize, which holds none$"
+        r"^n: got 100000; 100000 hypotheses of 2 images as labels take 0.2 GB, and 0.0 GB are free; use "
+        r"output=\"bits\" \(0.0 GB\), draw them part by part with Sampler.stream, or call "
+        r"fastpunet.summarize, which keeps no hypotheses$"
     )
     with pytest.raises(ValueError, match=message):
         sample(model, torch.rand(2, 1, 32, 32), 100_000)
@@ -49,12 +50,16 @@ def test_the_memory_that_is_free_is_asked_of_the_system():
         (dict(images=torch.rand(1, 8, 8)), ValueError, r"images: .* images\[None\]$"),
         (dict(images=torch.rand(1, 1, 1, 8, 8)), ValueError, "images: got shape .*; drop or join axes$"),
         (dict(images=torch.zeros(1, 1, 8, 8, dtype=torch.uint8)), TypeError, "images: got torch.uint8"),
-        (dict(images=torch.rand(1, 3, 8, 8)), ValueError, "images: got 3 channels, the model takes 1"),
+        (dict(images=torch.rand(1, 3, 8, 8)), ValueError, "images: got 3 channels, expected 1 as the model takes"),
         (dict(images=torch.rand(0, 1, 8, 8)), ValueError, "images: got the empty shape"),
         (dict(images=torch.rand(1, 1, 0, 8)), ValueError, "images: got the empty shape"),
-        (dict(images=torch.full((1, 1, 8, 8), torch.nan)), ValueError, "images: NaN or infinity"),
-        (dict(images=torch.full((1, 1, 8, 8), -torch.inf)), ValueError, "images: NaN or infinity"),
-        (dict(images=torch.empty(1, 1, 8, 8, device="meta")), ValueError, "images: on meta, the model on cpu"),
+        (dict(images=torch.full((1, 1, 8, 8), torch.nan)), ValueError, "images: got NaN or infinity"),
+        (dict(images=torch.full((1, 1, 8, 8), -torch.inf)), ValueError, "images: got NaN or infinity"),
+        (
+            dict(images=torch.empty(1, 1, 8, 8, device="meta")),
+            ValueError,
+            "images: got device meta, expected cpu as the model",
+        ),
         (dict(n=0), ValueError, "n: got 0, expected a whole number of at least 1"),
         (dict(n=-5), ValueError, "n: got -5"),
         (dict(n=2.5), TypeError, "n: got 2.5, expected a whole number"),
@@ -66,7 +71,7 @@ def test_the_memory_that_is_free_is_asked_of_the_system():
         (dict(ids=torch.tensor([0, 1])), ValueError, r"ids: got shape \(2,\), expected \(1,\)"),
         (dict(output="masks"), ValueError, "output: got 'masks', expected one of labels, logits, probs, bits"),
         (dict(precision="fp16"), ValueError, "precision: got 'fp16', expected one of auto"),
-        (dict(precision="tf32"), ValueError, 'precision: "tf32" needs an NVIDIA GPU'),
+        (dict(precision="tf32"), ValueError, 'precision: got "tf32" for a model on cpu, expected one on an NVIDIA GPU'),
         (dict(backend="cuda"), ValueError, "backend: got 'cuda', expected one of auto"),
         (dict(chunk=0), ValueError, "chunk: got 0"),
         (dict(chunk="all"), TypeError, "chunk: got 'all', expected a whole number"),

@@ -62,7 +62,7 @@ def test_a_sampler_follows_its_model_to_another_device_and_dtype(images):
     model.to(torch.bfloat16)
     assert sampler.encode(images).features.dtype == torch.float32
     model.to("meta")
-    with pytest.raises(ValueError, match="images: on cpu, the model on meta"):
+    with pytest.raises(ValueError, match="images: got device cpu, expected meta as the model"):
         sampler.encode(images)
 
 

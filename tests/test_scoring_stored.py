@@ -1,5 +1,7 @@
 """Hypotheses that others have stored: every layout gives the scores of the model that drew them."""
 
+import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -194,6 +196,12 @@ def test_scores_of_an_archive_are_those_of_its_hypotheses(tmp_path):
         open_stored(path, images, num_classes=3)
     with pytest.raises(ValueError, match=r"holds \(32, 32\), expected \(9, 9\), the size of case0.png"):
         source.draw([replace(RECORDS[0], image=np.zeros((1, 9, 9), np.float32))], 1)
+    document = json.loads((path / "zarr.json").read_text())
+    del document["attributes"]["fastpunet"]["request"]["n"]
+    shutil.copytree(path, tmp_path / "b.zarr")
+    (tmp_path / "b.zarr" / "zarr.json").write_text(json.dumps(document))
+    with pytest.raises(ValueError, match=r"b.zarr is damaged: its n is None, expected int"):
+        open_stored(tmp_path / "b.zarr", images)
     Image.new("L", (32, 32)).save(images / RECORDS[0].name)
-    with pytest.raises(ValueError, match="case0 are of another case0.png than .*case0.png is now; draw them anew"):
+    with pytest.raises(ValueError, match="case0.png has changed since those in .*case0 were drawn; draw them again"):
         open_stored(path, images).draw(RECORDS, 1)

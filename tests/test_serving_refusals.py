@@ -57,7 +57,7 @@ def npy(array, **how):
         ({"modes": 101}, "modes: got '101', expected at most 100"),
         ({"intensity": "window:1"}, "intensity: got 'window:1', expected range:LOW:HIGH, "),
         ({"spacing": "wide"}, "spacing: got 'wide', expected millimetres, such as 0.7"),
-        ({"spacing": "1,2,3"}, "image: has 2 axes, and the spacing has 3 numbers"),
+        ({"spacing": "1,2,3"}, "image: has 2 axes, but the spacing has 3 numbers"),
         ({"spacing": "-1"}, "spacing: got [-1.0], expected positive numbers of mm"),
         ({"name": ""}, "name: got '', expected at least 1 character"),
     ],
@@ -72,7 +72,7 @@ def test_parameters(client, asked, message):
     ("body", "name", "status", "message"),
     [
         (b"", "image", 422, "file: is empty, expected the bytes of an image as the body of the request"),
-        (b"no image", "image", 422, "file: image is of no known format, expected png, jpeg, tiff, nifti, dicom, npz"),
+        (b"no image", "image", 422, "file: image has an unknown format, expected png, jpeg, tiff, nifti, dicom, npz"),
         (png(0)[:300], "a.png", 422, "file: a.png is truncated or not a single image ("),
         (b"no image", "../../a b.dcm", 422, "file: a_b.dcm is "),
         (
@@ -104,7 +104,7 @@ def test_a_form(client):
     kind = {"Content-Type": "multipart/form-data; boundary=x"}
     reply = client.post("sample", b"--x\r\n\r\n" + png(0) + b"\r\n--x--", n=4, headers=kind)
     assert reply.status == 415
-    assert "expected its bytes as the body of the request, as curl --data-binary @FILE" in reply.error
+    assert "expected the bytes of the file as the body of the request, as curl --data-binary @FILE" in reply.error
 
 
 def test_a_parameter_that_is_given_twice(client):
@@ -266,7 +266,7 @@ def test_a_full_queue_says_when_to_come_back(narrow, blocked):
         assert refused.status == 503
         assert int(refused.headers["Retry-After"]) >= 1
         assert refused.error.startswith(
-            "2 requests are waiting or computed, the limit here (--max-waiting); ask again in"
+            "2 requests are waiting or being computed, the limit here (--max-waiting); ask again in"
         )
         assert narrow.metric('fastpunet_refusals_total{reason="queue full"}') == 1
         assert narrow.get("/health/live").status == 200

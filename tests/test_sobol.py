@@ -79,5 +79,7 @@ def test_means_of_a_smooth_function_err_far_less():
 
 
 def test_too_many_dimensions_are_named():
-    with pytest.raises(ValueError, match='^sampler: "sobol" has at most 21201 dimensions, and the prior .* 21202'):
+    with pytest.raises(
+        ValueError, match='^sampler: got "sobol", which has at most 21201 dimensions, but the prior .* 21202'
+    ):
         sobol_normals(0, IDS, 0, 1, 21202)

@@ -36,7 +36,7 @@ def test_an_error_comes_when_its_batch_does(sampler):
     broken = IMAGES[:1] * torch.nan
     parts = sampler.sample_batches([IMAGES[:1], IMAGES[:1], broken], 2, seed=0)
     assert next(parts).shape == (1, 2, 9, 13)
-    with pytest.raises(ValueError, match="images: NaN"):
+    with pytest.raises(ValueError, match="images: got NaN"):
         list(parts)
     with pytest.raises(ValueError, match="n: got 0"):
         sampler.sample_batches([], 0)

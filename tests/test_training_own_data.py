@@ -58,7 +58,7 @@ def test_data_alone_suffice(pictures, tmp_path, capsys):
     for text in (
         "agreement    two masks of an image share 56% of what either marks",
         "nothing suspicious",
-        f"{pictures} (folder): 12 images of 16 x 16 pixels, 1 channel, up to 2 masks an image",
+        f"{pictures} (folder): 12 images of 16 x 16 pixels, 1 channel, up to 2 masks for each image",
         "the weights are chosen by 20% of the 12 patients",
         "binary masks, one logit",
         "4 steps of 2 images with 2 of their masks",
@@ -150,7 +150,7 @@ def test_the_test_part_is_what_is_scored_and_new_weights_are_scored_again(tmp_pa
     said = capsys.readouterr().err
     assert "the scores at the end are those of test" in said
     assert "note: 3 names of patients both in train and in test: p00, p01, p02" in said
-    assert "problem: one image under several names" in said
+    assert "problem: the same image under several names" in said
     go_on = ["train", "--resume", "--output", str(run)]
     assert main(go_on) == 0
     assert capsys.readouterr().err == f"{run}/model.safetensors is finished; nothing to do\n"
@@ -177,7 +177,7 @@ def test_classes_and_sizes_are_read_off_the_data(tmp_path):
     assert (chosen.values["crop"], chosen.values["crop_anywhere"]) == ([20, 26], True)
     assert chosen.values["validation_share"] == 0.5
     assert "5 classes, the labels 0 .. 4; nothing is labelled 1, 2, 3" in chosen.reasons
-    assert "one mask an image, which shows how images differ but not how raters do" in chosen.reasons[0]
+    assert "one mask for each image, which shows how images differ but not how raters do" in chosen.reasons[0]
     wide = _chosen(tmp_path, gpu=True).values
     assert (wide["model"]["channels"], wide["precision"]) == ([32, 64], "bf16-mixed")
     assert not chosen.config.objective.energy_weight  # of one rater and several classes
@@ -277,4 +277,4 @@ def test_the_time_is_told_after_the_first_steps():
     forecast.on_train_start(Trainer, None)
     for step in range(3, 103):
         forecast.after_step(Trainer, None, step)
-    assert said == ["0.2 s a step: the other 87 steps take about 17 s"]
+    assert said == ["0.2 s per step: the other 87 steps take about 17 s"]

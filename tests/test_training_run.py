@@ -263,7 +263,7 @@ def test_a_broken_checkpoint_is_named(tmp_path):
     train(config, tmp_path, say=_quiet)
     (tmp_path / "model.safetensors").unlink()
     (tmp_path / "last.ckpt").write_bytes((tmp_path / "last.ckpt").read_bytes()[:1000])
-    with pytest.raises(ValueError, match=r"last\.ckpt cannot be read .* delete it to start this run anew"):
+    with pytest.raises(ValueError, match=r"last\.ckpt cannot be read .* delete it to start this run again"):
         train(config, tmp_path, resume=True, say=_quiet)
 
 

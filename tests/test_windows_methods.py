@@ -122,8 +122,8 @@ def test_features_that_do_not_fit_are_refused_after_the_first_window(monkeypatch
     model = windowed(build("Probabilistic U-Net"), 16, by_slab=False)
     monkeypatch.setattr("fastpunet.memory.free_memory", lambda _: 100_000)
     message = (
-        r"^images: got 2 of 40 x 50 pixels; their features \(4 channels\) and what the combiner's first layer makes of "
-        "them take 0.0 GB, and 0.0 GB are free. Sample fewer images at a time, or parts of an image$"
+        r"^images: got 2 of 40 x 50 pixels; their features \(4 channels\) and the output of the combiner's first layer "
+        "take 0.0 GB, and 0.0 GB are free; sample fewer images at a time, or parts of an image$"
     )
     with pytest.raises(ValueError, match=message):
         Sampler(model).encode(pictures(40, 50))
@@ -152,9 +152,13 @@ def test_other_misuse_is_named(tmp_path):
     model = windowed(build("Probabilistic U-Net"), 16)
     with pytest.raises(ValueError, match="^model: it is windowed already; pass the model itself$"):
         windowed(model, 8)
-    with pytest.raises(TypeError, match="^model: got WindowedFeatures, expected .*; save what is inside of windows"):
+    with pytest.raises(
+        TypeError, match="^model: got WindowedFeatures, expected .*; save the model inside a windowed one"
+    ):
         fastpunet.save(model, tmp_path / "model.safetensors")
-    with pytest.raises(TypeError, match="^model: windows are for sampling; train the ProbabilisticUNet inside$"):
+    with pytest.raises(
+        TypeError, match="^model: a windowed model cannot be trained; train the ProbabilisticUNet inside it$"
+    ):
         model.loss_terms(pictures(8, 8), None, seed=0, ids=torch.arange(2))
     with pytest.raises(TypeError, match="^model: got Linear"):
         windowed(nn.Linear(1, 1), 16)

@@ -98,7 +98,7 @@ def test_features_that_do_not_fit_are_not_kept(monkeypatch):
         assert isinstance(Sampler(windowed(model, 8)).encode(image), Slabs) is not kept
         assert torch.equal(sample(windowed(model, 8), image, 3, seed=0), expected)
     method = windowed(model, 8)
-    with pytest.raises(ValueError, match="images: got 21 x 9 x 14 pixels, whose features are not kept"):
+    with pytest.raises(ValueError, match="images: got 21 x 9 x 14 pixels, whose features do not fit in memory"):
         method.differentiable_logits(Sampler(method).encode(image), torch.zeros(1, 1, 3))
     maps = ProbabilisticUNet(1, 1, (4, 6), 3, convs_per_block=1, dims=3, latent_maps=1)
     monkeypatch.setattr("fastpunet.memory.free_memory", lambda _: needed)

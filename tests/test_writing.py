@@ -214,7 +214,7 @@ ZEROS = np.zeros((2, 5, 7), np.uint8)
         (ZEROS[0], {}, ValueError, r"labels: got \(5, 7\), expected \(n, 5, 7\) with n >= 1, the size of x"),
         (ZEROS[:, :4], {}, ValueError, r"labels: got \(2, 4, 7\)"),
         (ZEROS[:0], {}, ValueError, "with n >= 1"),
-        (ZEROS + 2, {}, ValueError, "labels: got a class 2, expected 0 .. 1 of 2"),
+        (ZEROS + 2, {}, ValueError, "labels: got a class 2, expected 0 .. 1 for 2 classes"),
         (ZEROS, dict(num_classes=0), ValueError, "num_classes"),
         (ZEROS, dict(titles=["one"]), ValueError, "titles: got 1 for 2 hypotheses"),
         (ZEROS, dict(format="jpeg"), ValueError, "format: got 'jpeg', expected one of png, tiff, nifti, seg, npz"),
@@ -238,7 +238,7 @@ def test_what_cannot_be_written_is_named(tmp_path, labels, changes, error, messa
         (np.zeros((5, 7), np.uint8), 1, TypeError, "values: got uint8, expected a NumPy array of floats"),
         (np.zeros((7, 5)), 1, ValueError, r"values: got \(7, 5\), expected \(5, 7\)"),
         (np.full((5, 7), np.nan), 1, ValueError, "values: got numbers from nan to nan"),
-        (np.full((5, 7), 1.2), 1, ValueError, r"values: got numbers from 1.2 to 1.2, expected 0 .. 1; see largest"),
+        (np.full((5, 7), 1.2), 1, ValueError, r"values: got numbers from 1.2 to 1.2, expected 0 .. 1; raise largest"),
         (np.zeros((5, 7)), 0, ValueError, "largest: got 0"),
     ],
 )

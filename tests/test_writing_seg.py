@@ -116,7 +116,7 @@ def test_maps_of_a_series_are_nifti_where_its_slices_are(tmp_path):
 @pytest.mark.parametrize(
     ("attributes", "changes", "message"),
     [
-        (dict(StudyInstanceUID=None), {}, "lacks StudyInstanceUID, expected what a DICOM segmentation refers to"),
+        (dict(StudyInstanceUID=None), {}, "lacks StudyInstanceUID, expected all that a DICOM segmentation refers to"),
         (dict(FrameOfReferenceUID=None), {}, "lacks FrameOfReferenceUID"),
         (dict(SliceThickness=None), {}, "lacks SliceThickness"),
         ({}, dict(titles=["x" * 65]), "titles: got 'xxx.*, expected 1 to 64 printable characters"),

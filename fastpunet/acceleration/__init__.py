@@ -22,28 +22,33 @@ def accelerate(model: AnyModel) -> AnyModel:
 
     The model has a U-Net, a prior net and a combiner (`fcomb` in the PyTorch port). Only `combiner.forward` is
     replaced, so `sample` keeps its arguments, its result and its random numbers. What the features contribute is
-    computed once. On a CPU, hypotheses are decoded ahead: the next latents of the loop are foreseen from the prior and
-    a copy of the global generator's state, decoded together, and handed out when `sample` draws them. A hypothesis
-    that was decoded ahead is used only if features, weights and latents are the very same values.
+    computed once. On a CPU, hypotheses are decoded ahead: the next latents of the loop are computed beforehand from the
+    prior and a copy of the global generator's state, decoded together, and handed out when `sample` draws them. A
+    hypothesis that was decoded ahead is used only if features, weights and latents are the very same values.
 
     The first call, and the first one after a change of the combiner's structure, mode, weights or attributes or of the
     features' shape, runs the combiner's own forward pass, and compares the kernels with it. The combiner's own forward
     pass also runs if gradients are recorded, under autocast, if BatchNorm or dropout inside it is in training mode, if
     layers inside it have forward hooks, if it holds objects whose values cannot be compared, or if the two differ.
-    `del model.fcomb.forward` undoes the replacement. A copy by pickle decodes ahead after another `accelerate`.
+    `del model.fcomb.forward` undoes the replacement. A pickled copy decodes ahead only after it is passed to
+    `accelerate` again.
 
     Raises TypeError for a model without these parts, and ValueError for a combiner that cannot be read.
     """
     found = next(((module, parts) for module, _ in inside(model) if (parts := find_parts(module))), None)
     if found is None or isinstance(found[0], Method):
         raise TypeError(
-            f"model: got {type(model).__name__}, expected a model written elsewhere with a U-Net, a prior net and a "
-            "combiner, such as the PyTorch port; for others call fastpunet.sample(model, images, n)"
+            f"model: got {type(model).__name__}, expected a Probabilistic U-Net that fastpunet did not build, with a "
+            "U-Net, a prior net and a combiner, such as the PyTorch port; call fastpunet.sample(model, images, n) for "
+            "other models"
         )
     combiner: nn.Module = attribute(found[0], found[1].combiner)
     combiner_inputs(combiner)
     present = vars(combiner).get("forward")
     if present is not None and not isinstance(present, FasterForward):
-        raise TypeError("model: the forward pass of its combiner has been replaced already, so that it stays as it is")
+        raise TypeError(
+            "model: got a combiner whose forward was replaced by other code, expected the forward of its class; delete "
+            "the replacement with del combiner.forward"
+        )
     combiner.forward = FasterForward(forward, combiner, Memory(found[0]))  # type: ignore[method-assign]
     return model

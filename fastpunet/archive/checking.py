@@ -35,7 +35,7 @@ def check_items(samples: StoredSamples) -> Iterator[tuple[str, list[Fault]]]:
     for row in _rows(samples):
         name = row.get("name")
         if not is_name(name):
-            yield repr(name), [Fault(repr(name), "is in the table, and is no name of an image")]
+            yield repr(name), [Fault(repr(name), "is in the table, but is not a valid name of an image")]
         elif name in seen:
             yield name, [Fault(name, "is in the table twice")]
         else:
@@ -55,7 +55,7 @@ def _faults(samples: StoredSamples, row: dict[str, Any]) -> Iterator[str]:
     name = row["name"]
     node = samples.path / item_path(name)
     if not node.is_dir():
-        yield "is in the table, and its folder is missing"
+        yield "is in the table, but its folder is missing"
         return
     if node.resolve() != samples.path.resolve() / item_path(name):
         yield "its folder is a link, which may lead out of the archive"
@@ -66,7 +66,7 @@ def _faults(samples: StoredSamples, row: dict[str, Any]) -> Iterator[str]:
         yield f"{NODE} cannot be read ({error.strerror})"
         return
     if hashlib.sha256(document).hexdigest() != row.get("item_sha256"):
-        yield f"{NODE} is not the one that the table was made of"
+        yield f"{NODE} is not the one from which the table was made"
         return
     try:
         expected = row_of(name, document, node)
@@ -81,7 +81,7 @@ def _faults(samples: StoredSamples, row: dict[str, Any]) -> Iterator[str]:
         yield "was drawn from another model"
     for key in _ASKED:
         if about[key] != samples.about["request"].get(key):
-            yield f"was drawn with {key} {about[key]}, and not {samples.about['request'].get(key)} as the archive says"
+            yield f"was drawn with {key} {about[key]}, not {samples.about['request'].get(key)} as the archive says"
     yield from file_faults(node, contents)
 
 
@@ -89,13 +89,13 @@ def file_faults(node: Path, contents: dict[str, str]) -> Iterator[str]:
     files = {str(path.relative_to(node)) for path in node.rglob("*") if path.is_file()} - {NODE}
     for path in sorted(files | set(contents)):
         if path not in contents:
-            yield f"{path} does not belong to it"
+            yield f"{path} does not belong to the archive"
         elif path not in files:
             yield f"{path} is missing"
         else:
             try:
                 if sha256(node / path) != contents[path]:
-                    yield f"{path} has another SHA-256 than when it was written"
+                    yield f"{path} has changed since it was written (its SHA-256 differs)"
             except OSError as error:
                 yield f"{path} cannot be read ({error.strerror})"
 

@@ -75,9 +75,13 @@ def parse_about(document: bytes, node: Path) -> dict[str, Any]:
         about = json.loads(document)["attributes"][KEY]
         schema = about["schema"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise ValueError(f"archive: {node} was not written by fastpunet sample; name one of its archives") from None
+        raise ValueError(
+            f"archive: {node} was not written by fastpunet sample; name an archive that it wrote"
+        ) from None
     if schema != SCHEMA:
-        raise ValueError(f"archive: {node} has schema {schema}, expected {SCHEMA}; install the fastpunet that wrote it")
+        raise ValueError(
+            f"archive: {node} has schema {schema}, expected {SCHEMA}; install the version of fastpunet that wrote it"
+        )
     return dict(about)
 
 

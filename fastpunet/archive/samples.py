@@ -34,7 +34,9 @@ def open_samples(path: str | os.PathLike[str]) -> StoredSamples:
     try:
         return StoredSamples(place, read_about(place))
     except FileNotFoundError:
-        raise ValueError(f"archive: {place} is no Zarr v3 store; name one that fastpunet sample wrote") from None
+        raise ValueError(
+            f"archive: {place} is not a Zarr v3 store; name an archive that fastpunet sample wrote"
+        ) from None
 
 
 class StoredSamples(Mapping[str, "StoredHypotheses"]):
@@ -74,8 +76,12 @@ class StoredSamples(Mapping[str, "StoredHypotheses"]):
 
         columns: the ones to read, by default all. Raises ValueError for a table without them.
         """
-        if lost := set(columns or ()) - set(self._table.schema_arrow.names):
-            raise ValueError(f"archive: {self.path / TABLE} has no column {', '.join(sorted(lost))}")
+        names = self._table.schema_arrow.names
+        if lost := set(columns or ()) - set(names):
+            raise ValueError(
+                f"archive: {self.path / TABLE} has no column {', '.join(sorted(lost))}; its columns are "
+                f"{', '.join(names)}"
+            )
         yield from self._table.iter_batches(rows, columns=columns)
 
     def table(self, columns: list[str] | None = None) -> Any:
@@ -87,7 +93,8 @@ class StoredSamples(Mapping[str, "StoredHypotheses"]):
         parquet = require("pyarrow.parquet", "reading the table of an archive", "cluster")
         if not (self.path / TABLE).is_file():
             raise ValueError(
-                f"archive: {self.path} has no {TABLE}, which is written last; finish it with --skip-existing"
+                f"archive: {self.path} has no {TABLE}, which is written last; run fastpunet sample again with "
+                "--skip-existing to finish it"
             )
         with reading(self.path / TABLE, "a Parquet table", "archive"):
             return parquet.ParquetFile(self.path / TABLE)
@@ -126,7 +133,9 @@ class StoredHypotheses:
             return PackedMasks(words[None], self.size)
         except Exception as error:  # damage may fail in any way
             text = " ".join(str(error).split())[:200]
-            raise ValueError(f"archive: {self.path} is damaged ({text}); see fastpunet verify") from None
+            raise ValueError(
+                f"archive: {self.path} is damaged ({text}); run fastpunet verify to see which files are"
+            ) from None
 
     @cached_property
     def _array(self) -> Any:

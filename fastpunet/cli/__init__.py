@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from types import ModuleType
 
 GROUPS = {
-    "Try it": ("demo", "info"),
+    "Get started": ("demo", "info"),
     "Prepare data": ("check", "prepare"),
     "Make a model": ("train", "calibrate", "convert"),
-    "Ask it": ("sample", "report", "serve", "latent"),
-    "Keep the answers of many images": ("plan", "verify"),
-    "Score it, and its data": ("evaluate", "assess"),
+    "Draw hypotheses": ("sample", "report", "serve", "latent"),
+    "Draw an archive of many images": ("plan", "verify"),
+    "Score a model and its data": ("evaluate", "assess"),
     "Set up": ("completion",),
 }
 COMMANDS = tuple(name for names in GROUPS.values() for name in names)
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(_help())
             return 0 if given else 2
         if given[0] not in COMMANDS:
-            raise ValueError(f"unknown command {given[0]}, expected one of {', '.join(COMMANDS)}; see fastpunet --help")
+            raise ValueError(_unknown(given[0]))
         name = f"fastpunet {given[0]}"
         from fastpunet.cli.running import set_threads  # here, since parsing takes an extra
 
@@ -54,6 +55,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def command(name: str) -> ModuleType:
     """The module of a command: its SUMMARY, `parser()` and `run(options)`."""
     return import_module(f"fastpunet.cli.{name}")
+
+
+def _unknown(name: str) -> str:
+    """The message for a name that is no command, with the command that was probably meant.
+
+    >>> _unknown("sampel")
+    'unknown command sampel; did you mean sample? See fastpunet --help'
+    """
+    close = get_close_matches(name, COMMANDS, n=1)
+    if close:
+        return f"unknown command {name}; did you mean {close[0]}? See fastpunet --help"
+    return f"unknown command {name}, expected one of {', '.join(COMMANDS)}; see fastpunet --help"
 
 
 def _help() -> str:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import sys
 from typing import Any, NamedTuple
 
-from fastpunet.cli.running import add_archive, add_device, add_intensity, is_archive
+from fastpunet.cli.running import (
+    add_archive,
+    add_convert,
+    add_data,
+    add_device,
+    add_hypotheses,
+    add_intensity,
+    add_precision,
+    add_spacing,
+    is_archive,
+)
 from fastpunet.parsing import Namespace, Parser
 
 SUMMARY = "say how likely and how typical a model finds annotations"
@@ -14,10 +24,10 @@ SUMMARY = "say how likely and how typical a model finds annotations"
 def parser() -> Parser:
     options = Parser(
         "fastpunet assess",
-        "Say of each annotation of an image how likely the model finds it (log p(y | x), by importance sampling), how "
-        "typical it is among the hypotheses, which hypothesis is nearest to it, and where it lies in the latent space. "
-        "With --data, do so for every annotation of a data set, and print those that deserve a second look first. See "
-        "docs/annotations.md.",
+        "Say for each annotation of an image how likely the model finds it (log p(y | x), by importance sampling), "
+        "how typical it is among the hypotheses, which hypothesis is nearest to it, and where it lies in the latent "
+        "space. With --data, do so for every annotation of a data set, and print those that deserve a second look "
+        "first. See docs/annotations.md.",
     )
     add_archive(options)
     options.add_argument(
@@ -26,27 +36,15 @@ def parser() -> Parser:
         default=[],
         metavar="IMAGE MASK",
         help="the image, and a file for each annotation of it: PNG, TIFF, NIfTI, DICOM or .npy, of the image's size; "
-        "of an archive, the image's name there or the file where it is now",
+        "for an archive: the image's name in it, or its file, and then the annotations",
     )
-    options.add_argument("--data", metavar="PATH", help="a data set in place of one image: bundle (.npz) or folder")
-    options.add_argument("--kind", help="of the data set: lidc, camvid, cityscapes or folder; without it, recognised")
-    options.add_argument("-n", type=int, default=1000, help="hypotheses of each image")
-    options.add_argument("--seed", type=int, default=0, help="seed of the hypotheses")
+    add_data(options, "; in place of an image and its annotations")
+    add_hypotheses(options)
     options.add_argument("--output", metavar="STEM", help="write STEM.json and STEM.csv, a row for each annotation")
-    options.add_argument("--most", type=int, default=20, help="with --data: how many annotations to print at most")
-    options.add_argument(
-        "--spacing",
-        type=float,
-        nargs="+",
-        metavar="MM",
-        help="mm between pixels along each axis of the image, if its file does not say it",
-    )
-    options.add_argument(
-        "--convert", action="store_true", help="turn a colour image into grey, or a grey one into colour"
-    )
-    options.add_argument(
-        "--precision", default="auto", help='"ieee", "tf32" (GPU) or "bf16"; auto takes what PyTorch itself would use'
-    )
+    options.add_argument("--most", type=int, default=20, help="with --data: the largest number of annotations to print")
+    add_spacing(options)
+    add_convert(options)
+    add_precision(options)
     add_intensity(options)
     add_device(options)
     return options
@@ -58,7 +56,9 @@ def run(options: Namespace) -> None:
     if options.output:
         check_stem(options.output)
     if (options.data is None) == (not options.files):
-        raise ValueError("files: expected either an image and its annotations, MODEL IMAGE MASK..., or --data DATA")
+        raise ValueError(
+            "files: expected either an image and its annotations, MODEL IMAGE MASK..., or a data set, MODEL --data PATH"
+        )
     archived = is_archive(options, parser())
     said = _of_files(options, archived) if options.data is None else _of_data(options)
     print(said.text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fastpunet.cli.running import add_device, add_intensity
+from fastpunet.cli.running import add_data, add_device, add_intensity, add_model
 from fastpunet.parsing import Namespace, Parser
 
 SUMMARY = "measure how far a model's probabilities can be trusted, and improve them"
@@ -19,21 +19,19 @@ def parser() -> Parser:
         "other half, and a number that does not help there is dropped. Writes a checkpoint that draws with these "
         "numbers and keeps the measured calibration, and prints the scores before and after.",
     )
-    options.add_argument(
-        "model",
-        metavar="MODEL",
-        help="shipped weights, a checkpoint or the folder of a training run; it stays as it is",
-    )
-    options.add_argument("--data", required=True, metavar="PATH", help="bundle (.npz) or folder of the data set")
-    options.add_argument("--kind", help="lidc, camvid, cityscapes (ROOT/val) or folder; without it, recognised")
+    add_model(options, "; it is not changed")
+    add_data(options, " that the model was not trained on", required=True)
     options.add_argument("--output", required=True, metavar="FILE", help="checkpoint to write, such as m.safetensors")
     options.add_argument(
         "--measure-only", action="store_true", help="fit nothing, and measure the calibration on all images"
     )
     options.add_argument(
-        "-n", type=int, default=32, help="hypotheses of each image with which the factor and the shift are fitted"
+        "-n",
+        type=int,
+        default=32,
+        help="number of hypotheses for each image with which the factor and the shift are fitted",
     )
-    options.add_argument("--seed", type=int, default=0, help="seed of the halves and of the hypotheses")
+    options.add_argument("--seed", type=int, default=0, help="random seed of the halves and of the hypotheses")
     add_intensity(options)
     add_device(options)
     return options

@@ -7,7 +7,7 @@ from argparse import ArgumentParser
 from fastpunet.optional import require
 from fastpunet.parsing import Namespace, Parser
 
-SUMMARY = "print what makes a shell complete commands and options"
+SUMMARY = "print a script that lets the Tab key complete commands and options in a shell"
 
 
 def parser() -> Parser:
@@ -17,7 +17,7 @@ def parser() -> Parser:
         'eval "$(fastpunet completion bash)", in zsh: eval "$(fastpunet completion zsh)"; put that line into '
         "~/.bashrc or ~/.zshrc to have it in every shell.",
     )
-    options.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="the shell")
+    options.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="the shell that you use")
     return options
 
 

@@ -11,28 +11,30 @@ def parser() -> Parser:
     options = Parser(
         "fastpunet convert",
         "Read weights in any form that fastpunet knows (files of PyTorch, Lightning and safetensors, checkpoints of "
-        "the authors' TensorFlow release, repositories of the Hugging Face hub), say what was found, and write them in "
-        "another form. What was written is loaded again, and both must draw the same. No code of others runs. The "
-        "ending of OUT decides what is written: m.onnx gives m.encode.onnx and m.decode.onnx, m.pt2 the same two as "
-        "programs of torch.export, and any other ending one safetensors file that holds the architecture too. See "
+        "the authors' TensorFlow release, repositories of the Hugging Face hub), say what was found, and write them "
+        "in another form. What was written is loaded again, and both must draw the same. No code in the files is run. "
+        "The ending of OUT decides what is written: m.onnx gives m.encode.onnx and m.decode.onnx, m.pt2 the same two "
+        "as programs of torch.export, and any other ending one safetensors file that holds the architecture too. See "
         "docs/checkpoints.md and docs/leaving.md.",
     )
     options.add_argument(
         "source",
         metavar="IN",
-        help="a file, a folder, OWNER/NAME or OWNER/NAME@REVISION of a hub repository, or shipped weights",
+        help="a file, a folder, shipped weights, or a repository OWNER/NAME or OWNER/NAME@REVISION of the Hugging "
+        "Face hub",
     )
     options.add_argument("output", metavar="OUT", help="what to write: m.safetensors, m.onnx or m.pt2")
-    options.add_argument("--part", metavar="NAME", help="which network to take from a file with several, such as ema")
+    options.add_argument("--part", metavar="NAME", help="which network to read from a file with several, such as ema")
     options.add_argument(
         "--posterior-input",
         metavar="FORM",
-        help="one-hot, plain-one-hot or mask: how the posterior net of the PyTorch port sees a segmentation",
+        help="for weights of the PyTorch port: how a segmentation enters its posterior net: one-hot (one-hot minus "
+        "0.5), plain-one-hot or mask (the labels as one channel)",
     )
     options.add_argument(
         "--state-dict",
         action="store_true",
-        help="write a state dict for the PyTorch port, if the port can have such a network",
+        help="write a state dict for the PyTorch port; an error if the port has no such network",
     )
     return options
 

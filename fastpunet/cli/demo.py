@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fastpunet.cli.running import add_device, add_speed
+from fastpunet.cli.running import add_device, add_hypotheses, add_speed
 from fastpunet.parsing import Namespace, Parser
 
-SUMMARY = "draw 1000 hypotheses an image, score them, make a picture"
+SUMMARY = "draw 1000 hypotheses for each of a few images, score them, make a picture"
 
 
 def parser() -> Parser:
@@ -14,10 +14,14 @@ def parser() -> Parser:
         "Draw hypotheses with the weights that come with the package, score them, and make a picture. Without --data: "
         "synthetic lesions whose distribution over masks is known exactly.",
     )
-    options.add_argument("--data", metavar="DIR", help="folder with lidc_tiny_test_64.npz: real CT, four radiologists")
-    options.add_argument("--output", metavar="FILE", default="demo.png", help="picture to write, .png, .pdf or .svg")
-    options.add_argument("-n", type=int, default=1000, help="hypotheses to draw of each image")
-    options.add_argument("--seed", type=int, default=0, help="seed of the hypotheses")
+    options.add_argument(
+        "--data",
+        metavar="DIR",
+        help="folder with lidc_tiny_test_64.npz, real CT with masks of four radiologists; without it, synthetic "
+        "lesions",
+    )
+    options.add_argument("--output", metavar="FILE", default="demo.png", help="picture to write: .png, .pdf or .svg")
+    add_hypotheses(options)
     add_device(options)
     add_speed(options)
     return options

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastpunet.cli.running import add_device, add_intensity, add_speed
+from fastpunet.cli.running import MODEL_HELP, add_data, add_device, add_intensity, add_seed, add_speed
 from fastpunet.parsing import Namespace, Parser
 
 SUMMARY = "score models on a data set, side by side"
@@ -21,45 +21,44 @@ def parser() -> Parser:
         "models",
         nargs="+",
         metavar="MODEL",
-        help="shipped weights (lesions, lidc-tiny), a checkpoint, the folder of a training run, or a folder of "
-        "checkpoints, in which NAME-seed0, NAME-seed1, ... count as one method and README.md becomes the report's "
-        "introduction; or NAME=PATH, which gives a name to a checkpoint or to hypotheses that any program stored: a "
-        "folder with a PNG folder, .tif, .nii.gz or .npz for each image, an archive of fastpunet sample, or an .npz, "
-        ".npy or .zarr array (images, hypotheses, height, width)",
+        help=f"{MODEL_HELP}; or a folder of checkpoints, in which NAME-seed0, NAME-seed1, ... count as one method and "
+        "README.md becomes the report's introduction; or NAME=PATH, which gives a name to a checkpoint or to "
+        "hypotheses that any program stored: a folder with a PNG folder, .tif, .nii.gz or .npz for each image, an "
+        "archive of fastpunet sample, or an .npz, .npy or .zarr array (images, hypotheses, height, width)",
     )
-    options.add_argument("--data", required=True, metavar="PATH", help="bundle (.npz) or folder of the data set")
-    options.add_argument(
-        "--kind",
-        help="lidc (bundle, pickle or lidc_crops), camvid, cityscapes (ROOT/val) or folder; without it, recognised",
-    )
+    add_data(options, required=True)
     add_intensity(options)
     options.add_argument(
-        "--num-classes", type=int, default=1, metavar="K", help="classes of stored hypotheses; 1 for binary masks"
+        "--num-classes",
+        type=int,
+        default=1,
+        metavar="K",
+        help="number of classes of stored hypotheses; 1 for binary masks",
     )
     options.add_argument(
         "--training-data",
         metavar="PATH",
-        help="data that the models were trained on: masks from there become a yardstick, in place of masks of other "
+        help="data set that the models were trained on: its masks serve as a yardstick, in place of the masks of other "
         "images",
     )
     options.add_argument(
         "--unmarked",
         action="store_true",
-        help="of volumes, also score the slices in which nobody marked anything, so that false alarms are counted",
+        help="for volumes: also score the slices in which nobody marked anything, so that false alarms are counted",
     )
     options.add_argument(
         "-n",
         type=int,
         nargs="+",
         default=[1, 4, 8, 16, 1000],
-        help="with how many hypotheses to score: one number or several",
+        help="numbers of hypotheses for each image to score with: one or several",
     )
-    options.add_argument("--seed", type=int, default=0, help="seed of the hypotheses")
+    add_seed(options)
     options.add_argument(
         "--class-flips",
         action="store_true",
         help="for camvid or cityscapes with flipped classes: how often the hypotheses flip each of the five classes, "
-        "beside how often the data do; the largest -n counts",
+        "beside how often the data do; with the largest -n",
     )
     options.add_argument(
         "--compare",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from fastpunet.cli.running import MODEL_HELP
 from fastpunet.parsing import Namespace, Parser
 
 SUMMARY = "print versions, devices and backends, or what is known of a model"
@@ -16,9 +17,7 @@ def parser() -> Parser:
         "print what its checkpoint holds: architecture, the images of its training, and how far its probabilities "
         "could be trusted on images that it was not trained on.",
     )
-    options.add_argument(
-        "model", nargs="?", metavar="MODEL", help="shipped weights, a checkpoint or the folder of a training run"
-    )
+    options.add_argument("model", nargs="?", metavar="MODEL", help=MODEL_HELP)
     options.add_argument(
         "--json", action="store_true", help="print the same facts as JSON, for programs and bug reports"
     )

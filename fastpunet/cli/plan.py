@@ -7,6 +7,7 @@ import json
 from fastpunet.cli.running import (
     add_device,
     add_drawing,
+    add_model,
     add_precision,
     add_preparation,
     request_of,
@@ -25,25 +26,28 @@ def parser() -> Parser:
         "that, some images are drawn for some seconds, as `fastpunet sample MODEL INPUT... -o OUT.zarr` would do it. "
         "What was measured and what is extrapolated are told apart. See docs/archive.md.",
     )
-    options.add_argument("model", metavar="MODEL", help="shipped weights, a checkpoint or the folder of a training run")
+    add_model(options)
     options.add_argument("inputs", nargs="+", metavar="INPUT", help="typical images, as for fastpunet sample")
     options.add_argument(
-        "--images", type=int, metavar="N", help="how many images there will be; without it, as many as are given"
+        "--images",
+        type=int,
+        metavar="N",
+        help="number of images that the archive will have; without it, as many as are given",
     )
     options.add_argument(
-        "--workers", type=int, default=1, metavar="W", help="how many machines like this one will draw"
+        "--workers", type=int, default=1, metavar="W", help="number of machines like this one that will draw"
     )
-    options.add_argument("--hourly", type=float, metavar="COST", help="what an hour of one worker costs")
+    options.add_argument("--hourly", type=float, metavar="COST", help="cost of an hour of one worker, in any currency")
     options.add_argument(
         "--seconds",
         type=float,
         default=20.0,
-        help="for how long to draw now; at least 24 images are drawn, however long they take",
+        help="seconds for which to draw now; at least 24 images are drawn, however long they take",
     )
     options.add_argument(
         "--scratch",
         metavar="FOLDER",
-        help="folder for the images drawn now, on the storage that the archive will be on",
+        help="folder for what is drawn now, on the storage where the archive will be",
     )
     options.add_argument("--json", action="store_true", help="print the numbers as JSON, in seconds and bytes")
     add_drawing(options)

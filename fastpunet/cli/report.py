@@ -8,9 +8,11 @@ from pathlib import Path
 
 from fastpunet.cli.running import (
     add_archive,
+    add_data,
     add_device,
     add_drawing,
     add_existing,
+    add_precision,
     add_preparation,
     is_archive,
     request_of,
@@ -18,7 +20,7 @@ from fastpunet.cli.running import (
 from fastpunet.cli.telling import Teller
 from fastpunet.parsing import Namespace, Parser
 
-SUMMARY = "make a page about an image, for any browser: alternatives, sizes, and what else is possible"
+SUMMARY = "make a page about an image, for any browser: alternatives, sizes, uncertainty, annotations"
 
 
 def parser() -> Parser:
@@ -37,7 +39,7 @@ def parser() -> Parser:
         default=[],
         metavar="IMAGE",
         help="files, folders or patterns, as for fastpunet sample; for an archive: names of its images, or where "
-        "they are now; without any, all of them",
+        "they are now; without it, all of them",
     )
     options.add_argument(
         "-o",
@@ -52,17 +54,16 @@ def parser() -> Parser:
         nargs="+",
         default=[],
         metavar="NAME=FILE",
-        help="annotations of a single image, to show among its hypotheses; without NAME=, the file's name is theirs",
+        help="annotations of a single image, to show among its hypotheses; without NAME=, they are called as the file",
     )
-    options.add_argument("--data", metavar="PATH", help="a data set in place of files; its graders are annotations")
-    options.add_argument("--kind", help="of the data set: lidc, camvid, cityscapes or folder; without it, recognised")
+    add_data(options, "; in place of files, with the masks of its graders as annotations")
     options.add_argument(
         "--image",
         type=int,
         nargs="+",
         default=[],
         metavar="I",
-        help="with --data: places in the data, counted from 0; without it, all of them",
+        help="with --data: numbers of images in the data, counted from 0; without it, all of them",
     )
     options.add_argument(
         "--scores",
@@ -86,9 +87,7 @@ def parser() -> Parser:
     add_preparation(options)
     add_existing(options, "pages")
     add_device(options)
-    options.add_argument(
-        "--precision", default="auto", help='"ieee", "tf32" (GPU) or "bf16"; auto takes what PyTorch itself would use'
-    )
+    add_precision(options)
     return options
 
 
@@ -101,10 +100,13 @@ def run(options: Namespace) -> int:
 
     archived = is_archive(options, parser())
     if not archived and (options.data is None) == (not options.inputs):
-        raise ValueError("inputs: expected either images, MODEL IMAGE..., or a data set, MODEL --data DATA")
+        raise ValueError("inputs: expected either images, MODEL IMAGE..., or a data set, MODEL --data PATH")
     for name in ("annotation", "slice") if options.data else ("image", "kind", "scores"):
         if options[name] not in (None, []):
-            raise ValueError(f"{name}: got {options[name]!r}, which is for {'files' if options.data else '--data'}")
+            raise ValueError(
+                f"{name}: got {options[name]!r}, which goes with {'files' if options.data else '--data'} only; leave "
+                "it out"
+            )
     teller = Teller("fastpunet report", "each page lists its own")
     manner = Manner(
         command=shlex.join(["fastpunet", *sys.argv[1:]]),

@@ -10,6 +10,10 @@ from fastpunet.parsing import Namespace, Parser
 if TYPE_CHECKING:
     from fastpunet.prediction.request import Request
 
+MODEL_HELP = (
+    "shipped weights (lesions, lidc-tiny), a checkpoint, the folder of a training run, or a repository OWNER/NAME of "
+    "the Hugging Face hub"
+)
 _DRAWN_ALREADY = (
     *("n", "seed", "sampler", "precision", "spacing", "unit", "convert", "window", "overlap", "intensity"),
     "data",
@@ -19,14 +23,16 @@ _DRAWN_ALREADY = (
 def add_device(parser: Parser, default: str = "auto") -> None:
     """--device and --threads: where a model runs. With SUPPRESS as default, --print_config leaves them out."""
     parser.add_argument(
-        "--device", default=default, help='"cpu", "cuda", "cuda:1", ...; auto takes a GPU if there is one, else the CPU'
+        "--device",
+        default=default,
+        help="where to compute: cpu, cuda, cuda:1, ... or auto, which takes a GPU if there is one, else the CPU",
     )
     parser.add_argument(
         "--threads",
         type=int,
         metavar="T",
         default=None if default == "auto" else default,
-        help="threads on the CPU; without it, PyTorch's choice",
+        help="number of threads on the CPU; without it, as many as PyTorch takes",
     )
 
 
@@ -36,7 +42,7 @@ def add_speed(parser: Parser) -> None:
         "--batch-size",
         type=int,
         metavar="B",
-        help="images to compute at a time; without it, as many as fit into memory",
+        help="number of images to compute at a time; without it, as many as fit into memory",
     )
     add_precision(parser)
 
@@ -44,7 +50,27 @@ def add_speed(parser: Parser) -> None:
 def add_precision(parser: Parser) -> None:
     """--precision: how exactly hypotheses are computed."""
     parser.add_argument(
-        "--precision", default="auto", help='"ieee", "tf32" (GPU) or "bf16"; auto takes what PyTorch itself would use'
+        "--precision",
+        default="auto",
+        help="floating-point arithmetic of the hypotheses: ieee (float32), tf32 (NVIDIA GPUs), bf16, or auto, which "
+        "takes what PyTorch itself would use",
+    )
+
+
+def add_model(parser: Parser, note: str = "") -> None:
+    """MODEL. note: what else its help says."""
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP + note)
+
+
+def add_data(parser: Parser, note: str = "", *, required: bool = False) -> None:
+    """--data and --kind: a data set. note: what else the help says of it."""
+    parser.add_argument(
+        "--data", required=required, metavar="PATH", help=f"data set: a bundle (.npz), a pickle or a folder{note}"
+    )
+    parser.add_argument(
+        "--kind",
+        help="kind of the data set: lidc, camvid, cityscapes (PATH is then ROOT/train or ROOT/val) or folder; without "
+        "it, recognised by its files",
     )
 
 
@@ -54,15 +80,25 @@ def add_intensity(parser: Parser) -> None:
         "--intensity",
         metavar="RULE",
         help="which grey values of the data become 0 and 1: range:LOW:HIGH, window:CENTRE:WIDTH or "
-        "percentiles:LOW:HIGH; without it, as in the model's training, and if its checkpoint does not say that, by the "
-        "format of the files",
+        "percentiles:LOW:HIGH; without it, the rule of the model's training, or, if its checkpoint has none, one that "
+        "follows from the format of the files",
     )
+
+
+def add_hypotheses(parser: Parser) -> None:
+    """-n and --seed: how many hypotheses are drawn, and which."""
+    parser.add_argument("-n", type=int, default=1000, help="number of hypotheses to draw for each image")
+    add_seed(parser)
+
+
+def add_seed(parser: Parser) -> None:
+    """--seed: which hypotheses are drawn."""
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the hypotheses")
 
 
 def add_drawing(parser: Parser) -> None:
     """-n, --seed and --sampler: which hypotheses are drawn."""
-    parser.add_argument("-n", type=int, default=1000, help="hypotheses of each image")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the hypotheses")
+    add_hypotheses(parser)
     parser.add_argument(
         "--sampler",
         default="random",
@@ -72,6 +108,19 @@ def add_drawing(parser: Parser) -> None:
 
 def add_preparation(parser: Parser) -> None:
     """--spacing, --unit, --convert, --window, --overlap and --intensity: how images in files reach a model."""
+    add_spacing(parser)
+    parser.add_argument(
+        "--unit",
+        default="auto",
+        help="unit of the measures: mm (an image of unknown spacing fails), px, or auto (mm where spacing is known)",
+    )
+    add_convert(parser)
+    add_window(parser)
+    add_intensity(parser)
+
+
+def add_spacing(parser: Parser) -> None:
+    """--spacing: mm between pixels."""
     parser.add_argument(
         "--spacing",
         type=float,
@@ -80,14 +129,17 @@ def add_preparation(parser: Parser) -> None:
         help="mm between pixels, if the files do not say it: one number, or one for each axis in the order rows, "
         "columns (of volumes slices, rows, columns)",
     )
+
+
+def add_convert(parser: Parser) -> None:
+    """--convert: colours and grey values."""
     parser.add_argument(
-        "--unit",
-        default="auto",
-        help="unit of the measures: mm (an image of unknown spacing fails), px, or auto (mm where spacing is known)",
+        "--convert", action="store_true", help="convert colours to grey, or grey to colours, as the model takes them"
     )
-    parser.add_argument(
-        "--convert", action="store_true", help="turn colours into grey, or grey into colours, as the model wants them"
-    )
+
+
+def add_window(parser: Parser) -> None:
+    """--window and --overlap: large images."""
     parser.add_argument(
         "--window",
         type=int,
@@ -96,8 +148,9 @@ def add_preparation(parser: Parser) -> None:
         help="pass large images through the networks in overlapping windows of this size: one number, or one for each "
         "axis in the order rows, columns (of volumes slices, rows, columns); without it, images pass as a whole",
     )
-    parser.add_argument("--overlap", type=float, default=0.5, help="share of a window that the next one covers too")
-    add_intensity(parser)
+    parser.add_argument(
+        "--overlap", type=float, default=0.5, help="share of a window, along each axis, that the next window covers too"
+    )
 
 
 def add_existing(parser: Parser, what: str) -> None:
@@ -115,8 +168,7 @@ def add_archive(parser: Parser) -> None:
     parser.add_argument(
         "model_or_archive",
         metavar="MODEL",
-        help="shipped weights (lesions, lidc-tiny), a checkpoint, the folder of a training run, or an archive of "
-        "fastpunet sample, which says how its hypotheses were drawn",
+        help=f"{MODEL_HELP}; or an archive of fastpunet sample, which says how its hypotheses were drawn",
     )
     parser.add_argument(
         "--model", metavar="FILE", help="for an archive: where its model is now; without it, where it was"
@@ -129,13 +181,15 @@ def is_archive(options: Namespace, parser: Parser) -> bool:
 
     if not is_store(options.model_or_archive):
         if options.model is not None:
-            raise ValueError(f"model: got {options.model} for a model, and --model is for an archive; leave it out")
+            raise ValueError(
+                f"model: got {options.model} with a model as MODEL, expected an archive; leave out --model"
+            )
         return False
     for name in _DRAWN_ALREADY:
         if name in options and options[name] != parser.get_default(name):
             raise ValueError(
-                f"{name}: got {options[name]} for an archive, which knows how it was drawn; leave it out, or name a "
-                "model"
+                f"{name}: got {options[name]} with an archive as MODEL, whose hypotheses are drawn already; leave it "
+                "out, or name a model"
             )
     return True
 

@@ -12,6 +12,7 @@ from fastpunet.cli.running import (
     add_device,
     add_drawing,
     add_existing,
+    add_model,
     add_preparation,
     add_speed,
     request_of,
@@ -23,22 +24,18 @@ from fastpunet.parsing import Namespace, Parser
 if TYPE_CHECKING:
     from fastpunet.prediction.request import Request
 
-SUMMARY = "draw hypotheses of images in files: masks, modes and measures"
+SUMMARY = "draw hypotheses for images in files: masks, modes and measures"
 
 
 def parser() -> Parser:
     options = Parser(
         "fastpunet sample",
-        "Draw hypotheses of every image and write them to OUT/NAME, where NAME is that of the image: the label maps of "
-        "all hypotheses in the format of the image, their measures (measures.csv), and what they say together "
-        "(answer.json). Images need no annotation. OUT/summary.json says what became of each image. The exit status is "
-        "0 if all images have an answer, and 1 if one of them failed. See docs/sample.md.",
+        "Draw hypotheses for every image and write them to OUT/NAME, where NAME is that of the image: the label maps "
+        "of all hypotheses in the format of the image, their measures (measures.csv), and what they say together "
+        "(answer.json). Images need no annotation. OUT/summary.json says what became of each image. The exit status "
+        "is 0 if all images have an answer, and 1 if one of them failed. See docs/sample.md.",
     )
-    options.add_argument(
-        "model",
-        metavar="MODEL",
-        help="shipped weights (lesions, lidc-tiny), a checkpoint or the folder of a training run",
-    )
+    add_model(options)
     options.add_argument(
         "inputs",
         nargs="+",
@@ -55,7 +52,10 @@ def parser() -> Parser:
         "docs/archive.md)",
     )
     add_drawing(options)
-    options.add_argument("--format", help="png, tiff, nifti, seg (DICOM SEG) or npz; without it, that of the image")
+    options.add_argument(
+        "--format",
+        help="format of what is written: png, tiff, nifti, seg (DICOM SEG) or npz; without it, that of the image",
+    )
     options.add_argument(
         "--modes",
         type=int,
@@ -72,7 +72,7 @@ def parser() -> Parser:
         nargs="+",
         default=[],
         metavar="MEASURE:VALUE",
-        help="tell the probability that a measure reaches a value, such as longest_diameter:8. MEASURE is a column of "
+        help="print the probability that a measure reaches a value, such as longest_diameter:8. MEASURE is a column of "
         "measures.csv without its unit, and VALUE is in that unit",
     )
     options.add_argument(
@@ -93,7 +93,7 @@ def parser() -> Parser:
         metavar="I/K",
         help="for an archive: draw share I of K, counted from 0, such as 0/4; other processes draw the other shares",
     )
-    options.add_argument("--workers", type=int, metavar="W", help="with --engine ray: the largest number of workers")
+    options.add_argument("--workers", type=int, metavar="W", help="with --engine ray: largest number of workers")
     options.add_argument(
         "--stall-seconds",
         type=float,
@@ -127,10 +127,14 @@ def _folder(options: Namespace, request: Request) -> int:
     from fastpunet.prediction.run import run as predict
 
     if options.measures:
-        raise ValueError("measures: got some for a folder, whose measures.csv has all of them; leave it out")
+        raise ValueError(
+            f"measures: got {', '.join(options.measures)} for a folder, whose measures.csv has all measures; leave it "
+            "out"
+        )
     if options.engine != "local" or options.shard or options.workers or options.stall_seconds is not None:
         raise ValueError(
-            "engine, shard, workers and stall_seconds are for an archive; name one, such as OUT.zarr, or leave them out"
+            "output: got a folder with engine, shard, workers or stall_seconds, which need an archive, such as "
+            "OUT.zarr; leave them out, or name an archive"
         )
     teller = Teller("fastpunet sample", "summary.json lists them")
     calibration = _calibration(options)

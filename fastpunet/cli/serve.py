@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fastpunet.cli.running import add_device, one_or_all, tell_grey_values_once
+from fastpunet.cli.running import MODEL_HELP, add_device, add_precision, add_window, one_or_all, tell_grey_values_once
 from fastpunet.parsing import Namespace, Parser
 
 SUMMARY = "answer requests over HTTP: hypotheses, modes, measures and report pages"
@@ -13,20 +13,15 @@ SUMMARY = "answer requests over HTTP: hypotheses, modes, measures and report pag
 def parser() -> Parser:
     options = Parser(
         "fastpunet serve",
-        "Load models once, and answer requests over HTTP until SIGTERM, which lets all requests that were taken have "
-        "their answers. POST /models/MODEL/sample and /models/MODEL/report take the bytes of an image; / is a page to "
-        "drop images on; /models says what is served; /metrics counts for Prometheus; /openapi.json describes all of "
-        "it. Only programs on this machine can reach the service. Another --host opens it to others, and needs a "
+        "Load models once, and answer requests over HTTP until SIGTERM; requests that were accepted before it are "
+        "still answered. POST /models/MODEL/sample and /models/MODEL/report take the bytes of an image; / is a page "
+        "to drop images on; /models says what is served; /metrics counts for Prometheus; /openapi.json describes all "
+        "of it. Only programs on this machine can reach the service. Another --host opens it to others, and needs a "
         "token. See docs/serving.md.",
     )
+    options.add_argument("models", nargs="+", metavar="MODEL", help=f"{MODEL_HELP}; one or several")
     options.add_argument(
-        "models",
-        nargs="+",
-        metavar="MODEL",
-        help="shipped weights (lesions, lidc-tiny), checkpoints or folders of training runs",
-    )
-    options.add_argument(
-        "--host", default="127.0.0.1", help="address to listen at; any but this machine's own needs a token"
+        "--host", default="127.0.0.1", help="address to listen at; one that other machines can reach needs a token"
     )
     options.add_argument("--port", type=int, default=8000, help="port to listen at; 0 takes one that is free")
     options.add_argument(
@@ -39,36 +34,27 @@ def parser() -> Parser:
         nargs="+",
         default=[],
         metavar="NAME",
-        help="names by which clients may call the service, such as that of a proxy before it; localhost always may",
+        help="host names by which clients may call the service, such as that of a proxy in front of it, besides "
+        "localhost",
     )
     options.add_argument(
         "--workers",
         type=int,
         default=2,
         metavar="W",
-        help="how many answers to compute at a time; they share the threads",
+        help="number of answers to compute at a time; they share the threads",
     )
     for name, default, what in (
-        ("waiting", 32, "requests that wait for a worker; more are told to ask again later"),
-        ("mebibytes", 64, "MiB of a file"),
+        ("waiting", 32, "requests that wait for a worker; further ones are told to ask again later"),
+        ("mebibytes", 64, "MiB in a file"),
         ("pixels", 1 << 24, "pixels of an image, or voxels of a volume"),
-        ("n", 10_000, "hypotheses of an image"),
-        ("labels", 1 << 30, "hypotheses of an image times its pixels"),
+        ("n", 10_000, "hypotheses for an image"),
+        ("labels", 1 << 30, "labels in an answer: hypotheses times pixels"),
         ("seconds", 120, "seconds from a request to its answer"),
     ):
-        options.add_argument(f"--max-{name}", type=int, default=default, help=f"the most {what}")
-    options.add_argument(
-        "--window",
-        type=int,
-        nargs="+",
-        metavar="PIXELS",
-        help="pass large images through the networks in overlapping windows of this size, one number or one for each "
-        "axis, (slices,) rows, columns; without it, as a whole",
-    )
-    options.add_argument("--overlap", type=float, default=0.5, help="share of a window that the next one covers too")
-    options.add_argument(
-        "--precision", default="auto", help='"ieee", "tf32" (GPU) or "bf16"; auto takes what PyTorch itself would use'
-    )
+        options.add_argument(f"--max-{name}", type=int, default=default, help=f"largest number of {what}")
+    add_window(options)
+    add_precision(options)
     add_device(options)
     return options
 

@@ -45,21 +45,22 @@ class TrainParser(Parser):
 def parser() -> Parser:
     options = TrainParser(
         "fastpunet train",
-        "Train a model. With --data alone, the command checks the data, chooses a config for them, says why, and keeps "
-        "it as OUTPUT/config.yaml, which can be edited and given as --config. It writes OUTPUT/model.safetensors, for "
-        "fastpunet.load; scores.md, which says how good the model is on the test part or, without one, on the "
-        "validation part; README.md, a model card; curve.csv; a TensorBoard log; and a checkpoint every 250 steps "
-        "(checkpoint_every) and on Ctrl-C. --resume goes on from the last checkpoint as if nothing had happened; with "
-        "more steps it prolongs a finished run. Any key of the config may be given as --key value or key=value, and "
-        "keys of keys as model.latent_dim=6. Under torchrun the processes share each batch. See docs/training.md.",
+        "Train a model. With --data alone, the command checks the data, chooses a config for them, says why, and "
+        "keeps it as OUTPUT/config.yaml, which can be edited and given as --config. It writes "
+        "OUTPUT/model.safetensors, for fastpunet.load; scores.md, which says how good the model is on the test part "
+        "or, without one, on the validation part; README.md, a model card; curve.csv; a TensorBoard log; and a "
+        "checkpoint every 250 steps (checkpoint_every) and on Ctrl-C. --resume goes on from the last checkpoint as if "
+        "nothing had happened; with more steps it continues a finished run. Any key of the config may be given as "
+        "--key value or key=value, and keys of keys as model.latent_dim=6. Under torchrun the processes share each "
+        "batch. See docs/training.md.",
         usage="fastpunet train --data DATA --output DIR [--init-from WEIGHTS] [key=value ...]\n"
         "       fastpunet train --config NAME|YAML --output DIR [key=value ...]\n"
         "       fastpunet train --resume --output DIR [key=value ...]",
     )
     options.add_argument(
-        "--config", action=RecipeFile, metavar="NAME|YAML", help=f"recipe ({', '.join(recipes())}) or YAML file"
+        "--config", action=RecipeFile, metavar="NAME|YAML", help=f"a recipe ({', '.join(recipes())}) or a YAML file"
     )
-    options.add_argument("--output", required=True, metavar="DIR", default=SUPPRESS, help="folder of the run")
+    options.add_argument("--output", required=True, metavar="DIR", default=SUPPRESS, help="folder of the training run")
     options.add_argument(
         "--resume",
         action="store_true",
@@ -92,7 +93,7 @@ def run(options: Namespace) -> None:
             return
         config = chosen.config
     elif only:
-        raise ValueError("--config-only: got no --data, or a --config, expected --data alone to choose a config for")
+        raise ValueError("--config-only: expected --data without --config, because it chooses a config for the data")
     else:
         config = to_config(options)
     weights = train(config, options.output, resume=options.get("resume", False), device=device, say=say)

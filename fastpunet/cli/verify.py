@@ -19,11 +19,13 @@ def parser() -> Parser:
         "model and the image, and compare them bit by bit. The exit status is 0 without faults, and 1 with some. See "
         "docs/archive.md.",
     )
-    options.add_argument("archive", metavar="ARCHIVE", help="what fastpunet sample ... -o NAME.zarr wrote")
+    options.add_argument("archive", metavar="ARCHIVE", help="archive that fastpunet sample ... -o NAME.zarr wrote")
     options.add_argument(
         "--hypotheses", type=int, metavar="K", help="draw the first K hypotheses of every image again, and compare them"
     )
-    options.add_argument("--model", help="with --hypotheses: where the model is now; without it, where it was")
+    options.add_argument(
+        "--model", metavar="FILE", help="with --hypotheses: where the model is now; without it, where it was"
+    )
     options.add_argument(
         "--images",
         nargs="+",
@@ -46,7 +48,9 @@ def run(options: Namespace) -> int:
     tell_grey_values_once()
     check_json(options)
     if options.hypotheses is None and (options.model or options.images):
-        raise ValueError("hypotheses: got a model or images without it; say how many to draw with --hypotheses K")
+        raise ValueError(
+            "hypotheses: missing, but --model or --images was given; say with --hypotheses K how many to draw again"
+        )
     samples = open_samples(options.archive)
     redrawing = None
     if options.hypotheses is not None:

@@ -74,8 +74,8 @@ class ClassFlips(WrappedRecords):
         labels = (*probabilities, *self._new)
         if len(set(labels)) < len(labels) or not set(labels) <= set(range(IGNORE)):
             raise ValueError(
-                f"first_new: got {first_new}, which turns {list(probabilities)} into {list(self._new)}; "
-                f"expected labels of 0 .. {IGNORE - 1} that are not flipped themselves; take the number of classes"
+                f"first_new: got {first_new}, which turns {list(probabilities)} into {list(self._new)}; expected "
+                f"labels of 0 .. {IGNORE - 1} that are not flipped themselves; set it to the number of classes"
             )
         self._weights = weights.astype(np.float32)
         self._modes = np.tile(np.arange(256, dtype=np.uint8), (len(flipped), 1))
@@ -89,13 +89,14 @@ class ClassFlips(WrappedRecords):
         record = self._records[place]
         if len(record.masks) != 1:
             raise ValueError(
-                f"records: record {record.id} has {len(record.masks)} masks, expected 1; see graders.OneGrader"
+                f"records: record {record.id} has {len(record.masks)} masks, expected 1; see "
+                "fastpunet.data.graders.OneGrader"
             )
         labels = record.masks[0]
         taken = np.intersect1d(labels, self._new)
         if taken.size:
             raise ValueError(
-                f"records: record {record.id} has labels {taken[:8].tolist()}, which flips make; "
-                "raise first_new to the number of classes"
+                f"records: record {record.id} has labels {taken[:8].tolist()}, which the flips use themselves; raise "
+                "first_new to the number of classes"
             )
         return replace(record, masks=self._modes.take(labels, axis=1), weights=self._weights, raters=())

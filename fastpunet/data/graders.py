@@ -30,7 +30,8 @@ class OneGrader(WrappedRecords):
         record = self._records[place]
         if not len(record.masks):
             raise ValueError(
-                f"records: nobody graded record {record.id} ({record.name}); leave it out, see splits.graded"
+                f"records: nobody annotated record {record.id} ({record.name}); leave it out, see "
+                "fastpunet.data.splits.graded"
             )
         rng = np.random.default_rng([self._seed, record.id])
         weights = None if record.weights is None else record.weights.astype(np.float64)

@@ -115,7 +115,7 @@ def open_header(path: Path) -> Any:
         raise Unreadable("is truncated or not a NIfTI file (its header is incomplete); copy it again")
     header = kind(content[:length], check=False)
     if header["magic"].item().rstrip(b"\0\r\n\x1a") not in (b"n+1", b"n+2"):
-        raise Unreadable("is truncated or not a NIfTI file (its header says otherwise); copy it again")
+        raise Unreadable("is truncated or not a NIfTI file (its header has no NIfTI magic); copy it again")
     return header
 
 

@@ -98,7 +98,7 @@ def _array(bundle: zipfile.ZipFile, name: str) -> NDArray[Any]:
     with bundle.open(f"{name}.npy") as file:
         array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
     if array.dtype.kind == "U" and not _is_text(array):
-        raise Unreadable(f"holds {name} with characters that do not exist; copy it again")
+        raise Unreadable(f"holds {name} with invalid Unicode characters; copy it again")
     return array
 
 
@@ -120,8 +120,8 @@ def _write(unpacked: IO[bytes], part: bytes) -> None:
         unpacked.write(part)
     except OSError as error:
         raise Unreadable(
-            f"is unpacked into {tempfile.gettempdir()}, where it cannot be written ({error.strerror}); set TMPDIR to "
-            "another folder"
+            f"has to be unpacked into {tempfile.gettempdir()}, which cannot be written to ({error.strerror}); set "
+            "TMPDIR to another folder"
         ) from None
 
 

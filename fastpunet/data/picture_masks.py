@@ -53,8 +53,8 @@ def check_size(shape: tuple[int, ...], image: tuple[int, ...], path: Path) -> No
     """Raise ValueError unless a mask's shape (*size) is the size of an image of shape (C, *size)."""
     if shape != image[1:]:
         raise ValueError(
-            f"mask: {path} is {' x '.join(map(str, shape))}, expected {' x '.join(map(str, image[1:]))} "
-            "as its image; export it again at the image's size"
+            f"mask: {path} is {' x '.join(map(str, shape))}, expected {' x '.join(map(str, image[1:]))}, the size of "
+            "its image; export it again at the image's size"
         )
 
 

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fastpunet.warning import warn
+
 UNPACKED_BYTES = {  # the largest size that a file may unpack to; a picture counts as float32
     "picture": 2**28,
     "DICOM slice": 2**28,
@@ -100,7 +102,7 @@ def check_unpacked(path: Path, size: int, kind: str) -> None:
     allowed = max(UNPACKED_BYTES[kind], UNPACKED_TIMES * path.stat().st_size)
     if size > allowed:
         raise Unreadable(
-            f"claims to unpack to {size / 2**20:,.0f} MiB, expected at most {allowed / 2**20:,.0f} MiB of a file of "
+            f"claims to unpack to {size / 2**20:,.0f} MiB, expected at most {allowed / 2**20:,.0f} MiB for a file of "
             f"its size; if you trust it, raise fastpunet.data.reading.UNPACKED_BYTES[{kind!r}]"
         )
 
@@ -119,7 +121,7 @@ def warn_once(message: str, key: Hashable) -> None:
     """Issue a UserWarning, unless this process has issued one for this key, so that not every file causes a warning."""
     if key not in _said:
         _said.add(key)
-        warnings.warn(message, stacklevel=3)
+        warn(message)
 
 
 def one_line(error: object, length: int = 200) -> str:

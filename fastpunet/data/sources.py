@@ -72,7 +72,7 @@ def recognise(path: str | os.PathLike[str]) -> str:
     if parts:
         raise ValueError(f"data: {place} holds {', '.join(parts[:8])}, expected one of them; add its name to the path")
     *others, last = (f"{kind.looks} ({name})" for name, kind in KINDS.items())
-    raise ValueError(f"data: {place} is no data set that fastpunet knows; expected {'; '.join(others)}; or {last}")
+    raise ValueError(f"data: {place} is not a data set that fastpunet knows; expected {'; '.join(others)}; or {last}")
 
 
 def _kinds(path: Path) -> list[str]:

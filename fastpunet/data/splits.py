@@ -27,7 +27,7 @@ class Subset(WrappedRecords):
 
 
 def graded(records: Records) -> Records:
-    """The records that have at least one mask; the same sequence if all have. Raises ValueError if none has."""
+    """The records that have at least one mask; the sequence itself if all have one. Raises ValueError if none has."""
     places = [place for place in range(len(records)) if header_of(records, place).masks]
     if not places:
         raise ValueError("data: no image has a mask, expected masks/<rater>/<name>.*, named as the images; add them")
@@ -54,9 +54,12 @@ def split_by_patient(
     patients = [item if isinstance(item, str) else item.patient for item in items]
     parts = list(shares.values()) if isinstance(shares, Mapping) else list(shares)
     if not parts or not all(share > 0 and math.isfinite(share) for share in parts):
-        raise ValueError(f"shares: got {parts}, expected positive numbers, one a part")
+        raise ValueError(f"shares: got {parts}, expected positive numbers, one for each part")
     if not all(patients):
-        raise ValueError(f"patients: record {patients.index('')} has no patient; name one, or split by index yourself")
+        raise ValueError(
+            f"patients: record {patients.index('')} has no patient; name its patient, or split the records by index "
+            "yourself"
+        )
     names, patient_of = np.unique(np.array(patients, dtype=str), return_inverse=True)
     cuts = np.rint(np.cumsum(parts)[:-1] / np.sum(parts) * len(names)).astype(int)
     shuffled = np.split(np.random.default_rng(seed).permutation(len(names)), cuts)

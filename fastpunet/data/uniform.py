@@ -21,7 +21,7 @@ def check_shapes(records: Records, *, crop: tuple[int, ...] | None = None, chann
     """
     shapes = [header_of(records, place) for place in range(len(records))]
     if not shapes:
-        raise ValueError("data: no record, expected at least one")
+        raise ValueError("data: got no records, expected at least one")
     usual, _ = Counter(header.shape[0] for header in shapes).most_common(1)[0]
     wanted = usual if channels is None else channels
     _refuse(
@@ -63,7 +63,7 @@ def check_labels(records: Records, num_classes: int) -> None:
         seen.update(labels)
     if IGNORE in seen and seen <= {0, IGNORE}:
         raise ValueError(
-            f"data: masks hold 0 and {IGNORE} alone, which is background and not annotated for num_classes = "
+            f"data: masks hold 0 and {IGNORE} alone, which mean background and not annotated for num_classes = "
             f"{num_classes}, expected class indices; set num_classes to 1 or 2 if {IGNORE} is the foreground"
         )
 
@@ -80,7 +80,7 @@ def _refuse(found: list[tuple[str, str]], count: int, expected: str) -> None:
     if found:
         named = ", ".join(f"{name} ({what})" for name, what in found[:_NAMED])
         rest = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-        raise ValueError(f"data: {len(found)} of {count} images are odd: {named}{rest}; expected {expected}")
+        raise ValueError(f"data: {len(found)} of {count} images do not fit: {named}{rest}; expected {expected}")
 
 
 def _holds(size: tuple[int, ...], crop: tuple[int, ...]) -> bool:

@@ -58,6 +58,6 @@ def check_agreement(model: nn.Module, files: Mapping[str, Path], images: Tensor)
         share = agreement(model, programs, some, n)
         if not share >= AGREEMENT:
             raise ValueError(
-                f"path: what was written gives the model's label in {100 * share:.3f} % of pixels, expected "
-                f"{100 * AGREEMENT} %, so it was not kept; draw with fastpunet instead"
+                f"path: the exported files give the model's label in {100 * share:.3f} % of pixels, expected "
+                f"{100 * AGREEMENT} %, so they were not kept; draw with fastpunet instead"
             )

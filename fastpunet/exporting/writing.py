@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import warnings
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def export(model: nn.Module, path: str | os.PathLike[str]) -> list[Path]:
     method = evaluation_twin(adapt(model))
     if method.dtype != torch.float32 or method.device.type != "cpu":
         raise ValueError(
-            f"model: {method.dtype} on {method.device}, expected float32 on the CPU; take model.float().cpu()"
+            f"model: got {method.dtype} on {method.device}, expected float32 on the CPU; use model.float().cpu()"
         )
     use_whole_windows(method)
     images = torch.rand(2, _channels(method), *_TRACED[method.dims], generator=torch.Generator().manual_seed(0))
@@ -66,7 +67,7 @@ def export(model: nn.Module, path: str | os.PathLike[str]) -> list[Path]:
     paths = {name: target.with_name(f"{target.stem}.{name}{target.suffix}") for name in programs}
     taken = next((path for path in paths.values() if path.is_dir()), None)
     if taken is not None:
-        raise ValueError(f"path: got {str(path)!r}, and {taken} is a folder; name another file")
+        raise ValueError(f"path: got {str(path)!r}, but {taken} is a folder; name another file")
     target.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         written = {name: stack.enter_context(replacing(path)) for name, path in paths.items()}
@@ -96,8 +97,19 @@ def _channels(method: Method) -> int:
     return method.in_channels or next(convs, 1)
 
 
+@contextmanager
+def _unlogged(name: str) -> Iterator[None]:
+    """A context in which a module of PyTorch logs nothing: it warns of operations of torchvision that are not there."""
+    logger, refuse = logging.getLogger(name), lambda _: False
+    logger.addFilter(refuse)
+    try:
+        yield
+    finally:
+        logger.removeFilter(refuse)
+
+
 def _write_onnx(program: Program, path: Path, facts: dict[str, Any]) -> None:
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _unlogged("torch.onnx._internal.exporter._registration"):
         warnings.simplefilter("ignore")
         model = torch.onnx.export(program.traced, dynamo=True, verbose=False)
     assert model is not None

@@ -36,7 +36,9 @@ def check_segmentations(name: str, masks: object, sampler: Sampler, size: tuple[
             "segmentation of the image's size"
         )
     if masks.device != sampler.device:
-        raise ValueError(f"{name}: on {masks.device}, the image on {sampler.device}; use {name}.to(image.device)")
+        raise ValueError(
+            f"{name}: got device {masks.device}, expected {sampler.device} as the image; use {name}.to(image.device)"
+        )
     return masks
 
 

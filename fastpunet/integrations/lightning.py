@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +19,7 @@ from fastpunet.optional import needed_for
 from fastpunet.sampler import Sampler
 from fastpunet.training.picture_log import log_picture
 from fastpunet.training.pictures import sample_picture
+from fastpunet.warning import warn
 
 with needed_for("the callback for Lightning", "train"):
     import lightning
@@ -60,15 +60,15 @@ class LogHypotheses(lightning.Callback):
     model           a function of the LightningModule that returns the model to be sampled, which is any that
                     `fastpunet.sample` takes; by default the module itself, which may hold one network of that kind
     convention      as of `fastpunet.energy_distance`
-    ignore_label    the label of pixels that do not count; where one mask has it, the pixel counts for none. None: all
-                    pixels count
+    ignore_label    the label of pixels that do not count; a pixel with this label in one mask counts in no mask. None:
+                    all pixels count
     pictures        images, and hypotheses of each, in the picture; 0 for none
     seed            of the hypotheses. It is the same each time, so that scores differ by the weights alone
 
     A model that cannot be sampled is refused when training starts. Nothing happens in the sanity check. Neither the
     random generators nor the modes of modules change. The k-th image of a process has the id k * processes + rank,
-    which is its place in the data set, so that scores do not depend on the number of processes. Where a
-    DistributedSampler repeats images, to give all processes as many, they count twice.
+    which is its place in the data set, so that scores do not depend on the number of processes. Images that a
+    DistributedSampler repeats, so that all processes have the same number, count twice.
     """
 
     def __init__(
@@ -143,10 +143,9 @@ class LogHypotheses(lightning.Callback):
         if self._records:
             picture = sample_picture(self._records, torch.stack(self._shown).numpy())
             if trainer.loggers and not log_picture(trainer, "hypotheses", picture):
-                warnings.warn(
+                warn(
                     "the trainer has no TensorBoardLogger, so no picture of hypotheses is logged; add one, or pass "
-                    "pictures=0",
-                    stacklevel=2,
+                    "pictures=0"
                 )
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:

@@ -42,9 +42,10 @@ class HypothesisInferer(Inferer):
     seed      as of `fastpunet.sample`; None takes a fresh one for each call
 
     The other arguments are those of `fastpunet.sample`. The id of an image is a function of its file's name, where
-    MONAI's metadata has one, so that hypotheses do not depend on batches and their order; else it is its place in the
-    batch. A MetaTensor gives MetaTensors with its affine and its applied transforms, so that `Invertd` and `SaveImaged`
-    bring the channels back to the image's own grid. The network is any model that `fastpunet.sample` takes.
+    MONAI's metadata has one, so that hypotheses do not depend on batches and their order; without a name it is the
+    place in the batch. A MetaTensor gives MetaTensors with its affine and its applied transforms, so that `Invertd` and
+    `SaveImaged` bring the channels back to the image's own grid. The network is any model that `fastpunet.sample`
+    takes.
 
     Raises ValueError or TypeError, naming the argument, here or when called.
 

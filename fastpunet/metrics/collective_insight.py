@@ -19,7 +19,7 @@ READINGS = ("difference", "variances")
 
 @dataclass(frozen=True, eq=False)
 class CollectiveInsight:
-    """One float64 entry an image, (B,); 1 is perfect.
+    """One float64 entry for each image, (B,); 1 is perfect.
 
     value        3 S D A / (S + D + A), NaN where a part is. The paper calls it a harmonic mean, which it is not
     sensitivity  S: of the pixels that any grader marked, the share that any hypothesis marked; 1 if neither marks any,

@@ -84,7 +84,9 @@ def _class_dice(
     check_choice("rule", rule, RULES)
     check_empty(empty)
     if rule == "staple" and weights is not None:
-        raise ValueError('weights: got some with rule="staple", expected None: STAPLE finds its own; leave them out')
+        raise ValueError(
+            'weights: got weights with rule="staple", expected None: STAPLE estimates its own; leave them out'
+        )
     shares = read_shares(samples, references, num_classes, weights, sample_weights, ignore)
     if rule == "staple":
         truth = staple(references, num_classes=num_classes, ignore=ignore).flatten(2)

@@ -17,9 +17,7 @@ def check_classes(classes: object, num_classes: int) -> tuple[int, ...]:
         raise TypeError(f"classes: got {classes!r}, expected a sequence of classes, such as (1, 2)")
     named = tuple(check_count("classes", label, least=0, limit=num_classes - 1) for label in classes)
     if not named or len(set(named)) < len(named):
-        raise ValueError(
-            f"classes: got {named}, expected different classes out of 0 .. {num_classes - 1}; correct them"
-        )
+        raise ValueError(f"classes: got {named}, expected different classes among 0 .. {num_classes - 1}; correct them")
     return named
 
 
@@ -67,8 +65,8 @@ class Convention:
         check_switch("strict", self.strict)
         if not (self.false_alarm == 0 or (math.isnan(self.false_alarm) and math.isnan(self.empty))):
             raise ValueError(
-                f"false_alarm: got {self.false_alarm!r}, empty {self.empty!r}, expected 0.0, or nan with empty=nan: "
-                "a reference that lacks a class leaves it out whether or not the hypothesis has it"
+                f"false_alarm: got {self.false_alarm!r} with empty={self.empty!r}, expected 0.0, or nan if empty is "
+                "nan too, which leaves out every class that the reference lacks"
             )
         if self.classes is not None:
             object.__setattr__(self, "classes", check_classes(self.classes, self.num_classes))
@@ -130,8 +128,8 @@ def convention(name: str, *, num_classes: int | None = None, classes: Sequence[i
     preset = find_convention(name)
     if num_classes is not None and classes is None and preset.classes is not None and num_classes != preset.num_classes:
         raise ValueError(
-            f"num_classes: got {num_classes}, expected {preset.num_classes}, for which {name!r} lists its classes; "
-            'give classes= as well, or take "ccdm", which averages 1 .. K - 1'
+            f"num_classes: got {num_classes}, expected {preset.num_classes}, for which {name!r} is defined; give "
+            'classes= as well, or use "ccdm", which averages classes 1 .. K - 1'
         )
     total = preset.num_classes if num_classes is None else num_classes
     return replace(
@@ -140,7 +138,7 @@ def convention(name: str, *, num_classes: int | None = None, classes: Sequence[i
 
 
 def default_convention(num_classes: int) -> Convention:
-    """The one to take where nobody named any: "kohl-lidc" for binary masks (1 or 2 classes), "ccdm" for more.
+    """The convention that is used if none is named: "kohl-lidc" for binary masks (1 or 2 classes), "ccdm" for more.
 
     >>> default_convention(1).name, default_convention(4).name
     ('kohl-lidc', 'ccdm')
@@ -150,7 +148,7 @@ def default_convention(num_classes: int) -> Convention:
 
 
 def find_convention(choice: str | Convention) -> Convention:
-    """The preset of that name; a Convention is its own answer."""
+    """The preset of that name; a Convention is returned as it is."""
     if isinstance(choice, Convention):
         return choice
     if not isinstance(choice, str) or choice not in CONVENTIONS:

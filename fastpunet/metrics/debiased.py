@@ -24,7 +24,8 @@ def debiased_squared_error(table: Reliability, groups: Sequence[object] | None =
             Tables of `split=True` are free of that
     groups  the group of each image, such as its patient; None: each image is a group
 
-    A bin that only one group has adds nothing. NaN if there is no prediction. ValueError for other than B groups.
+    A bin that only one group has adds nothing. NaN if there is no prediction. Raises ValueError if there are not B
+    groups.
 
     >>> table = Reliability(torch.ones(2, 1), torch.tensor([[0.5], [0.5]]), torch.tensor([[1.0], [0.0]]))
     >>> debiased_squared_error(table)  # the gaps are -1/2 and 1/2

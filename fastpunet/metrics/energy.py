@@ -21,7 +21,7 @@ from fastpunet_kernels import area
 
 @dataclass(frozen=True, eq=False)
 class EnergyDistance:
-    """One float64 entry an image, (B,), on the device of the masks; d = 1 - IoU, or 1 - Dice, is a fraction.
+    """One float64 entry for each image, (B,), on the device of the masks, for d = 1 - IoU or 1 - Dice.
 
     value                2 cross - sample_diversity - reference_diversity: the V-statistic that the papers report
     unbiased             the U-statistic: pairs i = j left out of both diversities, so that its mean does not depend on
@@ -30,9 +30,9 @@ class EnergyDistance:
     sample_diversity     E d(S, S'), pairs i = j included
     reference_diversity  E d(Y, Y'), pairs i = j included
     different_samples    E d(S, S'), pairs i = j left out; NaN for a single sample; all pairs if samples have weights
-    same_sample          E d(S, S) of a mask with itself: 0, unless the convention says else of two empty masks
-    margin               0: the others are exact, but for the rounding of their terms. Else value, unbiased and both
-                         terms of pairs of samples are within it of the exact ones, with a probability of 1 - 1e-6
+    same_sample          E d(S, S) of a mask with itself: 0, unless two empty masks have another d in the convention
+    margin               0: the other fields are exact, but for rounding. Else `value`, `unbiased` and both terms of
+                         pairs of samples differ from the exact ones by at most this, with a probability of 1 - 1e-6
     """
 
     value: Tensor
@@ -81,20 +81,20 @@ def energy_distance(
                 the numbers of masks differ, a list with the label maps (n_i, H, W) or the PackedMasks of each image
     references  the graders' label maps, in any of the same forms
     convention  a preset's name or a `Convention`: the classes, and the IoU of two empty masks; see `convention`
-    weights     float (M,) or (B, M): the references are the whole distribution and these their probabilities, as of the
+    weights     float (M,) or (B, M): probabilities of the references, if these are the whole distribution, such as the
                 32 flipped modes of Cityscapes. `unbiased` then keeps the full reference term: it has no bias.
                 None: graders of equal weight, drawn from a distribution
-    sample_weights  float (n,) or (B, n): the samples are the whole distribution and these their probabilities, as of a
+    sample_weights  float (n,) or (B, n): probabilities of the samples, if these are the whole distribution, such as a
                 mixture's experts (Gao et al. 2023, arXiv 2212.07328); `unbiased` then keeps the full sample term
     ignore      bool (B, H, W) or (B, D, H, W), True where a pixel does not count, whatever its label
     pairs       None: every pair of samples is compared, and the result is exact. A number: E d(S, S') is the mean over
-                so many pairs of samples, chosen at random, and the result has a `margin`. It shrinks with the root of
-                that number: at most 0.003 with 10^6 pairs, and 0.002 if the standard deviation of d is below 0.35.
-                Exact all the same where there are no more pairs, and for sample weights, numbers of samples that
-                differ, 1 - Dice, and conventions that leave classes out
+                this number of random pairs of samples, and the result has a `margin`. It shrinks with the root of that
+                number: at most 0.003 with 10^6 pairs, and 0.002 if the standard deviation of d is below 0.35. Exact all
+                the same where there are no more pairs, and for sample weights, numbers of samples that differ, 1 -
+                Dice, and conventions that leave classes out
 
-    A pair of which the convention leaves no class (d is NaN) is left out of the means over pairs, or makes them NaN if
-    the convention is strict; NaN if none is left.
+    A pair in which the convention leaves out every class has no distance (d is NaN). It is left out of the means over
+    pairs, or makes them NaN if the convention is strict. A mean over no pair is NaN.
 
     Source: Kohl et al. 2018, arXiv 1806.05034, section 4; Szekely and Rizzo 2013 for V- and U-statistics.
     Raises TypeError or ValueError, naming the argument, for input that is not as above.

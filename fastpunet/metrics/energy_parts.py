@@ -19,7 +19,7 @@ _SHAPES = Convention("shapes")
 
 @dataclass(frozen=True, eq=False)
 class EnergyParts:
-    """One float64 entry an image, (B,); 0 is perfect.
+    """One float64 entry for each image, (B,); 0 is perfect.
 
     detection  the energy distance (V) with d = 1 if one of two masks is empty and the other is not, else 0. With shares
                p and q of hypotheses and graders that are not empty, it is 2 (p - q)^2

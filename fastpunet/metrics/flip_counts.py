@@ -57,7 +57,7 @@ class FlipCounts:
         """Whether each hypothesis flips each class, float64 (B, n, k).
 
         1 if more of the class's pixels are labelled with the twin than with the class, 0 if fewer. NaN, undecided, if
-        as many, as where there are none of either: no tie is broken towards "not flipped".
+        the numbers are equal, also if both are 0: no tie is broken towards "not flipped".
         """
         lead = (self.flipped - self.kept).sign().double()
         return ((lead + 1) / 2).masked_fill(lead == 0, float("nan"))

@@ -15,9 +15,9 @@ def flip_mode_frequencies(counts: FlipCounts, probabilities: Sequence[float]) ->
     """Share of each image's n hypotheses in each mode, float64 (B, 2^k); in mode m class i is flipped if bit i is set.
 
     probabilities: of flipping each of the k classes, independently of the others. A hypothesis that is undecided about
-    a class (see `FlipCounts`) is as near to either mode, and half of it goes to each. None can decide about a class
-    that the image lacks: their parts there are those of the exact distribution, so that a distance to that is one
-    between the marginal distributions of the classes present.
+    a class (see `FlipCounts`) counts half for either mode. No hypothesis can decide about a class that the image lacks;
+    it is then divided as in the exact distribution, so that a distance to that distribution compares only the classes
+    that are present.
 
     Raises TypeError or ValueError for probabilities that are not k numbers of 0 to 1.
 

@@ -33,7 +33,10 @@ def check_split(split: bool, samples: Predictions, sample_weights: Tensor | None
     if not split:
         return False
     if sample_weights is not None:
-        raise ValueError("sample_weights: got some with split=True, expected None: halves are of equal weight")
+        raise ValueError(
+            "sample_weights: got weights with split=True, expected None, because all hypotheses of a half weigh the "
+            "same; leave them out"
+        )
     if isinstance(samples, Probabilities):
         fewest = samples.values.shape[1]
     else:

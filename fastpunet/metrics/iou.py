@@ -25,8 +25,8 @@ def pairwise_iou(
 
     a, b         labels (B, Na, H, W) and (B, Nb, H, W), or with depth (B, Na, D, H, W), of bool, uint8 or signed
                  integer dtype, or `PackedMasks`; b=None compares `a` with itself
-    num_classes  None: binary masks, labels 0 and 1, one IoU a pair, that of the foreground.
-                 K >= 2: labels 0 .. K - 1, one IoU a pair and class.
+    num_classes  None: binary masks, labels 0 and 1, one IoU for each pair, that of the foreground.
+                 K >= 2: labels 0 .. K - 1, one IoU for each pair and class.
                  PackedMasks of several planes know their classes: with None, K is their number of planes.
                  PackedMasks of one plane hold the foreground, and stand for K = 2 as well.
     ignore       bool (B, H, W) or (B, D, H, W), True where a pixel does not count, whatever its label (255, say)

@@ -157,7 +157,7 @@ def _read_list(name: str, images: Sequence[object]) -> MaskSet:
         if _kind(masks) != _kind(first):
             raise ValueError(
                 f"{name}[{i}]: got {_kind(masks)}, expected {_kind(first)} as in {name}[0]; convert, or pass such "
-                "images in calls of their own"
+                "images in separate calls"
             )
         words.append(masks.words[0] if isinstance(masks, PackedMasks) else masks)
     counts, padded = torch.tensor([len(each) for each in words]), pad_sequence(words, batch_first=True)
@@ -170,7 +170,10 @@ def _check_masks(name: str, masks: object, *, one_image: bool = False, packed: b
     if packed and isinstance(masks, PackedMasks):
         checked: Masks = masks
         if one_image and masks.shape[0] != 1:
-            raise ValueError(f"{name}: got PackedMasks of {masks.shape[0]} images, expected those of one image")
+            raise ValueError(
+                f"{name}: got PackedMasks of {masks.shape[0]} images, expected the masks of one image; pass packed[i : "
+                "i + 1] for image i"
+            )
         size = masks.size
     else:
         checked = check_label_tensor(name, masks, axes)

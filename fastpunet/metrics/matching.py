@@ -93,7 +93,7 @@ def _matched(
     for name, given in (("weights", weights), ("sample_weights", sample_weights)):
         if given is not None and not repeat:
             raise ValueError(
-                f"{name}: got some with repeat=False, expected None: it matches whole masks; leave them out"
+                f"{name}: got weights with repeat=False, expected None, because it matches whole masks; leave them out"
             )
     sample_set, reference_set = read_mask_set("samples", samples), read_mask_set("references", references)
     iou = class_ious(sample_set, reference_set, convention, ignore)

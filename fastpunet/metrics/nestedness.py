@@ -27,8 +27,9 @@ def nestedness(
     classes      those looked at; None: all but the background, 1 .. K - 1
     ignore       bool (B, H, W) or (B, D, H, W), True where a pixel does not count, whatever its label
 
-    Returns float64 (B,), NaN where there is no such pair. An f_comb that is affine in z, for want of a ReLU, makes all
-    hypotheses of an image level sets of one score, and this 1; a border that is drawn wider or tighter does so as well.
+    Returns float64 (B,), NaN where there is no such pair. If f_comb is affine in z, because it has no ReLU, all
+    hypotheses of an image are level sets of one score, and this is 1. It is also 1 if hypotheses differ only in how
+    wide or tight a border is drawn.
 
     Raises TypeError or ValueError, naming the argument, for input that is not as above.
 

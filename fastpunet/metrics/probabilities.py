@@ -36,10 +36,14 @@ class Probabilities:
                 "them 0; add the axis of hypotheses with values[:, None]"
             )
         if not bool(((values >= 0) & (values <= 1)).all()):
-            raise ValueError("values: got some outside 0 .. 1 or NaN, expected probabilities; apply sigmoid or softmax")
+            raise ValueError(
+                "values: got values outside 0 .. 1 or NaN, expected probabilities; apply sigmoid or softmax"
+            )
         worst = 0.0 if values.shape[2] == 1 else float((values.double().sum(2) - 1).abs().max())
         if worst > _TOLERANCE:
-            raise ValueError(f"values: got sums over classes that are off 1 by {worst:.3g}; apply softmax over axis 2")
+            raise ValueError(
+                f"values: got sums over classes that differ from 1 by {worst:.3g}; apply softmax over axis 2"
+            )
 
     @property
     def size(self) -> tuple[int, ...]:

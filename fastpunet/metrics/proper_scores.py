@@ -97,8 +97,8 @@ def image_log_likelihood(
     check_smallest(smallest)
     if not isinstance(samples, Probabilities):
         raise TypeError(
-            f"samples: got {type(samples).__name__}, expected Probabilities: a label map gives all others a "
-            'likelihood of 0; draw with output="probs"'
+            f"samples: got {type(samples).__name__}, expected fastpunet.metrics.Probabilities, because a label map "
+            'gives all other labels a likelihood of 0; draw with output="probs"'
         )
     total = count_classes(num_classes)
     masks = read_mask_set("references", references)

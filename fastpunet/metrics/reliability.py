@@ -56,9 +56,9 @@ class Reliability:
     def equal_count(self, bins: int = BINS) -> Reliability:
         """The same predictions in `bins` bins of equal count (Nixon et al. 2019, arXiv 1904.01685).
 
-        Predictions that are in one bin of this table stay in order of its bins, and are alike: where a bin of equal
-        count ends among them, each part has its share of their sums, so that no order among equals matters. Start from
-        a fine table, such as one of 1000 bins, which tells shares of up to 1000 hypotheses apart.
+        Predictions in one bin of this table count as equal: where a bin of equal count ends among them, each part gets
+        its share of their sums, so that their order does not matter. Start from a fine table, such as one of 1000 bins,
+        which tells shares of up to 1000 hypotheses apart.
 
         >>> fine = Reliability(*(torch.tensor([values]) for values in ([3.0, 1.0], [0.3, 0.9], [0.0, 1.0])))
         >>> fine.equal_count(2).count, fine.equal_count(2).observed
@@ -113,7 +113,7 @@ def pixel_reliability(
     weights              float (M,) or (B, M): probabilities of the references; None: all count alike
     sample_weights       float (n,) or (B, n): probabilities of the samples; None: all count alike
     ignore               bool (B, H, W) or (B, D, H, W), True where a pixel does not count, whatever its label
-    bins                 their number; they are closed on the right, the first on both sides
+    bins                 number of bins; they are closed on the right, the first on both sides
 
     Raises TypeError or ValueError, naming the argument, for input that is not as above.
 

@@ -14,7 +14,7 @@ from fastpunet.metrics.uncertainty import uncertainty_map
 
 @dataclass(frozen=True, eq=False)
 class SelectiveRisk:
-    """One float64 entry an image, (B,), over its pixels that count; NaN where there is none.
+    """One float64 entry for each image, (B,), over its pixels that count; NaN where there are none.
 
     aurc   area under the curve of the mean error among the most certain pixels, over their share; low is good
     excess aurc less that of an order by the errors themselves (E-AURC); 0 is perfect

@@ -94,7 +94,7 @@ def check_probabilities_fit(
     if planes != (num_classes or 1):
         raise ValueError(
             f"samples: got Probabilities of {planes} classes, expected {num_classes or 1} for "
-            f"num_classes={num_classes}; pass num_classes=K, or [:, :, 1:] of two classes for binary masks"
+            f"num_classes={num_classes}; pass the right num_classes, or [:, :, 1:] of two classes for binary masks"
         )
     if (images, samples.size) != (references.images, references.size):
         raise ValueError(

@@ -45,7 +45,10 @@ def volume_crps(
     check_switch("unbiased", unbiased)
     check_positive("unit", unit)
     if unbiased and sample_weights is not None:
-        raise ValueError("sample_weights: got some with unbiased=True, expected None: they are a whole distribution")
+        raise ValueError(
+            "sample_weights: got weights with unbiased=True, expected None, because weights describe a whole "
+            "distribution; leave out one of the two"
+        )
     sample_set, reference_set = read_mask_set("samples", samples), read_mask_set("references", references)
     check_pair(sample_set, reference_set, ignore)
     total = count_classes(num_classes)
@@ -85,8 +88,8 @@ def normal_volume_crps(
 
     The predicted volume is the sum of the mean probabilities; the normal distribution has the graders' mean and their
     standard deviation (ddof 0). This is the exact integral; the organisers integrate numerically within three standard
-    deviations of the mean, which leaves out what lies beyond. Graders who agree: the distance to them. The other
-    arguments are as of `volume_crps`, and `Probabilities` are taken.
+    deviations of the mean, which leaves out what lies beyond. If the graders agree, it is the distance to their volume.
+    The other arguments are as of `volume_crps`, and `Probabilities` are taken.
 
     Source: CURVAS 2024 (volume_metric); Gneiting et al. 2005, equation 5, for the integral.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import os
-import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -28,6 +27,7 @@ from fastpunet.models.checkpoint_sources import (
 from fastpunet.models.header_entries import describe, set_described, untold
 from fastpunet.models.peers import Found, choose, networks, recognise
 from fastpunet.models.prob_unet import POSTERIOR_INPUTS
+from fastpunet.warning import warn
 
 __all__ = [
     "BEST_FILE",
@@ -61,8 +61,8 @@ def save(model: Method, path: str | os.PathLike[str]) -> None:
     model = getattr(model, "_orig_mod", model)  # out of torch.compile's wrapper
     if type(model).__name__ not in STORED or not isinstance(model, Method):
         raise TypeError(
-            f"model: got {type(model).__name__}, expected one of {', '.join(STORED)}; save what is inside of windows, "
-            "and others with torch.save(model.state_dict(), path), which load reads too"
+            f"model: got {type(model).__name__}, expected one of {', '.join(STORED)}; save the model inside a windowed "
+            "one; save other models with torch.save(model.state_dict(), path), which load reads too"
         )
     module = next((name for name, value in model.config.items() if isinstance(value, nn.Module)), None)
     if module is not None:
@@ -147,7 +147,7 @@ def _of_state(
     candidates = networks(held)
     if not candidates:
         raise ValueError(
-            f"checkpoint: {where} is not a state dict of names and tensors, and holds none; save with "
+            f"checkpoint: {where} is not a state dict of names and tensors, and contains none; save with "
             "torch.save(model.state_dict(), path)"
         )
     try:
@@ -158,18 +158,19 @@ def _of_state(
         config = {**found.config, **said}
         if posterior_input is not None:
             if "posterior_input" not in config:
-                raise ValueError(f"posterior_input: got {posterior_input!r}, and {found.peer} has no such choice here")
+                raise ValueError(
+                    f"posterior_input: got {posterior_input!r}, but {found.peer} has no such choice here; leave it out"
+                )
             config["posterior_input"] = posterior_input
         if unet is not None or config.get("unet", {}) is None:
             config["unet"] = _own_unet(found, unet)
     except ValueError as error:
         raise ValueError(f"checkpoint: {where}: {error}") from None
     if posterior_input is None and found.posterior_assumed and not said:
-        warnings.warn(
+        warn(
             f'{where} does not say in which form its posterior net sees a segmentation; took "one-hot", which '
             'subtracts 0.5. If its training subtracted nothing, load it with posterior_input="plain-one-hot"; '
-            "hypotheses are the same",
-            stacklevel=4,
+            "hypotheses are the same"
         )
     return Loaded(build(found.method, config, found.state, where), found)
 
@@ -178,11 +179,12 @@ def _own_unet(found: Found, unet: nn.Module | None) -> nn.Module:
     """A copy of the module that the caller chose, which the weights are loaded into."""
     if found.config.get("unet", {}) is not None:
         raise ValueError(
-            f"unet: got {type(unet).__name__}, and the U-Net of {found.peer} follows from names and shapes"
+            f"unet: got {type(unet).__name__}, but the U-Net of {found.peer} is built from the names and shapes in the "
+            "file; leave it out"
         )
     if unet is None:
         raise ValueError(
-            f"it is a network of {found.peer}, whose U-Net may be any module, so that names and shapes do not tell it; "
+            f"it is a network of {found.peer}, whose U-Net may be any module, which names and shapes do not describe; "
             "load it with unet=MODULE, a module of the same kind"
         )
     return copy.deepcopy(unet)

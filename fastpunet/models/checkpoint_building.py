@@ -24,11 +24,11 @@ def build(method: str, config: Mapping[str, Any], state: Mapping[str, Tensor], w
     try:
         odd = [name for name, tensor in state.items() if not _is_plain(tensor)]
         if odd:
-            raise ValueError(f"{odd[0]} is no plain tensor of real numbers")
+            raise ValueError(f"{odd[0]} is not a dense tensor of real numbers")
         whole = [n for n, tensor in state.items() if not (tensor.is_floating_point() or n.endswith(_COUNTER))]
         if whole:
             raise ValueError(
-                f"{whole[0]} is {state[whole[0]].dtype}, expected floating-point weights; save the originals"
+                f"{whole[0]} is {state[whole[0]].dtype}, expected floating-point weights; save them before quantization"
             )
         broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
         _check_counts(config, state)
@@ -39,7 +39,9 @@ def build(method: str, config: Mapping[str, Any], state: Mapping[str, Tensor], w
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise ValueError(f"checkpoint: {where} does not fit a {method}: {one_line(error)}") from None
     if broken:
-        raise ValueError(f"checkpoint: {where} holds NaN or infinity in {', '.join(broken[:3])}; take an earlier one")
+        raise ValueError(
+            f"checkpoint: {where} holds NaN or infinity in {', '.join(broken[:3])}; use an earlier checkpoint"
+        )
     return model.eval()
 
 
@@ -73,6 +75,6 @@ def _check_counts(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Non
         if isinstance(count, int):
             layers *= max(1, count) if name in ("convs_per_block", "members") else 1
             if count > len(state):
-                raise ValueError(f"{name}: got {count}, and the file holds {len(state)} tensors")
+                raise ValueError(f"{name}: got {count}, but the file holds {len(state)} tensors")
     if layers > len(state):
-        raise ValueError(f"config: got at least {layers} layers, and the file holds {len(state)} tensors")
+        raise ValueError(f"config: got at least {layers} layers, but the file holds {len(state)} tensors")

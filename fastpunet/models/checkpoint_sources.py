@@ -42,8 +42,10 @@ def find_file(source: str | os.PathLike[str]) -> Path:
         )
     if path.suffix == ".ckpt" and (path.parent / "config.yaml").is_file():
         raise ValueError(
-            f"checkpoint: {path} is what a training run goes on from (fastpunet train --resume), not a model; load its "
-            f"folder {str(path.parent)!r}"
+            (
+                f"checkpoint: {path} is a checkpoint for fastpunet train --resume, not a model; load its folder "
+                f"{str(path.parent)!r}"
+            )
             + ("" if (path.parent / WEIGHTS_FILE).is_file() else f" once it is finished{_best_so_far(path.parent)}")
         )
     return path
@@ -99,5 +101,5 @@ def _download(repository: str, revision: str | None) -> Path:
         )
     line = " ".join(str(reason).split())
     raise FileNotFoundError(
-        f"source: {repository!r} is no file, and could not be had from the Hugging Face hub: {line[:200]}"
+        f"source: {repository!r} is not a file, and could not be downloaded from the Hugging Face hub: {line[:200]}"
     )

@@ -120,6 +120,7 @@ def check_unchanged(combiner: nn.Module, before: Mapping[str, Any]) -> None:
         old = before.get(name, value)
         if not (torch.equal(old, value) if isinstance(value, Tensor) else type(old) is not type(value) or old == value):
             raise ValueError(
-                f"model: its combiner, a {type(combiner).__name__}, changes its attribute {name.lstrip('.')} whenever "
-                f"it is called, so that its logits may depend on earlier calls; wrap it in a module without, {ADVICE}"
+                f"model: its combiner, a {type(combiner).__name__}, changes its attribute "
+                f"{name.lstrip('.')} whenever it is called, so that its logits may depend on earlier "
+                f"calls; wrap it in a module that keeps no state, {ADVICE}"
             )

@@ -133,5 +133,6 @@ def _named(prior: Prior, prefix: str) -> Iterator[tuple[str, Tensor]]:
                 yield from _named(part, f"{prefix}{field.name}_{i}_")
         elif value is not None:
             raise TypeError(
-                f"model: its prior, of the kind {type(prior).__name__}, is more than tensors that a file could hold"
+                f"model: its prior, of the kind {type(prior).__name__}, cannot be exported, because it is not made of "
+                "tensors alone"
             )

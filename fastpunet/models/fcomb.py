@@ -128,7 +128,7 @@ def _read(combiner: nn.Module, latent_dim: int) -> tuple[list[Affine], str | Non
         _check_ends(layers, last_activation, latent_dim)
     except ValueError as error:
         raise ValueError(
-            f"model: its combiner cannot be read as 1x1 convolutions with ReLUs between them, for it has {error}; "
+            f"model: its combiner cannot be read as 1x1 convolutions with ReLUs between them, because it has {error}; "
             f"it holds {', '.join(type(module).__name__ for module in modules) or 'no modules'}"
         ) from None
     return layers, last_activation

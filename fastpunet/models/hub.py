@@ -36,12 +36,12 @@ class HubModel:
         if revision is not None and (Path(source).exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(source))):
             raise ValueError(
                 f"revision: got {revision!r} with source {str(source)!r}, expected None, or OWNER/NAME of the hub as "
-                "source, for nothing else has revisions"
+                "source, because nothing else has revisions"
             )
         model: Any = checkpoint.load(source if revision is None else f"{source}@{revision}")
         if not isinstance(model, cls):
             raise TypeError(
-                f"source: {str(source)!r} holds the method {model.name}, expected {cls.__name__}; take fastpunet.load"
+                f"source: {str(source)!r} holds the method {model.name}, expected {cls.__name__}; use fastpunet.load"
             )
         return model
 

@@ -110,9 +110,9 @@ class LatentMethod(Method):
         split = flatten_combiner(self.combiner, self.latent_inputs(prior))
         if not _is_as_published(self.combiner) and not _verified(self.combiner, features, prior.latent_dim):
             raise ValueError(
-                f"model: the forward pass of its combiner, a {type(self.combiner).__name__}, gives something else "
-                "than its 1x1 convolutions with ReLUs between them; put what it does into the U-Net, or draw with "
-                "fastpunet.adapt(model, encode=..., combiner=...)"
+                f"model: the forward pass of its combiner, a {type(self.combiner).__name__}, does not give what its "
+                "1x1 convolutions with ReLUs between them give; move the rest of what it does into the U-Net, or draw "
+                "with fastpunet.adapt(model, encode=..., combiner=...)"
             )
         return split
 

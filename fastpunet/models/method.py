@@ -41,7 +41,7 @@ class LossTerms(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Encoding:
-    """All that the hypotheses of a batch of images share. Each method has its own class of encoding.
+    """What all hypotheses of a batch of images share. Each method has its own class of encoding.
 
     images  B, the number of images
     size    the images' own, (H, W) or (D, H, W)
@@ -179,13 +179,13 @@ class Method(HubModel, nn.Module, ABC):
 
     def decode(self, encoding: Any, z: Tensor, *, output: str, precision: str, backend: str) -> Tensor:
         """Hypotheses of given latents z float32 (B, n, latent_dim), in the form of `draw`."""
-        raise TypeError(f"model: {self.name} has no latent that could be decoded; take draw")
+        raise TypeError(f"model: {self.name} has no latent that could be decoded; use draw")
 
     def differentiable_logits(self, encoding: Any, z: Tensor, pixels: Tensor | None = None) -> Tensor:
         """Logits of given latents with gradients with respect to them (see `LatentMethod`), else TypeError."""
         raise TypeError(
             f"model: hypotheses of {self.name} cannot be differentiated with respect to a latent, expected a "
-            "Probabilistic U-Net; take draw"
+            "Probabilistic U-Net; use draw"
         )
 
     def tune(self, encoding: Any, noise: Noise, *, output: str, precision: str) -> dict[str, float]:
@@ -193,8 +193,11 @@ class Method(HubModel, nn.Module, ABC):
         return {}
 
     def exportable(self, images: Tensor) -> Exportable:
-        """What of the method runs elsewhere, tried on images float32 (B, in_channels, *size); TypeError if nothing."""
-        raise TypeError(f"model: {self.name} cannot be exported, for it does not say which of its networks could be")
+        """The parts that run elsewhere, tried on images float32 (B, in_channels, *size); TypeError if there is none."""
+        raise TypeError(
+            f"model: {self.name} cannot be exported, because it does not say which of its networks to export "
+            "(exportable)"
+        )
 
     @property
     def name(self) -> str:
@@ -221,7 +224,7 @@ class Method(HubModel, nn.Module, ABC):
             logits = self.logits(encoding, noise)
         if may_wait() and not torch.isfinite(logits).all():
             raise ValueError(
-                "model: NaN or infinity in its logits; look for broken weights, or for images of another scale"
+                "model: got NaN or infinity in its logits; check the weights, and that images are scaled as in training"
             )
         return logits
 

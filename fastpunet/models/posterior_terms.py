@@ -45,7 +45,8 @@ def _checked(raters: Tensor | None, images: int, graders: int, count: int) -> Te
     if not isinstance(raters, Tensor) or raters.shape != shape or raters.dtype != torch.int64:
         got = f"{raters.dtype} {tuple(raters.shape)}" if isinstance(raters, Tensor) else type(raters).__name__
         raise ValueError(
-            f"raters: got {got}, expected int64 {shape}, whose segmentations the labels are, for a prior of raters"
+            f"raters: got {got}, expected int64 {shape}, the rater of each segmentation, because the prior depends on "
+            "raters"
         )
     if not bool(((raters >= 0) & (raters < count)).all()):
         raise ValueError(f"raters: got {int(raters.min())} .. {int(raters.max())}, expected 0 .. {count - 1}")

@@ -28,11 +28,14 @@ class PriorName(NamedTuple):
         """Raise ValueError if a latent of so many dimensions cannot have such a prior."""
         if self.kind == LOW_RANK and self.number >= latent_dim:
             raise ValueError(
-                f"prior: got rank {self.number} with latent_dim {latent_dim}, expected a smaller one; full takes any "
-                "covariance"
+                f"prior: got rank {self.number} with latent_dim {latent_dim}, expected a smaller rank; use full for "
+                "any covariance"
             )
         if self.kind == FLOW and latent_dim < 2:
-            raise ValueError("prior: got a flow with latent_dim 1, expected at least 2, for one half moves the other")
+            raise ValueError(
+                "prior: got a flow with latent_dim 1, expected at least 2, because a flow transforms one half of the "
+                "latent by the other"
+            )
 
 
 def read_prior(text: object) -> PriorName:

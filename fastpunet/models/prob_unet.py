@@ -52,16 +52,16 @@ class ProbabilisticUNet(LatentMethod):
         convs_per_block: number of 3x3 convolutions in each scale (3 as published).
         fcomb_layers: number of 1x1 convolutions in f_comb (4 as published).
         fcomb_channels: width of f_comb; None is channels[0], as published.
-        latent_maps: number of latents that each cell of the U-Net's coarsest scale has besides, so that hypotheses can
+        latent_maps: number of further latents for each cell of the U-Net's coarsest scale, so that hypotheses can
             differ in one place and not in another (see `latent_maps`); 0 as published. z then has latent_dim +
             latent_maps * cells dimensions, as many as the image's size gives cells.
         prior: the distribution of z given the image, whose source is in `prior_heads`. All but "diagonal" exclude
             latent_maps, and the posterior stays a diagonal Gaussian.
             "diagonal": a Gaussian with independent dimensions, as published.
-            "full": a Gaussian with any covariance. "low-rank:RANK": one whose covariance has that rank but for its
-            diagonal.
-            "mixture:COMPONENTS": a mixture of diagonal Gaussians, whose weights follow the image too.
-            "flow:COUPLINGS": a normalizing flow, which is a diagonal Gaussian bent by so many affine couplings.
+            "full": a Gaussian with any covariance. "low-rank:RANK": one whose covariance is a diagonal plus a matrix of
+            that rank.
+            "mixture:COMPONENTS": a mixture of diagonal Gaussians, whose weights depend on the image too.
+            "flow:COUPLINGS": a normalizing flow: a diagonal Gaussian transformed by this number of affine couplings.
             "raters:NAME,NAME,...": a diagonal Gaussian for each rater. Hypotheses are drawn from their mixture, in
             which all are equally probable; `raters.of_rater` gives the model of one of them.
         posterior_input: the form in which the posterior net sees a segmentation beside the image. "one-hot" is one-hot
@@ -123,8 +123,8 @@ class ProbabilisticUNet(LatentMethod):
         name.check_dimensions(latent_dim)
         if latent_maps and prior != DIAGONAL:
             raise ValueError(
-                f"latent_maps: got {latent_maps} with prior {prior!r}, expected 0, or prior {DIAGONAL!r}: a map has as "
-                "many dimensions as the image has cells, and only independent ones can be added to"
+                f"latent_maps: got {latent_maps} with prior {prior!r}, expected 0, or prior {DIAGONAL!r}, because the "
+                "values of a map are independent of each other"
             )
         if posterior_input not in POSTERIOR_INPUTS:
             raise ValueError(f"posterior_input: got {posterior_input!r}, expected one of {', '.join(POSTERIOR_INPUTS)}")
@@ -274,7 +274,7 @@ class ProbabilisticUNet(LatentMethod):
         k > 1 the result has the importance-weighted bound. prior_noise: standard normals (B, n, latent_dim) for n
         hypotheses from the prior, which the result then has; a prior of low rank, a mixture and one of raters take more
         normals for each. class_weights: float (K,), the weights of the classes' cross-entropies. raters: int64 (B, G),
-        who made each segmentation, as its place among the raters that the prior tells apart.
+        who made each segmentation, as an index into the raters of the prior.
 
         The KL has a closed form for Gaussian priors, and is estimated from the samples for others (`posterior_terms`).
         """

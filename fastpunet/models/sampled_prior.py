@@ -47,7 +47,7 @@ class Sampled(Prior):
                     "than PyTorch's, so that its hypotheses cannot be repeated"
                 )
         if not torch.isfinite(z).all():
-            raise ValueError("model: NaN or infinity among latents drawn from the prior; look for broken weights")
+            raise ValueError("model: got NaN or infinity in latents drawn from the prior; check the weights")
         return z
 
     def parts(self) -> dict[str, Tensor]:

@@ -69,9 +69,7 @@ class SSN(Method):
         check_dims(dims)
         check_channels(channels)
         if draws % 2:
-            raise ValueError(
-                f"draws: got {draws}, expected an even number: they are pairs, one the other's mirror image"
-            )
+            raise ValueError(f"draws: got {draws}, expected an even number, because draws come in mirrored pairs")
         self.config = dict[str, Any](
             in_channels=in_channels,
             num_classes=num_classes,

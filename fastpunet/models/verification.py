@@ -88,7 +88,7 @@ def _readings(combiner: nn.Module, call: Call, crop: Tensor, z: Tensor) -> Itera
 
 def _check_finite(name: str, values: Tensor) -> None:
     if not torch.isfinite(values).all():
-        raise ValueError(f"model: NaN or infinity in {name}; look for broken weights")
+        raise ValueError(f"model: got NaN or infinity in {name}; check the weights")
 
 
 @not_compiled
@@ -137,7 +137,7 @@ def _check_alone(combiner: nn.Module, call: Call, features: Tensor, z: Tensor) -
     alone = [call(combiner, features[i : i + 1], z[i : i + 1]) for i in range(len(z))]
     if not agree(together, torch.cat(alone)):
         raise ValueError(
-            f"model: its combiner, a {type(combiner).__name__}, gives something else for an image alone than beside "
-            "others, or when it is called again; wrap it in a module whose logits depend on one image and one latent "
-            f"alone, {ADVICE}"
+            f"model: its combiner, a {type(combiner).__name__}, gives different logits for an image alone and in a "
+            "batch, or when it is called again; wrap it in a module whose logits depend only on one image and one "
+            f"latent, {ADVICE}"
         )

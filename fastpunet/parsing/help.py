@@ -6,7 +6,7 @@ from argparse import SUPPRESS, Action
 
 from jsonargparse import DefaultHelpFormatter
 
-_NOT_SAID = (None, "", False, SUPPRESS)  # defaults that say nothing
+_NOT_SAID = (None, "", SUPPRESS)  # defaults that say nothing, as do False, [] and {}
 
 
 class HelpFormatter(DefaultHelpFormatter):
@@ -18,6 +18,7 @@ class HelpFormatter(DefaultHelpFormatter):
             return "All of these keys at once, such as '{key: value}'."
         if action.required:
             return f"{text} (required)"
-        if not action.option_strings or action.default in _NOT_SAID or action.default in ({}, []):
+        default = action.default
+        if not action.option_strings or default is False or default in (*_NOT_SAID, {}, []):
             return text
         return f"{text} (default: %(default)s)"

@@ -46,7 +46,7 @@ def _check_structure(text: str) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
-            raise ValueError(f"the alias *{event.anchor}; write out what it stands for")
+            raise ValueError(f"it uses the alias *{event.anchor}; write out its value")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEPTH:
-            raise ValueError(f"nested more than {_DEPTH} levels deep")
+            raise ValueError(f"it is nested more than {_DEPTH} levels deep")

@@ -88,7 +88,7 @@ def assess_archived(
     if origins.request.sampler != "random":
         raise ValueError(
             f"sampler: the hypotheses of {archive} are {origins.request.sampler} and depend on each other, expected "
-            "random ones; name the model itself in place of the archive"
+            "random ones; name a model in place of the archive"
         )
     name = os.fspath(image)
     source = origins.image_of(name) if name in samples else origins.item_of(_only(image))
@@ -99,7 +99,7 @@ def _only(image: str | os.PathLike[str]) -> Input:
     """The one image at a path."""
     inputs = find_inputs([image])
     if len(inputs) != 1:
-        raise ValueError(f"image: {image} holds {len(inputs)} images, expected one; take --data for a data set")
+        raise ValueError(f"image: {image} holds {len(inputs)} images, expected one; use --data for a data set")
     return inputs[0]
 
 

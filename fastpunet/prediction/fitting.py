@@ -95,7 +95,7 @@ def spacing_of(source: Input, request: Request) -> tuple[float, ...] | None:
         return source.spacing
     if len(request.spacing) not in (1, len(source.size)):
         raise ValueError(
-            f"{source.name}: has {len(source.size)} axes, and the spacing has {len(request.spacing)} numbers; give one "
+            f"{source.name}: has {len(source.size)} axes, but the spacing has {len(request.spacing)} numbers; give one "
             "for each axis, or one for all"
         )
     return request.spacing * (len(source.size) // len(request.spacing))
@@ -106,11 +106,9 @@ def _check_channels(source: Input, wanted: int, convert: bool) -> None:
         return
     kinds = {1: "grey values", 3: "colours (RGB)"}
     if {source.channels, wanted} != {1, 3}:
-        raise ValueError(
-            f"{source.name}: has {source.channels} channels, and the model takes {wanted}; give it images of its kind"
-        )
+        raise ValueError(f"{source.name}: has {source.channels} channels, but the model takes {wanted}; convert it")
     if not convert:
         raise ValueError(
-            f"{source.name}: has {kinds[source.channels]}, and the model takes {kinds[wanted]}; if that is meant, pass "
-            "--convert"
+            f"{source.name}: has {kinds[source.channels]}, but the model takes {kinds[wanted]}; pass --convert to "
+            "convert them"
         )

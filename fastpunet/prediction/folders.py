@@ -46,7 +46,7 @@ def find_answer(folder: Path) -> dict[str, Any] | None:
         answer = None
     if not isinstance(answer, dict):
         raise ValueError(
-            f"output: {folder} exists, and is not an answer of fastpunet sample; name another folder, or move it away"
+            f"output: {folder} exists, but was not written by fastpunet sample; name another folder, or move it away"
         )
     return answer
 
@@ -59,7 +59,7 @@ def alone(output: Path) -> Iterator[None]:
     """
     with _opened(output) as folder:
         if not _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
-            raise ValueError(f"output: another process writes answers to {output}; wait for it, or name another folder")
+            raise ValueError(f"output: another process is writing to {output}; wait for it, or name another folder")
         yield
 
 
@@ -117,7 +117,7 @@ def differences(answer: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str
     then = answer.get("request", {})
     changed = [f"{name} was {then.get(name)}" for name, value in asked["request"].items() if then.get(name) != value]
     if answer.get("model", {}).get("sha256") != asked["model"]["sha256"]:
-        changed.append("the model was another")
+        changed.append("the model was a different one")
     if answer.get("sha256") != asked["sha256"]:
-        changed.append("the image was another")
+        changed.append("the image was a different one")
     return changed

@@ -44,8 +44,8 @@ def answered(
             raise ValueError(f"output: {folder} exists; pass --skip-existing to keep it, or --overwrite to replace it")
         if changed := differences(answer, {**asked, "sha256": source.sha256()}):
             raise ValueError(
-                f"output: {folder} was made otherwise: {', '.join(changed)}; name another folder, or pass --overwrite "
-                "to replace it"
+                f"output: {folder} was made with other settings: {', '.join(changed)}; name another folder, or pass "
+                "--overwrite to replace it"
             )
         kept.add(source.name)
     return kept

@@ -63,7 +63,9 @@ def prepare(source: Input, method: Method, request: Request) -> Prepared:
     if message := rule.outside(stored, source.name):
         warnings["grey values"] = message
     elif stored.min() == stored.max():
-        warnings["grey values"] = f"{source.name}: has the value {stored.flat[0]:g} everywhere, and so shows nothing"
+        warnings["grey values"] = (
+            f"{source.name}: has the value {stored.flat[0]:g} everywhere, so there is nothing to segment"
+        )
     images = torch.from_numpy(rule.apply(stored))
     images = images.movedim(1, 0) if len(source.size) > method.dims else images[None]
     images, resampled = _on_the_grid_of_training(images, spacing, method, source.name, warnings)
@@ -94,7 +96,7 @@ def _as_the_model_lies(source: Input, method: Method, warnings: dict[str, str]) 
     """The input on axes that lie in the body as those of the training did."""
     if method.orientation is not None and orientation_of_input(source) is None:
         warnings["orientation"] = (
-            f"{source.name}: does not say how its axes lie in the body, and the model was trained on volumes in the "
+            f"{source.name}: does not say how its axes lie in the body, but the model was trained on volumes in the "
             f"orientation {method.orientation}; its axes are taken as they are"
         )
     return oriented(source, method.orientation)
@@ -118,7 +120,7 @@ def _on_the_grid_of_training(
     wanted = " x ".join(f"{step:g}" for step in method.spacing)
     if spacing is None:
         warnings["spacing"] = (
-            f"{name}: does not say how many mm are between its pixels, and the model was trained on {wanted} mm; its "
+            f"{name}: does not say how many mm are between its pixels, but the model was trained on {wanted} mm; its "
             "pixels are taken as they are; give --spacing to have it resampled"
         )
         return images, False
@@ -151,8 +153,8 @@ def _compare_size(images: Tensor, method: Method, name: str, warnings: dict[str,
     if any(side > _MUCH_LARGER * usual for side, usual in zip(size, trained, strict=True)):
         window = " ".join(map(str, trained if method.dims == 3 else (max(trained),)))
         warnings["size"] = (
-            f"{name}: has {_sides(size)} pixels where the model looks at it, and training had {_sides(trained)}; crop "
-            f"it to what matters, or pass --window {window}"
+            f"{name}: has {_sides(size)} pixels at the resolution of the model, but the images in training had "
+            f"{_sides(trained)}; crop it to the region of interest, or pass --window {window}"
         )
 
 

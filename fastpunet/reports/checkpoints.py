@@ -26,7 +26,7 @@ def find_checkpoints(models: Iterable[str]) -> dict[str, dict[str, str]]:
         name, equals, named = source.partition("=")
         if equals and not Path(source).exists():
             if not name or not named or name in found:
-                raise ValueError(f"models: got {source!r}, expected NAME=PATH with a name of its own")
+                raise ValueError(f"models: got {source!r}, expected NAME=PATH with a NAME that no other model has")
             found[name] = {name: named}
             continue
         path = Path(source)

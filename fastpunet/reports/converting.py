@@ -76,14 +76,19 @@ def convert(
 
 def _check_port(model: Method) -> None:
     if not isinstance(model, ProbabilisticUNet):
-        raise ValueError(f"--state-dict: got a {model.name}, and the PyTorch port has the published network alone")
+        raise ValueError(
+            f"--state-dict: got a {model.name}, but the PyTorch port has only the published network; leave out "
+            "--state-dict"
+        )
     for name, value in _OF_PORT.items():
         if (own := model.config.get(name, value)) != value:
-            raise ValueError(f"--state-dict: its {name} is {own}, and that of the PyTorch port {value}")
+            raise ValueError(
+                f"--state-dict: its {name} is {own}, but that of the PyTorch port is {value}; leave out --state-dict"
+            )
     if model.posterior_input != "mask" and model.num_classes > 1:
         raise ValueError(
-            f"--state-dict: its posterior net sees {model.num_classes} channels of a segmentation, and that of the "
-            "PyTorch port one"
+            f"--state-dict: its posterior net sees {model.num_classes} channels of a segmentation, but that of the "
+            "PyTorch port sees one; leave out --state-dict"
         )
 
 
@@ -100,7 +105,10 @@ def _compare(model: Method, again: Method) -> tuple[int, ...]:
                 raise
             continue
         if not torch.equal(own, other):
-            raise ValueError("OUT: what was written draws other hypotheses than what was read, so it was not kept")
+            raise ValueError(
+                "OUT: the written file draws other hypotheses than the model that was read, so it was not kept; load "
+                "the original with fastpunet instead"
+            )
         return size
     raise AssertionError
 

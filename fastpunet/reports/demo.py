@@ -118,7 +118,7 @@ def _say_speed(model: Any, record: Record, ours: float, say: Callable[[str], Non
         (model.fcomb(features, z) > 0).cpu()
     plain = PLAIN_LOOP_SAMPLES / (time.perf_counter() - started)
     say(f"\n{'sampling':<34}{'hypotheses/s':>14}")
-    say(f"{'plain loop, one f_comb a sample':<34}{plain:>14,.0f}")
+    say(f"{'plain loop, one f_comb per sample':<34}{plain:>14,.0f}")
     say(f"{'fastpunet':<34}{ours:>14,.0f}   {ours / plain:.1f} x")
 
 
@@ -172,7 +172,7 @@ def _picture(model: Method, shown: Sequence[Shown], n: int, seed: int, exact: bo
             )
         )
     what = "synthetic lesions, known distribution" if exact else "lung CT, four radiologists"
-    title = f"{n} hypotheses an image from one U-Net pass: {what}"
+    title = f"{n} hypotheses per image from one U-Net pass: {what}"
     return hypothesis_figure(rows, title, "tight, medium, wide" if exact else "radiologists")
 
 

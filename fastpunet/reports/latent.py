@@ -63,7 +63,7 @@ def draw_latent_space(
     model = checkpoint.load(source).to(find_device(device))
     records = _records(model, data, chosen, class_flips, intensity)
     if not 0 <= image < len(records):
-        raise ValueError(f"image: got {image}, expected 0 .. {len(records) - 1}, a place in the data")
+        raise ValueError(f"image: got {image}, expected 0 .. {len(records) - 1}, the number of an image in the data")
     noun = "grader" if records[image].weights is None else "mode"
     record = _likeliest(records[image])
     pixels, masks = (torch.from_numpy(array).to(model.device) for array in (record.image, record.masks))
@@ -84,7 +84,7 @@ def _records(model: Method, data: str | None, kind: str, class_flips: bool, inte
             raise ValueError(f"intensity: got {intensity!r} without data, expected none for synthetic lesions")
         if (model.in_channels, model.num_classes) != (1, 1):
             raise ValueError(
-                f"data: got none, and the model takes {model.in_channels} channels and {model.num_classes} classes, "
+                f"data: got none, but the model takes {model.in_channels} channels and {model.num_classes} classes, "
                 "which the synthetic lesions do not have; name a data set"
             )
         return SyntheticLesions(IMAGES, HELD_OUT_SEED)

@@ -14,7 +14,7 @@ def check_writable(name: str, file: Path) -> None:
         raise ValueError(f"{name}: got {str(file)!r}, which is a folder; expected a file, such as {file / 'report'}")
     reason = why_not_writable(file.parent)
     if reason:
-        raise ValueError(f"{name}: got {str(file)!r}, and nothing can be written in {reason}; name another folder")
+        raise ValueError(f"{name}: got {str(file)!r}, where nothing can be written ({reason}); name another folder")
 
 
 def check_stem(stem: str | os.PathLike[str]) -> Path:

@@ -71,7 +71,10 @@ def second_look(
 
 def _assess(sampler: Sampler, record: Record, n: int, seed: int, precision: str) -> list[AssessedMask]:
     if record.weights is not None:
-        raise ValueError(f"records: {title(record)} has an exact distribution, expected annotations; nobody made those")
+        raise ValueError(
+            f"records: {title(record)} has an exact distribution over masks, expected annotations by people; use other "
+            "data"
+        )
     References.of([record], sampler.num_classes, torch.device("cpu"))  # for its errors, which name the record
     annotated = [m for m, mask in enumerate(record.masks) if (mask != IGNORE).any()]
     raters = record.raters or tuple(str(m + 1) for m in range(len(record.masks)))

@@ -134,7 +134,7 @@ def _count(methods: Sequence[Evaluated], score: str, n: int | None) -> int:
     shared = sorted(set(counts[0]) & set(counts[1]))
     if not shared or (n is not None and n not in shared):
         has = " and ".join(f"{name} has it at {found or 'no n'}" for name, found in zip("ab", counts, strict=True))
-        raise ValueError(f"n: got {n} for {score!r}; {has}; take an n that both have")
+        raise ValueError(f"n: got {n} for {score!r}; {has}; use an n that both have")
     return shared[-1] if n is None else n
 
 

@@ -36,7 +36,7 @@ def check_cost(
     if needed > free:
         raise ValueError(
             f"n: got {n}; scoring {n} hypotheses of one image of {pixels} pixels takes {needed / 1e9:.1f} GB, and "
-            f"{free / 1e9:.1f} GB are free; take n up to {n * free // (2 * needed)}"
+            f"{free / 1e9:.1f} GB are free; use n up to {n * free // (2 * needed)}"
         )
     if n > _TRIAL and (each := (n / _TRIAL) ** 2 * _trial(num_classes, words, device)) * images > _WORTH_SAYING:
         say(

@@ -112,8 +112,8 @@ def convention_for(choice: str | Convention | None, num_classes: int) -> Convent
     rule = choice if isinstance(choice, Convention) else metrics.convention(choice, num_classes=classes)
     if rule.num_classes != classes:
         raise ValueError(
-            f"convention: got {rule.name!r} of {rule.num_classes} classes, and the model has {classes}; take a "
-            "convention of as many"
+            f"convention: got {rule.name!r} of {rule.num_classes} classes, but the model has {classes}; name a "
+            f"convention for {classes} classes"
         )
     return rule
 

@@ -66,8 +66,8 @@ class MethodEvaluation:
         for place, part in enumerate(self.checkpoints):
             if part.images != self.images:
                 raise ValueError(
-                    f"checkpoints: evaluation {place} is of other images than the first, or of another order; score "
-                    "all checkpoints on the same records"
+                    f"checkpoints: evaluation {place} is of other images than the first, or has them in another order; "
+                    "score all checkpoints on the same records"
                 )
 
     @property

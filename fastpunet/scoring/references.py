@@ -73,6 +73,6 @@ def _check_classes(record: Record, num_classes: int) -> None:
     classes = max(2, num_classes)
     if len(labels) and labels[-1] >= classes:
         raise ValueError(
-            f"records: the masks of {title(record)} have the label {labels[-1]}, and the model has the classes 0 .. "
-            f"{classes - 1}; score it on a data set of its own classes, or take a model that was trained on these"
+            f"records: the masks of {title(record)} have the label {labels[-1]}, but the model has the classes 0 .. "
+            f"{classes - 1}; score it on a data set with its own classes, or use a model that was trained on these"
         )

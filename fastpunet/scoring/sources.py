@@ -66,13 +66,13 @@ class ModelSource:
         channels, *size = record.image.shape
         if len(size) != self._method.dims:
             raise ValueError(
-                f"records: the image of {title(record)} has {len(size)} dimensions, {' x '.join(map(str, size))}, and "
+                f"records: the image of {title(record)} has {len(size)} dimensions, {' x '.join(map(str, size))}, but "
                 f"the model takes {self._method.dims}; read volumes whole or slice by slice, as the model was trained"
             )
         if channels != self._method.in_channels:
             raise ValueError(
-                f"records: the image of {title(record)} has {channels} channels, and the model takes "
-                f"{self._method.in_channels}; score it on images of its own kind"
+                f"records: the image of {title(record)} has {channels} channels, but the model takes "
+                f"{self._method.in_channels}; convert the images, or score another model"
             )
 
     def _sample(self, images: Tensor, ids: Tensor, n: int) -> PackedMasks:

@@ -194,8 +194,8 @@ async def _body(call: Call, limits: Limits, watch: Watch) -> bytes:
     if call.headers.get("content-type", "").startswith("multipart/"):
         raise Refusal(
             415,
-            "file: came as a form, expected its bytes as the body of the request, as curl --data-binary @FILE sends "
-            "them",
+            "file: got a form, expected the bytes of the file as the body of the request, as curl --data-binary @FILE "
+            "sends them",
             "input",
         )
     if int(call.headers.get("content-length", 0)) > limits.body:

@@ -83,7 +83,8 @@ class Work:
             wait = max(1, math.ceil(self._mean * self._jobs / self._workers))
             raise Refusal(
                 503,
-                f"{self._most} requests are waiting or computed, the limit here (--max-waiting); ask again in {wait} s",
+                f"{self._most} requests are waiting or being computed, the limit here (--max-waiting); ask again in "
+                f"{wait} s",
                 "queue full",
                 {"Retry-After": str(wait)},
             )

@@ -69,8 +69,8 @@ class TrainingConfig:
     """Distance in mm between pixels along each axis of the images, such as [0.5, 0.5], if the files do not say it. The
     model's checkpoint keeps it."""
     orientation: str = ""
-    """Which way the axes of NIfTI volumes are brought to lie in the body, such as RAS: where rows, columns and slices
-    count to. Without it they stay as stored. The model's checkpoint keeps the orientation that all volumes have."""
+    """Orientation in the body that NIfTI volumes are turned to, such as RAS: the directions in which rows, columns and
+    slices count. Without it they stay as stored. The model's checkpoint keeps the orientation that all volumes have."""
     class_flips: bool = False
     """Flip five classes to new classes at random, as in Kohl et al. 2018, section 4.2. For camvid and cityscapes."""
     uni_modal: bool = False
@@ -106,13 +106,13 @@ class TrainingConfig:
     learning_rate: float = 1e-3
     """Learning rate of Adam, after a linear warm-up."""
     schedule: Schedule = "cosine"
-    """How the learning rate goes on: cosine falls to zero at the last step."""
+    """How the learning rate changes after the warm-up: constant, or cosine, which falls to zero at the last step."""
     learning_rates: dict[int, float] = field(default_factory=dict)
-    """With schedule constant, steps and the learning rate from there on, such as {80000: 5e-5}."""
+    """With schedule constant: the learning rates from some steps on, such as {80000: 5e-5}."""
     warmup_steps: int = 100
     """Steps in which the learning rate rises from zero."""
     weight_decay: float = 1e-5
-    """Weight of the L2 penalty, relative to a loss in nats an image."""
+    """Weight of the L2 penalty, relative to a loss in nats per image."""
     gradient_clip: float = 1000.0
     """Largest norm of the gradient of that loss; longer gradients are shortened to it."""
     precision: Precision = "32-true"
@@ -120,13 +120,13 @@ class TrainingConfig:
     seed: int = 0
     """Seed of the initial weights, the order of the images, augmentation and noise."""
     checkpoint_every: int = 250
-    """Steps between checkpoints, from which an interrupted run goes on."""
+    """Steps between checkpoints, from which an interrupted run can be resumed."""
     validate_every: int = 500
     """Steps between validations."""
     validation_images: int = 100
     """Largest number of images in a validation."""
     patience: int = 0
-    """Validations without a better energy distance after which the run ends early. With 0 it never does."""
+    """Number of validations without a better energy distance after which the run ends early; 0 never ends it early."""
 
     def __post_init__(self) -> None:
         if not self.kind:
@@ -187,8 +187,8 @@ class TrainingConfig:
         prior = read_prior(text)
         if self.objective.free_bits and prior.kind != RATERS:
             raise ValueError(
-                f"objective.free_bits: got {self.objective.free_bits} with prior {text!r}, whose divergence is no sum "
-                "over latent dimensions; take beta, beta_warmup or geco_target"
+                f"objective.free_bits: got {self.objective.free_bits} with prior {text!r}, whose divergence is not a "
+                "sum over latent dimensions; use beta, beta_warmup or geco_target"
             )
         if prior.kind == RATERS and self.kind != "folder":
             raise ValueError(
@@ -219,20 +219,25 @@ class TrainingConfig:
     def _check_rates(self) -> None:
         rates = self.learning_rates
         if not isinstance(rates, dict):
-            raise ValueError(f"learning_rates: got {rates!r}, expected steps and the rates from there on")
+            raise ValueError(
+                f"learning_rates: got {rates!r}, expected a rate for each step from which it holds, such as {{5000: "
+                "1.0e-5}"
+            )
         for step, rate in rates.items():
             check_count("learning_rates: step", step)
             check_positive(f"learning_rates: {step}", rate)
         if rates and self.schedule != "constant":
-            raise ValueError(f"learning_rates: got {rates!r} beside schedule {self.schedule!r}, expected constant")
+            raise ValueError(
+                f"learning_rates: got {rates!r} with schedule {self.schedule!r}, expected schedule constant"
+            )
 
     def _check_data(self) -> None:
         if self.kind in ("lidc", "camvid") and not self.file and not self.data:
-            raise ValueError(f"file: missing; with kind: {self.kind} it names what to train on")
+            raise ValueError(f"file: missing; with kind {self.kind} it names the data to train on")
         if self.class_flips:
             find_streets(self.kind)
         if self.resize and self.kind != "cityscapes":
-            raise ValueError(f"resize: got {list(self.resize)} with kind: {self.kind}, expected cityscapes")
+            raise ValueError(f"resize: got {list(self.resize)} with kind {self.kind}, expected kind cityscapes")
         if self.validation_share >= 1 or (self.validation_share and self.validation):
             raise ValueError(
                 f"validation_share: got {self.validation_share} and validation {self.validation!r}, expected one of "

@@ -33,4 +33,4 @@ class Forecast(StepCallback):
         left = trainer.max_steps - step
         if step == self._first + _TIMED and left and trainer.is_global_zero:
             seconds = (self._clock() - self._start) / _TIMED
-            self._say(f"{seconds:.2g} s a step: the other {left} steps take about {duration(seconds * left)}")
+            self._say(f"{seconds:.2g} s per step: the other {left} steps take about {duration(seconds * left)}")

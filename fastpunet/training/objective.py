@@ -26,24 +26,24 @@ class ObjectiveConfig:
     beta: float = 1.0
     """Weight of the Kullback-Leibler divergence (Higgins et al. 2017). With 1 the loss is the evidence lower bound."""
     beta_warmup: int = 0
-    """Steps over which beta rises evenly from zero, so that the latent is used before it is pressed (Bowman et al.
+    """Steps over which beta rises evenly from zero, so that the model learns to use the latent first (Bowman et al.
     2016, arXiv 1511.06349, section 3.1)."""
     free_bits: float = 0.0
     """Nats of divergence in each latent dimension that cost nothing (Kingma et al. 2016, arXiv 1606.04934, section C.8;
     there of a batch's mean, here of each segmentation, so that the gradient does not depend on how a batch is
     divided)."""
     geco_target: float | None = None
-    """Reconstruction loss, in nats an image, that is to be reached with the least divergence (Rezende and Viola 2018,
+    """Reconstruction loss, in nats per image, to reach with the least divergence (Rezende and Viola 2018,
     arXiv 1810.00597). It takes the place of beta."""
     bound_samples: int = 1
     """Posterior samples of a segmentation in an importance-weighted bound, which is the tighter the more there are
     (Burda et al. 2016, arXiv 1509.00519, equation 8). With 1 it is the evidence lower bound; more exclude beta,
     beta_warmup, free_bits and geco_target. For ProbabilisticUNet."""
     bound_graders: int | None = None
-    """Of the segmentations of an image, how many have a posterior and count in the bound; null for all. The posterior
-    net is a pass for each, which takes about a third of a step with four; the scores of hypotheses see all."""
+    """Number of segmentations of an image that have a posterior and count in the bound; null for all. The posterior net
+    runs once for each, which takes about a third of a step with four; the scores of hypotheses use all."""
     energy_weight: float = 0.0
-    """Weight of the energy score, in nats an image: 2 E d(S, Y) - E d(S, S') of hypotheses from the prior, with
+    """Weight of the energy score, in nats per image: 2 E d(S, Y) - E d(S, S') of hypotheses from the prior, with
     d = 1 - soft IoU. It trains the distribution that is evaluated; 100 to 1000 are worth a try. For ProbabilisticUNet,
     and for MHeads, of which all heads count."""
     energy_smoothing: float = 2.0
@@ -67,14 +67,17 @@ class ObjectiveConfig:
         if self.geco_target is not None:
             check_positive("objective.geco_target", self.geco_target)
             if self._weighted:
-                raise ValueError("objective.geco_target: excludes beta, beta_warmup and free_bits; give one of them")
+                raise ValueError(
+                    "objective.geco_target: got it with beta, beta_warmup or free_bits, expected one of them; leave "
+                    "out the others"
+                )
         check_count("objective.bound_samples", self.bound_samples)
         if self.bound_graders is not None:
             check_count("objective.bound_graders", self.bound_graders)
         if self.bound_samples > 1 and (self._weighted or self.geco_target is not None):
             raise ValueError(
                 f"objective.bound_samples: got {self.bound_samples}, which excludes beta, beta_warmup, free_bits and "
-                "geco_target, because the terms of that bound cannot be weighted; give one of them"
+                "geco_target, because the terms of that bound cannot be weighted; leave out one of the two"
             )
         check_at_least_zero("objective.energy_weight", self.energy_weight)
         check_at_least_zero("objective.best_of_weight", self.best_of_weight)
@@ -84,7 +87,9 @@ class ObjectiveConfig:
         if weights is not None and not (
             isinstance(weights, list | tuple) and all(is_number(w) and w >= 0 for w in weights) and any(weights)
         ):
-            raise ValueError(f"objective.class_weights: got {weights!r}, expected one number of at least 0 a class")
+            raise ValueError(
+                f"objective.class_weights: got {weights!r}, expected one number of at least 0 for each class"
+            )
         if self.ignore_label is not None and (type(self.ignore_label) is not int or not 0 <= self.ignore_label < 256):
             raise ValueError(
                 f"objective.ignore_label: got {self.ignore_label!r}, expected a label in 0 .. 255, or null"

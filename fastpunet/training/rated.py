@@ -33,8 +33,8 @@ def check_raters(training: Records, validation: Records | None, raters: Sequence
     idle = [rater for rater in raters if rater not in trained]
     if idle:
         raise ValueError(
-            f"model.prior: no image to train on has a mask of {', '.join(idle)}, expected some of each rater; leave out"
-            " who has none"
+            f"model.prior: no image to train on has a mask of {', '.join(idle)}, expected masks of each rater; leave "
+            "out the raters without masks"
         )
 
 

@@ -97,7 +97,9 @@ def train(
         raise KeyboardInterrupt(_interruption(trainer.global_step, config.steps, checkpoints.saved_step)) from None
     except (RuntimeError, EOFError, UnpicklingError) as error:
         if trainer.global_step == 0 and last.exists():
-            raise ValueError(f"output: {last} cannot be read ({error}); delete it to start this run anew") from error
+            raise ValueError(
+                f"output: {last} cannot be read ({error}); delete it to start this run again from the beginning"
+            ) from error
         raise
     if not trainer.is_global_zero:
         return weights
@@ -144,11 +146,14 @@ def new_model(config: TrainingConfig, records: Records) -> Method:
         model = METHODS[config.method](**config.model)
     channels = records[0].image.shape[0]
     if model.in_channels != channels:
-        raise ValueError(f"model: in_channels is {model.in_channels}, but the images have {channels} channels")
+        raise ValueError(
+            f"model.in_channels: got {model.in_channels}, expected {channels} as the images have; set "
+            f"model.in_channels={channels}"
+        )
     weights = config.objective.class_weights
     if weights is not None and len(weights) != max(2, model.num_classes):
         raise ValueError(
-            f"objective.class_weights: got {len(weights)}, expected {max(2, model.num_classes)}, one a class"
+            f"objective.class_weights: got {len(weights)}, expected {max(2, model.num_classes)}, one for each class"
         )
     model.intensity = intensity_of(records)
     model.spacing = training_spacing(config, records, model.dims)
@@ -178,8 +183,8 @@ def _check_folder(folder: Path, config: TrainingConfig, resume: bool) -> None:
     before = read_config(settings)
     if replace(config, **{key: getattr(before, key) for key in _MAY_CHANGE}) != before:
         raise ValueError(
-            f"output: {folder} holds a run of another config; take that one, {settings}, to resume it; only "
-            f"{', '.join(_MAY_CHANGE)} may differ"
+            f"output: {folder} holds a run of another config; resume it with {settings}; only {', '.join(_MAY_CHANGE)} "
+            "may differ"
         )
     weights = folder / "model.safetensors"
     if config.steps > before.steps and weights.exists():  # a finished run is prolonged

@@ -22,13 +22,17 @@ def set_weights_of(model: Method, source: str) -> None:
         raise ValueError(f"init_from: {error}") from None
     if type(other) is not type(model):
         raise ValueError(
-            f"init_from: {source} is a {type(other).__name__}, expected a {type(model).__name__} as method says"
+            f"init_from: {source} is a {type(other).__name__}, expected a {type(model).__name__}, the method of the "
+            "config"
         )
     keys = {**other.config, **model.config}
     odd = {key: other.config.get(key) for key in keys if other.config.get(key) != model.config.get(key)}
     if odd:
         wanted = {key: model.config.get(key) for key in odd}
-        raise ValueError(f"init_from: {source} has {odd}, expected {wanted}; set the keys of model to the former")
+        raise ValueError(
+            f"init_from: {source} has {odd}, expected {wanted} as in the config; set these keys of model to those of "
+            "the weights"
+        )
     model.load_state_dict(other.state_dict())
 
 

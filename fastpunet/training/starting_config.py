@@ -189,9 +189,9 @@ def _choose_validation(choices: Choices, facts: Survey, known: Mapping[str, Any]
 def _data_in_words(facts: Survey, kind: str, place: Path) -> str:
     least, most = facts.least, tuple(max(sides) for sides in zip(*facts.sizes, strict=True))
     sides = " x ".join(map(str, least)) + ("" if least == most else " to " + " x ".join(map(str, most)))
-    masks = f"up to {facts.raters} masks an image"
+    masks = f"up to {facts.raters} masks for each image"
     if facts.raters == 1:
-        masks = "one mask an image, which shows how images differ but not how raters do"
+        masks = "one mask for each image, which shows how images differ but not how raters do"
     return (
         f"{place} ({kind}): {several(facts.images, 'image')} of {sides} pixels, {several(facts.channels, 'channel')}, "
         f"{masks}"

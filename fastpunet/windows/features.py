@@ -153,8 +153,8 @@ class WindowedFeatures(Windowed):
     def differentiable_logits(self, encoding: Any, z: Tensor, pixels: Tensor | None = None) -> Tensor:
         if isinstance(encoding, Slabs):
             raise ValueError(
-                f"images: got {' x '.join(map(str, encoding.size))} pixels, whose features are not kept, expected "
-                "images whose features fit in memory, for gradients; take a part of the image"
+                f"images: got {' x '.join(map(str, encoding.size))} pixels, whose features do not fit in memory, which "
+                "gradients need; use a part of the image"
             )
         return super().differentiable_logits(encoding, z, pixels)
 

@@ -107,10 +107,10 @@ class Windowed(Method):
         return self.inner.draws_by_networks(encoding)
 
     def loss_terms(self, *args: Any, **options: Any) -> LossTerms:  # noqa: ARG002
-        raise TypeError(f"model: windows are for sampling; train the {self.name} inside")
+        raise TypeError(f"model: a windowed model cannot be trained; train the {self.name} inside it")
 
     def exportable(self, images: Tensor) -> Exportable:  # noqa: ARG002
-        raise TypeError(f"model: windows are for sampling; export the {self.name} inside")
+        raise TypeError(f"model: a windowed model cannot be exported; export the {self.name} inside it")
 
     def output_layers(self) -> Sequence[Any]:
         return self.inner.output_layers()

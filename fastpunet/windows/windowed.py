@@ -28,9 +28,10 @@ def windowed(
     size     of a window in pixels: one number for all axes, or (H, W), or (D, H, W). Take the size of the images that
              the model was trained on
     overlap  the share of a window that the next one along an axis covers, 0 <= overlap < 1; at 0 seams show
-    by_slab  of Probabilistic U-Nets: whether the features are not kept. They are then computed slab by slab along the
-             first axis, as thick as a window, each time that hypotheses are drawn; all hypotheses of a slab are decoded
-             before the next one. None: if the features would take more than half of the memory that is free
+    by_slab  for Probabilistic U-Nets: True does not keep the features, but computes them slab by slab along the first
+             axis, each slab as thick as a window, whenever hypotheses are drawn; all hypotheses of a slab are decoded
+             before the next one. False keeps them. None: True if the features would take more than half of the free
+             memory
 
     A Probabilistic U-Net, of any make, passes the windows through its U-Net a few at a time and blends their features.
     The windows' priors become one prior, whose mean and log sigma are the means of theirs, and each hypothesis has one

@@ -441,4 +441,4 @@ def _check_precision(precision: str) -> None:
 
 def _check_pair(a: Tensor, b: Tensor) -> None:
     if a.shape[0] != b.shape[0] or a.shape[2:] != b.shape[2:]:
-        raise ValueError(f"b: got shape {tuple(b.shape)}, expected {tuple(a.shape)} but for the number of masks")
+        raise ValueError(f"b: got shape {tuple(b.shape)}, expected {tuple(a.shape)} in all but the number of masks")

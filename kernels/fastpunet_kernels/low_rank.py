@@ -92,8 +92,8 @@ def check_low_rank(normal: LowRankLogits, e: Tensor, ids: Tensor) -> None:
     mean, factor, sigma = normal
     if mean.ndim != 3 or not 1 <= mean.shape[1] <= MOST_CLASSES:
         raise ValueError(
-            f"mean: got shape {tuple(mean.shape)}, expected (B, K, P) with at most {MOST_CLASSES} classes, for labels "
-            "are uint8"
+            f"mean: got shape {tuple(mean.shape)}, expected (B, K, P) with at most {MOST_CLASSES} classes (labels are "
+            "uint8)"
         )
     images, classes, pixels = mean.shape
     rank = factor.shape[1] if factor.ndim == 4 else 0

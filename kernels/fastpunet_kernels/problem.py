@@ -107,7 +107,9 @@ def check_problem(
     if z_weight.ndim != 2 or z_weight.shape[0] != width or z_weight.shape[1] < 1:
         raise ValueError(f"decoder.z_weight: got {_described(z_weight)}, expected ({width}, latent_dim) as base has it")
     if not weights or len(weights) != len(biases):
-        raise ValueError(f"decoder: got {len(weights)} weights and {len(biases)} biases, expected one of each a layer")
+        raise ValueError(
+            f"decoder: got {len(weights)} weights and {len(biases)} biases, expected one of each for every layer"
+        )
     for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
         if weight.ndim != 2 or weight.shape[1] != width or bias.shape != weight.shape[:1]:
             raise ValueError(
@@ -116,7 +118,7 @@ def check_problem(
             )
         width = weight.shape[0]
     if width > MOST_CLASSES:
-        raise ValueError(f"decoder: got {width} classes, expected at most {MOST_CLASSES}, for labels are uint8")
+        raise ValueError(f"decoder: got {width} classes, expected at most {MOST_CLASSES} (labels are uint8)")
     latent_dim = z_weight.shape[1]
     for name, part in zip(("mu", "sigma"), latents[:2], strict=True) if isinstance(latents, Gaussian) else ():
         if part.shape != (images, latent_dim):

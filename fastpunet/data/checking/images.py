@@ -27,12 +27,13 @@ def describe_images(report: Report, found: Findings) -> None:
     within = [path for path in found.ignored if recognise(path) not in (None, "dicom")]
     if within:
         report.note(
-            f"passed over, as only DICOM files are taken from folders within: {listed(path.name for path in within)}; "
-            "name their folders, or lay out a data set as images/ and masks/<rater>/"
+            "passed over, because only DICOM files are read from folders within: "
+            f"{listed(path.name for path in within)}; name their folders, or lay out a data set as images/ and "
+            "masks/<rater>/"
         )
     others = [path for path in found.ignored if path not in within]
     if others:
-        report.note(f"passed over, as no images: {listed(path.name for path in others)}")
+        report.note(f"passed over, because they are not images: {listed(path.name for path in others)}")
     if not images:
         return
     report.facts["images"] = f"{len(images)}: {counted(image.format for image in images)}"
@@ -67,7 +68,7 @@ def find_duplicates(report: Report, images: Sequence[Input]) -> None:
             same[_digest(image)].append(image.name)
         for names in same.values():
             if len(names) > 1:
-                report.problem(f"one image under several names: {listed(names)}; keep one of them")
+                report.problem(f"the same image under several names: {listed(names)}; keep one of them")
 
 
 def spacing_text(spacing: tuple[float, ...] | None) -> str:

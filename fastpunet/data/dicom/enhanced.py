@@ -47,8 +47,8 @@ def volume_geometry(header: Any) -> Any:
     geometry = image.get_volume_geometry(rtol=UNEVEN)
     if geometry is None or geometry.coordinate_system.value != "PATIENT":
         raise Unreadable(
-            f"holds {header.NumberOfFrames} frames that are no regular stack of slices in the patient; separate its "
-            "phases, echoes or repetitions, or convert it to NIfTI"
+            f"holds {header.NumberOfFrames} frames that do not form a regular stack of slices; separate its phases, "
+            "echoes or repetitions, or convert it to NIfTI"
         )
     return geometry.flip_spatial(0)  # highdicom counts from the head
 

@@ -115,7 +115,7 @@ def _check_syntax(path: Path) -> None:
     """Refuse files that are compressed as a whole: they unpack, without any limit, as soon as they are opened."""
     pydicom = require("pydicom", "reading DICOM files")
     if pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") == _DEFLATED:
-        raise Unreadable("is deflated as a whole, which hardly any archive does; store it uncompressed")
+        raise Unreadable("has the deflated transfer syntax, which is not supported; store it uncompressed")
 
 
 def check_pixels(header: Any, path: Path, *, enhanced: bool = False) -> int:
@@ -126,8 +126,8 @@ def check_pixels(header: Any, path: Path, *, enhanced: bool = False) -> int:
     frames = int(header.get("NumberOfFrames") or 1)
     if not enhanced and (frames > 1 or is_enhanced(header)):
         raise Unreadable(
-            f"holds {frames} frames that are no slices of a volume, expected a single image; store a file for each, or "
-            "convert them to pictures"
+            f"holds {frames} frames that are not slices of a volume, expected a single image; store each frame in a "
+            "file, or convert the frames to PNG"
         )
     colour = str(header.PhotometricInterpretation)
     samples = int(header.get("SamplesPerPixel") or 1)
@@ -152,7 +152,7 @@ def _check_decoder(syntax: Any) -> None:
         decodable = False
     if not decodable:
         raise Unreadable(
-            f"is compressed as {syntax.name}, for which there is no decoder here; pip install pylibjpeg[all], or store "
+            f"is compressed as {syntax.name}, for which no decoder is installed; pip install pylibjpeg[all], or store "
             "it uncompressed"
         )
 

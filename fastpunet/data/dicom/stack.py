@@ -32,7 +32,7 @@ def in_order(slices: Sequence[SliceHeader]) -> list[SliceHeader]:
         at = int(steps.argmin())
         _refuse(
             ordered[at],
-            f"lies where {ordered[at + 1].path} does, expected one slice at a place; remove copies, or "
+            f"has the same position as {ordered[at + 1].path}, expected one slice at each position; remove copies, or "
             "separate the series' phases, echoes or repetitions",
         )
     if steps.size and steps.max() > (1 + UNEVEN) * np.median(steps):
@@ -49,8 +49,9 @@ def in_order(slices: Sequence[SliceHeader]) -> list[SliceHeader]:
     if step is None:
         _refuse(
             ordered[0],
-            f"and the other {len(ordered) - 1} slices of its series are no regular stack: they are unevenly spaced or "
-            "shifted against each other, as by a tilted gantry; resample the series, for instance with dcm2niix",
+            f"and the other {len(ordered) - 1} slices of its series do not form a regular stack: they are unevenly "
+            "spaced or shifted against each other, as by a tilted gantry; resample the series, for instance with "
+            "dcm2niix",
         )
     return ordered
 
@@ -102,7 +103,7 @@ def _check_alike(slices: Sequence[SliceHeader]) -> None:
         usual, _ = found.most_common(1)[0]
         odd = next((one for one in slices if property_of(one) != usual), None)
         if odd is not None:
-            _refuse(odd, f"has {what} {property_of(odd)}, and its series {usual}; separate them")
+            _refuse(odd, f"has {what} {property_of(odd)}, but the rest of its series has {usual}; separate them")
 
 
 def _nearly_equal(orientations: Sequence[tuple[float, ...] | None]) -> bool:

@@ -65,7 +65,9 @@ def _raters(folder: Path) -> dict[str, dict[str, Path]]:
         return raters
     if raters:
         loose = next(entry for entry in entries if not entry.is_dir())
-        raise ValueError(f"root: {loose} lies beside folders of raters, expected it in one of them; move or remove it")
+        raise ValueError(
+            f"root: {loose} lies beside the folders of the raters, expected it in one of them; move or remove it"
+        )
     return {"": _by_name(folder, (*_MASKS, *nifti.SUFFIXES))}
 
 
@@ -81,6 +83,6 @@ def _by_name(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
             raise ValueError(f"root: got {file}, expected files {', '.join(suffixes)}{lossy}; convert or remove it")
         name = file.name[: -len(suffix)]
         if name in found:
-            raise ValueError(f"root: {found[name]} and {file} have one name, expected different ones; rename one")
+            raise ValueError(f"root: {found[name]} and {file} have the same name, expected different ones; rename one")
         found[name] = file
     return found

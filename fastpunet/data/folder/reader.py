@@ -48,8 +48,8 @@ class FolderRecords(LazyRecords):
         if len(rules) > 1:
             first, second = list(rules.values())[:2]
             raise ValueError(
-                f"intensity: {first.name} and {second.name} store grey values of different kinds, expected one kind, "
-                "or one intensity rule for all; give one, such as range:0:255"
+                f"intensity: {first.name} and {second.name} store grey values in different types or formats, expected "
+                "one, or a common intensity rule; give a rule, such as range:0:255"
             )
         return next(iter(rules))
 
@@ -75,7 +75,7 @@ def read(
     99.5 become 0 and 1. Pictures and masks are rotated as their EXIF orientation says. NIfTI masks are brought to the
     axes of their image. Each slice along the last axis of a NIfTI volume is a record if at least one rater marked
     something in it; with `unmarked` every slice is. With `whole` a volume is one record, (1, Z, H, W). With
-    `orientation`, such as "RAS", the axes of volumes that have an affine are brought to lie so in the body. Slices are
+    `orientation`, such as "RAS", volumes that have an affine are turned to that orientation in the body. Slices are
     read faster from .nii than from .nii.gz.
 
     Masks are uint8 (M, H, W). binary=True: the files hold background and foreground as 0 and 1, or as 0 and 255 (the

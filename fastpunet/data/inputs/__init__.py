@@ -1,4 +1,4 @@
-"""Images that nobody need have graded: files and folders in, an `Input` for each out.
+"""Images without annotations: reads files and folders, and gives an `Input` for each image.
 
 To add a format, write a module beside `pictures`, `nifti_images`, `dicom_images` and `arrays`, let `recognising` know
 its first bytes, and list it in `finding.READERS`. `fastpunet.data.writing` does the same for hypotheses.

@@ -66,8 +66,8 @@ def _stored(file: Path, image: Input) -> NDArray[np.uint8]:
 def _check_size(file: Path, size: tuple[int, ...], image: Input) -> None:
     if size != image.size:
         raise ValueError(
-            f"mask: {file} is {' x '.join(map(str, size))}, expected {' x '.join(map(str, image.size))} as "
-            f"{image.name} is; resample it onto the image's grid, by nearest neighbour"
+            f"mask: {file} is {' x '.join(map(str, size))}, expected {' x '.join(map(str, image.size))}, the size of "
+            f"{image.name}; resample it onto the image's grid, by nearest neighbour"
         )
 
 

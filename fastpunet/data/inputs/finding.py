@@ -45,8 +45,8 @@ def find_inputs(paths: Sequence[str | os.PathLike[str]]) -> list[Input]:
     in that. Formats are recognised by content. DICOM files with a position become one volume for each series; others
     are images of two dimensions each. Other files in folders, and DICOM objects without an image, are passed over.
 
-    Raises FileNotFoundError for paths of nothing and if there is no image at all, and ValueError, which names some
-    files, if files cannot be read. `fastpunet check` lists all of these.
+    Raises FileNotFoundError for a path that matches nothing and if there is no image at all, and ValueError, which
+    names some files, if files cannot be read. `fastpunet check` lists all of these.
     """
     found = look(paths)
     if found.refused:
@@ -93,7 +93,7 @@ def _kind(candidate: Candidate) -> str | None:
     path, asked, nested = candidate
     kind = recognise(path)
     if asked and kind is None:
-        raise ValueError(f"file: {path} is of no known format, expected {', '.join(FORMATS)}; convert it")
+        raise ValueError(f"file: {path} has an unknown format, expected {', '.join(FORMATS)}; convert it")
     if nested and kind != "dicom":
         return None
     return None if kind == "dicom" and not asked and not is_image(path) else kind

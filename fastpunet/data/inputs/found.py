@@ -41,7 +41,9 @@ def noting(refused: list[str], path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        refused.append(f"file: no file {str(path)!r}; is it a link to one that was not fetched?")
+        refused.append(
+            f"file: no file {str(path)!r}; if it is a link (of git-annex, DVC or the like), fetch the file behind it"
+        )
     except OSError as error:
         refused.append(f"file: {path} cannot be read ({one_line(error.strerror or error)})")
     except ValueError as error:

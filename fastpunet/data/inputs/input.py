@@ -77,7 +77,7 @@ class Input:
     def sha256(self) -> str:
         """The SHA-256 of the content of its files, one after the other. Raises OSError.
 
-        A file of many images is read once for images that are asked one after the other, as long as it does not change.
+        A file of many images is read once if its images are asked for one after the other and it does not change.
         """
         states = (path.stat() for path in self.files)
         return _sha256(self.files, tuple((one.st_ino, one.st_size, one.st_mtime_ns) for one in states))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fastpunet.data.reading import Unreadable, reading
 from fastpunet.pickles import check_pickle
 
-_DISTRUST = "do not trust this file, and ask its maker for one of arrays"
+_DISTRUST = "do not trust this file, and ask for one that holds arrays alone"
 _PLAIN_DTYPE = re.compile(r"(b1|[iu][1248]|f[248]|U\d+)")
 
 

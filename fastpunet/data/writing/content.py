@@ -36,7 +36,9 @@ class Hypotheses:
                 f"{image.name}"
             )
         if labels.max() >= num_classes:
-            raise ValueError(f"labels: got a class {labels.max()}, expected 0 .. {num_classes - 1} of {num_classes}")
+            raise ValueError(
+                f"labels: got a class {labels.max()}, expected 0 .. {num_classes - 1} for {num_classes} classes"
+            )
         if titles is None:
             titles = [f"hypothesis {index}" for index in range(len(labels))]
         if len(titles) != len(labels):
@@ -66,13 +68,17 @@ class FloatMap:
         dims = len(image.size)
         if values.shape[values.ndim - dims :] != image.size or values.ndim - dims not in (0, 1) or not values.size:
             raise ValueError(
-                f"values: got {values.shape}, expected {image.size}, the size of {image.name}, or a class first"
+                f"values: got {values.shape}, expected {image.size}, the size of {image.name}, or a class axis before "
+                "that"
             )
         if not 0 < largest < math.inf:
             raise ValueError(f"largest: got {largest}, expected a number above 0")
         least, most = float(values.min()), float(values.max())
         if not (-_ROUNDING * largest <= least and most <= (1 + _ROUNDING) * largest):  # also of NaN
-            raise ValueError(f"values: got numbers from {least:g} to {most:g}, expected 0 .. {largest:g}; see largest")
+            raise ValueError(
+                f"values: got numbers from {least:g} to {most:g}, expected 0 .. {largest:g}; raise largest if they are "
+                "right"
+            )
         return cls(image, np.clip(values, 0, largest).astype(np.float32), largest)
 
     def as_stored(self) -> FloatMap:

@@ -60,8 +60,8 @@ def _header(path: Path, image: Input) -> Any:
     lacking = [name for name in needed if not header.get(name)]
     if lacking:
         raise ValueError(
-            f"format: got seg for {path}, which lacks {', '.join(lacking)}, expected what a DICOM segmentation refers "
-            "to; write nifti or npz"
+            f"format: got seg for {path}, which lacks {', '.join(lacking)}, expected all that a DICOM segmentation "
+            "refers to; write nifti or npz"
         )
     return header
 

@@ -21,8 +21,8 @@ class Modes:
     hypotheses     int64 (k,), its index among the hypotheses
     probabilities  float64 (k,), the share of hypotheses that belong to each mode; they sum to 1
     intervals      float64 (k, 2), 95 % intervals (Wilson) of the probabilities that infinitely many hypotheses of the
-                   same model would have, if the modes are these. They grow narrower with n. Whether the model is right
-                   about the image they do not say
+                   same model would have, if the modes are these. They grow narrower with n. They do not say whether the
+                   model is right about the image
     overlaps       float64 (k,), mean IoU of a mode's hypotheses with its representative: how well it stands for them
     members        int64 (n,), the mode of each hypothesis
     """

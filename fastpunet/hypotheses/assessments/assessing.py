@@ -77,7 +77,9 @@ def assess(
     labels = check_segmentations("masks", masks, sampler, encoding.size)
     check_known_labels("masks", labels, sampler.num_classes, IGNORE)
     if not bool((labels != IGNORE).flatten(1).any(1).all()):
-        raise ValueError("masks: got one without any annotated pixel, expected at least one; leave it out")
+        raise ValueError(
+            "masks: got a mask without any annotated pixel, expected at least one such pixel; leave that mask out"
+        )
     given = tuple(str(m + 1) for m in range(len(labels))) if names is None else tuple(names)
     if len(given) != len(labels):
         raise ValueError(f"names: got {len(given)}, expected {len(labels)}, one for each mask")

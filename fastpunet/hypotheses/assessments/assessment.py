@@ -29,7 +29,7 @@ class Assessment:
     kl              float64 (M,), nats, KL(posterior || prior)
     log_evidence    float64 (M,), nats, log p(y | x) summed over the annotated pixels, estimated by importance sampling
     standard_error  float64 (M,), nats, of log_evidence
-    effective       float64 (M,), the effective number of draws behind log_evidence; below 30 it is not to be trusted
+    effective       float64 (M,), the effective number of draws behind log_evidence; do not trust it below 30
     pixels          int64 (M,), the number of annotated pixels
     nearest         int64 (M,), which hypothesis is nearest; nearest_masks uint8 (M, *size), nearest_iou float64 (M,)
     mean_distance   float64 (M,), the mean of 1 - IoU from all hypotheses

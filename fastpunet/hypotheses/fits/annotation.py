@@ -53,7 +53,7 @@ class Box:
 
 @dataclass(frozen=True, eq=False)
 class Annotation:
-    """A full or partial annotation of one image, made by the functions below; `a + b` says both.
+    """A full or partial annotation of one image, made by the functions below; `a + b` combines two.
 
     Every part has a weight: the number of times that each of its statements counts in the log-likelihood. A label of
     one pixel is one statement. In a mask every pixel speaks for itself, which is how models are trained, hence the
@@ -97,7 +97,9 @@ class Annotation:
         label = check_count("label", label, limit=255)
         inside, outside = _places("include", include), _places("exclude", exclude)
         if not inside and not outside:
-            raise ValueError("include: got no point, and exclude none either, expected at least one, such as (20, 30)")
+            raise ValueError(
+                "include: got no point in include or exclude, expected at least one, such as include=[(20, 30)]"
+            )
         both = (Points(inside, label, True, weight), Points(outside, label, False, weight))
         return Annotation(tuple(part for part in both if part.places))
 
@@ -137,5 +139,5 @@ def shape_text(size: Sequence[int]) -> str:
 def flat_index(place: Sequence[int], size: Sequence[int]) -> int:
     """The index of a pixel in the flattened image. Raises ValueError for one outside."""
     if len(place) != len(size) or any(index >= length for index, length in zip(place, size, strict=True)):
-        raise ValueError(f"annotation: got {tuple(place)}, expected a pixel of an image of {shape_text(size)}")
+        raise ValueError(f"annotation: got {tuple(place)}, expected a pixel inside the image of {shape_text(size)}")
     return sum(index * math.prod(size[axis + 1 :]) for axis, index in enumerate(place))

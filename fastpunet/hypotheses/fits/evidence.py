@@ -107,14 +107,14 @@ class Evidence:
 def _add_area(weights: Tensor, area: Area, size: tuple[int, ...], num_classes: int) -> None:
     if tuple(area.labels.shape) != size:
         raise ValueError(
-            f"annotation: got labels of {shape_text(area.labels.shape)} pixels, expected {shape_text(size)} as the "
-            "image has; resample them by nearest neighbour, or crop them"
+            f"annotation: got labels of {shape_text(area.labels.shape)} pixels, expected {shape_text(size)}, the size "
+            "of the image; resample them by nearest neighbour, or crop them"
         )
     check_known_labels("annotation", area.labels, num_classes, area.unknown)
     labels = area.labels.to(weights.device).flatten().long()
     known = labels != area.unknown
     if not bool(known.any()):
-        raise ValueError(f"annotation: got {area.unknown}, unknown, at every pixel, expected at least one known label")
+        raise ValueError(f"annotation: got {area.unknown} (unknown) at every pixel, expected at least one known label")
     weights[labels[known], known.nonzero()[:, 0]] += area.weight
 
 
@@ -146,7 +146,8 @@ def _check_consistent(weights: Tensor, others: Tensor, sides: Sequence[Side], si
     if len(wrong):
         place = tuple(int(index) for index in torch.unravel_index(wrong[0], size))
         raise ValueError(
-            f"annotation: its parts contradict each other at pixel {place}, expected one label; correct it"
+            f"annotation: got parts with different labels for pixel {place}, expected one label; correct one of the "
+            "parts"
         )
 
 

@@ -128,8 +128,8 @@ def _axis_aligned_prior(sampler: Sampler, encoding: Any) -> AxisAligned:
     prior = getattr(encoding, "prior", None)
     if not isinstance(prior, AxisAligned):
         raise TypeError(
-            f"model: got {sampler.method.name}, expected a Probabilistic U-Net whose prior is a Gaussian "
-            "with independent dimensions: only there is a plane measured in the prior's standard deviations"
+            f"model: got {sampler.method.name}, expected a Probabilistic U-Net whose prior is a Gaussian with "
+            "independent dimensions, because the grid is measured in the prior's standard deviations"
         )
     return prior
 
@@ -143,8 +143,8 @@ def _posterior(
     model: Any = sampler.method
     if not hasattr(model, "posterior_of"):
         raise TypeError(
-            f"model: got {model.name}, expected a ProbabilisticUNet, whose posterior places graders; load "
-            "the state dict with fastpunet.load, or leave out labels"
+            f"model: got {model.name}, expected a ProbabilisticUNet, whose posterior net is needed to place the "
+            "graders; load the state dict with fastpunet.load, or leave out labels"
         )
     with fixed_precision(_PRECISION, sampler.device):
         images = image.to(model.dtype).expand(len(labels), *image.shape)

@@ -33,7 +33,7 @@ def draw(measures: Measures, names: Sequence[str], image: int, threshold: float 
     if not classes and label is not None:
         raise ValueError(f"label: got {label!r}, expected None, since the masks are binary")
     if threshold is not None and len(names) > 1:
-        raise ValueError("threshold: got one for several measures; name the measure that it is for")
+        raise ValueError("threshold: got one for several measures; name the measure that it belongs to")
     columns = min(len(names), _MOST_COLUMNS)
     figure, axes = new_picture(-(-len(names) // columns), columns, side=2.6 if len(names) > 1 else 3.6)
     for axis in axes.flat[len(names) :]:

@@ -105,14 +105,16 @@ def select(what: What | Iterable[What] | None, dims: int, structure: bool) -> li
     names = [measure.name for measure in measures]
     for measure in measures:
         if names.count(measure.name) > 1:
-            raise ValueError(f"what: got {measure.name!r} twice, expected different names; name one of them otherwise")
+            raise ValueError(f"what: got {measure.name!r} twice, expected different names; rename one of them")
         if dims not in measure.dims:
             kind = "volumes" if dims == 3 else "images of two dimensions"
             raise ValueError(
                 f"what: got {measure.name!r}, which {kind} do not have; expected some of {', '.join(applicable(dims))}"
             )
         if measure.needs_structure and not structure:
-            raise ValueError(f"what: got {measure.name!r}, expected also structure=, the mask to measure distances to")
+            raise ValueError(
+                f"what: got {measure.name!r} without structure=, the mask to measure distances to; give it"
+            )
     return measures
 
 

@@ -50,14 +50,15 @@ class Question:
 class Resolution:
     """What is uncertain about one image, and which question would resolve most of it. All entropies are in bits.
 
-    modes               the modes that are to be told apart
+    modes               the modes to tell apart
     entropy             the entropy of the mode before any question
     total               float64 (*size), entropy of the mean probability of each pixel
     expected            float64 (*size), mean entropy of the hypotheses' own probabilities
     mutual_information  float64 (*size), the difference: the hypotheses' disagreement
     pixel_information   float64 (*size), what a pixel's label would say about the mode, on average
     regions             int64 (*size), connected regions in which the modes differ in one way, from 1 on; 0 elsewhere
-    questions           the pixel that says most, the 20 regions that do, and your own; those that say most first
+    questions           the pixel that says most, the 20 regions that say most, and your own, from the most
+                        informative on
     """
 
     modes: Modes

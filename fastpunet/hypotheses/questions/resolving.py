@@ -149,7 +149,10 @@ def _ask(what: str, binary: bool) -> str:
 
 def _check_modes(modes: object, masks: MaskSet) -> Sequence[Modes]:
     if not isinstance(modes, Sequence) or not all(isinstance(each, Modes) for each in modes):
-        raise TypeError(f"modes: got {type(modes).__name__}, expected a list of Modes, as `modes` returns, or None")
+        raise TypeError(
+            f"modes: got {type(modes).__name__}, expected a list of Modes, as fastpunet.hypotheses.modes returns it, "
+            "or None"
+        )
     found = [(len(each.members), tuple(each.masks.shape[1:])) for each in modes]
     if found != [(masks.longest, masks.size)] * masks.images:
         raise ValueError(
@@ -163,7 +166,9 @@ def _check_summary(summary: object, masks: MaskSet) -> None:
     if summary is None:
         return
     if not isinstance(summary, Summary):
-        raise TypeError(f"summary: got {type(summary).__name__}, expected a Summary, as `summarize` returns, or None")
+        raise TypeError(
+            f"summary: got {type(summary).__name__}, expected a Summary, as fastpunet.summarize returns it, or None"
+        )
     shape = (masks.images, *masks.size)
     if tuple(summary.entropy.shape) != shape:
         raise ValueError(

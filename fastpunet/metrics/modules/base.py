@@ -116,7 +116,10 @@ class MeanOverImages(SumsOverImages):
     ) -> dict[str, Tensor]:
         for name in options:
             if name not in self._takes:
-                raise ValueError(f"{name}: got some, expected None: {type(self).__name__} counts all masks alike")
+                raise ValueError(
+                    f"{name}: got weights, expected None, because {type(self).__name__} counts all masks alike; leave "
+                    "them out"
+                )
         scores = self.function(samples, references, **self.settings, **options)
         scores = (getattr(scores, self.statistic) if self.terms else scores).double()
         known = ~scores.isnan()

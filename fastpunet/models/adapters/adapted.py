@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +29,7 @@ from fastpunet.models.sampled_prior import Sampled, draw_once
 from fastpunet.models.structure import structure_of
 from fastpunet.models.verification import find_call, verify
 from fastpunet.waits import may_wait
+from fastpunet.warning import warn
 from fastpunet_kernels import BACKENDS, Gaussian, Sums
 
 Encode = Callable[[Tensor], tuple[Tensor, Any]]  # images (B, C, *size) to features (B, F, *size) and a prior
@@ -120,7 +120,10 @@ class AdaptedModel(LatentMethod):
             width = getattr(module, "out_channels", None) or getattr(module, "out_features", None)
             if isinstance(width, int):
                 return width
-        raise TypeError(f"model: its combiner, a {type(self.combiner).__name__}, has no layer that tells the classes")
+        raise TypeError(
+            f"model: its combiner, a {type(self.combiner).__name__}, has no layer with out_channels or out_features, "
+            "which tell the number of classes; add one, or a convolution, as its last layer"
+        )
 
     def features_and_prior(self, images: Tensor) -> tuple[Tensor, Prior]:
         try:
@@ -129,8 +132,8 @@ class AdaptedModel(LatentMethod):
             if images.dtype == self.dtype or "do not take images" not in str(error):
                 raise
             raise ValueError(
-                f"images: got {images.dtype}, which the networks do not take, for weights of {self.dtype}; "
-                "take model.float(), or images of that dtype"
+                f"images: got {images.dtype}, which the networks with weights of {self.dtype} do not take; convert the "
+                "images to that dtype, or the model with model.float()"
             ) from error
         if not isinstance(features, Tensor) or (features.shape[0], *features.shape[2:]) != (
             images.shape[0],
@@ -142,11 +145,10 @@ class AdaptedModel(LatentMethod):
         unheard = self._memory.unobserved and not self._memory.told_sample and may_wait()
         if unheard and all(torch.isfinite(part).all() for part in (features, *prior.parts().values())):  # else an error
             self._memory.told_sample = True
-            warnings.warn(
-                f"the model's `sample` cannot be observed ({self._memory.unobserved}), so that what it does to "
-                "features, latents and logits is left out here; compare its hypotheses with these, or "
-                "say what it does with fastpunet.adapt(model, encode=..., combiner=...)",
-                stacklevel=2,
+            warn(
+                f"the model's `sample` could not be traced ({self._memory.unobserved}), so fastpunet leaves out "
+                "what it does to features, latents and logits; compare its hypotheses with these, or say what it does "
+                "with fastpunet.adapt(model, encode=..., combiner=...)"
             )
         return features, prior
 
@@ -165,7 +167,10 @@ class AdaptedModel(LatentMethod):
     def split_for(self, features: Tensor, prior: Prior) -> SplitFComb:
         verified = self._verified(features, prior.latent_dim)
         if verified is None:
-            raise ValueError("model: its combiner is more than 1x1 convolutions with ReLUs between them")
+            raise ValueError(
+                "model: its combiner does more than 1x1 convolutions with ReLUs between them, which is all that the "
+                "kernels compute"
+            )
         return verified.split
 
     def exportable(self, images: Tensor) -> Exportable:
@@ -196,7 +201,7 @@ class AdaptedModel(LatentMethod):
         last = encoding.last_activation
         if output == "logits" and last in ("sigmoid", "softmax"):
             raise ValueError(
-                f'output: got "logits", but the combiner of this model ends in a {last}; take "probs", which it gives'
+                f'output: got "logits", but the combiner of this model ends in a {last}; use output="probs"'
             )
         decoded = super().decode(encoding, z, output=output, precision=precision, backend=backend)
         return decoded.log_softmax(2) if output == "logits" and last == "log-softmax" else decoded
@@ -220,7 +225,7 @@ class AdaptedModel(LatentMethod):
         return super().tune(encoding, noise, output=output, precision=precision)
 
     def loss_terms(self, *args: Any, **options: Any) -> LossTerms:
-        raise TypeError(f"model: {self.name} is trained by its own code")
+        raise TypeError(f"model: got {self.name}, which fastpunet cannot train; train it with its own code")
 
     def output_layers(self) -> Sequence[Any]:
         raise TypeError(f"model: the output layers of {self.name} are not known")
@@ -268,10 +273,9 @@ class AdaptedModel(LatentMethod):
         memory.known.pop(features.shape, None)
         if not memory.told_own:
             memory.told_own = True
-            warnings.warn(
+            warn(
                 f"the model's combiner, a {type(combiner).__name__}, decodes by its own forward pass, which is "
-                "slower than the kernels: it is not 1x1 convolutions with ReLUs between them",
-                stacklevel=2,
+                "slower than the kernels: it is not 1x1 convolutions with ReLUs between them"
             )
         return None
 
@@ -290,7 +294,7 @@ class AdaptedModel(LatentMethod):
                 f"({len(z[0])}, {self.num_classes}, *{encoding.size})"
             )
         if not torch.isfinite(logits).all():
-            raise ValueError("model: NaN or infinity in what its combiner gives; look for broken weights")
+            raise ValueError("model: got NaN or infinity from its combiner; check the weights")
         return logits
 
 

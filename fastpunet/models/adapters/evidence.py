@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
@@ -13,6 +12,7 @@ from torch import Tensor
 from fastpunet.models.adapters.observing import LatentsOfModel, Memory, Network, Pass, results_of
 from fastpunet.models.adapters.prior_forms import describe, find_distribution
 from fastpunet.models.sampled_prior import PrivateRandomness, draw_once
+from fastpunet.warning import warn
 
 _ADVICE = "say what to draw with fastpunet.adapt(model, encode=..., combiner=...)"
 
@@ -46,10 +46,9 @@ def draws_otherwise(done: Pass, own: LatentsOfModel, memory: Memory) -> bool:
         return True
     if not memory.told_latents:
         memory.told_latents = True
-        warnings.warn(
-            "the model's own code hands the same latents to its combiner each time, which are not the mean of its "
-            f"prior; here latents are drawn from the prior, or {_ADVICE}",
-            stacklevel=2,
+        warn(
+            "the model's own code gives its combiner the same latents in every call, and they are not the mean of its "
+            f"prior; fastpunet draws latents from the prior instead; if that is wrong, {_ADVICE}"
         )
     return False
 
@@ -73,8 +72,8 @@ def check_result(done: Pass, network: Network) -> None:
         values = list(_tensors(result))
         if values and not any(_same(value, given) for value in values):
             raise TypeError(
-                f"model: its own code makes {describe(done.result)} of what its combiner gives in {done.times} calls, "
-                f"{describe(logits)}, which is neither the last of these nor its probabilities or labels; {_ADVICE}"
+                f"model: its own code returns {describe(done.result)}, which is neither the last output of its "
+                f"combiner ({describe(logits)}, {done.times} calls), nor the probabilities or labels of that; {_ADVICE}"
             )
 
 

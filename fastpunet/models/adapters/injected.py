@@ -56,8 +56,9 @@ def run_injected(model: nn.Module, path: str, memory: Memory, images: Tensor) ->
         memory.ran = ran
         if not isinstance(unet.last_activations, Tensor):
             raise TypeError(
-                f"model: its U-Net, a {type(unet).__name__}, stores no activations, as if latents entered it before "
-                "its last layers; then every hypothesis takes a pass of the U-Net, which is not supported"
+                f"model: its U-Net, a {type(unet).__name__}, stores no last_activations, so that latents seem to enter "
+                "it before its last layers; this is not supported, because every hypothesis would then take a pass of "
+                "the U-Net"
             )
         return getattr(model, "prior", None)
 

@@ -45,7 +45,7 @@ def find_distribution(returned: Any) -> Any:
         if not found and isinstance(named, Mapping):
             return _of_statistics(named)
     raise TypeError(
-        f"model: its prior gives {describe(returned)}, from which its distribution cannot be told; {_ADVICE}"
+        f"model: its prior gives {describe(returned)}, from which its distribution cannot be found; {_ADVICE}"
     )
 
 

@@ -128,8 +128,8 @@ def _features(done: Pass, images: Tensor) -> Tensor:
     found = [entry for entry in maps if entry.shape[2:].numel() == largest]
     if len(found) != 1:
         raise TypeError(
-            f"model: its U-Net gives {describe(output)}, in which the features (B, F, *size) cannot be told; say which "
-            "they are with fastpunet.adapt(model, encode=..., combiner=...)"
+            f"model: its U-Net gives {describe(output)}, in which the features (B, F, *size) cannot be identified; say "
+            "which they are with fastpunet.adapt(model, encode=..., combiner=...)"
         )
     return found[0]
 

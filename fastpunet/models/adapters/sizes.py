@@ -55,7 +55,7 @@ def with_size_that_fits(
             raise
         except REFUSALS as error:
             if "to satisfy the constraint" in str(error):  # torch.distributions, about its parameters
-                raise ValueError(f"model: NaN or impossible values of its prior: {_first_line(error)}") from None
+                raise ValueError(f"model: got NaN or impossible values in its prior: {_first_line(error)}") from None
             reason = reason or error
             continue
         features = features_of(returned, padded)
@@ -65,7 +65,7 @@ def with_size_that_fits(
         reason = reason or ValueError(f"its features have the size {_times(features.shape[2:])}")
     raise ValueError(
         f"model: its networks do not take images of {images.shape[1]} channels and size {_times(images.shape[2:])}, "
-        f"also not padded to multiples of 2 to {_LARGEST_MULTIPLE}: {_first_line(reason)}"
+        f"nor padded to multiples of 2 to {_LARGEST_MULTIPLE}: {_first_line(reason)}"
     ) from reason
 
 

@@ -61,8 +61,8 @@ class DeclaredUNet(AdaptedModel):
         latent_dim = prior.latent_dim
         if isinstance(features_net, UNet) and features_net.out_channels != features:
             raise ValueError(
-                f"features: got {features}, which its combiner takes besides {latent_dim} latents, and its U-Net gives "
-                f"{features_net.out_channels}; latents that enter elsewhere than in the combiner cannot be loaded"
+                f"features: got {features} that the combiner takes besides {latent_dim} latents, but its U-Net gives "
+                f"{features_net.out_channels}; a network in which latents do not enter at the combiner cannot be loaded"
             )
         decoder = Combiner(combiner, features + latent_dim, dims)
         network = nn.ModuleDict({"unet": features_net, "prior": prior, "fcomb": decoder})

@@ -34,7 +34,10 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         if not len(down) - 1 == len(up) == len(merge):
-            raise ValueError(f"unet: got {len(down)} scales, {len(up)} of up and {len(merge)} of merge")
+            raise ValueError(
+                f"unet: got {len(down)} scales down, {len(up)} up and {len(merge)} merged, expected one up and one "
+                "merged for each scale but the last"
+            )
         self.skip_first = skip_first
         self.down, self.up, self.merge = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         widths = []
@@ -86,7 +89,7 @@ class GaussianNet(nn.Module):
         self.family, self.latent_dim = family, width // 2 if family is None else family.latent_dim
         if family is not None and family.numbers != width:
             raise ValueError(
-                f"family: got {family!r:.120}, which takes {family.numbers} numbers, and there are {width}"
+                f"family: got {family!r:.120}, which takes {family.numbers} numbers, but there are {width}"
             )
 
     def forward(self, x: Tensor) -> Distribution:

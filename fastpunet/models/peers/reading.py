@@ -95,7 +95,7 @@ class Block:
         """1x1 convolutions of the same input, as one."""
         weights = [self._reader.weight(name) for name in names]
         if any(weight.shape[1:] != weights[0].shape[1:] or weight.shape[2] != 1 for weight in weights):
-            raise ValueError(f"{', '.join(names)} are no 1x1 convolutions of the same input")
+            raise ValueError(f"{', '.join(names)} are not 1x1 convolutions of the same input")
         if not all(map(self._reader.has_bias, names)):
             raise ValueError(f"no bias of all of {', '.join(names)}")
         self._reader.join(names, f"{self._ours}.{len(self.layers)}")

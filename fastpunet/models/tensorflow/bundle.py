@@ -129,7 +129,7 @@ def _shape(message: int | bytes) -> tuple[int, ...]:
 def _number(fields: dict[int, list[int | bytes]], field: int, default: int) -> int:
     value = fields.get(field, [default])[-1]
     if not isinstance(value, int):
-        raise ValueError(f"field {field} of an entry of the index is no number")
+        raise ValueError(f"field {field} of an entry of the index is not a number")
     return value
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fastpunet.archive.layout import item_path, read_about
+from fastpunet.archive.layout import item_path, known, read_about
 from fastpunet.archive.root import is_archive, make_root
 from fastpunet.data.inputs import Input
 from fastpunet.data.inputs.found import other_names
@@ -32,12 +32,12 @@ def begin(
     elif there_already and not skip_existing:
         raise ValueError(f"output: {path} exists; pass --skip-existing to go on with it, or --overwrite to replace it")
     elif not there_already and path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ValueError(f"output: {path} exists, and is not an archive of fastpunet sample; name another")
+        raise ValueError(f"output: {path} exists, but is not an archive of fastpunet sample; name another")
     there = make_root(path, asked)
     if changed := differences({**there, "sha256": None}, {**asked, "sha256": None}):
         raise ValueError(
-            f"output: {path} was made otherwise: {', '.join(changed)}; name another archive, or pass --overwrite to "
-            "replace it"
+            f"output: {path} was made with other settings: {', '.join(changed)}; name another archive, or pass "
+            "--overwrite to replace it"
         )
     if there_already and not overwrite:
         for source in sources:
@@ -47,13 +47,13 @@ def begin(
 
 def mixture(path: Path, there: Mapping[str, Any], about: Mapping[str, Any]) -> str | None:
     """A warning about an archive that was begun by another backend than goes on now; None if it is the same."""
-    then, now = there["computed"], about["computed"]
+    then, now = known(path, there, "computed", dict), about["computed"]
     changed = [f"{key} {then.get(key)} then, {now[key]} now" for key in now if then.get(key) != now[key]]
     if not changed:
         return None
     return (
-        f"{path} was begun on another backend ({', '.join(changed)}), whose rounding may differ in a few pixels; each "
-        "image says on which one it was computed"
+        f"{path} was begun with another backend ({', '.join(changed)}), whose rounding may differ in a few pixels; "
+        "each image says on which one it was computed"
     )
 
 
@@ -66,9 +66,9 @@ def _check_name(path: Path, source: Input) -> None:
             about = read_about(path / item_path(name))
         except FileNotFoundError:
             continue
-        same_files = list(map(os.path.basename, about["files"])) == [file.name for file in source.files]
-        if same_files and about["sha256"] == source.sha256():
+        files = map(os.path.basename, known(path / item_path(name), about, "files", list))
+        if list(files) == [file.name for file in source.files] and about.get("sha256") == source.sha256():
             raise ValueError(
-                f"output: {path} has {source.files[0]} under the name {name}, and among these inputs its name is "
+                f"output: {path} has {source.files[0]} under the name {name}, but among these inputs its name is "
                 f"{source.name}; give the same inputs as before, or name another archive"
             )

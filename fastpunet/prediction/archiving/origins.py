@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from fastpunet.archive.layout import Entry, known
 from fastpunet.archive.samples import StoredSamples
 from fastpunet.data.inputs import Input
 from fastpunet.data.inputs.finding import look
@@ -64,11 +65,11 @@ class Origins:
 
     def image_of(self, name: str) -> Input:
         """The image of an item, under the item's name, where it was. Raises ValueError if it is not there."""
-        files = tuple(map(Path, self.samples[name].about["files"]))
+        files = tuple(map(Path, self._known(name, "files", list)))
         found = self._at(files) if all(file.is_file() for file in files) else []
         its = [source for source in found if len(found) == 1 or source.name == name]
         if not its:
-            raise ValueError(f"{name}: its image {files[0]} is not there; say where it is now")
+            raise ValueError(f"{name}: its image {files[0]} is not there; name its present file")
         self.check_same(its[0], name)
         return replace(its[0], name=name)
 
@@ -88,10 +89,14 @@ class Origins:
             raise self._another(source, name)
 
     def _is_that_of(self, name: str, source: Input) -> bool:
-        return source.sha256() == self.samples[name].about["sha256"]
+        return source.sha256() == self._known(name, "sha256", str)
+
+    def _known(self, name: str, key: str, kind: type[Entry]) -> Entry:
+        stored = self.samples[name]
+        return known(stored.path, stored.about, key, kind)
 
     def _another(self, source: Input, name: str) -> ValueError:
-        return ValueError(f"{name}: {source.files[0]} is another image now than when {self.samples.path} was drawn")
+        return ValueError(f"{name}: {source.files[0]} has changed since {self.samples.path} was drawn")
 
 
 def _request(asked: Mapping[str, Any], changes: Mapping[str, Any]) -> Request:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import torch
 
 from fastpunet.archive.checking import Fault
+from fastpunet.archive.layout import known
 from fastpunet.archive.samples import StoredHypotheses, StoredSamples
 from fastpunet.data.inputs import Input
 from fastpunet.data.inputs.finding import look
@@ -56,14 +57,14 @@ class Redrawing:
         prepared = prepare(source, sampler.method, self._origins.request)
         few = min(self._few, stored.n)
         with threads(self._origins.threads):
-            parts = packed_parts(sampler, prepared, stored.about["id"], self._origins.request)
+            parts = packed_parts(sampler, prepared, known(stored.path, stored.about, "id", int), self._origins.request)
             drawn = torch.cat(list(parts))[:few]
             now = computed_with(sampler)
         changed = int((drawn != stored[:few].words[0]).flatten(1).any(1).sum())
         if not changed:
             return []
-        text = f"{changed} of the first {few} hypotheses are others when they are drawn again"
-        then = stored.about["computed"]
+        text = f"{changed} of the first {few} hypotheses differ when they are drawn again"
+        then = known(stored.path, stored.about, "computed", dict)
         other = [f"{key} {then[key]} then, {now.get(key)} now" for key in then if then[key] != now.get(key)]
         return [Fault(name, f"{text}; rounding may explain it: {', '.join(other)}" if other else text)]
 
@@ -86,7 +87,7 @@ class _Elsewhere:
 
     def find(self, name: str, stored: StoredHypotheses) -> Input:
         """The image of the same files, whatever it is called today, else the one of this name. Raises ValueError."""
-        its = self._of_files.get(_absolute(stored.about["files"]), [])
+        its = self._of_files.get(_absolute(known(stored.path, stored.about, "files", list)), [])
         source = its[0] if len(its) == 1 else self._named.get(name)
         if source is None:
             raise ValueError("its image is not among those that were found; name it with --images")

@@ -90,18 +90,24 @@ def run_archive(
     if engine == "torchrun":
         if shard is not None:
             raise ValueError(
-                "shard: got one for engine torchrun, which gives each of its processes a share; leave it out"
+                f"shard: got {shard.index}/{shard.count} for engine torchrun, which gives each of its processes a "
+                "share; leave it out"
             )
         shard = Shard.of_torchrun()
     if shard is not None and overwrite:
-        raise ValueError("overwrite: each share would delete those of the others; remove the archive before them all")
+        raise ValueError(
+            "overwrite: got a share of an archive as well, and each share would delete what the others wrote; delete "
+            "the archive before the first share starts"
+        )
     if workers is not None and engine != "ray":
         raise ValueError(
             f"workers: got {workers} for engine {engine}, expected engine ray; leave it out, or see --threads"
         )
     for name in _IN_FOLDERS_ONLY:
         if getattr(request, name) not in (None, ()):
-            raise ValueError(f"{name}: got {getattr(request, name)!r}, which an archive does not hold; take a folder")
+            raise ValueError(
+                f"{name}: got {getattr(request, name)!r}, which an archive does not hold; write to a folder instead"
+            )
     path = Path(output).resolve() if Path(output).is_symlink() else Path(output)
     check_folder("output", path)
     opened = open_model(model, request, device)

@@ -42,8 +42,8 @@ class Task:
         """What draws with a model that is loaded, `at_once` images at a time."""
         if opened.about["model"]["sha256"] != self.about["model"]["sha256"]:
             raise ValueError(
-                f"model: {self.model} is not the same file here as where the run began; copy it to all machines, and "
-                "pass --skip-existing to go on"
+                f"model: {self.model} is not the same file here as on the machine where the run began; copy it to all "
+                "machines, and pass --skip-existing to go on"
             )
         return Work(opened.sampler, self.request, self.archive, self.about, Turns(at_once))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fastpunet.archive.committing import commit
-from fastpunet.archive.layout import item_path, read_about
+from fastpunet.archive.layout import item_path, known, read_about
 from fastpunet.archive.room import check_room
 from fastpunet.archive.tries import Tries
 from fastpunet.data.inputs import Input
@@ -79,10 +79,10 @@ class Work:
             there = read_about(self.archive / item_path(source.name))
         except FileNotFoundError:
             return None
-        if there["sha256"] != source.sha256():
+        if known(self.archive / item_path(source.name), there, "sha256", str) != source.sha256():
             raise ValueError(
-                f"{source.name}: its hypotheses are there, and are those of another image of this name; rename the "
-                "image, name another archive, or pass --overwrite to replace the whole archive"
+                f"{source.name}: the archive has hypotheses of another image of this name; rename the image, name "
+                "another archive, or pass --overwrite to replace the whole archive"
             )
         return Outcome(source.name, "kept", "its hypotheses were there already")
 

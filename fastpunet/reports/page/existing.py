@@ -24,15 +24,15 @@ def is_kept(path: Path, asked: Callable[[], Mapping[str, Any]], *, overwrite: bo
         return False
     there = read_meta(path, META)
     if there is None:
-        raise ValueError(f"output: {path} exists, and is no page of fastpunet report; name another file, or move it")
+        raise ValueError(f"output: {path} exists, but is not a page of fastpunet report; name another file, or move it")
     if overwrite:
         return False
     if not skip_existing:
         raise ValueError(f"output: {path} exists; pass --skip-existing to keep it, or --overwrite to replace it")
     if changed := differences(there, json.loads(json.dumps(asked()))):
         raise ValueError(
-            f"output: {path} was made otherwise: {', '.join(changed)}; name another file, or pass --overwrite to "
-            "replace it"
+            f"output: {path} was made with other settings: {', '.join(changed)}; name another file, or pass "
+            "--overwrite to replace it"
         )
     return True
 

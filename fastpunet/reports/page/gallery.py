@@ -51,7 +51,7 @@ def check_index(folder: Path) -> None:
     """Raise ValueError if the index of a folder would take the place of somebody else's file."""
     index = folder / INDEX
     if index.exists() and read_meta(index, _META) is None:
-        raise ValueError(f"output: {index} exists, and is no index of fastpunet report; name another folder")
+        raise ValueError(f"output: {index} exists, but is not an index of fastpunet report; name another folder")
 
 
 def write_index(

@@ -59,7 +59,9 @@ def report_files(
 def check_annotated(annotations: Mapping[str, object], found: OpenedInputs) -> None:
     """Raise ValueError for annotations of several images."""
     if annotations and len(found.inputs) + len(found.refused) > 1:
-        raise ValueError("annotation: got some for several images, expected one image; name it alone, or take --data")
+        raise ValueError(
+            "annotation: got annotations with several images, expected one image; name it alone, or use --data"
+        )
 
 
 def file_job(
@@ -94,7 +96,7 @@ def report_records(
     records = data.records_for(opened.method)
     for place in places:
         if not 0 <= place < len(records):
-            raise ValueError(f"image: got {place}, expected 0 .. {len(records) - 1}, places in the data")
+            raise ValueError(f"image: got {place}, expected 0 .. {len(records) - 1}, the numbers of images in the data")
     manner = replace(manner, classes=manner.classes or _names_of_classes(data.kind, opened.method.num_classes))
 
     def job(place: int) -> Job:

@@ -56,7 +56,8 @@ def report(
             their own, and those of files follow from their names.
         title: what the page calls the image.
         classes: names of the labels 0, 1, ...
-        slice: of a volume in a file; None: that in which hypotheses disagree most.
+        slice: which slice of a volume in a file to show, counted from 0; None: the one in which hypotheses disagree
+            most.
         spacing: mm between rows and between columns, if the image does not say it.
         intensity, convert: of files, see `fastpunet sample --help`.
         window, overlap: see `fastpunet.windowed`.

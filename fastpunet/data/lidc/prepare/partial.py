@@ -42,7 +42,9 @@ def convert(
         except UnreadableFiles as error:
             broken += error.files
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"stopped after {done} of {len(scans)} scans; repeat it to go on") from None
+            raise KeyboardInterrupt(
+                f"stopped after {done} of {len(scans)} scans; run the same command again to go on"
+            ) from None
     if broken:
         raise UnreadableFiles(broken)
     return missing

@@ -25,7 +25,7 @@ def read_split(path: str | os.PathLike[str]) -> dict[str, list[str]]:
             f"split: {path} holds {one_line(sorted(split) if isinstance(split, dict) else split, 80)}; {expected}"
         )
     if not all(isinstance(part, list) and all(isinstance(name, str) for name in part) for part in split.values()):
-        raise ValueError(f"split: {path} holds something else than lists of names; {expected}")
+        raise ValueError(f"split: {path} holds something other than lists of names; {expected}")
     counts = Counter(name for part in PARTS for name in split[part])
     twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
