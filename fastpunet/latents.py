@@ -87,9 +87,9 @@ def check_latents(z: object, images: int, latent_dim: int, device: torch.device)
         got = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
         raise ValueError(f"z: got {got}, expected (B, n, latent_dim) = ({images}, n, {latent_dim})")
     if not z.is_floating_point():
-        raise ValueError(f"z: expected finite floats, got {z.dtype}")
+        raise ValueError(f"z: got {z.dtype}, expected finite floats")
     if not torch.isfinite(z).all():
-        raise ValueError(f"z: expected finite floats, got {z.dtype} with NaN or infinity")
+        raise ValueError(f"z: got {z.dtype} with NaN or infinity, expected finite floats")
     return z.detach().to(device, torch.float32)
 
 

@@ -85,7 +85,7 @@ def test_a_full_disk_fails_image_by_image_and_is_gone_on_with(model, images, und
         assert all(line["status"] == "failed" for line in lines)
         remount(disk, "ro")
         assert main([*command, str(path)]) == 2
-        assert "nothing can be written in" in capsys.readouterr().err
+        assert "where nothing can be written" in capsys.readouterr().err
 
 
 def test_an_archive_that_vanishes_is_not_made_anew(model, images, tmp_path):

@@ -140,9 +140,9 @@ def test_other_images_and_models_are_refused(moved, tmp_path, capsys):
     ("more", "message"),
     [
         (["-n", "7"], "n: got 7 with an archive as MODEL, whose hypotheses are drawn already"),
-        (["--sampler", "sobol"], "sampler: got sobol for an archive"),
-        (["--window", "32"], "window: got [32] for an archive"),
-        (["--data", "x"], "data: got x for an archive"),
+        (["--sampler", "sobol"], "sampler: got sobol with an archive as MODEL"),
+        (["--window", "32"], "window: got [32] with an archive as MODEL"),
+        (["--data", "x"], "data: got x with an archive as MODEL"),
     ],
 )
 def test_an_archive_decides_how_it_was_drawn(made, tmp_path, capsys, more, message):

@@ -81,7 +81,7 @@ def test_the_ports_state_dict(tmp_path, capsys):
         model(image, None, training=False)
     assert torch.equal(port.unet_features, other.unet_features)
     for options, reason in (
-        (dict(log_sigma_bound=5.0), "its log_sigma_bound is 5.0, and that of the PyTorch port None"),
+        (dict(log_sigma_bound=5.0), "its log_sigma_bound is 5.0, but that of the PyTorch port is None"),
         (dict(log_sigma_bound=None, num_classes=3), "its posterior net sees 3 channels of a segmentation"),
     ):
         save(ProbabilisticUNet(1, channels=(4, 6), **options), tmp_path / "own.safetensors")

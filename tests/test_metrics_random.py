@@ -86,7 +86,7 @@ def test_hypotheses_that_like_graders_alike_are_divided_among_them_at_once(monke
     [
         ("overlap: got 'f1', expected one of iou, dice", lambda: Convention("mine", overlap="f1")),
         ("strict: got 1, expected true or false", lambda: Convention("mine", strict=1)),
-        ("false_alarm: got nan, empty 1.0, expected 0.0, or nan", lambda: Convention("mine", false_alarm=math.nan)),
+        ("false_alarm: got nan with empty=1.0, expected 0.0, or nan", lambda: Convention("mine", false_alarm=math.nan)),
         ("of: got 'graders', expected one of references, samples", lambda: best_dice(ONE, ONE, of="graders")),
         ("repeat: got 0, expected true or false", lambda: matched_iou(ONE, ONE, repeat=0)),
         ("weights: got weights with repeat=False", lambda: matched_iou(ONE, ONE, repeat=False, weights=torch.ones(1))),

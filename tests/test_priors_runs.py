@@ -122,7 +122,9 @@ def test_raters_are_checked_before_a_step(folder, tmp_path):
         read_data(config_of(folder, "raters:wide,tight"))
     with pytest.raises(ValueError, match=r"^model.prior: p01.png was annotated by 'odd', expected one of"):
         read_data(config_of(folder, RATERS, validation=str(tmp_path / "rare")))
-    with pytest.raises(ValueError, match="^model.prior: no image to train on has a mask of ann, bob, expected some of"):
+    with pytest.raises(
+        ValueError, match="^model.prior: no image to train on has a mask of ann, bob, expected masks of"
+    ):
         read_data(config_of(folder, f"{RATERS},ann,bob"))
 
 

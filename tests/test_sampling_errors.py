@@ -88,11 +88,11 @@ def test_bad_input_is_named(model, change, error, message):
 @pytest.mark.parametrize(
     ("z", "message"),
     [
-        (torch.randn(1, 4, 2), r"z: got \(1, 4, 2\), expected \(1, n, 3\)"),
+        (torch.randn(1, 4, 2), r"z: got \(1, 4, 2\), expected \(B, n, latent_dim\) = \(1, n, 3\)"),
         (torch.randn(2, 4, 3), r"z: got \(2, 4, 3\)"),
         (torch.randn(1, 3), r"z: got \(1, 3\)"),
-        (torch.zeros(1, 4, 3, dtype=torch.int64), "z: expected finite floats, got torch.int64"),
-        (torch.full((1, 4, 3), torch.nan), "z: expected finite floats, got torch.float32 with NaN"),
+        (torch.zeros(1, 4, 3, dtype=torch.int64), "z: got torch.int64, expected finite floats"),
+        (torch.full((1, 4, 3), torch.nan), "z: got torch.float32 with NaN or infinity, expected finite"),
         (torch.randn(1, 0, 3), "n: got 0, expected a whole number of at least 1"),
     ],
 )

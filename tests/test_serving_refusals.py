@@ -89,7 +89,7 @@ def test_parameters(client, asked, message):
         ),
         (npy(np.zeros((101, 101))), "a.npy", 422, "n: got 100, expected at most 98 for an image of 10201 pixels"),
         (npy(np.full((8, 8), np.nan)), "a.npy", 422, "input: a.npy has NaN or infinite values"),
-        (npy(np.zeros((8, 8, 3))), "a.npy", 422, "a: has colours (RGB), and the model takes grey values"),
+        (npy(np.zeros((8, 8, 3))), "a.npy", 422, "a: has colours (RGB), but the model takes grey values"),
         (bytes(2**20 + 1), "image", 413, "file: has more than 1 MiB, the limit here (--max-mebibytes)"),
     ],
 )
