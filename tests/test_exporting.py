@@ -139,7 +139,7 @@ def test_the_files_give_the_labels_of_sample_for_images_of_any_size(case, tmp_pa
 @pytest.fixture(scope="module")
 def maps(tmp_path_factory):
     """A model and the name of its two ONNX files."""
-    torch.manual_seed(0)  # with some weights all hypotheses are empty
+    torch.manual_seed(3)  # with some weights all hypotheses are empty, or full
     model, folder = _maps(), tmp_path_factory.mktemp("maps")
     export(model, folder / "m.onnx")
     return model, folder / "m"
