@@ -46,7 +46,7 @@ NOTEBOOK = ["nbclient>=0.10", "ipykernel>=6.29"]
 TEST = [
     "pytest>=8",
     "pytest-cov>=6",
-    "pytest-xdist>=3.6",
+    "pytest-xdist>=3.6.1",
     "hypothesis>=6",
     "sybil>=9",
     "playwright>=1.49",
