@@ -71,6 +71,41 @@ def test_what_sample_returns_may_be_logits_probabilities_or_labels(change):
     torch.testing.assert_close(fastpunet.sample(model, images, 3, seed=1, output="logits"), expected)
 
 
+def test_logits_may_become_probabilities_in_place():
+    class Editing(Peer):
+        def sample(self, testing=False):
+            return super().sample(testing).sigmoid_()
+
+    images = torch.rand(2, 1, 8, 8)
+    expected = fastpunet.sample(_model(Peer), images, 3, seed=1, output="logits")
+    torch.testing.assert_close(fastpunet.sample(_model(Editing), images, 3, seed=1, output="logits"), expected)
+
+
+@pytest.mark.parametrize("edit", [lambda x: x.mul_(0.5), lambda x: x[:, 1].sub_(3), lambda x: x.data.neg_()])
+def test_what_sample_does_to_logits_in_place_is_not_left_out(edit):
+    class Editing(Peer):
+        def sample(self, testing=False):
+            logits = super().sample(testing)
+            edit(logits)
+            return logits
+
+    with pytest.raises(TypeError, match=r"^model: its own code returns a tensor .*, which is neither the last output"):
+        fastpunet.sample(_model(Editing), torch.rand(2, 1, 8, 8), 2)
+
+
+@pytest.mark.parametrize("edit", [lambda features, _: features.zero_(), lambda _, z: z.mul_(2)])
+def test_what_the_combiner_was_given_must_stay_as_it_is(edit):
+    class Editing(Peer):
+        def sample(self, testing=False):  # noqa: ARG002
+            z = self.prior_latent_space.sample()
+            logits = self.fcomb(self.unet_features, z)
+            edit(self.unet_features, z)
+            return logits
+
+    with pytest.raises(TypeError, match="^model: its own code edits features or latents in place after"):
+        fastpunet.sample(_model(Editing), torch.rand(2, 1, 8, 8), 2)
+
+
 @pytest.mark.parametrize("change", [lambda x: x / 2, lambda x: x.flip(1), lambda x: x.round(), lambda x: x[..., ::2]])
 def test_what_sample_makes_of_logits_is_not_left_out(change):
     class Changing(Peer):

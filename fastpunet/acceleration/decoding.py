@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fastpunet.acceleration.comparable import memory_of
 from fastpunet.acceleration.foresight import Foresight, foresee, key_of
 from fastpunet.acceleration.states import State
 from fastpunet.models.combiner_comparison import ACTIVATIONS, Verified
-from fastpunet.models.comparable import memory_of
 from fastpunet.models.fcomb import flatten_combiner
 from fastpunet.models.twin import evaluation_twin
 from fastpunet.models.verification import verify

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import nn
 
+from fastpunet.acceleration.comparable import OF_EVERY_MODULE, PLAIN, classes_of, data_of, frozen, memory_of
 from fastpunet.models.affine import leaves
-from fastpunet.models.comparable import OF_EVERY_MODULE, PLAIN, classes_of, data_of, frozen, memory_of
 from fastpunet.models.snapshot import Snapshot
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from fastpunet.models.affine import leaves
 from fastpunet.models.combiner_calls import Call, runs
 from fastpunet.models.fcomb import SplitFComb
 from fastpunet.models.twin import evaluation_twin
@@ -31,7 +32,6 @@ class Verified(NamedTuple):
     split: SplitFComb
     latents_first: bool  # whether it concatenates z before the features
     last_activation: str | None  # the activation that its forward pass applies to the logits
-    call: Call  # how its forward pass is called
 
 
 class FasterForward(partial[Any]):
@@ -69,9 +69,10 @@ def in_float32(combiner: nn.Module) -> nn.Module:
     if isinstance(vars(own).get("forward"), FasterForward):
         del own.forward
     for module in own.modules():
-        parameters, buffers = module._parameters, module._buffers
-        parameters.update({name: nn.Parameter(value) for name, value in _widened(parameters)})
-        buffers.update(_widened(buffers))
+        for name, value in _widened(module._parameters):
+            module._parameters[name] = nn.Parameter(value)
+        for name, value in _widened(module._buffers):
+            module._buffers[name] = value
     return own
 
 
@@ -93,9 +94,9 @@ def agree(own: Tensor, ours: Tensor) -> bool:
     return bool((difference <= allowed).all())
 
 
-def agree_everywhere(own: nn.Module, verified: Verified, features: Tensor, z: Tensor) -> bool:
+def agree_everywhere(own: nn.Module, call: Call, verified: Verified, features: Tensor, z: Tensor) -> bool:
     """Whether both forms agree for features (B, C, *size) and one latent of each image, z (B, latent_dim)."""
-    ran = next(runs([verified.call], own, features, z), None)
+    ran = next(runs([call], own, features, z), None)
     return ran is not None and not ran.choosing and agree(ran.output, decoded(verified, features, z))
 
 
@@ -104,6 +105,12 @@ def decoded(verified: Verified, features: Tensor, z: Tensor) -> Tensor:
     base, decoder = verified.split.base(features), verified.split.decoder
     logits = decode_samples(base, decoder, z[:, None], output="logits", precision="ieee")[:, 0]
     return ACTIVATIONS[verified.last_activation](logits.unflatten(-1, features.shape[2:]))
+
+
+def activations(combiner: nn.Module) -> int:
+    """How many of a combiner's layers are activations that bend a function, for which the kernels' form accounts."""
+    kinds = (nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.Sigmoid)
+    return sum(isinstance(module, kinds) for module in leaves(combiner))
 
 
 def changeable(combiner: nn.Module) -> dict[str, Any]:

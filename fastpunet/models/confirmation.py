@@ -1,72 +1,64 @@
-"""Confirms a combiner that was verified before, as long as nothing but its weights is seen to have changed since."""
+"""Confirms a combiner that was verified before, by a call of it that the model's own code has just made."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from fastpunet.models.combiner_calls import Call
-from fastpunet.models.combiner_comparison import (
-    Verified,
-    agree,
-    agree_everywhere,
-    decoded,
-    in_float32,
-    one_for_each,
-    probe,
-)
+from fastpunet.models.combiner_comparison import Verified, activations, agree, decoded
 from fastpunet.models.fcomb import flatten_combiner
 from fastpunet.uncompiled import not_compiled
 from fastpunet_kernels import fixed_precision
 
 
 class Seen(NamedTuple):
-    """A call of a combiner by the model's own code."""
+    """A call of a combiner by the model's own code, in which no operator has chosen by the values of tensors."""
 
     features: Tensor  # (B, C, *size)
-    z: Tensor  # (B, latent_dim), one latent for each image
+    z: Tensor  # (B, latent_dim)
     logits: Tensor  # what it gave, (B, K, *size)
+    operators: tuple[str, ...]  # the names of those that ran, in order
+    bends: int  # how many of them bend a function, such as ReLUs
 
     def shows(self, features: Tensor) -> bool:
-        """Whether this call was given these features, and computed with them in float32."""
+        """Whether this call was given these very features, with a latent for each image, in float32."""
         here, there = ((f.data_ptr(), f.shape, f.stride()) for f in (features, self.features))
-        return here == there and all(values.dtype == torch.float32 for values in (features, *self))
+        floats = all(values.dtype == torch.float32 for values in (features, self.features, self.z, self.logits))
+        return here == there and len(self.z) == len(features) and floats
 
 
 class Known(NamedTuple):
-    """What `verify` found of a combiner, and the structure that the combiner had then."""
+    """What `verify` found of a combiner for features of one shape."""
 
-    structure: Any
     latents_first: bool
     last_activation: str | None
-    call: Call
-
-    def describes(self, structure: Any, calls: Sequence[Call] | None) -> bool:
-        """Whether a combiner of this structure, called in this way, is the one that was verified, but for weights."""
-        return structure is not None and structure == self.structure and calls in (None, [self.call])
+    operators: tuple[str, ...] | None  # those of the model's own call at that time; None if they were not seen
 
     def read(self, combiner: nn.Module, latent_dim: int) -> Verified:
-        """The combiner in the kernels' form, with its weights of now."""
+        """The combiner in the kernels' form, with its weights of now. ValueError if it cannot be read any more."""
         split = flatten_combiner(combiner, latent_dim, latents_first=self.latents_first)
-        return Verified(split, self.latents_first, self.last_activation, self.call)
+        return Verified(split, self.latents_first, self.last_activation)
 
 
 @not_compiled
 def confirm(combiner: nn.Module, features: Tensor, latent_dim: int, known: Known, seen: Seen | None) -> Verified | None:
-    """The combiner in the kernels' form, if that still agrees with its own forward pass; else None.
+    """The combiner in the kernels' form, if the model's own call shows that it is as it was verified; else None.
 
-    The logits of all images are compared at all positions, for one latent of each image: those that the model's own
-    code has just computed, or else logits computed for this. What `verify` compares besides depends on the structure
-    and on the features' shape, which are as they were.
+    The same operators must have run as then, in the same order, and no more of them may bend a function than there are
+    activations among the layers. As none chooses by value, the combiner then differs in its numbers alone from the one
+    that was verified. With these numbers the logits must agree with the kernels' for all images at all positions.
     """
-    verified = known.read(combiner, latent_dim)
+    if seen is None or not seen.shows(features) or seen.z.shape[1] != latent_dim:
+        return None
+    if seen.operators != known.operators or seen.bends > activations(combiner):
+        return None
+    try:
+        verified = known.read(combiner, latent_dim)
+    except ValueError:  # which `verify` explains
+        return None
+    if verified.split.feature_weight.shape[1] != features.shape[1]:
+        return None
     with torch.no_grad(), fixed_precision("ieee", features.device):
-        if seen is not None and seen.shows(features):
-            agrees = agree(seen.logits, decoded(verified, features, seen.z))
-        else:
-            z = one_for_each(features, probe(features, latent_dim)[1])
-            agrees = agree_everywhere(in_float32(combiner), verified, features.float(), z)
-    return verified if agrees else None
+        return verified if agree(seen.logits, decoded(verified, features, seen.z)) else None

@@ -59,7 +59,7 @@ class Operators(ExitStack):
     @property
     def bends(self) -> int:
         """How many activations and other operators ran that bend a function."""
-        return sum(name in _BENDING for name in self.calls)
+        return sum(name.rstrip("_") in _BENDING for name in self.calls)
 
     @property
     def reads(self) -> bool:
@@ -73,8 +73,8 @@ class _Dispatched(TorchDispatchMode):
         self._names, self._calls = names, calls
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func.overloadpacket.__name__.rstrip("_")
-        self._names.add(name)
+        name = func.overloadpacket.__name__
+        self._names.add(name.rstrip("_"))
         self._calls.append(name)
         return func(*args, **(kwargs or {}))
 

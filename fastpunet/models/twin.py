@@ -8,6 +8,7 @@ from copy import copy
 from functools import partial
 from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any, TypeVar
+from weakref import ProxyTypes
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ _AS_IT_IS = frozenset(
         torch.Size,
         Tensor,
         nn.Parameter,
+        *ProxyTypes,  # as all weak references are shared; a dead one cannot even be looked at
     )
 )
 _FORWARD_HOOKS = (
@@ -193,6 +195,8 @@ class _Twins:
 
 
 def _holds_modules(value: Any, depth: int = 3) -> bool:
+    if type(value) in _AS_IT_IS:
+        return False
     if isinstance(value, MethodType):
         value = value.__self__
     if isinstance(value, (dict, list, tuple, set, deque)) and depth:

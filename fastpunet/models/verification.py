@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from fastpunet.models.affine import leaves
 from fastpunet.models.combiner_calls import Call, Ran, guesses, runs
 from fastpunet.models.combiner_comparison import (
     ACTIVATIONS,
     ADVICE,
     OF_IMAGE,
     Verified,
+    activations,
     agree,
     agree_everywhere,
     changeable,
@@ -53,22 +53,17 @@ def verify(
         before = changeable(own)
         for ran in runs(calls or guesses(features), own, crop, z):
             _check_finite("what its combiner gives", ran.output[:OF_IMAGE])
-            readings = () if ran.choosing or ran.bends > _activations(own) else _readings(combiner, ran.call, crop, z)
+            readings = () if ran.choosing or ran.bends > 1 + activations(own) else _readings(combiner, crop, z)
             for verified, ours in readings:
-                if agree(ran.output, ours) and agree_everywhere(own, verified, features, one_for_each(features, z)):
+                each = one_for_each(features, z)
+                if agree(ran.output, ours) and agree_everywhere(own, ran.call, verified, features, each):
                     check_unchanged(own, before)
                     return verified
-        next(_readings(combiner, Call(), crop, z), None)  # for its errors, if no call has run
+        next(_readings(combiner, crop, z), None)  # for its errors, if no call has run
     return None
 
 
-def _activations(combiner: nn.Module) -> int:
-    """How many activations the kernels' form accounts for, with one at the end that is no module."""
-    kinds = (nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.Sigmoid)
-    return 1 + sum(isinstance(module, kinds) for module in leaves(combiner))
-
-
-def _readings(combiner: nn.Module, call: Call, crop: Tensor, z: Tensor) -> Iterator[tuple[Verified, Tensor]]:
+def _readings(combiner: nn.Module, crop: Tensor, z: Tensor) -> Iterator[tuple[Verified, Tensor]]:
     """For each order of concatenation and each last activation, the flattened form and its output for crop and z."""
     for latents_first in (False, True):
         try:
@@ -83,7 +78,7 @@ def _readings(combiner: nn.Module, call: Call, crop: Tensor, z: Tensor) -> Itera
         logits = logits[:, 0].unflatten(-1, crop.shape[2:])
         for name, applied in ACTIVATIONS.items():
             if name is None or (name == "sigmoid") == (logits.shape[1] == 1):  # several sigmoids are several labels
-                yield Verified(split, latents_first, name, call), applied(logits)
+                yield Verified(split, latents_first, name), applied(logits)
 
 
 def _check_finite(name: str, values: Tensor) -> None:

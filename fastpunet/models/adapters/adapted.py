@@ -26,7 +26,6 @@ from fastpunet.models.latent_method import LatentEncoding, LatentMethod
 from fastpunet.models.method import Encoding, LossTerms, Method, arithmetic, to_output
 from fastpunet.models.priors import AxisAligned, Prior
 from fastpunet.models.sampled_prior import Sampled, draw_once
-from fastpunet.models.structure import structure_of
 from fastpunet.models.verification import find_call, verify
 from fastpunet.waits import may_wait
 from fastpunet.warning import warn
@@ -141,7 +140,9 @@ class AdaptedModel(LatentMethod):
         ):
             got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
             raise ValueError(f"model: its features are {got}, expected (B, C, *size) for images {tuple(images.shape)}")
+        seen = self._memory.seen
         prior = self._read_prior(returned, features, images)
+        self._memory.seen = seen  # reading it may have taken passes of single images
         unheard = self._memory.unobserved and not self._memory.told_sample and may_wait()
         if unheard and all(torch.isfinite(part).all() for part in (features, *prior.parts().values())):  # else an error
             self._memory.told_sample = True
@@ -260,24 +261,22 @@ class AdaptedModel(LatentMethod):
             if features.shape not in memory.known:
                 raise RuntimeError("the combiner has not been verified, or decodes by its own forward pass")
             return memory.known[features.shape].read(combiner, latent_dim)
-        structure, known = structure_of(combiner), memory.known.get(features.shape)
         seen, memory.seen = memory.seen, None
-        if known is not None and known.describes(structure, memory.calls):
-            verified = confirm(combiner, features, latent_dim, known, seen)
-            if verified is not None:
-                return verified
-        verified = verify(combiner, features, latent_dim, memory.calls)
+        known = memory.known.get(features.shape)
+        verified = None if known is None else confirm(combiner, features, latent_dim, known, seen)
         if verified is not None:
-            memory.known[features.shape] = Known(structure, *verified[1:])
             return verified
         memory.known.pop(features.shape, None)
-        if not memory.told_own:
+        verified = verify(combiner, features, latent_dim, memory.calls)
+        if verified is not None:
+            memory.known[features.shape] = Known(*verified[1:], None if seen is None else seen.operators)
+        elif not memory.told_own:
             memory.told_own = True
             warn(
                 f"the model's combiner, a {type(combiner).__name__}, decodes by its own forward pass, which is "
                 "slower than the kernels: it is not 1x1 convolutions with ReLUs between them"
             )
-        return None
+        return verified
 
     def _own_logits(self, encoding: OwnEncoding, z: Tensor | Gaussian) -> Tensor:
         if isinstance(z, Gaussian):

@@ -57,8 +57,14 @@ def check_result(done: Pass, network: Network) -> None:
     """Raise TypeError if what the model returns is not what its combiner gave, or probabilities or labels of that.
 
     That is known if something was returned by `sample`, or by another pass that called the combiner once. Labels of one
-    class alone prove nothing; the model's own code then runs again with random numbers in place of its logits.
+    class alone prove nothing; the model's own code then runs again with random numbers in place of its logits. It may
+    edit logits in place, but not what it has given to its combiner: that is a TypeError too.
     """
+    if done.edited_later:
+        raise TypeError(
+            "model: its own code edits features or latents in place after its combiner was called with them, so that "
+            f"its next hypothesis has other ones; {_ADVICE}"
+        )
     logits = done.output
     if not isinstance(logits, Tensor) or logits.ndim < 4 or (done.times != 1 and not done.samples):
         return
@@ -67,7 +73,7 @@ def check_result(done: Pass, network: Network) -> None:
     if done.result is not None and bool((labels == labels.flatten()[0]).all()):
         with PrivateRandomness(0):
             others = 3 * torch.randn_like(logits)
-        passes.append((results_of(done, network, others), others))
+        passes.append((results_of(done, network, others.clone()), others))
     for result, given in passes:
         values = list(_tensors(result))
         if values and not any(_same(value, given) for value in values):
@@ -88,11 +94,20 @@ def _labels(logits: Tensor) -> Tensor:
 
 def _same(value: Tensor, logits: Tensor) -> bool:
     """Whether a value is logits (B, K, *size), or probabilities or labels of these."""
-    if value is logits:
-        return True
-    several = (logits.softmax(1), logits.log_softmax(1)) if logits.shape[1] > 1 else ()
-    alike = (logits, logits.sigmoid(), *several, _labels(logits))
-    return any(v.numel() == value.numel() and torch.allclose(_flat(value), _flat(v), 1e-4, 1e-5) for v in alike)
+    value = _flat(value)
+    return any(
+        form.numel() == value.numel() and torch.allclose(value, _flat(form), 1e-4, 1e-5, equal_nan=True)
+        for form in _forms(logits)
+    )
+
+
+def _forms(logits: Tensor) -> Iterator[Tensor]:
+    yield logits
+    yield logits.sigmoid()
+    if logits.shape[1] > 1:
+        yield logits.softmax(1)
+        yield logits.log_softmax(1)
+    yield _labels(logits)
 
 
 def _flat(values: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from fastpunet.models.combiner_calls import Call, Key, latents_of
+from fastpunet.models.combiner_comparison import FasterForward
 from fastpunet.models.confirmation import Known, Seen
+from fastpunet.models.operators import Operators
 from fastpunet.models.sampled_prior import PrivateRandomness
 from fastpunet.waits import may_wait
 
@@ -69,11 +71,18 @@ class Pass:
     version: int | None = None  # how often the U-Net's output had been edited in place when forward was done
     # The combiner's last call, by the model's forward or else by its `sample`, in the context PrivateRandomness(0):
     arguments: dict[Key, Any] = field(default_factory=dict)  # by their index or keyword, before its own hooks
-    output: Any = None
+    output: Any = None  # a copy of what it gave, which the model may edit afterwards
+    operators: Operators | None = None  # those that ran in it; None if they were not watched
+    versions: list[int | None] = field(default_factory=list)  # how often each argument had been edited by its end
     times: int = 0  # how often it was called
     again: Callable[[], Any] | None = None  # runs the function that called it
     result: Any = None  # what that function returned
     samples: bool = False  # whether that function is the model's `sample`
+
+    @property
+    def edited_later(self) -> bool:
+        """Whether an argument of the combiner's last call has been edited in place after that call."""
+        return bool(self.versions) and self.versions != list(map(_version, self.arguments.values()))
 
     @property
     def edited(self) -> bool:
@@ -189,11 +198,14 @@ def _recording(
     """
     before = vars(combiner).get("forward")
     own = combiner.forward
-    called = False
+    hooked = bool(combiner._forward_hooks or combiner._forward_pre_hooks)
+    watched = may_wait() and not isinstance(before, FasterForward)
+    called, given = False, None
 
     def note(args: tuple[Any, ...], options: dict[str, Any]) -> None:
         seen.arguments = dict(enumerate(args))
         seen.arguments.update(options)
+        seen.versions = []
         seen.times += 1
         if seen.times == stop:
             raise _ReachedError
@@ -204,15 +216,20 @@ def _recording(
         note(args, options)
 
     def forward(*args: Any, **options: Any) -> Any:
-        nonlocal called
+        nonlocal called, given
         if not called:
             note(args, options)
         called = False
-        seen.output = own(*args, **options) if instead is None else instead
-        return seen.output
+        operators = Operators()
+        with operators if watched else nullcontext():
+            given = own(*args, **options) if instead is None else instead
+        seen.output, seen.operators = _copy(given), operators if watched and not hooked else None
+        seen.versions = list(map(_version, seen.arguments.values()))
+        return given
 
     def note_output(module: Any, args: Any, output: Any) -> None:  # noqa: ARG001
-        seen.output = output
+        if hooked or output is not given:
+            seen.output, seen.operators = _copy(output), None
 
     vars(combiner)["forward"] = forward
     before_call = combiner.register_forward_pre_hook(note_call, prepend=True, with_kwargs=True)
@@ -223,6 +240,10 @@ def _recording(
         del vars(combiner)["forward"]
         if before is not None:
             vars(combiner)["forward"] = before
+
+
+def _copy(output: Any) -> Any:
+    return output.detach().clone() if isinstance(output, Tensor) and may_wait() else output
 
 
 def _noting(seen: Pass, name: str) -> Callable[[Any, Any, Any], None]:

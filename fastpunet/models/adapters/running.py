@@ -13,7 +13,7 @@ from fastpunet.models.adapters.evidence import check_result, draws_otherwise
 from fastpunet.models.adapters.observing import ATTRIBUTES, LatentsOfModel, Memory, Network, Pass, observe, required
 from fastpunet.models.adapters.parts import Parts, attribute
 from fastpunet.models.adapters.prior_forms import describe
-from fastpunet.models.adapters.sizes import REFUSALS, is_traced, with_size_that_fits
+from fastpunet.models.adapters.sizes import REFUSALS, is_traced, with_size_that_fits, without_padding
 from fastpunet.models.combiner_calls import Call, is_tiled, latents_of, observed_call
 from fastpunet.models.confirmation import Seen
 from fastpunet.waits import may_wait
@@ -29,6 +29,7 @@ def run_model(model: nn.Module, parts: Parts, memory: Memory, images: Tensor) ->
     that the model's own code hands to its combiner, or the U-Net's output if its code does not reach the combiner.
     Raises ValueError if the model takes no size of these images, and TypeError if the features are ambiguous.
     """
+    memory.seen = None
     inner = attribute(model, parts.inner)
     network = Network(inner, *(attribute(inner, name) for name in parts[1:]))
     if is_traced():  # a program holds operators alone; whoever traces compares it with the model's own code
@@ -86,7 +87,7 @@ def _prior(done: Pass, network: Network, memory: Memory, used: Tensor, images: T
     if done.times:
         call = observed_call(done.arguments, _features(done, used), done.unet)
         memory.calls = None if call is None else [call]
-        memory.seen = None if call is None else _seen(call, done, used)
+        memory.seen = None if call is None else _seen(call, done, used, images)
         own = None if call is None or done.again is None else LatentsOfModel(network, done.again, call, done)
         if own is not None and may_wait() and draws_otherwise(done, own, memory):
             return own
@@ -94,18 +95,22 @@ def _prior(done: Pass, network: Network, memory: Memory, used: Tensor, images: T
     return done.prior if used.shape == images.shape else _prior_without_padding(done, network, used, images)
 
 
-def _seen(call: Call, done: Pass, used: Tensor) -> Seen | None:
-    """The combiner's call in a pass over these images; None if it gave anything else than a tensor."""
+def _seen(call: Call, done: Pass, used: Tensor, images: Tensor) -> Seen | None:
+    """The combiner's call in a pass, for these images; None if that may have chosen by the values of tensors."""
+    operators, logits = done.operators, done.output
+    if operators is None or operators.choosing or not isinstance(logits, Tensor) or logits.ndim != images.ndim:
+        return None
+    features, logits = (without_padding(values, images) for values in (_features(done, used), logits))
     z = latents_of(call, done.arguments, done.unet)
-    return Seen(_features(done, used), z, done.output) if isinstance(done.output, Tensor) else None
+    return Seen(features, z, logits, tuple(operators.calls), operators.bends)
 
 
 def _prior_without_padding(done: Pass, network: Network, used: Tensor, images: Tensor) -> Any:
     """The prior net's result for its input without the padding; with the padding only if it fails without."""
-    inner = (slice(None), slice(None), *(slice(0, length) for length in images.shape[2:]))
 
     def cropped(value: Any) -> Any:
-        return value[inner] if isinstance(value, Tensor) and value.shape[2:] == used.shape[2:] else value
+        padded = isinstance(value, Tensor) and value.shape[2:] == used.shape[2:]
+        return without_padding(value, images) if padded else value
 
     inputs, options = map(cropped, done.prior_inputs), {k: cropped(v) for k, v in done.prior_options.items()}
     with suppress(*REFUSALS):

@@ -60,13 +60,18 @@ def with_size_that_fits(
             continue
         features = features_of(returned, padded)
         if features.shape[2:] == padded.shape[2:]:
-            inner = (slice(None), slice(None), *(slice(0, length) for length in images.shape[2:]))
-            return returned, features[inner], padded
+            return returned, without_padding(features, images), padded
         reason = reason or ValueError(f"its features have the size {_times(features.shape[2:])}")
     raise ValueError(
         f"model: its networks do not take images of {images.shape[1]} channels and size {_times(images.shape[2:])}, "
         f"nor padded to multiples of 2 to {_LARGEST_MULTIPLE}: {_first_line(reason)}"
     ) from reason
+
+
+def without_padding(values: Tensor, images: Tensor) -> Tensor:
+    """The part of values (B, C, *padded size) that belongs to images (B, C, *size)."""
+    inside = (slice(None), slice(None), *map(slice, images.shape[2:]))
+    return values[inside]
 
 
 def _sizes(images: Tensor) -> Iterator[Tensor]:
