@@ -158,16 +158,17 @@ def test_whatever_else_changes_leads_to_the_models_own_logits(name, through_samp
 class Bending(Combiner):
     """An activation that is none of its layers, and does nothing until its threshold is lowered."""
 
-    def __init__(self):
+    def __init__(self, sign):
         super().__init__()
-        self.threshold = nn.Parameter(torch.tensor(1e4))
+        self.sign, self.threshold = sign, nn.Parameter(torch.tensor(1e4))
 
     def forward(self, features, z):
-        return super().forward(features, z) + (z.norm(dim=1)[:, None, None, None] - self.threshold).relu()
+        return super().forward(features, z) + (self.sign * z.mean(1)[:, None, None, None] - self.threshold).relu()
 
 
-def test_a_weight_that_moves_an_activation_of_no_layer_is_seen_far_away():
-    model, images = _model(Bending), torch.rand(2, 1, 8, 8)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_weight_that_moves_an_activation_of_no_layer_is_seen_far_away(sign):
+    model, images = _model(lambda: Bending(sign)), torch.rand(2, 1, 8, 8)
     sampler = fastpunet.Sampler(model)
     assert isinstance(sampler.encode(images), VerifiedEncoding)
     model.fcomb.threshold.data.fill_(FAR)

@@ -129,8 +129,8 @@ def test_no_deceiving_combiner_is_wrong(name, images):
 
 def test_a_combiner_that_looks_at_values_gets_one_latent_at_a_time():
     """It is right for each image and latent alone, though its code decides for a batch by the first of its latents."""
-    model = Peer(combiner=Odd(lambda own, f, z, _: _times(own(f, z), z[0, 0] > 40))).eval()
-    image, z = torch.rand(1, 1, 8, 12), torch.tensor([[[50.0, 0, 0], [0, 1, 0]]])
+    model = Peer(combiner=Odd(lambda own, f, z, _: _times(own(f, z), z[0, 0] > 400))).eval()
+    image, z = torch.rand(1, 1, 8, 12), torch.tensor([[[500.0, 0, 0], [0, 1, 0]]])
     sampler = fastpunet.Sampler(model, precision="ieee")
     got = sampler.decode(sampler.encode(image), z, output="logits")
     torch.testing.assert_close(got, _own(model, image, z))

@@ -39,10 +39,11 @@ class FasterForward(partial[Any]):
 
 
 def probe(features: Tensor, latent_dim: int) -> tuple[Tensor, Tensor]:
-    """Features float32 (7, C, *at most 3 positions) and latents float32 (7, latent_dim) for comparisons.
+    """Features float32 (8, C, *at most 3 positions) and latents float32 (8, latent_dim) for comparisons.
 
     An image alone proves little: the features of a black one may be 0, which hides what a combiner does to them. Its
-    latents have both signs in every dimension, all signs alike, and one of them is far from the others.
+    latents have both signs in every dimension, all signs alike, and two of them, on opposite sides, are far from all
+    others.
     """
     crop = features[:1].detach().float()
     for axis, length in enumerate(features.shape[2:], start=2):
@@ -50,12 +51,12 @@ def probe(features: Tensor, latent_dim: int) -> tuple[Tensor, Tensor]:
         crop = crop.index_select(axis, torch.tensor(places, device=crop.device))
     generator = torch.Generator().manual_seed(0)
     z, far, alone, farthest = torch.randn(4, latent_dim, generator=generator, dtype=torch.float32)
-    z = torch.stack((z, -z, 8 * far, far.abs(), -far.abs(), alone, 100 * farthest))
+    z = torch.stack((z, -z, 8 * far, far.abs(), -far.abs(), alone, 100 * farthest, -100 * farthest))
     noise = torch.randn(crop.shape, generator=generator, dtype=torch.float32).to(crop.device)
     if (crop >= 0).all():  # as behind a ReLU
         noise = noise.abs()
     noise = noise * crop.abs().mean().clamp(min=1)
-    return torch.cat((crop.expand(OF_IMAGE, *crop.shape[1:]), noise, 100 * noise)), z.to(crop.device)
+    return torch.cat((crop.expand(OF_IMAGE, *crop.shape[1:]), noise, 100 * noise, 100 * noise)), z.to(crop.device)
 
 
 def one_for_each(features: Tensor, z: Tensor) -> Tensor:
