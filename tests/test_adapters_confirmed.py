@@ -175,6 +175,39 @@ def test_a_weight_that_moves_an_activation_of_no_layer_is_seen_far_away(sign):
     assert isinstance(sampler.encode(images), OwnEncoding)
 
 
+class Gaining(Combiner):
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(L))
+
+    def forward(self, features, z):
+        return super().forward(features, z * self.gain)
+
+
+LATENTS = {
+    "the mean": lambda prior: prior.mean,
+    "a constant": lambda prior: torch.zeros_like(prior.mean),
+    "a draw with zeros": lambda prior: prior.sample() * torch.tensor([0.0, 1, 1]),
+}
+
+
+@pytest.mark.filterwarnings("ignore:the model's own code gives its combiner the same latents")
+@pytest.mark.parametrize("name", LATENTS)
+def test_latents_that_hide_a_factor_confirm_nothing(name):
+    class Zero(Peer):
+        def sample(self, testing=False):  # noqa: ARG002
+            return self.fcomb(self.unet_features, LATENTS[name](self.prior_latent_space))
+
+    model, images = Zero(combiner=Gaining()).eval(), torch.rand(2, 1, 8, 8)
+    for weight in model.prior.parameters():
+        weight.data.zero_()  # then the mean is 0
+    sampler = fastpunet.Sampler(model)
+    for _ in range(2):
+        assert isinstance(sampler.encode(images), VerifiedEncoding)
+    model.fcomb.gain.data[0] = 2
+    assert isinstance(sampler.encode(images), OwnEncoding)
+
+
 class Handed(Peer):
     """Hands an object to its combiner besides."""
 

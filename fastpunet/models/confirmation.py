@@ -23,10 +23,10 @@ class Seen(NamedTuple):
     bends: int  # how many of them bend a function, such as ReLUs
 
     def shows(self, features: Tensor) -> bool:
-        """Whether this call was given these very features, with a latent for each image, in float32."""
+        """Whether this call was given these very features, and a latent without zeros for each image, in float32."""
         here, there = ((f.data_ptr(), f.shape, f.stride()) for f in (features, self.features))
         floats = all(values.dtype == torch.float32 for values in (features, self.features, self.z, self.logits))
-        return here == there and len(self.z) == len(features) and floats
+        return here == there and floats and len(self.z) == len(features) and bool((self.z != 0).all())
 
 
 class Known(NamedTuple):

@@ -24,7 +24,8 @@ def draws_otherwise(done: Pass, own: LatentsOfModel, memory: Memory) -> bool:
 
     The draw of key 0, which was observed, is compared in each pass. In the first pass eight more are, and in each later
     pass one more that has not been compared before. Once one differs, that code draws from then on. If it hands over
-    the same latents each time, those of the prior are drawn, and a UserWarning says so once.
+    the same latents each time, those of the prior are drawn, and a UserWarning says so once. A call with latents that
+    are no draw is not what `memory.seen` keeps.
     """
     if memory.draws_own:
         return True
@@ -33,6 +34,7 @@ def draws_otherwise(done: Pass, own: LatentsOfModel, memory: Memory) -> bool:
         prior = find_distribution(done.prior)
         with suppress(Exception):  # not every distribution has a mean
             if _close(prior.mean, z):
+                memory.seen = None  # it may be near 0, where nothing shows what the combiner does to latents
                 return False
         for times in {1, done.times}:  # code that draws several hypotheses is known by the last of them
             if _close(draw_once(prior, 0, times=times), z):
@@ -44,6 +46,7 @@ def draws_otherwise(done: Pass, own: LatentsOfModel, memory: Memory) -> bool:
     if not torch.equal(draw_once(own, 1), draw_once(own, 2)):
         memory.draws_own = True
         return True
+    memory.seen = None
     if not memory.told_latents:
         memory.told_latents = True
         warn(
