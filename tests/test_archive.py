@@ -231,8 +231,9 @@ def test_what_an_archive_does_not_take(model, images, tmp_path):
         fastpunet.open_samples(tmp_path / "c.zarr")
     with pytest.raises(FileNotFoundError, match="^archive: no folder"):
         fastpunet.open_samples(tmp_path / "d.zarr")
-    with pytest.raises(ValueError, match="in is not a Zarr v3 store"):
-        fastpunet.open_samples(images)
+    for path in (images, tmp_path / "b.zarr" / "mine"):
+        with pytest.raises(ValueError, match=f"{path.name} is not a Zarr v3 store"):
+            fastpunet.open_samples(path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.zarr", "c.zarr"]
 
 

@@ -158,3 +158,22 @@ def test_small_bundles_are_made_of_large_ones(tmp_path, capsys):
     ):
         assert main(arguments) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sample", "lesions"], "missing INPUT, --output; see fastpunet sample --help"),
+        (["completion", "fish"], "shell: got fish, expected one of bash, zsh, tcsh"),
+        (["prepare", "lung"], "SOURCE: got lung, expected one of lidc, lidc-tiny"),
+        (
+            ["sample", "lesions", "{tmp}", "-o", "{tmp}/out"],
+            "input: no image in {tmp}; expected png, jpeg, tiff, nifti",
+        ),
+    ],
+)
+def test_what_is_missing_or_no_choice_is_named_in_one_line(tmp_path, capsys, arguments, message):
+    assert main([argument.format(tmp=tmp_path) for argument in arguments]) == 2
+    said = capsys.readouterr().err
+    assert message.format(tmp=tmp_path) in said
+    assert said.count("\n") == 1

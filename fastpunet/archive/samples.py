@@ -33,7 +33,7 @@ def open_samples(path: str | os.PathLike[str]) -> StoredSamples:
         raise FileNotFoundError(f"archive: no folder {str(place)!r}")
     try:
         return StoredSamples(place, read_about(place))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ValueError(
             f"archive: {place} is not a Zarr v3 store; name an archive that fastpunet sample wrote"
         ) from None

@@ -38,7 +38,8 @@ def find_file(source: str | os.PathLike[str]) -> Path:
             return _download(repository["id"], repository["revision"])
         raise FileNotFoundError(
             f"source: no file {str(source)!r}, and no shipped weights of that name; shipped: "
-            f"{', '.join(shipped()) or 'none'}"
+            f"{', '.join(shipped()) or 'none'}; name one of these, a file, a folder, or OWNER/NAME of the Hugging Face "
+            "hub"
         )
     if path.suffix == ".ckpt" and (path.parent / "config.yaml").is_file():
         raise ValueError(

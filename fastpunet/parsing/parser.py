@@ -16,6 +16,7 @@ from fastpunet.parsing.messages import unknown_key, unknown_option, wrong_value
 from fastpunet.parsing.yaml_file import read_yaml
 
 _KEY = re.compile(r"[a-z][\w-]*(\.[\w-]+)*")
+_CHOICE = re.compile(r"(argument )?(?P<key>[^:]+): invalid choice: (?P<value>.+) \(choose from (?P<choices>.+)\)")
 
 
 class Parser(ArgumentParser):
@@ -90,6 +91,8 @@ class Parser(ArgumentParser):
         if match := re.fullmatch(r"the following arguments are required: (?P<keys>.+)", text):
             missing = ", ".join(self._option_of(key) for key in match["keys"].split(", "))
             return f"missing {missing}; see {self.prog} --help"
+        if match := _CHOICE.fullmatch(text):
+            return f"{match['key']}: got {match['value']}, expected one of {match['choices']}".replace("'", "")
         return re.sub(r"^argument ([^:]+): ", r"\1: ", text)
 
     def _keys(self, group: str = "") -> list[str]:
@@ -99,7 +102,7 @@ class Parser(ArgumentParser):
     def _option_of(self, key: str) -> str:
         """How an option is written on the command line."""
         action = next((action for action in self._actions if action.dest == key), None)
-        return key if action is None else str(next(iter(action.option_strings), action.metavar or key))
+        return key if action is None else str(max(action.option_strings, key=len, default=action.metavar or key))
 
 
 class ConfigFile(_ActionConfigFile):

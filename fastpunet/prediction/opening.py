@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fastpunet.data.inputs import Input
-from fastpunet.data.inputs.finding import look
+from fastpunet.data.inputs.finding import look, no_image_in
 from fastpunet.data.reading import one_line
 from fastpunet.devices import find_device
 from fastpunet.files import sha256
@@ -89,7 +89,7 @@ def open_inputs(
     """
     found = look(paths, passed_over)
     if not found.inputs:
-        raise ValueError(_some(found.refused) or f"input: no image in {', '.join(map(str, paths))}")
+        raise ValueError(_some(found.refused) or no_image_in(paths))
     inputs, refused = [], []
     for source in found.inputs:
         try:

@@ -54,10 +54,13 @@ def find_inputs(paths: Sequence[str | os.PathLike[str]]) -> list[Input]:
         rest = f"; and {more} more, see fastpunet check" if more > 0 else ""
         raise ValueError("; ".join(found.refused[:_NAMED]) + rest)
     if not found.inputs:
-        raise FileNotFoundError(
-            f"input: no image in {', '.join(map(str, paths)) or 'nothing'}; expected {', '.join(FORMATS)}"
-        )
+        raise FileNotFoundError(no_image_in(paths))
     return found.inputs
+
+
+def no_image_in(paths: Sequence[str | os.PathLike[str]]) -> str:
+    """The message for paths that exist, but hold no image."""
+    return f"input: no image in {', '.join(map(str, paths)) or 'nothing'}; expected {', '.join(FORMATS)}"
 
 
 def look(paths: Sequence[str | os.PathLike[str]], passed_over: Callable[[Path], bool] | None = None) -> Findings:
