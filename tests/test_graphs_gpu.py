@@ -114,7 +114,7 @@ def test_nan_is_an_error_also_where_a_graph_is_replayed(make, device):
         next(parts)
     with torch.no_grad():
         next(sampler.method.parameters()).fill_(torch.nan)
-    with pytest.raises(ValueError, match="model: NaN"):
+    with pytest.raises(ValueError, match="model: got NaN"):
         sampler.sample(images, 4, seed=0)
 
 

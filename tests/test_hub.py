@@ -53,7 +53,7 @@ def test_a_folder_holds_the_one_format(make, tmp_path):
 def test_another_class_is_refused(tmp_path):
     _model().save_pretrained(tmp_path)
     with pytest.raises(
-        TypeError, match=r"source: '.*' holds the method ProbabilisticUNet, expected MHeads; take fastpunet"
+        TypeError, match=r"source: '.*' holds the method ProbabilisticUNet, expected MHeads; use fastpunet"
     ):
         MHeads.from_pretrained(tmp_path)
 

@@ -194,7 +194,7 @@ PACKED3 = PackedMasks.pack(LABELS, 3)
         (ValueError, r"b: got 0 columns \(W\)", {"b": LABELS[..., :0]}),
         (ValueError, r"b: got 1 images, expected 2 as in a; pass", {"b": LABELS[:1]}),
         (ValueError, r"b: got 4 x 4 pixels, expected 4 x 5 as in a; resize", {"b": LABELS[..., :4]}),
-        (ValueError, r"b: got device meta, expected cpu as a; move", {"b": LABELS.to("meta")}),
+        (ValueError, r"b: got device meta, expected cpu as in a; move", {"b": LABELS.to("meta")}),
         (ValueError, r"a: got labels 3 .. 3, expected 0 .. 1 .*; pass num_classes=K", {"a": THREES}),
         (ValueError, r"b: got labels 3 .. 3, expected 0 .. 2 ", {"b": THREES, "num_classes": 3}),
         (ValueError, r"a: got labels -1 .. 0, expected 0 .. 1 ", {"a": LABELS.long() - torch.eye(5)[:4].long()}),
@@ -212,7 +212,7 @@ PACKED3 = PackedMasks.pack(LABELS, 3)
         (TypeError, r"ignore: got dtype torch.uint8, expected a bool tensor \(B, H, W\)", {"ignore": LABELS[:, 0]}),
         (TypeError, r"ignore: got int, expected a bool tensor", {"ignore": 255}),
         (ValueError, r"ignore: got shape \(2, 3, 4, 5\), expected .*\(2, 4, 5\)", {"ignore": LABELS.bool()}),
-        (ValueError, r"ignore: got device meta, expected cpu as a", {"ignore": LABELS[:, 0].bool().to("meta")}),
+        (ValueError, r"ignore: got device meta, expected cpu as in a", {"ignore": LABELS[:, 0].bool().to("meta")}),
     ],
 )
 def test_errors_name_the_argument_and_instruct(error, message, arguments):

@@ -65,7 +65,7 @@ def test_references_are_packed_with_ignored_pixels_apart():
     assert known.masks.unpack().tolist() == [[[[0, 1], [0, 0]], [[1, 1], [0, 0]]]]
     assert known.graders == 2
     assert known.weights is None
-    with pytest.raises(ValueError, match=r"the masks of slice 4 of scan.nii have the label 2, and the model has .* 1;"):
+    with pytest.raises(ValueError, match=r"the masks of slice 4 of scan.nii have the label 2, but the model has .* 1;"):
         References.of(
             [Record(np.zeros((1, 2, 2), np.float32), masks, 0, name="scan.nii", slice=4)], 1, torch.device("cpu")
         )

@@ -130,14 +130,14 @@ def test_masks_of_classes_that_the_model_lacks_are_refused(classes):
     model = MHeads(1, classes, (4,), heads=4)
     record = random_record(np.random.default_rng(0), id=7, labels=11, patient="p3")
     last = max(2, classes) - 1
-    message = rf"masks of record 7 of patient p3 have the label 10, and the model has the classes 0 .. {last}"
+    message = rf"masks of record 7 of patient p3 have the label 10, but the model has the classes 0 .. {last}"
     with pytest.raises(ValueError, match=message):
         evaluate(model, [random_record(np.random.default_rng(1), id=0), record], ns=(4,))
 
 
 def test_images_of_other_channels_are_refused():
     record = random_record(np.random.default_rng(0), id=3, channels=3)
-    with pytest.raises(ValueError, match="the image of record 3 has 3 channels, and the model takes 1"):
+    with pytest.raises(ValueError, match="the image of record 3 has 3 channels, but the model takes 1"):
         evaluate(MHeads(1, 1, (4,), heads=4), [record], ns=(4,))
 
 
@@ -197,7 +197,7 @@ def test_conventions_are_of_the_models_classes(bundle):
     record = random_record(np.random.default_rng(1), id=0, labels=3)
     named, default = (evaluate(model, [record], ns=(4,), convention=rule) for rule in ("phiseg", None))
     np.testing.assert_array_equal(named.scores[4]["value"], default.scores[4]["value"])
-    with pytest.raises(ValueError, match="convention: got 'ccdm' of 4 classes, and the model has 3"):
+    with pytest.raises(ValueError, match="convention: got 'ccdm' of 4 classes, but the model has 3"):
         evaluate(model, [record], ns=(4,), convention=convention("ccdm", num_classes=4))
     with pytest.raises(ValueError, match="num_classes: got 2, expected 24"):
         evaluate(load("lesions"), lidc.read_npz(bundle), ns=(4,), convention="kohl-cityscapes")
@@ -229,7 +229,7 @@ def test_a_model_of_volumes_is_scored_on_volumes():
             truth = known[0].flatten(1)[:, ~ignored.flatten()]
             both, either = (counted[:, None] & truth).sum(-1), (counted[:, None] | truth).sum(-1)
             assert result.scores[n]["best_iou"][i] == pytest.approx((both / either).amax(0).mean().item(), abs=1e-6)
-    with pytest.raises(ValueError, match="the image of record 0 has 2 dimensions, 8 x 8, and the model takes 3"):
+    with pytest.raises(ValueError, match="the image of record 0 has 2 dimensions, 8 x 8, but the model takes 3"):
         evaluate(model, [random_record(rng, id=0)], ns=(2,))
-    with pytest.raises(ValueError, match="the image of record 1 has 3 dimensions, 5 x 8 x 7, and the model takes 2"):
+    with pytest.raises(ValueError, match="the image of record 1 has 3 dimensions, 5 x 8 x 7, but the model takes 2"):
         evaluate(MHeads(1, 1, (4,), heads=2), records[1:], ns=(2,))

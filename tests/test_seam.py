@@ -154,7 +154,7 @@ def test_nan_in_the_weights_is_an_error_that_names_the_part(model, images):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.fill_(torch.nan)
-    with pytest.raises(ValueError, match="^model: NaN or (infinity|impossible values)"):
+    with pytest.raises(ValueError, match="^model: got NaN or (infinity|impossible values)"):
         sample(model, images, 2, seed=0)
 
 

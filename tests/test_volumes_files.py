@@ -108,7 +108,7 @@ def test_a_file_that_does_not_say_how_it_lies_is_taken_as_it_is_with_a_warning(m
     nibabel.save(image, tmp_path / "scan.nii.gz")
     (outcome,) = run(model_file, [tmp_path / "scan.nii.gz"], tmp_path / "out", Request(n=2))
     assert outcome.status == "done"
-    assert outcome.warnings["orientation"].startswith("scan: does not say how its axes lie in the body, and the model")
+    assert outcome.warnings["orientation"].startswith("scan: does not say how its axes lie in the body, but the model")
     assert json.loads((tmp_path / "out/scan/answer.json").read_text())["image"]["orientation"] is None
 
 

@@ -77,11 +77,9 @@ def adapt(model: object, encode: Encode | None = None, combiner: nn.Module | Non
     raise TypeError(
         f"model: got {type(model).__name__}"
         + (f" without {', '.join(missing)}" if isinstance(model, nn.Module) else "")
-        + (
-            ", expected a fastpunet model or a torch.nn.Module with unet, prior and fcomb, as in the PyTorch "
-            "port of the Probabilistic U-Net; load a checkpoint with fastpunet.load, and say what other "
-            "models do with fastpunet.adapt(model, encode=..., combiner=...)"
-        )
+        + ", expected a fastpunet model or a torch.nn.Module with unet, prior and fcomb, as in the PyTorch port of the "
+        "Probabilistic U-Net; load a checkpoint with fastpunet.load, and say what other models do with "
+        "fastpunet.adapt(model, encode=..., combiner=...)"
     )
 
 
