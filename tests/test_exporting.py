@@ -97,9 +97,7 @@ def _zoo():
 
 CASES = {
     "maps": (_maps, "onnx"),
-    "maps-program": (_maps, "pt2"),
     "many-classes": (_many_classes, "onnx"),
-    "volumes": (_volumes, "onnx"),
     "thick-slices": (_thick_slices, "onnx"),
     "ssn": (lambda: _widened(SSN(1, 2, rank=3, **SMALL)), "onnx"),
     "volumes-program": (_volumes, "pt2"),
