@@ -37,7 +37,6 @@ DOCS = [
     "furo>=2024.8.6",
     "myst-parser>=4",
     "sphinx-copybutton>=0.5.2",
-    "sphinxcontrib-programoutput>=0.18",
 ]
 HUB = ["huggingface_hub>=1.0"]
 ONNX = ["onnx>=1.18", "onnxscript>=0.5", "onnxruntime>=1.22"]

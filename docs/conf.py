@@ -15,7 +15,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
-    "sphinxcontrib.programoutput",
+    "printed_help",
 ]
 exclude_patterns = ["conftest.py", "_extensions"]
 myst_heading_anchors = 3

@@ -280,7 +280,7 @@ def test_a_gpu_draws_what_the_cpu_draws(weights: str, device: torch.device) -> N
     model, records = load(weights), SyntheticLesions(2, seed=3)
     images = torch.stack([torch.from_numpy(record.image) for record in records])
     if device.type == "cpu":  # where an interpreter draws: the middle of the images, in which no pixel may differ
-        images = images[..., 24:40, 24:40].contiguous()
+        images = images[..., 16:48, 24:40].contiguous()
     theirs = sample(model, images, 4, seed=5, precision="ieee", backend="reference")
     assert 0 < theirs.float().mean() < 1
     ours = sample(model.to(device), images.to(device), 4, seed=5, precision="ieee", backend="triton").cpu()
