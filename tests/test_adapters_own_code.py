@@ -93,6 +93,36 @@ def test_what_sample_does_to_logits_in_place_is_not_left_out(edit):
         fastpunet.sample(_model(Editing), torch.rand(2, 1, 8, 8), 2)
 
 
+class _Switching(Combiner):
+    def __init__(self):
+        super().__init__(layers(norm="after"))
+        self.change = None
+
+    def forward(self, features, z):
+        return super().forward(features, z if self.change is None else self.change(z))
+
+
+SWITCHES = {
+    "training mode": lambda combiner: combiner.train(),
+    "an attribute": lambda combiner: setattr(combiner, "change", lambda z: 2 * z),
+    "a branch that no latent here takes": lambda combiner: setattr(combiner, "change", lambda z: z.clamp(-9, 9)),
+}
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_a_combiner_that_is_changed_for_the_call_is_refused(name):
+    class Switched(Peer):
+        def sample(self, testing=False):
+            SWITCHES[name](self.fcomb)
+            try:
+                return super().sample(testing)
+            finally:
+                self.fcomb.eval().change = None
+
+    with pytest.raises(ValueError, match="^model: its combiner, a _Switching, gives something else when the model's"):
+        fastpunet.sample(_model(lambda: Switched(combiner=_Switching())), torch.rand(2, 1, 8, 8), 2)
+
+
 @pytest.mark.parametrize("edit", [lambda features, _: features.zero_(), lambda _, z: z.mul_(2)])
 def test_what_the_combiner_was_given_must_stay_as_it_is(edit):
     class Editing(Peer):

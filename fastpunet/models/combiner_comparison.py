@@ -85,13 +85,13 @@ def _widened(values: Mapping[str, Tensor | None]) -> list[tuple[str, Tensor]]:
     ]
 
 
-def agree(own: Tensor, ours: Tensor) -> bool:
-    """Whether the logits (B, K, *size) of both forms are equal but for rounding in float32."""
+def agree(own: Tensor, ours: Tensor, tolerance: float = _TOLERANCE) -> bool:
+    """Whether the logits (B, K, *size) of both forms are equal but for rounding, by default in float32."""
     if own.shape != ours.shape:
         return False
     difference, size = (values.float().flatten(1).norm(dim=1) for values in (own.float() - ours, own))
     size = size.clamp(min=size[:OF_IMAGE].amax())  # the logits of one latent alone may all but cancel out
-    allowed = _TOLERANCE * size + torch.finfo(torch.float32).tiny  # saturated probabilities round away
+    allowed = tolerance * size + torch.finfo(torch.float32).tiny  # saturated probabilities round away
     return bool((difference <= allowed).all())
 
 

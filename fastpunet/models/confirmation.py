@@ -7,20 +7,22 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from fastpunet.models.combiner_comparison import Verified, activations, agree, decoded
+from fastpunet.models.combiner_comparison import ADVICE, Verified, activations, agree, decoded
 from fastpunet.models.fcomb import flatten_combiner
+from fastpunet.models.operators import Operators
 from fastpunet.uncompiled import not_compiled
 from fastpunet_kernels import fixed_precision
 
+_TOLERANCE = 5e-2  # relative, of layers in half precision, as autocast may have chosen them
+
 
 class Seen(NamedTuple):
-    """A call of a combiner by the model's own code, in which no operator has chosen by the values of tensors."""
+    """A call of a combiner by the model's own code."""
 
     features: Tensor  # (B, C, *size)
     z: Tensor  # (B, latent_dim)
     logits: Tensor  # what it gave, (B, K, *size)
-    operators: tuple[str, ...]  # the names of those that ran, in order
-    bends: int  # how many of them bend a function, such as ReLUs
+    operators: Operators  # those that ran in it
 
     def shows(self, features: Tensor) -> bool:
         """Whether this call was given these very features, and a latent without zeros for each image, in float32."""
@@ -34,7 +36,7 @@ class Known(NamedTuple):
 
     latents_first: bool
     last_activation: str | None
-    operators: tuple[str, ...] | None  # those of the model's own call at that time; None if they were not seen
+    operators: list[str] | None  # the names of those that ran in the model's own call then; None if it was not seen
 
     def read(self, combiner: nn.Module, latent_dim: int) -> Verified:
         """The combiner in the kernels' form, with its weights of now. ValueError if it cannot be read any more."""
@@ -52,7 +54,8 @@ def confirm(combiner: nn.Module, features: Tensor, latent_dim: int, known: Known
     """
     if seen is None or not seen.shows(features) or seen.z.shape[1] != latent_dim:
         return None
-    if seen.operators != known.operators or seen.bends > activations(combiner):
+    ran = seen.operators
+    if ran.calls != known.operators or ran.choosing or ran.bends > activations(combiner):
         return None
     try:
         verified = known.read(combiner, latent_dim)
@@ -62,3 +65,19 @@ def confirm(combiner: nn.Module, features: Tensor, latent_dim: int, known: Known
         return None
     with torch.no_grad(), fixed_precision("ieee", features.device):
         return verified if agree(seen.logits, decoded(verified, features, seen.z)) else None
+
+
+@not_compiled
+def check_seen(combiner: nn.Module, features: Tensor, verified: Verified, seen: Seen) -> None:
+    """Raise ValueError if the model's own call gave something else than the combiner alone, which was verified."""
+    latent_dim = verified.split.decoder.z_weight.shape[1]
+    if not seen.shows(features) or seen.z.shape[1] != latent_dim or not torch.isfinite(seen.logits).all():
+        return
+    with torch.no_grad(), fixed_precision("ieee", features.device):
+        same = agree(seen.logits, decoded(verified, features, seen.z), _TOLERANCE)
+    if seen.operators.choosing or not same:
+        raise ValueError(
+            f"model: its combiner, a {type(combiner).__name__}, gives something else when the model's own code calls "
+            "it than when it is called alone, as if that code changed it for the call, for example to training mode; "
+            f"wrap it in a module that always does what it does there, {ADVICE}"
+        )

@@ -19,7 +19,7 @@ from fastpunet.models.adapters.running import run_model
 from fastpunet.models.affine import leaves
 from fastpunet.models.combiner_calls import Call
 from fastpunet.models.combiner_comparison import Verified
-from fastpunet.models.confirmation import Known, confirm
+from fastpunet.models.confirmation import Known, check_seen, confirm
 from fastpunet.models.exportable import Exportable, NamedTensors, TiledDecode
 from fastpunet.models.fcomb import SplitFComb
 from fastpunet.models.latent_method import LatentEncoding, LatentMethod
@@ -269,7 +269,9 @@ class AdaptedModel(LatentMethod):
         memory.known.pop(features.shape, None)
         verified = verify(combiner, features, latent_dim, memory.calls)
         if verified is not None:
-            memory.known[features.shape] = Known(*verified[1:], None if seen is None else seen.operators)
+            if seen is not None:
+                check_seen(combiner, features, verified, seen)
+            memory.known[features.shape] = Known(*verified[1:], None if seen is None else seen.operators.calls)
         elif not memory.told_own:
             memory.told_own = True
             warn(

@@ -205,7 +205,7 @@ def _recording(
     def note(args: tuple[Any, ...], options: dict[str, Any]) -> None:
         seen.arguments = dict(enumerate(args))
         seen.arguments.update(options)
-        seen.versions = []
+        seen.versions, seen.operators = [], None
         seen.times += 1
         if seen.times == stop:
             raise _ReachedError

@@ -96,13 +96,13 @@ def _prior(done: Pass, network: Network, memory: Memory, used: Tensor, images: T
 
 
 def _seen(call: Call, done: Pass, used: Tensor, images: Tensor) -> Seen | None:
-    """The combiner's call in a pass, for these images; None if that may have chosen by the values of tensors."""
-    operators, logits = done.operators, done.output
-    if operators is None or operators.choosing or not isinstance(logits, Tensor) or logits.ndim != images.ndim:
+    """The combiner's call in a pass, for these images; None if it was not watched, or gave no such logits."""
+    logits = done.output
+    if done.operators is None or not isinstance(logits, Tensor) or logits.ndim != images.ndim:
         return None
     features, logits = (without_padding(values, images) for values in (_features(done, used), logits))
     z = latents_of(call, done.arguments, done.unet)
-    return Seen(features, z, logits, tuple(operators.calls), operators.bends)
+    return Seen(features, z, logits, done.operators)
 
 
 def _prior_without_padding(done: Pass, network: Network, used: Tensor, images: Tensor) -> Any:
