@@ -53,7 +53,7 @@ def test_a_sound_data_set(root):
         "masks": "2 per image",
         "raters": "2: anna, ben",
         "labels": "0, 1",
-        "empty": "25.0% of 8 masks, and all masks of 0 of 4 images (those looked at)",
+        "empty": "25.0% of 8 masks; 0 of the 4 images looked at have only empty masks",
         "agreement": "two masks of an image share 50% of what either marks (IoU; both empty count as 100 %), and 50% "
         "of the pairs share nothing",
     }
@@ -206,7 +206,7 @@ def test_volumes_with_masks(tmp_path):
     _nifti(tmp_path / "masks" / "anna" / "a.nii", values=mask)
     _nifti(tmp_path / "masks" / "anna" / "b.nii", np.diag((0.5, 0.7, 3, 1)), values=mask)
     report = check([tmp_path])
-    assert report.facts["empty"] == "75.0% of 4 masks, and all masks of 3 of 4 images (those looked at)"
+    assert report.facts["empty"] == "75.0% of 4 masks; 3 of the 4 images looked at have only empty masks"
     (problem,) = report.problems
     assert "b.nii lies on another grid" in problem
 
@@ -283,12 +283,14 @@ def test_the_command(root, capsys):
 
 
 def test_nothing_to_check(tmp_path, capsys):
-    assert main(["check", str(tmp_path)]) == 1
+    assert main(["check", str(tmp_path)]) == 2
     assert "problem: there is no image that can be read" in capsys.readouterr().out
     _save(tmp_path / "Images" / "a.png", _grey())
     (tmp_path / "notes.txt").write_text("")
     (within, others) = check([tmp_path]).notes
-    assert "from folders within: a.png; name their folders, or lay out a data set as images/ and masks/" in within
+    assert within.startswith(
+        "1 file in subfolders passed over, because only DICOM files are taken from there: Images/a.png; "
+    )
     assert others == "passed over, because they are not images: notes.txt"
     assert main(["check", str(tmp_path / "none")]) == 2
     assert capsys.readouterr().err == f"fastpunet check: input: no file or folder '{tmp_path / 'none'}'\n"

@@ -117,7 +117,7 @@ def test_tables_hold_the_estimates(comparison):
     calibration = next(row for row in scores if row[0] == "calibration error, presence ↓")
     assert not any("[" in text for text in calibration)
     assert blocks[-1] == (
-        "Figures rest on 8 images of 4 patients, unless a cell says that they rest on fewer images. With fewer than 20 "
+        "The scores rest on 8 images of 4 patients, unless a cell says that they rest on fewer images. With fewer than 20 "
         "patients intervals are wide and tests find large differences only; between two checkpoints no p can be below "
         "0.12. Two training seeds say little about others: where seeds differ much, intervals from two cover the truth "
         "in about 90 % of cases, not in 95 %."
@@ -198,7 +198,7 @@ def test_the_command_prints_a_column_for_each_n(bundle, tmp_path, capsys):
     assert cli.main([*command, "--output", str(stem)]) == 0
     text = capsys.readouterr().out
     scores, energies, *sentences = text.split("\n\n")
-    assert "Figures rest on 8 images of 4 patients" in sentences[-1]
+    assert "The scores rest on 8 images of 4 patients" in sentences[-1]
     assert any(re.match(r"- lesions is not shown to be better than the yardstick ", text) for text in sentences)
     rows = {row[0]: row[1:] for row in _rows(scores)}
     assert rows["mean [95 % interval]"] == ["n = 1", "n = 16"]

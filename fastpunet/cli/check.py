@@ -41,4 +41,4 @@ def run(options: Namespace) -> int:
     check_json(options)
     report = check(options.data, load(options.model) if options.model else None)
     tell(options, report.text(), json.dumps(report.to_dict(), indent=2))
-    return 1 if report.problems else 0
+    return 2 if not report.facts else 1 if report.problems else 0

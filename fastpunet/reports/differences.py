@@ -46,7 +46,7 @@ def yardstick_sentences(found: Mapping[Pair, Difference]) -> list[str]:
 def basis(images: int, patients: int, seeds: Mapping[str, int]) -> str:
     """What figures rest on, and what that is too little for. seeds: the number of checkpoints of each method."""
     text = (
-        f"Figures rest on {counted(images, 'image')} of {counted(patients, 'patient')}, unless a cell says that "
+        f"The scores rest on {counted(images, 'image')} of {counted(patients, 'patient')}, unless a cell says that "
         "they rest on fewer images."
     )
     if 1 < patients < 20:

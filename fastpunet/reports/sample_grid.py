@@ -69,8 +69,12 @@ def sample_grid(pictures: Sequence[Picture]) -> Figure:
         cells[0].set_ylabel(fill(name, _NAME_LETTERS), fontsize=6, rotation=0, ha="right", va="center", labelpad=3)
         for cell, mask, colour in zip(cells, masks, colours, strict=False):
             cell.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            if mask is None:
+                continue
             drawn = (mask > 0) & (mask != IGNORE)
-            if drawn.any() and not drawn.all():
+            if not drawn.any():
+                cell.text(0.5, 0.04, "nothing", transform=cell.transAxes, color=colour, fontsize=5, ha="center")
+            elif not drawn.all():
                 cell.contour(drawn, levels=[0.5], colors=[colour], linewidths=0.8)
         for k, cell in enumerate(cells):
             cell.set(xticks=[], yticks=[])
@@ -79,15 +83,15 @@ def sample_grid(pictures: Sequence[Picture]) -> Figure:
     return figure
 
 
-def _rows(picture: Picture) -> Iterator[tuple[str, NDArray[Any], NDArray[Any], list[str]]]:
+def _rows(picture: Picture) -> Iterator[tuple[str, NDArray[Any], list[NDArray[np.uint8] | None], list[str]]]:
     """Name, image, masks and colours of each row. The first cell of the graders' row is the image without a mask."""
     everything = np.concatenate((picture.graders, *picture.hypotheses.values()))
     window = window_around(everything)
     image = picture.image[window]
-    graders = np.concatenate((np.zeros_like(picture.graders[:1]), picture.graders[: len(GRADER_COLOURS)]))
-    yield "image, graders", image, _cut(graders, window), ["black", *GRADER_COLOURS]
+    graders = _cut(picture.graders[: len(GRADER_COLOURS)], window)
+    yield "image, graders", image, [None, *graders], ["black", *GRADER_COLOURS]
     for name, masks in picture.hypotheses.items():
-        yield name, image, _cut(masks, window), [_HYPOTHESIS_COLOUR] * len(masks)
+        yield name, image, [*_cut(masks, window)], [_HYPOTHESIS_COLOUR] * len(masks)
 
 
 def _cut(masks: NDArray[np.uint8], window: tuple[slice, slice]) -> NDArray[np.uint8]:

@@ -94,10 +94,9 @@ def choose_network(choices: Choices, facts: Survey, own: Mapping[str, Any], *, g
     scales = max(2, min(len(_WIDTHS[gpu]), 1 + int(math.log2(max(1, min(sides) / _COARSEST)))))
     network = {"channels": list(_WIDTHS[gpu][:scales]), "convs_per_block": _CONVOLUTIONS[gpu], **own}
     channels = network["channels"]
-    where = "as wide as published" if gpu else "half as wide as published, for a CPU"
-    choices.say(
-        f"a network of {len(channels)} scales, for this size, with {channels[0]} to {channels[-1]} channels, {where}"
-    )
+    width = "" if "channels" in own else ", as wide as published" if gpu else ", half as wide as published, for a CPU"
+    size = "" if "channels" in own else ", for this size,"
+    choices.say(f"a network of {len(channels)} scales{size} with {channels[0]} to {channels[-1]} channels{width}")
     return network
 
 

@@ -6,7 +6,7 @@ import { download } from "../src/export/exporting";
 import { hookOf } from "../src/hook";
 import { buildPage } from "../src/page";
 import { Session } from "../src/state/session";
-import { bar, binaryCase, classesCase } from "./cases";
+import { bar, binaryCase, classesCase, pack } from "./cases";
 
 vi.stubGlobal(
   "ResizeObserver",
@@ -67,9 +67,15 @@ describe("the page", () => {
     expect(text()).not.toContain("nine in ten");
   });
 
-  it("compares a given outline", async () => {
-    const { session, text } = await opened(binaryCase());
-    session.compareWith(session.study.annotations[0]);
+  it("begins with the median as the threshold", async () => {
+    const facts = binaryCase();
+    facts.alternatives[0].measures[0].values = pack("float32", [8], [0, 1, 1, 2, 2, 90, 90, 0]);
+    const { text } = await opened(facts);
+    expect(text()).toContain("of the outlines have an area of at least 2 mm²");
+  });
+
+  it("compares the first given outline at once", async () => {
+    const { text } = await opened(binaryCase());
     await settled();
     expect(text()).toContain("most similar outline overlaps it by 1.00 (IoU)");
     expect(text()).toContain("Quite likely.");

@@ -27,9 +27,9 @@ def describe_images(report: Report, found: Findings) -> None:
     within = [path for path in found.ignored if recognise(path) not in (None, "dicom")]
     if within:
         report.note(
-            "passed over, because only DICOM files are read from folders within: "
-            f"{listed(path.name for path in within)}; name their folders, or lay out a data set as images/ and "
-            "masks/<rater>/"
+            f"{several(len(within), 'file')} in subfolders passed over, because only DICOM files are taken from there: "
+            f"{listed(f'{path.parent.name}/{path.name}' for path in within)}; name the subfolders, or lay out a data set "
+            "as images/ and masks/<rater>/"
         )
     others = [path for path in found.ignored if path not in within]
     if others:

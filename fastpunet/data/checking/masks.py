@@ -105,8 +105,8 @@ def _describe_labels(report: Report, looked: Sequence[Record]) -> None:
     unmarked = sum(bool(np.isin(record.masks, list(nothing)).all()) for record in looked)
     report.facts["labels"] = ", ".join(map(str, sorted(found)))
     report.facts["empty"] = (
-        f"{empty / len(masks):.1%} of {len(masks)} masks, and all masks of {unmarked} of {len(looked)} images "
-        "(those looked at)"
+        f"{empty / len(masks):.1%} of {len(masks)} masks; {unmarked} of the {len(looked)} images looked at have "
+        "only empty masks"
     )
     if empty == len(masks):
         report.problem("all masks that were looked at are empty")

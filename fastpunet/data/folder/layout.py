@@ -33,13 +33,15 @@ def list_images(root: Path) -> list[Graded]:
         raise FileNotFoundError(
             f"root: no files {str(root / 'images' / '*')!r}; expected {', '.join((*PICTURES, *nifti.SUFFIXES))}"
         )
+    lonely = [file for files in raters.values() for name, file in files.items() if name not in images]
+    if lonely:
+        others = f" (so are {len(lonely) - 1} others)" if len(lonely) > 1 else ""
+        raise ValueError(
+            f"root: {lonely[0]} is a mask without its image{others}, expected the name of an image, such as "
+            f"{min(images)}; rename it, add the image, or remove the mask"
+        )
     for files in raters.values():
         for name, file in files.items():
-            if name not in images:
-                raise ValueError(
-                    f"root: {file} is a mask without its image, expected the name of an image, such as "
-                    f"{min(images)}; rename it, add the image, or remove the mask"
-                )
             if is_nifti(images[name]) != is_nifti(file):
                 raise ValueError(
                     f"root: {file} is the mask of {images[name].name}, expected both as pictures or both as NIfTI; "

@@ -31,7 +31,7 @@ export function comparingSection(session: Session): HTMLElement {
     edited.hidden = session.now.edited === null;
   });
   let newest = 0;
-  let announced: Drawing | null = null;
+  let announced = session.now.compared;
   const show = async (): Promise<void> => {
     const mine = ++newest;
     const { compared, found } = session.now;

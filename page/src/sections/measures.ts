@@ -49,7 +49,7 @@ export function measuresSection(session: Session): HTMLElement | null {
       .filter((value) => !Number.isNaN(value))
       .sort();
     const range = axisOf(values);
-    const limit = thresholds.get(key()) ?? Number(((range[0] + range[1]) / 2).toPrecision(2));
+    const limit = thresholds.get(key()) ?? Number((marked.length ? quantile(marked, 0.5) : range[0]).toPrecision(2));
     thresholds.set(key(), limit);
     const many = kept.reduce((sum, k) => sum + (values[k] >= limit ? 1 : 0), 0);
     const middle = marked.length

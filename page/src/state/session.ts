@@ -34,14 +34,14 @@ export class Session {
   private readonly edits = new EditHistory();
 
   constructor(readonly study: Study) {
-    const { classes, facts } = study;
+    const { annotations, classes, facts } = study;
     const first = classes.at(0);
     if (!first) throw new Error("alternatives: got none, expected one entry for each class but 0");
     const every = matching(classes, facts.hypotheses.n, study.width, []);
     this.store = new Store<State>({
       found: findings(first, every),
       conditions: [],
-      layers: new Set<Layer>(["modes"]),
+      layers: new Set<Layer>(["modes", "compared"]),
       hiddenModes: new Set(),
       focus: null,
       tool: "look",
@@ -50,7 +50,7 @@ export class Session {
       heat: "none",
       position: null,
       explored: null,
-      compared: null,
+      compared: annotations.at(0) ?? null, // what somebody gave is shown at once
       edited: null,
       undoable: 0,
       probed: null,
