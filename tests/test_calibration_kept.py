@@ -69,7 +69,7 @@ def test_answers_show_it(model, tmp_path, capsys):
     save(model, tmp_path / "m.safetensors")
     out = tmp_path / "out"
     assert main(["sample", str(tmp_path / "m.safetensors"), str(tmp_path / "a.png"), "-o", str(out), "-n", "4"]) == 0
-    assert f"of this model: {KNOWN}\n" in capsys.readouterr().out
+    assert f"this model's {KNOWN}\n" in capsys.readouterr().out
     answer = json.loads((out / "a" / "answer.json").read_text())
     assert answer["model"]["calibration"] == {
         "data": "test data",

@@ -29,7 +29,7 @@ def test_one_line_says_the_answer(image, tmp_path, capsys):
     assert "mm^2 (5 % to 95 %:" in line
     assert "probability that the longest diameter is >= 8 mm: " in line
     assert calibration.startswith(
-        "of this model: calibration on 200 images (100 patients, validation data): presence off by "
+        "this model's calibration on 200 images (100 patients, validation data): presence off by "
     )
     assert total == f"1 of 1 images have an answer in {out}"
     assert printed.err.startswith("fastpunet sample: warning: slice: is unlike those that the model was checked on")

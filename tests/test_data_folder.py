@@ -174,6 +174,10 @@ def test_incomplete_folders_are_errors(root):
     _picture(root / "masks" / "anna" / "y.png", [1])
     with pytest.raises(ValueError, match="y.png is a mask without its image"):
         folder.read(root)
+    _picture(root / "masks" / "anna" / "z.png", [1])
+    with pytest.raises(ValueError, match=r"y.png is a mask without its image \(so is 1 other\), expected "):
+        folder.read(root)
+    (root / "masks" / "anna" / "z.png").unlink()
     _picture(root / "images" / "y.png", [1])
     assert [len(record.masks) for record in folder.read(root)] == [0, 1]
     _picture(root / "images" / "y.jpg", [1])

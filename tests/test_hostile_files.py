@@ -57,6 +57,12 @@ def test_tuples_that_take_years_to_hash_are_refused(tmp_path):
             load(path)
 
 
+def test_a_whole_object_is_refused_and_no_advice_given_to_trust_it(tmp_path):
+    torch.save(torch.nn.Linear(1, 1), tmp_path / "x.pt")
+    with pytest.raises(ValueError, match="torch.nn.modules.linear.Linear was not an allowed global by default; save "):
+        load(tmp_path / "x.pt")
+
+
 def test_honest_pickles_pass():
     shared = (0.9, 0.999)
     import pickle

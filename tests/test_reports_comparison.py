@@ -20,6 +20,7 @@ from fastpunet.reports.comparison import compare
 from fastpunet.reports.comparison_figures import energy_boxes, energy_curves
 from fastpunet.reports.comparison_files import write
 from fastpunet.reports.comparison_tables import tables
+from fastpunet.reports.sample_grid import Picture, sample_grid
 from fastpunet.reports.tables import cell
 from fastpunet.scoring.estimates import Estimate
 from fastpunet.scoring.image_names import ImageNames
@@ -117,10 +118,10 @@ def test_tables_hold_the_estimates(comparison):
     calibration = next(row for row in scores if row[0] == "calibration error, presence ↓")
     assert not any("[" in text for text in calibration)
     assert blocks[-1] == (
-        "The scores rest on 8 images of 4 patients, unless a cell says that they rest on fewer images. With fewer than 20 "
-        "patients intervals are wide and tests find large differences only; between two checkpoints no p can be below "
-        "0.12. Two training seeds say little about others: where seeds differ much, intervals from two cover the truth "
-        "in about 90 % of cases, not in 95 %."
+        "The scores rest on 8 images of 4 patients, unless a cell says that they rest on fewer images. With fewer than "
+        "20 patients intervals are wide and tests find large differences only; between two checkpoints no p can be "
+        "below 0.12. Two training seeds say little about others: where seeds differ much, intervals from two cover the "
+        "truth in about 90 % of cases, not in 95 %."
     )
     assert [row[0] for row in each[1:]] == ["Heads-seed0", "Prob-seed0", "Prob-seed1"]
 
@@ -179,10 +180,19 @@ def test_boxes_and_curves_stand_where_the_scores_are(comparison):
     ]
     assert medians == pytest.approx(expected)
     curves = energy_curves(comparison.pooled, comparison.perfect).axes[0]
+    assert [text.get_text() for text in curves.get_xticklabels()] == ["1", "4", "8"]
     lines = {line.get_label(): line.get_ydata() for line in curves.lines}
     prob = comparison.pooled["Prob"]
     assert lines["Prob"] == pytest.approx([prob.estimate(n, "expected_value").value for n in (1, 4, 8)])
     assert lines["a perfect model"] == pytest.approx([comparison.perfect.estimate(n, "value").value for n in (1, 4, 8)])
+
+
+def test_empty_masks_are_named_and_the_bare_image_is_not():
+    mask = np.zeros((2, 16, 16), np.uint8)
+    mask[1, 4:9, 4:9] = 1
+    figure = sample_grid([Picture(np.zeros((16, 16), np.float32), mask, {"Prob": mask[[1, 0]]})])
+    named = [[text.get_text() for text in axis.texts] for axis in figure.axes]
+    assert [row for row, texts in enumerate(named) if texts == ["nothing"]] == [1, 9]  # a grader and a hypothesis
 
 
 def test_a_cell_says_what_is_unknown():

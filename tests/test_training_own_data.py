@@ -59,7 +59,8 @@ def test_data_alone_suffice(pictures, tmp_path, capsys):
         "agreement    two masks of an image share 56% of what either marks",
         "nothing suspicious",
         f"{pictures} (folder): 12 images of 16 x 16 pixels, 1 channel, up to 2 masks for each image",
-        "the weights are chosen by 20% of the 12 patients",
+        "the weights are chosen by 20% of the 12 images, each counted as a patient",
+        "a network of 2 scales with 3 to 4 channels\n",
         "binary masks, one logit",
         "4 steps of 2 images with 2 of their masks",
         "finished at step 4, with the weights of step",
@@ -88,7 +89,7 @@ def test_the_choice_can_be_written_and_edited_first(pictures, tmp_path, capsys):
     assert f"fastpunet train --config {run}/config.yaml --output {run}" in capsys.readouterr().out
     assert not (run / "model.safetensors").exists()
     text = (run / "config.yaml").read_text()
-    assert "# the weights are chosen by 20% of the 12 patients\n" in text
+    assert "# the weights are chosen by 20% of the 12 images, each counted as a patient\n" in text
     config = yaml.safe_load(text)
     assert config["model"] == {
         "in_channels": 1,
@@ -253,7 +254,7 @@ def test_images_without_patients_are_held_out_by_themselves(tmp_path):
     }
     write_members(tmp_path / "own.npz", members)
     chosen = _chosen(tmp_path / "own.npz")
-    assert "the weights are chosen by 20% of the 8 images, which name no patients" in chosen.reasons
+    assert "the weights are chosen by 20% of the 8 images, each counted as a patient" in chosen.reasons
     training, held_out, _ = read_data(chosen.config)
     assert (len(training), len(held_out)) == (6, 2)
     assert {record.id for record in training} | {record.id for record in held_out} == set(range(8))

@@ -203,7 +203,7 @@ def _calibration(options: Namespace) -> str:
     from fastpunet.models.checkpoint import load
 
     calibration = load(options.model).calibration
-    return "" if calibration is None else f"of this model: {calibration}\n"
+    return "" if calibration is None else f"this model's {calibration}\n"
 
 
 def threshold(text: str) -> tuple[str, float]:

@@ -102,4 +102,4 @@ def _reason(error: Exception) -> str:
     """The error's first sentence; PyTorch's others advise to open the file without protection."""
     text = one_line(error, 1000)
     start = text.find("WeightsUnpickler error:")
-    return one_line(text[start:] if start >= 0 else text, 160)
+    return one_line(text[start:].partition(". ")[0] if start >= 0 else text, 160)

@@ -179,7 +179,8 @@ def _choose_validation(choices: Choices, facts: Survey, known: Mapping[str, Any]
         what = "one image" if facts.images == 1 else "images of one patient"
         choices.say(f"no validation: the data are {what}, so nothing says how good the model is on others")
     else:
-        whom = f"{facts.patients} patients" if facts.patients else f"{facts.images} images, which name no patients"
+        several = 0 < facts.patients < facts.images
+        whom = f"{facts.patients} patients" if several else f"{facts.images} images, each counted as a patient"
         share = max(_SHARE, 1 / (facts.patients or facts.images))
         choices.take({"validation_share": round(share, 3)}, f"the weights are chosen by {share:.0%} of the {whom}")
     if known.get("test"):

@@ -28,8 +28,8 @@ def describe_images(report: Report, found: Findings) -> None:
     if within:
         report.note(
             f"{several(len(within), 'file')} in subfolders passed over, because only DICOM files are taken from there: "
-            f"{listed(f'{path.parent.name}/{path.name}' for path in within)}; name the subfolders, or lay out a data set "
-            "as images/ and masks/<rater>/"
+            f"{listed(f'{path.parent.name}/{path.name}' for path in within)}; name the subfolders, or lay out a data "
+            "set as images/ and masks/<rater>/"
         )
     others = [path for path in found.ignored if path not in within]
     if others:

@@ -35,7 +35,8 @@ def list_images(root: Path) -> list[Graded]:
         )
     lonely = [file for files in raters.values() for name, file in files.items() if name not in images]
     if lonely:
-        others = f" (so are {len(lonely) - 1} others)" if len(lonely) > 1 else ""
+        more = len(lonely) - 1
+        others = "" if more == 0 else " (so is 1 other)" if more == 1 else f" (so are {more} others)"
         raise ValueError(
             f"root: {lonely[0]} is a mask without its image{others}, expected the name of an image, such as "
             f"{min(images)}; rename it, add the image, or remove the mask"
