@@ -6,6 +6,9 @@ from itertools import groupby
 from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx.util.logging import getLogger
+
+LOGGER = getLogger(__name__)
 
 ROW = re.compile(r'(?P<name>[\w"][\w",. -]*?) {2,}(?P<meaning>\S.*)')
 SECTION = re.compile(r"(Args|Returns|Raises|Yields):")
@@ -63,8 +66,11 @@ def split(paragraph: list[str]) -> Iterator[list[str]]:
     yield part
 
 
-def process(*arguments: Any) -> None:
-    lines: list[str] = arguments[-1]
+def process(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:  # noqa: ARG001
+    if what == "property" and re.search(":(?= |$)", lines[0]):
+        LOGGER.warning(
+            "%s: napoleon takes what is before the colon in its first line for a type; leave out the colon", name
+        )
     lines[:] = rewrite(lines)
 
 

@@ -27,7 +27,7 @@ class PictureHeader(NamedTuple):
 
     @property
     def intensity(self) -> Intensity:
-        """The default rule: percentiles for more than 8 bits, because their full range is rarely used."""
+        """The default rule, percentiles for more than 8 bits, because their full range is rarely used."""
         return PERCENTILES if self.wide else EIGHT_BIT
 
 

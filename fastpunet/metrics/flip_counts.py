@@ -64,12 +64,12 @@ class FlipCounts:
 
     @property
     def frequencies(self) -> Tensor:
-        """Of the hypotheses that decide about a class, the share that flips it: float64 (B, k); NaN if none does."""
+        """Of the hypotheses that decide about a class, the share that flips it, float64 (B, k); NaN if none decides."""
         return self.decisions.nanmean(1)
 
     @property
     def undecided(self) -> Tensor:
-        """Share of hypotheses that are undecided about a class: float64 (B, k); NaN where the image lacks it."""
+        """Share of hypotheses that are undecided about a class, float64 (B, k); NaN where the image lacks it."""
         return self.decisions.isnan().double().mean(1).masked_fill(~self.present, float("nan"))
 
 

@@ -58,7 +58,7 @@ class MaskSet:
 
     @property
     def own(self) -> Tensor:
-        """Which masks are an image's own, not filling: bool (B, N), on the device of the masks."""
+        """Which masks are an image's own, not filling, bool (B, N), on the device of the masks."""
         return (torch.arange(self.longest) < self.counts[:, None]).to(self.device, non_blocking=True)
 
 

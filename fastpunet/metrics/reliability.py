@@ -35,7 +35,7 @@ class Reliability:
 
     @property
     def error(self) -> Tensor:
-        """Expected calibration error of each image, float64 (B,): |predicted - observed| of their bin, averaged over
+        """Expected calibration error of each image, float64 (B,). It is |predicted - observed| of a bin, averaged over
         predictions, each class with bins of its own (Guo et al. 2017, arXiv 1706.04599, equation 3; for classes Kull et
         al. 2019, arXiv 1910.12656). NaN where there are none."""
         return self._over_classes((self.predicted - self.observed).abs().sum(-1) / self.count.sum(-1))

@@ -41,12 +41,12 @@ class Reliability:
 
     @property
     def error(self) -> float:
-        """The expected calibration error: |predicted - observed|, averaged over predictions (Guo et al. 2017)."""
+        """The expected calibration error, |predicted - observed| averaged over predictions (Guo et al. 2017)."""
         return self._mean([abs(p - o) for p, o in zip(self.predicted, self.observed, strict=True)])
 
     @property
     def bias(self) -> float:
-        """Predicted minus observed, averaged over predictions: above 0 the model says it too often."""
+        """Predicted minus observed, averaged over predictions. Above 0 the model predicts too high probabilities."""
         return self._mean([p - o for p, o in zip(self.predicted, self.observed, strict=True)])
 
     def _mean(self, values: Sequence[float]) -> float:

@@ -47,12 +47,12 @@ class Comparison:
 
     @cached_property
     def pooled(self) -> dict[str, MethodEvaluation]:
-        """The evaluation of every method: the mean over its checkpoints."""
+        """The evaluation of every method, the mean over its checkpoints."""
         return {name: MethodEvaluation(tuple(parts.values())) for name, parts in self.evaluations.items()}
 
     @property
     def any_evaluation(self) -> Evaluation:
-        """One of the evaluations, for all that they have in common: the images, their names and their graders."""
+        """One of the evaluations, for what they have in common (the images, their names and their graders)."""
         return next(iter(next(iter(self.evaluations.values())).values()))
 
     @property

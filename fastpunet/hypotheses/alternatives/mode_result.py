@@ -39,7 +39,7 @@ class Modes:
 
     @property
     def names(self) -> list[str]:
-        """What each representative is called: its foreground pixels (voxels), or "nothing"."""
+        """A name of each representative, which is its number of foreground pixels (voxels), or "nothing"."""
         unit = "pixel" if self.masks.ndim == 3 else "voxel"
         areas = (self.masks > 0).flatten(1).sum(1).tolist()
         return [f"{area:,} {unit}{'' if area == 1 else 's'}" if area else "nothing" for area in areas]

@@ -67,7 +67,7 @@ class Assessment:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know before the numbers are used: what is missing, and which estimates are poor."""
+        """What to know before the numbers are used, such as what is missing and which estimates are poor."""
         poor = [name for name, draws in zip(self.names, self.effective.tolist(), strict=True) if draws < FEW_DRAWS]
         notes = [f"{field}: {reason}" for field, reason in self.missing.items()]
         if poor:

@@ -34,12 +34,12 @@ class Summary:
 
     @property
     def foreground(self) -> Tensor:
-        """Mean probability of the foreground, float32 (B, *size): of all classes but 0 if there are several."""
+        """Mean probability of the foreground (all classes but 0 if there are several), float32 (B, *size)."""
         return self.mean[:, 0] if self.mean.shape[1] == 1 else 1 - self.mean[:, 0]
 
     @property
     def foreground_volume(self) -> Tensor:
-        """Pixels of the foreground in each hypothesis, int64 (B, n): of all classes but 0 if there are several."""
+        """Pixels of the foreground (all classes but 0 if there are several) of each hypothesis, int64 (B, n)."""
         return self.volume[..., 0] if self.volume.shape[2] == 1 else self.volume[..., 1:].sum(2)
 
     def plot(self, images: object = None) -> Picture:
