@@ -16,12 +16,16 @@ _OWN = tuple(
 )
 
 
+class FastpunetWarning(UserWarning):
+    """A warning of fastpunet, by which filters tell it from those of other packages."""
+
+
 def warn(message: str) -> None:
-    """Issue a UserWarning whose place is the line, outside of fastpunet and PyTorch, that called into them.
+    """Issue a FastpunetWarning whose place is the line, outside of fastpunet and PyTorch, that called into them.
 
     Python 3.12's `skip_file_prefixes` does the same.
     """
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_OWN):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, stacklevel=level)
+    warnings.warn(message, FastpunetWarning, stacklevel=level)

@@ -24,6 +24,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # beside other workers each process has
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """A warning of fastpunet that a test does not expect is an error."""
+    config.addinivalue_line("filterwarnings", "error::fastpunet.warning.FastpunetWarning")
+
+
 QUICK = {  # the files behind `pytest -m quick`: what most changes break first, in under a minute on two cores
     "test_acceleration",
     "test_adapters_combiner",
