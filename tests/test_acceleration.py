@@ -32,11 +32,14 @@ def _assert_close(one, other):
 
 def test_the_loop_gives_the_same_hypotheses_without_the_models_own_layers(port, monkeypatch):
     image = torch.rand(2, 1, 16, 24)
-    expected = _loop(port, image)
+    expected, ran, own = _loop(port, image), [], type(port.fcomb).forward
+    monkeypatch.setattr(type(port.fcomb), "forward", lambda *args: ran.append(1) or own(*args))
     assert fastpunet.accelerate(port) is port
     _assert_close(_loop(port, image), expected)  # which compares both forms once
-    monkeypatch.setattr(type(port.fcomb), "forward", lambda *_: pytest.fail("the model's own f_comb ran"))
+    assert ran
+    ran.clear()
     _assert_close(_loop(port, image), expected)
+    assert not ran
     assert port.z_prior_sample.shape == (2, 3)
 
 
@@ -202,3 +205,39 @@ def test_combiners_that_cannot_be_read_are_refused():
     model.fcomb.forward = lambda *_: 0
     with pytest.raises(TypeError, match="was replaced by other code"):
         fastpunet.accelerate(model)
+
+
+class _Limited(Combiner):
+    @property
+    def of_property(self):
+        return None
+
+    @staticmethod
+    def of_function():
+        return None
+
+    def limited(self, z):
+        for limit in (self.of_property, self.of_function()):
+            z = z if limit is None else z.clamp(-limit, limit)
+        return z
+
+    def forward(self, features, z):
+        return super().forward(features, self.limited(z))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("of_property", property(lambda _: 1.0)),
+        ("of_function", staticmethod(lambda: 1.0)),
+        ("limited", lambda _, z: z.clamp(-1, 1)),
+    ],
+)
+def test_a_method_of_the_class_may_be_replaced(name, value, monkeypatch):
+    model, features, z = Peer(combiner=_Limited()).eval(), torch.rand(2, C, 6, 7), 5 * torch.randn(2, L)
+    fastpunet.accelerate(model)
+    with torch.no_grad():
+        for _ in range(2):
+            model.fcomb(features, z)
+        monkeypatch.setattr(_Limited, name, value)
+        _assert_close(model.fcomb(features, z), _Limited.forward(model.fcomb, features, z))

@@ -26,10 +26,11 @@ def accelerate(model: AnyModel) -> AnyModel:
     prior and a copy of the global generator's state, decoded together, and handed out when `sample` draws them. A
     hypothesis that was decoded ahead is used only if features, weights and latents are the very same values.
 
-    The first call, and the first one after a change of the combiner's structure, mode, weights or attributes or of the
-    features' shape, runs the combiner's own forward pass, and compares the kernels with it. The combiner's own forward
-    pass also runs if gradients are recorded, under autocast, if BatchNorm or dropout inside it is in training mode, if
-    layers inside it have forward hooks, if it holds objects whose values cannot be compared, or if the two differ.
+    The first call, and the first one after a change of the combiner's structure, mode, weights, attributes or methods,
+    or of the features' shape, runs the combiner's own forward pass, and compares the kernels with it. That pass also
+    runs if gradients are recorded, under autocast, if BatchNorm or dropout inside the combiner is in training mode, if
+    layers inside it have forward hooks, if it holds objects whose values cannot be compared, or if the two differ. What
+    its methods look up elsewhere, such as global variables, must not change.
     `del model.fcomb.forward` undoes the replacement. A pickled copy decodes ahead only after it is passed to
     `accelerate` again.
 

@@ -16,7 +16,8 @@ class State:
     """What a combiner computes with, as it was when this was made: weights, buffers, structure, modes and attributes.
 
     Weights on a CPU are compared by their values. Others are compared by PyTorch's counts of their changes, for which
-    the host need not wait. Attributes of modules and of their classes are compared by value, inside containers too.
+    the host need not wait. Attributes of modules and of their classes are compared by value, inside containers too, and
+    methods and properties of the classes by identity. What these look up elsewhere, such as globals, is not compared.
     Raises TypeError for attributes that cannot be compared, and for tensors on other devices outside the layers.
     """
 
@@ -25,6 +26,7 @@ class State:
         self._snapshot = Snapshot(combiner)
         self._classes = [vars(kind) for kind in {kind: None for m in self._modules for kind in classes_of(m)}]
         self._places = [*_places(combiner), *((held, name) for held in self._classes for name in data_of(held))]
+        self._of_classes = [list(held.values()) for held in self._classes]  # kept, so that nothing else has their ids
         self._weights = [*combiner.parameters(), *combiner.buffers()]
         inside = {id(weight) for leaf in leaves(combiner) for weight in (*leaf.parameters(), *leaf.buffers())}
         if not all(weight.is_cpu or id(weight) in inside for weight in self._weights):
@@ -42,7 +44,7 @@ class State:
     def _read(self) -> tuple[Any, ...]:
         return (
             [(type(module), module.training) for module in self._modules],
-            [len(held) for held in self._classes],
+            [list(map(id, held.values())) for held in self._classes],
             [frozen(held[name], self._modules) for held, name in self._places],
             [w._version for w in self._weights if not w.is_cpu],
             b"".join(
