@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 import { calibrated } from "../src/view/calibrated";
 import { percents } from "../src/view/shares";
+import { interval } from "../src/view/words";
 
 it("rounds shares so that they sum to 100 %", () => {
   expect(percents([1, 1, 1])).toEqual(["34 %", "33 %", "33 %"]);
@@ -8,6 +9,12 @@ it("rounds shares so that they sum to 100 %", () => {
   expect(percents([0, 8])).toEqual(["0 %", "100 %"]);
   expect(percents([999, 1])).toEqual(["over 99 %", "under 1 %"]);
   expect(percents([0, 0])).toEqual(["–", "–"]);
+});
+
+it("claims no certainty by rounding the ends of an interval", () => {
+  expect(interval([0.996, 1])).toBe("over 99 to 100 %");
+  expect(interval([0, 0.004])).toBe("0 to under 1 %");
+  expect(interval([0.531, 0.594])).toBe("53 to 59 %");
 });
 
 it("tells what came of a probability where enough images were checked", () => {

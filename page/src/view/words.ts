@@ -8,8 +8,9 @@ export function percent(share: number): string {
   return `${Math.round(100 * share)} %`;
 }
 
+/** Two shares, each as `percent` says it. */
 export function interval([low, high]: readonly [number, number]): string {
-  return `${Math.round(100 * low)} to ${Math.round(100 * high)} %`;
+  return `${percent(low).replace(" %", "")} to ${percent(high)}`;
 }
 
 /** A value with three digits, whole numbers without decimals. */
