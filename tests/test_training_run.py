@@ -155,7 +155,7 @@ def _environment():
 def test_a_killed_run_resumes_to_the_same_curve_and_weights(tmp_path):
     config = tmp_path / "config.yaml"
     geco = {"geco_target": 60.0}
-    settings = {**TINY, "steps": 120, "checkpoint_every": 10, "validate_every": 20, "accumulate": 2, "objective": geco}
+    settings = {**TINY, "steps": 60, "checkpoint_every": 10, "validate_every": 20, "accumulate": 2, "objective": geco}
     config.write_text(yaml.safe_dump({**settings, "augmentation": {"flip": True}}))
     whole = tmp_path / "whole"
     subprocess.run(_command(config, whole), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
