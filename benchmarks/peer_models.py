@@ -8,8 +8,8 @@ Each run adds its rows to benchmarks/results/peers.json and writes all of them i
 is one image of 128 x 128 pixels (volumes: 16 x 48 x 48), features and combiner 32 wide, 1000 hypotheses as labels. The
 error is that of the logits for given latents, relative to float64 and measured before anything is timed. The own loop's
 time is that of its networks and of 1000 hypotheses, of which 40 are timed. Both ways take turns; the table has medians.
-The check is the whole comparison of the combiner's two forms, which the first image of a size takes; the encoding beside
-which it is shown is that of a later image.
+The check is the whole comparison of the combiner's two forms, which only the first image of a size takes. The encoding
+beside which it is shown is that of a later image.
 """
 
 from __future__ import annotations
