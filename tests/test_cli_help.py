@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import fastpunet
 from fastpunet.cli import COMMANDS, command, main
 from fastpunet.data.kinds import KINDS
 
@@ -96,3 +97,8 @@ def test_a_reader_that_stops_reading_is_no_error():
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("#")
     assert done.stderr == ""
+
+
+def test_the_version_is_printed(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"fastpunet {fastpunet.__version__}\n"

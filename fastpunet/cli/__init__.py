@@ -9,6 +9,8 @@ from difflib import get_close_matches
 from importlib import import_module
 from types import ModuleType
 
+import fastpunet
+
 GROUPS = {
     "Get started": ("demo", "info"),
     "Prepare data": ("check", "prepare"),
@@ -18,6 +20,7 @@ GROUPS = {
     "Score a model and its data": ("evaluate", "assess"),
     "Set up": ("completion",),
 }
+_OF_COMMANDS = "fastpunet COMMAND --help explains the options of a command; fastpunet --version prints the version."
 COMMANDS = tuple(name for names in GROUPS.values() for name in names)
 
 
@@ -32,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not given or given[0] in ("-h", "--help"):
             print(_help())
             return 0 if given else 2
+        if given[0] == "--version":
+            print(f"fastpunet {fastpunet.__version__}")
+            return 0
         if given[0] not in COMMANDS:
             raise ValueError(_unknown(given[0]))
         name = f"fastpunet {given[0]}"
@@ -77,7 +83,7 @@ def _help() -> str:
     ]
     for title, names in GROUPS.items():
         lines += ["", title, *(f"  {name:<12}{command(name).SUMMARY}" for name in names)]
-    return "\n".join([*lines, "", "fastpunet COMMAND --help explains the options of a command."])
+    return "\n".join([*lines, "", _OF_COMMANDS])
 
 
 def error_line(error: Exception) -> str:
