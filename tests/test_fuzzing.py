@@ -14,6 +14,7 @@ from fuzzing.contract import check
 from fuzzing.target import KEPT
 from helpers.mutated_files import mutate
 
+pytestmark = pytest.mark.filterwarnings("ignore::fastpunet.warning.FastpunetWarning")  # readers may warn
 _DAMAGED = 4  # inputs for each seed
 
 
