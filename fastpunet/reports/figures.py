@@ -50,7 +50,8 @@ def hypothesis_figure(rows: Sequence[FigureRow], title: str, graders_title: str,
     axes = figure.subplots(len(rows), columns, squeeze=False, gridspec_kw={"wspace": 0.04, "hspace": 0.1})
     figure.subplots_adjust(left=0.085, right=0.995, bottom=0.02, top=1 - 0.72 / figure.get_figheight())
     figure.suptitle(title, color=_INK, fontsize=13, x=0.012, ha="left", y=1 - 0.1 / figure.get_figheight(), va="top")
-    titles = ["image", graders_title, *(f"hypothesis {k + 1}" for k in range(shown)), "mean probability", "entropy"]
+    titles = ["image", graders_title, *(f"hypothesis {k + 1}" for k in range(shown))]
+    titles += ["mean probability\ndark 0, bright 1", f"entropy\ndark 0, bright {np.log(2):.2f} nats"]
     for axis, name in zip(axes[0], titles, strict=True):
         axis.set_title(name, color=_MUTED, fontsize=8.5, pad=5)
     for row, cells in zip(rows, axes, strict=True):
