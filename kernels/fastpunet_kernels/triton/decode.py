@@ -13,7 +13,7 @@ from triton.runtime.errors import OutOfResources
 from triton.testing import do_bench
 
 from fastpunet_kernels.problem import Decoder, Gaussian
-from fastpunet_kernels.triton.layers import anchored, biased, linear, load_bias, load_weight, rectified
+from fastpunet_kernels.triton.layers import anchored, biased, linear, load_layers, rectified
 from fastpunet_kernels.triton.offsets import ROWS, launch_offsets
 from fastpunet_kernels.triton.outputs import add_to_sums, store_output, store_sums
 from fastpunet_kernels.triton.tiling import Tiling, candidates, find_tiling, padded, remember
@@ -38,6 +38,41 @@ def in_order_of_pixels(x, WARPS: tl.constexpr):
     COLUMNS: tl.constexpr = x.shape[1]
     blocks = tl.reshape(x, [PIXELS // (16 * WARPS), WARPS, 16, COLUMNS])
     return tl.reshape(tl.permute(blocks, [1, 0, 2, 3]), [PIXELS, COLUMNS])
+
+
+@triton.jit
+def group_logits(
+    base,
+    offsets_ptr,
+    kept,
+    weight_ptrs,
+    bias_ptrs,
+    WIDTHS: tl.constexpr,
+    TILE_WIDTH: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    PRECISION: tl.constexpr,
+    CAPABILITY: tl.constexpr,
+    UNROLL: tl.constexpr,
+):
+    """Logits (PIXELS, COLUMNS) of pixels `base` (PIXELS, TILE_WIDTH), whose offsets begin at offsets_ptr.
+
+    The columns are as many hypotheses of a binary model, or the classes of one hypothesis.
+    """
+    PIXELS: tl.constexpr = base.shape[0]
+    LAST: tl.constexpr = len(weight_ptrs) - 1
+    BINARY: tl.constexpr = WIDTHS[LAST + 1] == 1
+    unit = tl.arange(0, TILE_WIDTH)[None, :]
+    column = tl.arange(0, COLUMNS)[None, :]
+    logits = tl.zeros([PIXELS, COLUMNS], tl.float32)
+    for member in tl.range(COLUMNS if BINARY else 1, loop_unroll_factor=UNROLL):
+        offset = tl.load(offsets_ptr + member * TILE_WIDTH + unit)
+        hidden = rectified(base + offset, PRECISION, CAPABILITY)
+        for layer in tl.static_range(LAST):
+            total, bias = linear(hidden, kept, weight_ptrs, bias_ptrs, layer, WIDTHS, TILE_WIDTH, PRECISION)
+            hidden = biased(total, bias, PRECISION, CAPABILITY)
+        total, bias = linear(hidden, kept, weight_ptrs, bias_ptrs, LAST, WIDTHS, COLUMNS, PRECISION)
+        logits = tl.where(column == member, total + bias, logits) if BINARY else total + bias
+    return logits
 
 
 @triton.jit(do_not_specialize=SIZES, do_not_specialize_on_alignment=["out_ptr", "base_ptr"])
@@ -88,34 +123,31 @@ def decode_kernel(
     first = program % tiles * PIXELS
     pixel = (first + pixel_of_row(PIXELS, WARPS))[:, None]
     unit = tl.arange(0, TILE_WIDTH)[None, :]
-    column = tl.arange(0, COLUMNS)[None, :]
 
     place = base_ptr + image * base_image + pixel * base_pixel + unit * base_unit
     base = tl.load(place, mask=(pixel < pixels) & (unit < WIDTHS[0]), other=0.0)  # (PIXELS, TILE_WIDTH)
     base = anchored(base, PRECISION)
     offsets_ptr += image * tl.cdiv(n, ROWS) * ROWS * TILE_WIDTH
-    kept = ()
-    if KEEP:
-        for layer in tl.static_range(LAST):
-            weight = load_weight(weight_ptrs, 0, layer, WIDTHS, TILE_WIDTH, TILE_WIDTH, PRECISION)
-            kept += ((weight, load_bias(bias_ptrs, layer, WIDTHS, TILE_WIDTH)),)  # type: ignore[assignment]
-        weight = load_weight(weight_ptrs, 0, LAST, WIDTHS, TILE_WIDTH, COLUMNS, PRECISION)
-        kept += ((weight, load_bias(bias_ptrs, LAST, WIDTHS, COLUMNS)),)  # type: ignore[assignment]
+    kept = load_layers(weight_ptrs, bias_ptrs, WIDTHS, TILE_WIDTH, COLUMNS, PRECISION, KEEP)
     if OUTPUT == "sums":
         entropy = tl.zeros([PIXELS, 1], tl.float32)
         probability = tl.zeros([PIXELS, 1 if CLASSES == 1 else COLUMNS], tl.float32)
 
     tl.debug_barrier()  # once, after the weights are in place; the compiler would wait for them in every iteration
     for group in range(start, stop, GROUP):
-        logits = tl.zeros([PIXELS, COLUMNS], tl.float32)
-        for member in tl.range(GROUP, loop_unroll_factor=UNROLL):
-            offset = tl.load(offsets_ptr + (group + member) * TILE_WIDTH + unit)
-            hidden = rectified(base + offset, PRECISION, CAPABILITY)
-            for layer in tl.static_range(LAST):
-                total, bias = linear(hidden, kept, weight_ptrs, bias_ptrs, layer, WIDTHS, TILE_WIDTH, PRECISION)
-                hidden = biased(total, bias, PRECISION, CAPABILITY)
-            total, bias = linear(hidden, kept, weight_ptrs, bias_ptrs, LAST, WIDTHS, COLUMNS, PRECISION)
-            logits = tl.where(column == member, total + bias, logits) if CLASSES == 1 else total + bias
+        logits = group_logits(
+            base,
+            offsets_ptr + group * TILE_WIDTH,
+            kept,
+            weight_ptrs,
+            bias_ptrs,
+            WIDTHS,
+            TILE_WIDTH,
+            COLUMNS,
+            PRECISION,
+            CAPABILITY,
+            UNROLL,
+        )
         logits = in_order_of_pixels(logits, WARPS)
         columns = stop - group if CLASSES == 1 else CLASSES
         if OUTPUT == "sums":

@@ -177,6 +177,28 @@ def load_bias(bias_ptrs, LAYER: tl.constexpr, WIDTHS: tl.constexpr, OUTS: tl.con
 
 
 @triton.jit
+def load_layers(
+    weight_ptrs,
+    bias_ptrs,
+    WIDTHS: tl.constexpr,
+    TILE_WIDTH: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    PRECISION: tl.constexpr,
+    KEEP: tl.constexpr,
+):
+    """The (weight, bias) of every layer, to be kept on the chip; nothing if not KEEP. The last one has COLUMNS outputs."""
+    LAST: tl.constexpr = len(weight_ptrs) - 1
+    kept = ()
+    if KEEP:
+        for layer in tl.static_range(LAST):
+            weight = load_weight(weight_ptrs, 0, layer, WIDTHS, TILE_WIDTH, TILE_WIDTH, PRECISION)
+            kept += ((weight, load_bias(bias_ptrs, layer, WIDTHS, TILE_WIDTH)),)  # type: ignore[assignment]
+        weight = load_weight(weight_ptrs, 0, LAST, WIDTHS, TILE_WIDTH, COLUMNS, PRECISION)
+        kept += ((weight, load_bias(bias_ptrs, LAST, WIDTHS, COLUMNS)),)  # type: ignore[assignment]
+    return kept
+
+
+@triton.jit
 def linear(
     left,
     kept,
