@@ -186,7 +186,7 @@ def load_layers(
     PRECISION: tl.constexpr,
     KEEP: tl.constexpr,
 ):
-    """The (weight, bias) of every layer, to be kept on the chip; nothing if not KEEP. The last one has COLUMNS outputs."""
+    """The (weight, bias) of every layer, kept on the chip; nothing if not KEEP. The last one has COLUMNS outputs."""
     LAST: tl.constexpr = len(weight_ptrs) - 1
     kept = ()
     if KEEP:
