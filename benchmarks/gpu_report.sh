@@ -46,6 +46,7 @@ tests() {
 
 kernels() {
     run kernels.txt 120 python3 -m benchmarks.gpu_kernels "$out"
+    run kernels.txt 120 python3 -m benchmarks.gpu_pruning
     if command -v ncu > /dev/null; then
         run kernels.txt 120 ncu --clock-control none --set basic --kernel-name regex:decode --launch-skip 1 \
             --launch-count 1 python3 -c "if True:

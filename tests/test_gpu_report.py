@@ -37,7 +37,7 @@ def run(folder: Path, *pieces: str, data: str = "", fails: str = "nothing") -> t
 BUILD = ["setup.py -q build_ext --inplace", "-c from fastpunet.reports.info import info; print(info())"]
 STARTS = {
     "tests": [*BUILD, "-m pytest -q -n 12 -m not slow"],
-    "kernels": ["-m benchmarks.gpu_kernels", "-c if True:"],
+    "kernels": ["-m benchmarks.gpu_kernels", "-m benchmarks.gpu_pruning", "-c if True:"],
     "end-to-end": ["-m benchmarks.gpu_end_to_end", "-m benchmarks.gpu_graphs"],
     "sanitizer": ["-m pytest -q tests/test_kernels_triton_decode.py"],
     "train": [f"{TRAIN} lidc-128 --data /data/lidc", f"{TRAIN} camvid-flips --data /data/camvid"],

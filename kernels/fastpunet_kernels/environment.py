@@ -18,8 +18,13 @@ def cpu_capability(available: Sequence[str]) -> str:
 
 
 def pruned_levels() -> list[int] | None:
-    """FASTPUNET_PRUNING: "auto", which is None, or "off", which is no level of groups (see pruning.py)."""
-    return {"auto": None, "off": []}[_one_of("FASTPUNET_PRUNING", ("auto", "off"), "auto")]
+    """What FASTPUNET_PRUNING says of CPUs: None, the levels of groups that pay (see pruning.py), or none with "off"."""
+    return [] if _pruning() == "off" else None
+
+
+def prunes_on_gpu() -> bool:
+    """Whether FASTPUNET_PRUNING is "gpu": prune on GPUs too."""
+    return _pruning() == "gpu"
 
 
 def triton_is_interpreted() -> bool:
@@ -54,6 +59,10 @@ def rank() -> int | None:
 def serving_token() -> str | None:
     """FASTPUNET_TOKEN: the token that clients of `fastpunet serve` have to send; None if it is not set or empty."""
     return os.environ.get("FASTPUNET_TOKEN") or None
+
+
+def _pruning() -> str:
+    return _one_of("FASTPUNET_PRUNING", ("auto", "off", "gpu"), "auto")
 
 
 def _one_of(name: str, choices: Sequence[str], default: str) -> str:

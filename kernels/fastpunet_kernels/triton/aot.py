@@ -18,6 +18,7 @@ from triton.compiler import ASTSource
 
 from fastpunet_kernels.triton import decode, gradients, low_rank, offsets, philox, slots
 from fastpunet_kernels.triton.overlap_variants import overlap_variants
+from fastpunet_kernels.triton.pruning_variants import pruning_variants
 from fastpunet_kernels.triton.tiling import Tiling, by_rule
 
 TARGETS = {
@@ -64,6 +65,7 @@ def variants(target: GPUTarget) -> list[Variant]:
     philox_types = {"out_ptr": "*fp32", "ids_ptr": "*i64", "seed": "i64", "first": "i64", "n": "i32", "count": "i64"}
     return [
         *(_decoder(target, *each) for each in DECODERS),
+        *(Variant(*variant) for variant in pruning_variants(_capability(target), amd=target.backend == "hip")),
         *(_gradients(widths) for widths in ((32, 32, 32, 1), (32, 32, 32, 24), (64, 64, 64, 1))),
         _offsets("drawn", ("z_ptr",)),
         _offsets("given", ("mu_ptr", "sigma_ptr", "ids_ptr")),
@@ -107,7 +109,7 @@ def _decoder(
     types |= {"base_ptr": "*fp32", "offsets_ptr": "*fp32"}
     types |= {"weight_ptrs": ("*fp32",) * layers, "bias_ptrs": ("*fp32",) * layers}
     types |= dict.fromkeys(decode.SIZES, "i64") | dict.fromkeys(("n", "pixels", "run"), "i32")
-    capability = int(target.arch) // 10 if target.backend == "cuda" else 0
+    capability = _capability(target)
     rounding = decode.products(precision, widths, capability)
     tiling = tiling or by_rule(widths, rounding, capability)
     constants = decode.constants(widths, output, rounding, capability, tiling)
@@ -120,6 +122,10 @@ def _decoder(
         constants | dict.fromkeys(absent),
         decode.options(tiling, amd=target.backend == "hip"),
     )
+
+
+def _capability(target: GPUTarget) -> int:
+    return int(target.arch) // 10 if target.backend == "cuda" else 0
 
 
 def _gradients(widths: tuple[int, ...]) -> Variant:
@@ -169,8 +175,8 @@ def _cost(constants: dict[str, Any], compiled: Any, instruction: str) -> dict[st
     if not constants.get("KEEP") or instruction == "tcgen05":
         return None
     code = compiled.asm["amdgcn"] if "amdgcn" in compiled.asm else slots.sass(compiled.asm["cubin"])
-    group = constants["COLUMNS"] if constants["WIDTHS"][-1] == 1 else 1
-    pixels, unroll = constants["PIXELS"], constants["UNROLL"]
+    pixels, unroll = constants["PIXELS"], constants.get("UNROLL", 1)
+    group = constants["COLUMNS"] if constants["WIDTHS"][-1] == 1 and "UNROLL" in constants else 1
     return slots.cost(code, pixels, compiled.metadata.num_warps, unroll, group)._asdict()
 
 

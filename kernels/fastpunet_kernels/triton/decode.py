@@ -44,6 +44,7 @@ def in_order_of_pixels(x, WARPS: tl.constexpr):
 def group_logits(
     base,
     offsets_ptr,
+    first,
     kept,
     weight_ptrs,
     bias_ptrs,
@@ -54,7 +55,7 @@ def group_logits(
     CAPABILITY: tl.constexpr,
     UNROLL: tl.constexpr,
 ):
-    """Logits (PIXELS, COLUMNS) of pixels `base` (PIXELS, TILE_WIDTH), whose offsets begin at offsets_ptr.
+    """Logits (PIXELS, COLUMNS) of pixels `base` (PIXELS, TILE_WIDTH) for the hypotheses from `first` on.
 
     The columns are as many hypotheses of a binary model, or the classes of one hypothesis.
     """
@@ -65,7 +66,7 @@ def group_logits(
     column = tl.arange(0, COLUMNS)[None, :]
     logits = tl.zeros([PIXELS, COLUMNS], tl.float32)
     for member in tl.range(COLUMNS if BINARY else 1, loop_unroll_factor=UNROLL):
-        offset = tl.load(offsets_ptr + member * TILE_WIDTH + unit)
+        offset = tl.load(offsets_ptr + (first + member) * TILE_WIDTH + unit)
         hidden = rectified(base + offset, PRECISION, CAPABILITY)
         for layer in tl.static_range(LAST):
             total, bias = linear(hidden, kept, weight_ptrs, bias_ptrs, layer, WIDTHS, TILE_WIDTH, PRECISION)
@@ -137,7 +138,8 @@ def decode_kernel(
     for group in range(start, stop, GROUP):
         logits = group_logits(
             base,
-            offsets_ptr + group * TILE_WIDTH,
+            offsets_ptr,
+            group,
             kept,
             weight_ptrs,
             bias_ptrs,
@@ -163,10 +165,12 @@ def decode_kernel(
         store_sums(planes, out_class, entropies, probability, entropy, first, pixels, CLASSES)
 
 
-def constants(widths: tuple[int, ...], output: str, precision: str, capability: int, tiling: Tiling) -> dict[str, Any]:
+def constants(
+    widths: tuple[int, ...], output: str, precision: str, capability: int, tiling: Tiling, sets: int = 1
+) -> dict[str, Any]:
     """The compile-time arguments of `decode_kernel` for layers of `widths` units, the classes last.
 
-    precision is that of the products, capability is 0 for all but NVIDIA GPUs.
+    precision is that of the products, capability is 0 for all but NVIDIA GPUs, and a kernel needs `sets` of weights.
     """
     fewest = 8 if capability else 16
     width = max(32 if "tf32" in precision else 16, padded(max(widths[:-1])))  # 16 even and 16 odd columns
@@ -176,7 +180,7 @@ def constants(widths: tuple[int, ...], output: str, precision: str, capability: 
         "PRECISION": precision,
         "CAPABILITY": capability,
         "WIDTHS": widths,
-        "KEEP": keeps(width * (width * (len(widths) - 2) + columns), precision, capability),
+        "KEEP": keeps(sets * width * (width * (len(widths) - 2) + columns), precision, capability),
         "TILE_WIDTH": width,
         "COLUMNS": columns,
         "ROWS": ROWS,
@@ -246,7 +250,7 @@ def launch_decode(
 
     if tiling is None:
         widths, capability = layer_widths(base, decoder), compute_capability(base.device)
-        _launch_what_fits(
+        launch_what_fits(
             launch, find_tiling(widths, output, products(precision, widths, capability), capability, base.device)
         )
     else:
@@ -306,11 +310,11 @@ def launch_decode_sums(base: Tensor, decoder: Decoder, z: Tensor, precision: str
     def launch(tiling: Tiling) -> None:
         _launch(base, decoder, z, n, "sums", precision, tiling, outs, probability.stride()[:3])
 
-    _launch_what_fits(launch, tiling._replace(run=run))
+    launch_what_fits(launch, tiling._replace(run=run))
     return probability.sum(1, dtype=torch.float64), entropy.sum(1, dtype=torch.float64), volume
 
 
-def _launch_what_fits(launch: Callable[[Tiling], None], tiling: Tiling) -> None:
+def launch_what_fits(launch: Callable[[Tiling], None], tiling: Tiling) -> None:
     """Launch in this tiling, or with fewer pixels at a time on a GPU that has too little room for it."""
     try:
         launch(tiling)
@@ -318,7 +322,7 @@ def _launch_what_fits(launch: Callable[[Tiling], None], tiling: Tiling) -> None:
         if tiling.pixels == 32:
             raise
         pixels = tiling.pixels // 2
-        _launch_what_fits(launch, tiling._replace(pixels=pixels, warps=min(tiling.warps, pixels // 16)))
+        launch_what_fits(launch, tiling._replace(pixels=pixels, warps=min(tiling.warps, pixels // 16)))
 
 
 def _launch(

@@ -17,6 +17,7 @@ from fastpunet_kernels.triton.overlap import launch_distance_sums as distance_su
 from fastpunet_kernels.triton.overlap import launch_mask_iou as mask_iou
 from fastpunet_kernels.triton.overlap import launch_pairwise_intersection as pairwise_intersection
 from fastpunet_kernels.triton.philox import launch_philox_normal as philox_normal
+from fastpunet_kernels.triton.pruning import launch_pruned, prunes
 
 __all__ = [
     "area",
@@ -46,8 +47,7 @@ def decode_latents(
     output: str,
     precision: str,
 ) -> Tensor:
-    out = empty_output(base, z.shape[1], weights[-1].shape[0], output)
-    return launch_decode(base, Decoder(z_weight, list(weights), list(biases)), z, out, output, precision)
+    return _decode(base, Decoder(z_weight, list(weights), list(biases)), z, z.shape[1], output, precision)
 
 
 def decode_logits(
@@ -70,9 +70,14 @@ def decode_gaussian(
     output: str,
     precision: str,
 ) -> Tensor:
-    out = empty_output(base, n, weights[-1].shape[0], output)
     decoder = Decoder(z_weight, list(weights), list(biases))
-    return launch_decode(base, decoder, Gaussian(mu, sigma, ids, seed, first, n), out, output, precision)
+    return _decode(base, decoder, Gaussian(mu, sigma, ids, seed, first, n), n, output, precision)
+
+
+def _decode(base: Tensor, decoder: Decoder, latents: Tensor | Gaussian, n: int, output: str, precision: str) -> Tensor:
+    classes = decoder.weights[-1].shape[0]
+    launch = launch_pruned if prunes(output, classes, n) else launch_decode
+    return launch(base, decoder, latents, empty_output(base, n, classes, output), output, precision)
 
 
 def decode_sums(

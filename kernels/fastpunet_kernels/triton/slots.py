@@ -43,9 +43,9 @@ def sass(cubin: bytes) -> str:
 def cost(code: str, pixels: int, warps: int, unroll: int, group: int) -> Cost:
     """Of a decoder in SASS or AMD's assembly, whose program has so many pixels and warps.
 
-    The inner loop decodes `unroll` hypotheses an iteration, the outer one, if there are two, a `group` of them.
+    The inner loop decodes `unroll` hypotheses an iteration, the one around it, if there is one, a `group` of them.
     """
-    bodies = sorted((body for body in loops(code) if _any(body, _PRODUCTS)), key=len)
+    bodies = sorted((body for body in loops(code) if _any(body, _PRODUCTS)), key=len)[:2]
     inner, outer = len(bodies[0]), len(bodies[-1])
     if inner == outer:
         unroll = group
