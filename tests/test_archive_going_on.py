@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("zarr")
 pytest.importorskip("pyarrow")
@@ -46,6 +48,18 @@ def test_inputs_that_give_an_image_another_name_are_refused(model, tmp_path, bef
     with pytest.raises(ValueError, match=message):
         run_archive(model, [folders[name] for name in after], path, REQUEST, skip_existing=True)
     assert contents(path) == there
+
+
+def test_a_file_of_the_same_name_but_another_ending_gives_an_image_another_name(model, tmp_path):
+    folder, path = save_pictures(tmp_path / "a", 1), tmp_path / "a.zarr"
+    run_archive(model, [folder], path, REQUEST)
+    np.save(folder / "case00.npy", np.asarray(Image.open(folder / "case00.png")))
+    with pytest.raises(ValueError, match="under the name case00, but among these inputs its name is case00_png;"):
+        run_archive(model, [folder], path, REQUEST, skip_existing=True)
+    run_archive(model, [folder], path, REQUEST, overwrite=True)
+    assert sorted(fastpunet.open_samples(path)) == ["case00_npy", "case00_png"]
+    with pytest.raises(ValueError, match="under the name case00_png, but among these inputs its name is case00;"):
+        run_archive(model, [folder / "case00.png"], path, REQUEST, skip_existing=True)
 
 
 def test_more_inputs_of_other_names_are_gone_on_with(model, images, tmp_path):

@@ -242,6 +242,25 @@ def test_names_are_distinct_where_case_does_not_count():
     assert distinct([[name] for name in HOSTILE])[:2] == ["image", "image-2"]
 
 
+def test_files_that_only_their_endings_tell_apart_are_named_with_them(tmp_path):
+    for name in ("x.png", "a/x.png", "a/y.png", "a/y.jpg"):
+        _save(tmp_path / name, GREY)
+    _nifti(tmp_path / "a" / "x.nii.gz", GREY)
+    with (tmp_path / "a" / "X.NPY").open("wb") as file:
+        np.save(file, GREY)
+
+    def names(*paths):
+        return [image.name for image in find_inputs([tmp_path / path for path in paths])]
+
+    assert names("a/x.png", "a/X.NPY", "a/x.nii.gz") == ["x_png", "X_npy", "x_nii_gz"]
+    assert names("a/x.nii.gz", "a/x.png") == ["x_nii_gz", "x_png"]
+    assert names("a") == ["X_npy", "x_nii_gz", "x_png", "y_jpg", "y_png"]
+    assert names("x.png", "a/x.png") == [f"{tmp_path.name}_x", "a_x"]
+    assert names("x.png", "a/x.png", "a/X.NPY") == ["x", "x_png", "X_npy"]
+    (tmp_path / "a" / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert [image.name for image in look([tmp_path / "a" / "x.png", tmp_path / "a" / "X.NPY"]).inputs] == ["X_npy"]
+
+
 def test_hostile_names_of_files(tmp_path):
     for name in ("..png", "-rf.png", "a b;$(touch x).png", "ünï 中.png", "line\nbreak.png"):
         _save(tmp_path / "x.png", GREY).rename(tmp_path / name)

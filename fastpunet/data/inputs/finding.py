@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from fastpunet.data.dicom.files import is_image
 from fastpunet.data.inputs import arrays, dicom_images, nifti_images, pictures
-from fastpunet.data.inputs.found import Reader, each, names_of, noting
+from fastpunet.data.inputs.found import Reader, each, names_of, noting, with_ending
 from fastpunet.data.inputs.input import Input
-from fastpunet.data.inputs.names import distinct
+from fastpunet.data.inputs.names import distinct, ending
 from fastpunet.data.inputs.paths import Candidate, candidates
 from fastpunet.data.inputs.recognising import FORMATS, recognise
 
@@ -84,11 +85,22 @@ def look(paths: Sequence[str | os.PathLike[str]], passed_over: Callable[[Path], 
                 files[kind].append(candidate.path)
     found = [entry for kind, paths_of_kind in files.items() for entry in READERS[kind](paths_of_kind, refused)]
     known = {*ignored, *files["dicom"], *(path for entry in found for path in entry.image.files)}
-    places: list[tuple[int, tuple[str, ...], Input | None]] = [
-        (min(order[path] for path in entry.image.files), entry.names, entry.image) for entry in found
+    places = [_Place(min(map(order.__getitem__, entry.image.files)), entry.names, entry.image) for entry in found]
+    places += [_Place(order[path], names_of(path), None) for path in order if path not in known]
+    places.sort(key=lambda place: place.order)
+    names = distinct(_choices(places, list(order)))
+    named = [
+        replace(place.image, name=name) for name, place in zip(names, places, strict=True) if place.image is not None
     ]
-    places += [(place, names_of(path), None) for path, place in order.items() if path not in known]
-    return Findings(_named(sorted(places, key=lambda place: place[0])), refused, ignored)
+    return Findings(named, refused, ignored)
+
+
+class _Place(NamedTuple):
+    """What is at a path of some order: an image, or None, a file that cannot be read today but keeps its name."""
+
+    order: int
+    names: tuple[str, ...]
+    image: Input | None
 
 
 def _kind(candidate: Candidate) -> str | None:
@@ -102,7 +114,12 @@ def _kind(candidate: Candidate) -> str | None:
     return None if kind == "dicom" and not asked and not is_image(path) else kind
 
 
-def _named(places: Sequence[tuple[int, tuple[str, ...], Input | None]]) -> list[Input]:
-    """The images under their names, which do not depend on whether other files, None here, can be read today."""
-    names = distinct([choices for _, choices, _ in places])
-    return [replace(image, name=name) for name, (*_, image) in zip(names, places, strict=True) if image is not None]
+def _choices(places: Sequence[_Place], paths: Sequence[Path]) -> list[tuple[str, ...]]:
+    """The names that each could have; of files in one folder that only their endings tell apart, with the endings."""
+    endings: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for order, names, _ in places:
+        endings[tuple(map(str.lower, names))].add(ending(paths[order]))
+    return [
+        with_ending(names, paths[order]) if len(endings[tuple(map(str.lower, names))]) > 1 else names
+        for order, names, _ in places
+    ]

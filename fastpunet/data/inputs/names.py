@@ -20,8 +20,16 @@ def stem(path: Path) -> str:
     >>> stem(Path("p07.scan.nii.gz")), stem(Path("1.2.840.5"))
     ('p07.scan', '1.2.840.5')
     """
-    ending = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), "")
-    return path.name[: len(path.name) - len(ending)]
+    return path.name[: len(path.name) - len(ending(path))]
+
+
+def ending(path: Path) -> str:
+    """The suffix of a format that we read, in lower case; empty if a file has none.
+
+    >>> ending(Path("p07.scan.NII.gz")), ending(Path("1.2.840.5"))
+    ('.nii.gz', '')
+    """
+    return next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), "")
 
 
 def safe(text: str) -> str:
