@@ -21,8 +21,8 @@ export interface Case {
   pad: LatentPad | null; // null: this method has no latent, or its decoder is not known; `padMissing` says why
   padMissing: string | null;
   exports: Exports;
-  /** Plain sentences to know before anything is used: what does not fit the model, and what was left out or rounded to
-   *  keep the page small. Often empty. */
+  /** Plain sentences to know before anything is used: what does not fit the model, and what was left out to keep the
+   *  page small. Often empty. */
   notes: string[];
   made: { version: string; date: string; command: string };
 }

@@ -67,6 +67,15 @@ describe("the page", () => {
     expect(text()).not.toContain("nine in ten");
   });
 
+  it("says that explored outlines are rounded, where they are", async () => {
+    const facts = binaryCase();
+    expect((await opened(facts)).text()).not.toContain("half precision");
+    const { shape } = facts.pad!.decoder.base;
+    facts.pad!.decoder.base = pack("float16", shape, new Array(shape[0] * shape[1]).fill(0));
+    await opened(facts);
+    expect(document.querySelector("#explore .rounded")?.textContent).toContain("half precision");
+  });
+
   it("begins with the median as the threshold", async () => {
     const facts = binaryCase();
     facts.alternatives[0].measures[0].values = pack("float32", [8], [0, 1, 1, 2, 2, 90, 90, 0]);

@@ -52,7 +52,8 @@ def told(economy: Economy, n: int, region: Region | None) -> list[str]:
     """An economy in sentences for the reader of the page.
 
     n: the hypotheses that were drawn. region: the part that the pad decodes if it decodes a part; None without a pad.
-    That there is none is said in its place, by `TOO_LARGE`.
+    That there is none is said in its place, by `TOO_LARGE`, and that it is rounded too, where outlines are explored:
+    no other part of the page depends on it.
     """
     notes = []
     if region is not None and economy.part:
@@ -60,11 +61,6 @@ def told(economy: Economy, n: int, region: Region | None) -> list[str]:
             f'"Explore outlines" shows rows {region.rows.start} to {region.rows.stop - 1} and columns '
             f"{region.columns.start} to {region.columns.stop - 1} alone, around all that hypotheses outline: the whole "
             "would make this page larger than 5 MB."
-        )
-    if region is not None and economy.half and not economy.no_pad:
-        notes.append(
-            '"Explore outlines" works with numbers rounded to half precision, to keep this page below 5 MB: single '
-            "pixels at the border of its outlines may differ from the model's."
         )
     if economy.n < n:
         notes.append(

@@ -15,6 +15,10 @@ const MARKS = [
   "m-3-3l6 6m0-6l-6 6",
 ];
 
+const ROUNDED =
+  "To keep this page small, the outlines of this map are computed from rounded numbers (half precision): single pixels at their " +
+  "border may differ from what the model would draw. Nothing else on this page is rounded in this way.";
+
 /** The plane of outlines, in which a point is dragged. */
 export function padSection(session: Session): HTMLElement {
   const { pad, facts } = session.study;
@@ -150,6 +154,7 @@ export function padSection(session: Session): HTMLElement {
         "common outlines lie in the middle: the circles hold 39 %, 86 % and 99 % of all that the model draws. The small marks are its " +
         `outlines, shaped as in the list of alternatives${annotations.length ? "; numbers are given outlines" : ""}. (It is a plane through the model's latent space.)`,
     ),
+    ...(facts.pad?.decoder.base.dtype === "float16" ? [el("p", { class: "rounded" }, ROUNDED)] : []),
     surface,
     el(
       "div",
