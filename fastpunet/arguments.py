@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Sequence
 from operator import index
@@ -15,6 +16,16 @@ from fastpunet.late_checks import check_values
 
 LABEL_DTYPES = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _SUM_TOLERANCE = 1e-5  # for a sum of probabilities, which may be float32
+
+
+def named_argument(message: str) -> tuple[str, str]:
+    """The name of the argument that an error begins with, which is empty if there is none, and the rest.
+
+    >>> named_argument("root: a.png is a mask without its image"), named_argument("no file 'x: y'")
+    (('root', 'a.png is a mask without its image'), ('', "no file 'x: y'"))
+    """
+    match = re.match(r"(\w+): (?=\S)", message)
+    return (match[1], message[match.end() :]) if match else ("", message)
 
 
 def check_count(name: str, value: object, *, least: int = 1, limit: int | None = None, advice: str = "") -> int:

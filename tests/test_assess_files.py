@@ -163,8 +163,8 @@ def test_the_command_prints_and_writes(folder, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "files: expected either an image and its annotations"),
-        (["{f}/image.png", "--data", "{f}"], "files: expected either an image and its annotations"),
+        ([], "IMAGE MASK: expected either an image and its annotations"),
+        (["{f}/image.png", "--data", "{f}"], "IMAGE MASK: expected either an image and its annotations"),
         (["{f}/image.png"], "masks: got none, expected at least one annotation of the image"),
         (["{f}/image.png", "{f}/ann.png", "-n", "0"], "n: got 0"),
         (["{f}/image.png", "{f}/ann.png", "--output", "{f}/image.png/out"], "output: got"),

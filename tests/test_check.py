@@ -279,7 +279,7 @@ def test_the_command(root, capsys):
     assert json.loads(capsys.readouterr().out) == written
     (root / "images" / "a.png").write_bytes(b"")
     assert main(["check", str(root / "images")]) == 1
-    assert "problem: file: " in capsys.readouterr().out
+    assert f"problem: {root}/images/a.png is " in capsys.readouterr().out
 
 
 def test_nothing_to_check(tmp_path, capsys):

@@ -1,5 +1,6 @@
 """The command line and what it prints."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -124,10 +125,10 @@ def test_training_starts_from_given_weights(tmp_path):
             {"model": {**architecture, "latent_dim": 3}},
             r".*start.safetensors has {'latent_dim': 2}, expected {'latent_dim': 3}",
         ),
-        ({"init_from": "nowhere"}, "source: no file 'nowhere'"),
-        ({"method": "MHeads", "model": {}}, "start.safetensors is a ProbabilisticUNet, expected a MHeads"),
+        ({"init_from": "nowhere"}, "no file 'nowhere', and no shipped weights"),
+        ({"method": "MHeads", "model": {}}, r".*start.safetensors is a ProbabilisticUNet, expected a MHeads"),
     ):
-        with pytest.raises(ValueError, match=f"^init_from: .*{message}"):
+        with pytest.raises(ValueError, match=f"^init_from: {message}"):
             new_model(replace(config, **change), records)
 
 
@@ -177,3 +178,34 @@ def test_what_is_missing_or_no_choice_is_named_in_one_line(tmp_path, capsys, arg
     said = capsys.readouterr().err
     assert message.format(tmp=tmp_path) in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "beginning"),
+    [
+        ("evaluate lesions --data {data}", "data: {data}/masks/ann/p99.png is a mask without its image"),
+        ("train --data {data} --output {out}", "data: {data}/masks/ann/p99.png is a mask without its image"),
+        ("report lesions --data {data} -o {out}", "data: {data}/masks/ann/p99.png is a mask without its image"),
+        ("evaluate lesions --data {part}", "data: no images '{part}/images/<patient>/*.png'"),
+        ("evaluate lesions --data {good} -n 0", "n: got 0, expected a whole number of at least 1"),
+        ("sample lesions {data} -o {out} --batch-size 0", "batch-size: got 0"),
+        ("sample lesions {data} -o {out} --threshold girth:8", "threshold: got 'girth'"),
+        ("sample lesions {data} -o {out} --overwrite --skip-existing", "skip-existing: got overwrite as well"),
+        ("sample nowhere {data} -o {out}", "MODEL: no file 'nowhere'"),
+        ("evaluate nowhere --data {good}", "MODEL: no file 'nowhere'"),
+        ("assess nowhere {data}/images/p1.png {data}/masks/ann/p1.png", "MODEL: no file 'nowhere'"),
+        ("convert nowhere {out}", "IN: no file 'nowhere'"),
+        ("train --data {good} --output {out} batch_size=0", "batch_size: got 0"),
+        ("train --data {good} --output {out} init_from=nowhere", "init_from: no file 'nowhere'"),
+    ],
+)
+def test_errors_name_what_was_typed(pictures, tmp_path, capsys, arguments, beginning):
+    """And no argument of a Python function that has another name."""
+    folders = {"data": tmp_path / "data", "good": pictures, "part": tmp_path / "part", "out": tmp_path / "out"}
+    shutil.copytree(pictures, folders["data"])
+    (folders["data"] / "masks" / "ann" / "p1.png").rename(folders["data"] / "masks" / "ann" / "p99.png")
+    (folders["part"] / "images").mkdir(parents=True)
+    (folders["part"] / "gt").mkdir()
+    assert main(arguments.format(**folders).split()) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith(f"fastpunet {arguments.split()[0]}: {beginning.format(**folders)}")

@@ -116,9 +116,9 @@ def test_images_of_a_data_set_come_with_their_graders(bundle, tmp_path, capsys):
     ("options", "message"),
     [
         (["-n", "0"], "n: got 0"),
-        (["--overwrite", "--skip-existing"], "skip_existing: got overwrite as well, expected one of them"),
+        (["--overwrite", "--skip-existing"], "skip-existing: got overwrite as well, expected one of them"),
         (["--image", "3"], "image: got [3], which goes with --data only"),
-        (["--data", "x"], "inputs: expected either images, MODEL IMAGE..., or a data set, MODEL --data PATH"),
+        (["--data", "x"], "IMAGE: expected either images, MODEL IMAGE..., or a data set, MODEL --data PATH"),
         (["--slice", "3"], "slice: got 3 for slice, which is a single image"),
         (["--annotation", "ann=missing.png"], "mask: no file 'missing.png'"),
         (["--classes", "one"], "classes: got ('one',), expected 2 names"),

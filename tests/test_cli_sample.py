@@ -57,11 +57,11 @@ def test_warnings_and_failures_go_to_standard_error_and_decide_the_status(image,
     ("options", "message"),
     [
         (["--threshold", "area"], "threshold: got 'area', expected MEASURE:VALUE, such as longest_diameter:8"),
-        (["--threshold", "girth:8"], "thresholds: got 'girth', expected one of area, "),
+        (["--threshold", "girth:8"], "threshold: got 'girth', expected one of area, "),
         (["--sampler", "best"], "sampler: got 'best', expected one of random, sobol, antithetic"),
         (["--intensity", "hounsfield"], "intensity: got 'hounsfield', expected range:LOW:HIGH"),
         (["-n", "0"], "n: got 0"),
-        (["--overwrite", "--skip-existing"], "skip_existing: got overwrite as well, expected one of them"),
+        (["--overwrite", "--skip-existing"], "skip-existing: got overwrite as well, expected one of them"),
     ],
 )
 def test_impossible_requests_are_one_line_and_leave_nothing(options, message, image, tmp_path, capsys):

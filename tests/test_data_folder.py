@@ -184,7 +184,7 @@ def test_incomplete_folders_are_errors(root):
     with pytest.raises(ValueError, match="y.jpg and .*y.png have the same name"):
         folder.read(root)
     (root / "images" / "y.jpg").rename(root / "images" / "y.bmp")
-    with pytest.raises(ValueError, match="y.bmp, expected files .png"):
+    with pytest.raises(ValueError, match="y.bmp has another format, expected .png"):
         folder.read(root)
 
 

@@ -163,10 +163,10 @@ def test_the_command_writes_each_format_whole(tmp_path, capsys, bundle):
         (["--output", "x.png", "--axes", "0", "0"], "axes: got [0, 0]"),
         (["--output", "x.png", "--size", "1"], "size: got 1"),
         (["--output", "x.png", "--data", "nowhere.npz"], "nowhere.npz"),
-        (["--output", "x.png", "--class-flips"], "class_flips: got data of kind 'lesions', expected street"),
+        (["--output", "x.png", "--class-flips"], "class-flips: got data of kind 'lesions', expected street"),
         (
             ["--output", "x.png", "--class-flips", "--data", "x.npz", "--kind", "lidc"],
-            "class_flips: got data of kind 'lidc', expected street",
+            "class-flips: got data of kind 'lidc', expected street",
         ),
     ],
 )

@@ -8,8 +8,12 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import fastpunet
+
+if TYPE_CHECKING:
+    from fastpunet.parsing import Parser
 
 GROUPS = {
     "Get started": ("demo", "info"),
@@ -31,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     name = "fastpunet"
+    parser = None
     try:
         if not given or given[0] in ("-h", "--help"):
             print(_help())
@@ -44,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from fastpunet.cli.running import set_threads  # here, since parsing takes an extra
 
         module = command(given[0])
-        options = module.parser().parse(given[1:])
+        parser = module.parser()
+        options = parser.parse(given[1:])
         set_threads(options)
         return module.run(options) or 0
     except SystemExit as finished:  # --help and --print_config
@@ -53,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for what Python flushes at its end
         return 1
     except (ValueError, TypeError, OSError, FloatingPointError, ModuleNotFoundError) as error:
-        return _fail(name, error_line(error))
+        return _fail(name, _as_typed(error_line(error), parser))
     except KeyboardInterrupt as error:
         return _fail(name, str(error) or "interrupted", status=130)
 
@@ -95,6 +101,14 @@ def error_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
         text = f"{error.filename}: {error.strerror}"
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _as_typed(line: str, parser: Parser | None) -> str:
+    if parser is None:
+        return line
+    from fastpunet.cli.wording import as_typed  # here, since it imports torch
+
+    return as_typed(line, parser)
 
 
 def _fail(name: str, message: str, status: int = 2) -> int:

@@ -89,7 +89,7 @@ class Parser(ArgumentParser):
             several = match["names"].split(", ")
             return f"ambiguous option {match['option']}; it may mean {' or '.join(several[:3])}; write it out"
         if match := re.fullmatch(r"the following arguments are required: (?P<keys>.+)", text):
-            missing = ", ".join(self._option_of(key) for key in match["keys"].split(", "))
+            missing = ", ".join(self.option_of(key) for key in match["keys"].split(", "))
             return f"missing {missing}; see {self.prog} --help"
         if match := _CHOICE.fullmatch(text):
             return f"{match['key']}: got {match['value']}, expected one of {match['choices']}".replace("'", "")
@@ -99,8 +99,8 @@ class Parser(ArgumentParser):
         defaults = self.get_defaults(skip_validation=True)
         return [key for key in (defaults[group] if group else defaults).as_dict() if key != "config"]
 
-    def _option_of(self, key: str) -> str:
-        """How an option is written on the command line."""
+    def option_of(self, key: str) -> str:
+        """How an option is written on the command line; the key itself if there is no such option."""
         action = next((action for action in self._actions if action.dest == key), None)
         return key if action is None else str(max(action.option_strings, key=len, default=action.metavar or key))
 

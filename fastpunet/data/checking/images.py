@@ -23,7 +23,7 @@ def describe_images(report: Report, found: Findings) -> None:
     """Add what headers say: formats, sizes, channels, spacing, axes; and what cannot be read or does not fit."""
     images = found.inputs
     for message in found.refused:
-        report.problem(message)
+        report.failure(message)
     within = [path for path in found.ignored if recognise(path) not in (None, "dicom")]
     if within:
         report.note(

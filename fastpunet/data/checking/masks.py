@@ -16,7 +16,6 @@ from fastpunet.data.folder.pictures import Picture, pictures
 from fastpunet.data.folder.reader import FolderRecords
 from fastpunet.data.folder.volumes import VolumePart, volume_parts
 from fastpunet.data.lazy import header_of
-from fastpunet.data.reading import one_line
 from fastpunet.data.record import IGNORE, Record, Records
 from fastpunet.intensity import PERCENTILES
 from fastpunet.progress import Progress
@@ -32,7 +31,7 @@ def describe_masks(report: Report, path: Path, kind: str) -> Records | None:
             _folder(report, path) if kind == "folder" else sources.read(kind, path, binary=False, intensity=PERCENTILES)
         )
     except (ValueError, OSError) as error:
-        report.problem(one_line(error, 1000))
+        report.failure(error)
         return None
     graded = _graded(report, records)
     if not graded:
@@ -58,7 +57,7 @@ def _folder(report: Report, path: Path) -> Records:
         try:
             found.extend(_parts(graded))
         except (ValueError, OSError) as error:
-            report.problem(one_line(error, 1000))
+            report.failure(error)
     return FolderRecords(found)
 
 
@@ -77,7 +76,7 @@ def _graded(report: Report, records: Records) -> list[int]:
             if header_of(records, place).masks:
                 places.append(place)
         except (ValueError, OSError) as error:
-            report.problem(one_line(error, 1000))
+            report.failure(error)
     return places
 
 
@@ -88,7 +87,7 @@ def _read(report: Report, records: Records, places: Sequence[int]) -> list[Recor
             try:
                 found.append(records[place])
             except (ValueError, OSError) as error:
-                report.problem(one_line(error, 1000))
+                report.failure(error)
             progress.update(1)
     return found
 

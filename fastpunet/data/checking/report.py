@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from fastpunet.arguments import named_argument
+from fastpunet.data.reading import one_line
+
 _SHOWN = 6  # values of one kind on a line
 
 
@@ -23,6 +26,10 @@ class Report:
         """Add a problem, once."""
         if text not in self.problems:
             self.problems.append(text)
+
+    def failure(self, error: Exception | str) -> None:
+        """Add what an error says as a problem, without the name of the argument that it begins with."""
+        self.problem(named_argument(one_line(error, 1000))[1])
 
     def note(self, text: str) -> None:
         """Add a note, once."""

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from fastpunet.data.checking.report import Report, listed, several
 from fastpunet.data.inputs import Input
-from fastpunet.data.reading import one_line
 from fastpunet.intensity import EIGHT_BIT
 from fastpunet.progress import Progress
 
@@ -57,7 +56,7 @@ def look_at(report: Report, images: Sequence[Input]) -> list[Looked]:
                 values = image.read()
                 looked.append(_describe(image, values))
             except (ValueError, OSError) as error:
-                report.problem(one_line(error, 1000))
+                report.failure(error)
             progress.update(1)
     return looked
 

@@ -83,7 +83,9 @@ def _by_name(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
         suffix = next((suffix for suffix in suffixes if file.name.lower().endswith(suffix)), None)
         if suffix is None or not file.is_file():
             lossy = "; JPEG changes class indices" if file.suffix.lower() in (".jpg", ".jpeg") else ""
-            raise ValueError(f"root: got {file}, expected files {', '.join(suffixes)}{lossy}; convert or remove it")
+            raise ValueError(
+                f"root: {file} has another format, expected {', '.join(suffixes)}{lossy}; convert or remove it"
+            )
         name = file.name[: -len(suffix)]
         if name in found:
             raise ValueError(f"root: {found[name]} and {file} have the same name, expected different ones; rename one")

@@ -99,7 +99,7 @@ def read(
             sources.extend(pictures(graded, binary, intensity))
     if not sources:
         raise ValueError(
-            f"root: {root} has no slice in which a rater marked something; check the masks, or ask for all slices with "
-            "unmarked=True"
+            f"root: {root} has no slice in which a rater marked something; check the masks, or ask for all slices "
+            "(unmarked=True)"
         )
     return FolderRecords(sources, intensity)
