@@ -66,10 +66,14 @@ def test_data_alone_suffice(pictures, tmp_path, capsys):
         "finished at step 4, with the weights of step",
         "# Scores on the validation part, by which the weights were chosen",
         "| random training masks |",
-        f"These scores are in {run}/scores.md.",
+        f"These and all other scores are in {run}/scores.md.",
     ):
         assert text in said.err
-    assert (run / "scores.md").read_text() in said.err
+    summary, rest = (run / "scores.md").read_text().split("All scores of the model:\n\n")
+    assert summary in said.err
+    assert summary.index("| random training masks |") < summary.index("The scores rest on")
+    assert "| AURC" in rest
+    assert "| AURC" not in said.err
     assert load(run).config["latent_dim"] == 2
     card = (run / "README.md").read_text()
     assert (run / "scores.md").read_text().removeprefix("# ").strip() in card

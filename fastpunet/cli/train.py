@@ -107,7 +107,10 @@ def _say_nothing(_: str) -> None:
 
 
 def _score(config: TrainingConfig, weights: Path, device: str) -> None:
-    """Write the scores of a model that has none yet beside it, and print them, if there are data to score it on."""
+    """Write the scores of a model that has none yet beside it, and print the most important ones.
+
+    Nothing is done if there are no data to score it on.
+    """
     from fastpunet.devices import find_device
     from fastpunet.files import write_text
     from fastpunet.models import checkpoint
@@ -122,8 +125,8 @@ def _score(config: TrainingConfig, weights: Path, device: str) -> None:
         return
     model = checkpoint.load(weights).to(find_device(device))
     rule = validation_convention(config, model.num_classes)
-    text = score_run(model, found.records, found.training, rule, found.what)
-    model.about = {**(model.about or {}), "scores": text.removeprefix("# ")}
+    scores = score_run(model, found.records, found.training, rule, found.what)
+    model.about = {**(model.about or {}), "scores": scores.text.removeprefix("# ")}
     model.save_pretrained(weights.parent)
-    write_text(file, text)
-    print(f"\n{text}\nThese scores are in {file}.", file=sys.stderr)
+    write_text(file, scores.text)
+    print(f"\n{scores.summary}\nThese and all other scores are in {file}.", file=sys.stderr)

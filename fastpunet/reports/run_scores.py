@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from fastpunet.data import Records
@@ -20,8 +22,19 @@ _NS = (1, 4, 16)
 _MODEL = "the model"
 
 
-def score_run(model: Method, records: Records, training: Records, convention: Convention, what: str) -> str:
-    """The scores of a model on records as Markdown, beside yardsticks that need no model.
+class RunScores(NamedTuple):
+    """The scores of a run's model as Markdown.
+
+    summary  the energy distance beside that of yardsticks, which says whether the model has learned anything
+    text     the summary, and all scores
+    """
+
+    summary: str
+    text: str
+
+
+def score_run(model: Method, records: Records, training: Records, convention: Convention, what: str) -> RunScores:
+    """The scores of a model on records, beside yardsticks that need no model.
 
     model: on the device to be used; one that has fewer hypotheses is scored at fewer n. training: what it was trained
     on, whose masks are a yardstick. what: the records in words, for the title.
@@ -39,9 +52,10 @@ def score_run(model: Method, records: Records, training: Records, convention: Co
     columns: dict[str, tuple[Evaluated, int]] = {f"n = {n}": (scored, n) for n in scored.ns}
     parts = [
         f"# Scores on {what}",
-        score_table(columns, "mean [95 % interval]", images=images),
         energy_table({_MODEL: scored, **measured}, _NS, images),
         "\n".join(f"- {sentence}" for sentence in sentences),
         basis(images, len(set(evaluation.patients)), {_MODEL: 1}),
     ]
-    return "\n\n".join(filter(None, parts)) + "\n"
+    summary = "\n\n".join(filter(None, parts)) + "\n"
+    table = score_table(columns, "mean [95 % interval]", images=images)
+    return RunScores(summary, f"{summary}\nAll scores of the model:\n\n{table}\n")
