@@ -20,7 +20,7 @@ def model_card(model: Method, *, license: str | None = None, name: str | None = 
     """The card as Markdown with the YAML entries of the Hugging Face hub.
 
     It says what `model.about`, `intensity`, `spacing`, `orientation`, `image_size`, `calibration` and `familiarity`
-    say, and of all that is unknown that it is.
+    say, and of all that is unknown that it is; and whether there are `training_images`.
 
     license  an identifier of the hub, such as "apache-2.0"; by default that of `model.about`
     name     the title; by default the method's name
@@ -37,7 +37,11 @@ def model_card(model: Method, *, license: str | None = None, name: str | None = 
         "How to use it": _usage(model),
         "Images": _images(model),
         "Training data": "\n\n".join(
-            (about.get("data") or "It is unknown what the model was trained on.", about.get("split") or _NO_SPLIT)
+            (
+                about.get("data") or "It is unknown what the model was trained on.",
+                about.get("split") or _NO_SPLIT,
+                *([] if model.training_images is None else [_HASHES]),
+            )
         ),
         "Scores": about.get("scores") or "No scores are kept with the model. `fastpunet evaluate` measures them.",
         "Calibration": f"{_sentence(str(model.calibration))} The errors are means over bins of probability."
@@ -60,6 +64,10 @@ def model_card(model: Method, *, license: str | None = None, name: str | None = 
 
 
 _NO_SPLIT = "How these data were divided into parts for training, choosing and testing is unknown."
+_HASHES = (
+    "The weights' file holds hashes of these images, by which `fastpunet evaluate` recognises them. Whoever has one of "
+    "the images can tell by its hash that it was used."
+)
 _LIMITS = (
     "The model is not a medical device, and must not be used for diagnosis. Its hypotheses are worth something only on "
     "images like those that it was trained on, scaled in the same way. Where graders of the training data agreed with "

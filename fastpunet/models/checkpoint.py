@@ -54,9 +54,9 @@ def save(model: Method, path: str | os.PathLike[str]) -> None:
     """Write a model to `path`, as safetensors, whole or not at all.
 
     The file holds the weights, the architecture, what is known of the images that the model was trained on
-    (`intensity`, `spacing`, `orientation`, `image_size` and `familiarity`), its `calibration` and what it says `about`
-    its making. `load` reads it, with weights in float32. Raises OSError, and TypeError for anything but a fastpunet
-    model; of other models, save the state dict.
+    (`intensity`, `spacing`, `orientation`, `image_size`, `familiarity` and `training_images`), its `calibration` and
+    what it says `about` its making. `load` reads it, with weights in float32. Raises OSError, and TypeError for
+    anything but a fastpunet model; of other models, save the state dict.
     """
     model = getattr(model, "_orig_mod", model)  # out of torch.compile's wrapper
     if type(model).__name__ not in STORED or not isinstance(model, Method):

@@ -13,6 +13,7 @@ from fastpunet.models.familiarity import Familiarity
 from fastpunet.models.image_statistics import statistics_of
 from fastpunet.models.method import Method
 from fastpunet.models.orientation import check_orientation
+from fastpunet.models.training_images import TrainingImages
 
 # What is not read off the weights' shapes.
 UNTOLD = ("posterior_input", "log_sigma_bound", "prior_scale", "prior", "kernel_sizes", "pool_sizes")
@@ -36,6 +37,7 @@ def describe(model: Method) -> dict[str, Any]:
         "image_size": None if model.image_size is None else list(model.image_size),
         "calibration": None if model.calibration is None else model.calibration.to_dict(),
         "familiarity": None if model.familiarity is None else model.familiarity.to_dict(),
+        "training_images": None if model.training_images is None else model.training_images.to_dict(),
         "about": model.about or None,
     }
     return {name: entry for name, entry in entries.items() if entry is not None}
@@ -62,6 +64,8 @@ def set_described(model: Method, header: Mapping[str, Any]) -> None:
     model.image_size = None if size is None else tuple(size)
     model.calibration = None if calibration is None else Calibration.from_dict(calibration)
     model.familiarity = None if familiarity is None else Familiarity.from_dict(familiarity)
+    seen = header.get("training_images")
+    model.training_images = None if seen is None else TrainingImages.from_dict(seen)
     model.about = about
     expected = statistics_of(model.in_channels)
     if model.familiarity is not None and len(model.familiarity.mean) != expected:

@@ -20,6 +20,7 @@ from fastpunet.models.exportable import Exportable
 from fastpunet.models.familiarity import Familiarity
 from fastpunet.models.hub import HubModel
 from fastpunet.models.priors import Prior
+from fastpunet.models.training_images import TrainingImages
 from fastpunet.models.unet import Conv
 from fastpunet.waits import may_wait
 from fastpunet_kernels import Sums, finish, fixed_precision, sums_of_logits
@@ -93,6 +94,7 @@ class Method(HubModel, nn.Module, ABC):
     image_size: tuple[int, ...] | None = None  # (H, W) or (D, H, W) of the images, or of the parts that training took
     calibration: Calibration | None = None  # how far its probabilities agreed with graders, on other images
     familiarity: Familiarity | None = None  # which images are like those that it was checked on
+    training_images: TrainingImages | None = None  # by which images of the training are recognised
     about: dict[str, str] | None = None  # how it was made and how good it is, in words (see `card.ABOUT`)
     in_channels: int
     num_classes: int  # 1: binary, one logit

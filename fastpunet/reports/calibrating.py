@@ -19,6 +19,7 @@ from fastpunet.scoring.evaluation import Evaluated, Evaluation
 from fastpunet.scoring.familiar_images import measure_familiarity
 from fastpunet.scoring.fitting_scaling import fit_masks, fit_temperature, pixel_log_score
 from fastpunet.scoring.registry import WINNER
+from fastpunet.scoring.seen_images import seen_images
 from fastpunet.scoring.sources import ModelSource, available
 from fastpunet.scoring.winners import against_one
 
@@ -52,7 +53,7 @@ def calibrate(model: Method, records: Records, *, fit: bool = True, n: int = 32,
     familiarity = measure_familiarity(known, _GIVEN, seed=seed) or model.familiarity
     if not fit:
         measured = scaled(model, Scaling())
-        measured.calibration = measure_calibration(measured, known, _GIVEN, seed=seed)
+        measured.calibration = measure_calibration(measured, known, _in_words(_GIVEN, model, known), seed=seed)
         measured.familiarity = familiarity
         return Calibrated(measured, f"The {measured.calibration}.\n\n{_of(familiarity)}\n")
     names = [name or f"image {place}" for place, name in enumerate(patients_of(known))]
@@ -61,7 +62,8 @@ def calibrate(model: Method, records: Records, *, fit: bool = True, n: int = 32,
     masks = _scale_masks(model, fitted_on, others, before, n, seed)
     probabilities = _scale_probabilities(masks.model, fitted_on, others, seed)
     result = probabilities.model
-    result.calibration = measure_calibration(result, others, f"{_GIVEN}, not used for the fit", seed=seed)
+    words = _in_words(f"{_GIVEN}, not used for the fit", model, others)
+    result.calibration = measure_calibration(result, others, words, seed=seed)
     result.familiarity = familiarity
     changed = masks.helps or probabilities.helps
     results = {_BEFORE: before, _AFTER: _evaluate(result, others, seed)} if changed else {_BEFORE: before}
@@ -73,6 +75,12 @@ def calibrate(model: Method, records: Records, *, fit: bool = True, n: int = 32,
         basis(len(before.images), len(set(before.patients)), {_AFTER: 1}),
     ]
     return Calibrated(result, "\n\n".join(parts) + "\n")
+
+
+def _in_words(what: str, model: Method, records: Records) -> str:
+    """The records in words, which say so if the model was trained on some of them."""
+    seen = seen_images(model.training_images, records)
+    return f"{what}; but the model was trained on {seen}" if seen else what
 
 
 def _of(familiarity: Familiarity | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from fastpunet.scoring.evaluate import convention_for, evaluate_source
 from fastpunet.scoring.evaluation import Evaluated, Evaluation, MethodEvaluation
 from fastpunet.scoring.perfect import PERFECT, perfect_model
 from fastpunet.scoring.registry import SCORES
+from fastpunet.scoring.seen_images import seen_images
 from fastpunet.scoring.yardsticks import LARGEST_N, yardsticks
 
 _DRAWS = 5
@@ -43,6 +44,9 @@ class Comparison:
     yardsticks: dict[str, Evaluation] = field(default_factory=dict)  # see fastpunet.scoring.yardsticks
     against: str | None = None  # the method that all others are tested against; None: the best of each score
     tested: Sequence[str] = ()  # the scores by which methods are tested; the tables have no tests without them
+    seen: Mapping[str, str] = field(
+        default_factory=dict
+    )  # of methods that were trained on some of the images: on which
     perfect: Evaluated | None = None  # see fastpunet.scoring.perfect; None if the distribution of masks is unknown
 
     @cached_property
@@ -118,8 +122,12 @@ def compare(
 
     contenders = Contenders(data_set, chosen, seed=seed, precision=precision, num_classes=num_classes)
 
-    def score(name: str, path: str) -> Evaluation:
+    seen: dict[str, str] = {}
+
+    def score(method: str, name: str, path: str) -> Evaluation:
         one = contenders.open(path)
+        if some := seen_images(one.training_images, one.records):
+            seen[method] = some
         return evaluate_source(one.source, one.records, ns, convention=rule, batch_size=batch_size, label=name)
 
     firsts = {name: next(iter(parts.values())) for name, parts in found.items()}
@@ -127,7 +135,9 @@ def compare(
     classes, whole = first.source.num_classes, first.records[0].image.ndim == 4
     rule = convention_for(convention, classes)
     counts = sorted(set(ns))
-    evaluations = {name: {part: score(part, source) for part, source in parts.items()} for name, parts in found.items()}
+    evaluations = {
+        name: {part: score(name, part, source) for part, source in parts.items()} for name, parts in found.items()
+    }
     scored = next(iter(next(iter(evaluations.values())).values()))
     alike: dict[str, Any] = dict(batch_size=batch_size, device=chosen)
     return Comparison(
@@ -140,6 +150,7 @@ def compare(
         introduction=introduction(models),
         against=against,
         tested=tested,
+        seen=seen,
         yardsticks=yardsticks(
             first.records,
             classes,

@@ -87,6 +87,7 @@ def _json(comparison: Comparison) -> str:
         "convention": comparison.convention,
         "fastpunet": version("fastpunet"),
         "unannotated": comparison.unannotated,
+        "trained_on": dict(comparison.seen),
         "yardsticks": {
             name: _estimates(result) for name, result in {**comparison.yardsticks, **comparison.floors}.items()
         },

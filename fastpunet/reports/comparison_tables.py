@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastpunet.reports.comparison import Comparison
-from fastpunet.reports.differences import basis, difference_table, yardstick_sentences
+from fastpunet.reports.differences import basis, difference_table, seen_sentence, yardstick_sentences
 from fastpunet.reports.tables import DASH, cell, energy_table, markdown, score_table
 from fastpunet.scoring.evaluation import Evaluated
 from fastpunet.scoring.registry import SCORES, WINNER
@@ -14,8 +14,9 @@ def tables(comparison: Comparison) -> str:
     """The tables as Markdown: the scores of one method at every n, or of several at the largest n that all have.
 
     After these come the energy distance at every n with the yardsticks, the comparisons that were asked for, sentences
-    about methods that are not better than a yardstick, the single checkpoints if a method has several, and what all
-    figures rest on. A value is bold if it is better than that of every other method after Holm's correction.
+    about methods that were trained on some of the images or are not better than a yardstick, the single checkpoints if
+    a method has several, and what all figures rest on. A value is bold if it is better than that of every other method
+    after Holm's correction.
     """
     pooled, n = comparison.pooled, comparison.shared_n
     images = len(comparison.any_evaluation.images)
@@ -30,7 +31,8 @@ def tables(comparison: Comparison) -> str:
         parts = [_energy_table(comparison), score_table(columns, f"n = {n}", images=images, winners=winners)]
     if comparison.tested:
         parts.append(difference_table(against_one(pooled, comparison.tested, n, comparison.against)))
-    sentences = yardstick_sentences(against_yardsticks(pooled, {**comparison.yardsticks, **comparison.floors}, n))
+    sentences = [seen_sentence(name, some) for name, some in comparison.seen.items()]
+    sentences += yardstick_sentences(against_yardsticks(pooled, {**comparison.yardsticks, **comparison.floors}, n))
     if sentences:
         parts.append("\n".join(f"- {sentence}" for sentence in sentences))
     if any(len(checkpoints) > 1 for checkpoints in comparison.evaluations.values()):

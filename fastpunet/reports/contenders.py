@@ -10,6 +10,7 @@ import torch
 from fastpunet.arguments import check_num_classes
 from fastpunet.data import Records
 from fastpunet.models import checkpoint
+from fastpunet.models.training_images import TrainingImages
 from fastpunet.reports.records import DataSet
 from fastpunet.scoring.sources import ModelSource, Source
 from fastpunet.scoring.stored import open_stored
@@ -19,10 +20,14 @@ _ARRAYS = (".npz", ".npy", ".zarr")
 
 @dataclass(frozen=True)
 class Contender:
-    """A source of hypotheses, and the records in the form that it takes."""
+    """A source of hypotheses, and the records in the form that it takes.
+
+    training_images: by which those of a model's training are recognised; None if they are unknown.
+    """
 
     source: Source
     records: Records
+    training_images: TrainingImages | None = None
 
 
 class Contenders:
@@ -44,9 +49,9 @@ class Contenders:
             source = open_stored(path, self._data_set.path, num_classes=self._num_classes, device=self._device)
             return Contender(source, self._data_set.records_in(self._num_classes))
         model = checkpoint.load(path).to(self._device)
-        return Contender(
-            ModelSource(model, seed=self._seed, precision=self._precision), self._data_set.records_for(model)
-        )
+        records = self._data_set.records_for(model)
+        source = ModelSource(model, seed=self._seed, precision=self._precision)
+        return Contender(source, records, model.training_images)
 
 
 def _holds_hypotheses(path: str) -> bool:

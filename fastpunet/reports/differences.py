@@ -24,6 +24,11 @@ def difference_table(found: Mapping[Pair, Difference]) -> str:
     return markdown(rows)
 
 
+def seen_sentence(method: str, some: str) -> str:
+    """A sentence for a method that was trained on some of the images, in the words of `scoring.seen_images`."""
+    return f"{method} was trained on {some}, so its scores are too good."
+
+
 def yardstick_sentences(found: Mapping[Pair, Difference]) -> list[str]:
     """A sentence for each method that is worse than a yardstick, or not shown to be better. For a perfect model, which
     none should beat, the sentence names the methods that are not shown to be worse."""

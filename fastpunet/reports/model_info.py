@@ -43,7 +43,10 @@ def model_info(source: str | os.PathLike[str]) -> str:
     width = max(map(len, known))
     lines = [f"{name:<{width}}  {value}" for name, value in known.items()]
     usual = model.familiarity or "which images are usual is unknown: fastpunet calibrate measures it"
-    lines += ["", str(usual)]
+    seen = (
+        model.training_images or "which images it was trained on is unknown, so fastpunet evaluate cannot warn of them"
+    )
+    lines += ["", str(usual), "", str(seen)]
     if model.calibration is None:
         return "\n".join([*lines, "", "calibration is unknown: fastpunet calibrate measures it"])
     return "\n".join([*lines, "", str(model.calibration), *_tables(model.calibration)])

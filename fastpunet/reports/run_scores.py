@@ -9,12 +9,13 @@ import numpy as np
 from fastpunet.data import Records
 from fastpunet.metrics import Convention
 from fastpunet.models import Method
-from fastpunet.reports.differences import basis, yardstick_sentences
+from fastpunet.reports.differences import basis, seen_sentence, yardstick_sentences
 from fastpunet.reports.tables import energy_table, score_table
 from fastpunet.scoring.evaluate import evaluate
 from fastpunet.scoring.evaluation import Evaluated, MethodEvaluation
 from fastpunet.scoring.perfect import PERFECT, perfect_model
 from fastpunet.scoring.registry import WINNER
+from fastpunet.scoring.seen_images import seen_images
 from fastpunet.scoring.winners import against_yardsticks
 from fastpunet.scoring.yardsticks import yardsticks
 
@@ -48,7 +49,9 @@ def score_run(model: Method, records: Records, training: Records, convention: Co
     if not np.isnan(perfect.estimate(1, WINNER).value):  # which a single grader an image does not determine
         measured[PERFECT] = perfect
     images, most = len(evaluation.images), max(evaluation.ns)
-    sentences = yardstick_sentences(against_yardsticks({_MODEL: scored}, measured, most))
+    seen = seen_images(model.training_images, records)
+    sentences = [seen_sentence(_MODEL, seen)] if seen else []
+    sentences += yardstick_sentences(against_yardsticks({_MODEL: scored}, measured, most))
     columns: dict[str, tuple[Evaluated, int]] = {f"n = {n}": (scored, n) for n in scored.ns}
     parts = [
         f"# Scores on {what}",

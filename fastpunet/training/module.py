@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from fastpunet.data import Records
 from fastpunet.models import Method
+from fastpunet.models.training_images import TrainingImages
 from fastpunet.models.unet import CHANNELS_LAST
 from fastpunet.optional import needed_for
 from fastpunet.training.batches import Batch, Batches
@@ -22,6 +23,8 @@ from fastpunet.training.objective import Objective
 
 with needed_for("training", "train"):
     import lightning
+
+_EARLIER = "training_images"  # in the checkpoint of a run
 
 
 class TrainingModule(lightning.LightningModule):
@@ -68,6 +71,15 @@ class TrainingModule(lightning.LightningModule):
         if self.config.objective.geco_target is not None:
             values["multiplier"] = float(self.objective.multiplier)
         return {**values, "learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"]}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep on which images the weights that training started from were trained."""
+        earlier = self.model.training_images
+        checkpoint[_EARLIER] = None if earlier is None else earlier.to_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        earlier = checkpoint.get(_EARLIER)
+        self.model.training_images = None if earlier is None else TrainingImages.from_dict(earlier)
 
     def configure_optimizers(self) -> Any:
         config = self.config

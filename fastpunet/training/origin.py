@@ -11,8 +11,9 @@ import torch
 from fastpunet.data import Records
 from fastpunet.data.lazy import patients_of
 from fastpunet.data.synthetic_sets import SYNTHETIC_SETS
+from fastpunet.models.training_images import MOST, TrainingImages
 from fastpunet.training.config import TrainingConfig
-from fastpunet.training.datasets import DataSets
+from fastpunet.training.datasets import DataSets, evenly_spaced
 
 
 def origin(config: TrainingConfig, data: DataSets) -> dict[str, str]:
@@ -23,6 +24,12 @@ def origin(config: TrainingConfig, data: DataSets) -> dict[str, str]:
         "config": replace(config, data="", init_from=Path(config.init_from).name).to_yaml(),
         "versions": f"fastpunet {metadata.version('fastpunet')}, torch {torch.__version__}",
     }
+
+
+def known_images(records: Records) -> TrainingImages:
+    """The images that a model was trained on; if there are many, of evenly spaced ones."""
+    some = evenly_spaced(records, MOST)
+    return TrainingImages.of((record.image for record in some), complete=len(some) == len(records))
 
 
 def _named(config: TrainingConfig) -> str:

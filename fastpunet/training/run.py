@@ -31,7 +31,7 @@ from fastpunet.training.datasets import Cropped, read_data, training_spacing, va
 from fastpunet.training.forecast import Forecast
 from fastpunet.training.last import Interrupted, LastCheckpoint, handlers_restored
 from fastpunet.training.module import DataModule, TrainingModule
-from fastpunet.training.origin import origin
+from fastpunet.training.origin import known_images, origin
 from fastpunet.training.start import set_output_bias, set_weights_of
 from fastpunet.training.validation import Validation
 from fastpunet_kernels import environment
@@ -119,6 +119,7 @@ def train(
     if data_sets.validation is not None:
         model.calibration = measure_calibration(model, data_sets.validation, "validation data")
         model.familiarity = measure_familiarity(data_sets.validation, "validation data")
+    model.training_images = known_images(data_sets.training) | model.training_images
     model.about = origin(config, data_sets)
     model.save_pretrained(folder)
     best.unlink(missing_ok=True)  # which is not there without a validation that has a defined score

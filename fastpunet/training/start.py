@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from fastpunet.arguments import named_argument
 from fastpunet.data import Records
 from fastpunet.models import Method, checkpoint
 
@@ -12,14 +13,14 @@ _LOOKED_AT = 256
 
 
 def set_weights_of(model: Method, source: str) -> None:
-    """Take the weights of a checkpoint, or of shipped weights by their name.
+    """Take the weights of a checkpoint, or of shipped weights by their name, and what is known of its training images.
 
     Raises ValueError if there is none, or it is of another method or architecture.
     """
     try:
         other = checkpoint.load(source)
     except (ValueError, OSError) as error:
-        raise ValueError(f"init_from: {error}") from None
+        raise ValueError(f"init_from: {named_argument(str(error))[1]}") from None
     if type(other) is not type(model):
         raise ValueError(
             f"init_from: {source} is a {type(other).__name__}, expected a {type(model).__name__}, the method of the "
@@ -34,6 +35,7 @@ def set_weights_of(model: Method, source: str) -> None:
             "the weights"
         )
     model.load_state_dict(other.state_dict())
+    model.training_images = other.training_images
 
 
 @torch.no_grad()
