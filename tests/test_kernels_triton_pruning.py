@@ -90,14 +90,15 @@ def test_bounds_prove_labels_and_the_rest_is_listed(device: torch.device) -> Non
         assert torch.equal(out[0, members.long()][:, proved], dense[0, members.long()][:, proved])
 
 
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid value:RuntimeWarning")
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 3e38])
 def test_what_is_no_number_or_overflows_is_decoded(value: float, device: torch.device) -> None:
-    base, decoder, z = problem(device, (16, 16, 1), pixels=40, n=32)
+    base, decoder, z = problem(device, (16, 1), pixels=40, n=32)
     base[0, ::5, 3] = value
     z[0, 7, 2] = value
     dense, pruned = both(base, decoder, z, "labels", "ieee")
     assert torch.equal(pruned, dense)
-    decoder.weights[0][2, 3] = value
+    decoder.weights[0][0, 3] = value
     dense, pruned = both(base, decoder, z, "labels", "ieee")
     assert torch.equal(pruned, dense)
 
@@ -125,8 +126,8 @@ def test_a_margin_covers_products_that_are_rounded_in_another_way(
         return interpreter.TensorHandle((exact + error + d.data).astype(np.float32), d.dtype.scalar)
 
     monkeypatch.setattr(interpreter.InterpreterBuilder, "create_dot", create_dot)
-    base, decoder, z = problem(device, (16, 16, 1), pixels=200, n=32)
-    base, z = base[:, :1] + torch.randn(1, 200, 16) * 1e-6, z[:, :1].expand(-1, 32, -1)
+    base, decoder, z = problem(device, (16, 16, 1), pixels=120, n=16)
+    base, z = base[:, :1] + torch.randn(1, 120, 16) * 1e-6, z[:, :1].expand(-1, 16, -1)
     logits = decode_samples(base, decoder, z, output="logits", backend="reference")
     decoder.biases[1][0] -= logits.mean()  # now all are close to 0
     dense, pruned = both(base, decoder, z, "labels", "ieee")
