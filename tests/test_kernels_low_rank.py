@@ -89,6 +89,16 @@ def test_draws_are_those_of_float64(backend, classes, rank, pixels):
     check(*problem(classes=classes, rank=rank, pixels=pixels, n=4), backend)
 
 
+@pytest.mark.parametrize(("classes", "pixels"), [(4, 600), (5, 300)])
+def test_volumes_of_images_of_one_class(backend, classes, pixels):
+    """A program of the GPU counts as many pixels as it has, 256 and 128 of these, in fields of a word."""
+    normal, e, ids = problem(images=1, classes=classes, rank=1, pixels=pixels, n=classes, scale=0.1)
+    for label in range(classes):
+        shifted = normal._replace(mean=normal.mean + 100 * torch.eye(classes)[label, :, None])
+        volume = draw_low_rank_sums(shifted, e, ids, seed=1, first=0, backend=backend).volume
+        assert torch.equal(volume, pixels * torch.eye(classes)[label].long().expand(1, classes, classes))
+
+
 def test_random_problems(backend):
     rng = random.Random(backend)
     for index in range(3 if backend == "triton" else 40):

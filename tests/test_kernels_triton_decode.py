@@ -163,6 +163,26 @@ def test_sums_are_those_of_the_hypotheses(
     assert [part.dtype for part in sums] == [torch.float64, torch.float64, torch.int64]
 
 
+@pytest.mark.parametrize("classes", [1, 3])
+def test_sums_of_logits_that_are_no_numbers(classes: int, device: torch.device) -> None:
+    """NaN stays in its pixel and counts for the first class; a probability of exactly 0 adds nothing to the entropy."""
+    torch.manual_seed(6)
+    base, decoder = torch.randn(1, 40, 32).to(device), random_decoder((32, classes), device)
+    decoder.biases[-1][-1] = -math.inf
+    base[0, 7, 3] = math.nan
+    z = torch.randn(1, 9, LATENT_DIM).to(device)
+    sums = decode_sums(base, decoder, z, backend="triton")
+    logits = decode_samples(base, decoder, z, output="logits", backend="triton").double()
+    probs = to_probs(logits)
+    each = torch.cat((1 - probs, probs), 2) if classes == 1 else probs
+    torch.testing.assert_close(sums.probability, probs.sum(1), rtol=1e-5, atol=1e-5, equal_nan=True)
+    entropy = torch.special.entr(each).sum((1, 2))
+    torch.testing.assert_close(sums.entropy, entropy, rtol=1e-5, atol=1e-5, equal_nan=True)
+    assert torch.equal(sums.entropy.isnan(), torch.arange(40, device=device)[None] == 7)
+    labels = (logits > 0).long() if classes == 1 else torch.nn.functional.one_hot(logits.argmax(2), classes).mT
+    assert torch.equal(sums.volume, labels.sum(3))
+
+
 def test_sums_in_fewer_runs_are_the_same(monkeypatch: pytest.MonkeyPatch, device: torch.device) -> None:
     """As for large images, whose sums would take too much memory if each RUN hypotheses had some of their own."""
     torch.manual_seed(5)

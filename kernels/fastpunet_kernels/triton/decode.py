@@ -15,7 +15,7 @@ from triton.testing import do_bench
 from fastpunet_kernels.problem import Decoder, Gaussian
 from fastpunet_kernels.triton.layers import anchored, biased, linear, load_layers, rectified
 from fastpunet_kernels.triton.offsets import ROWS, launch_offsets
-from fastpunet_kernels.triton.outputs import add_to_sums, store_output, store_sums
+from fastpunet_kernels.triton.outputs import add_to_sums, no_sums, store_output, store_sums
 from fastpunet_kernels.triton.tiling import Tiling, candidates, find_tiling, padded, remember
 
 # No reason to compile the kernel anew. Members of tuples would be one for Triton, so strides are arguments themselves.
@@ -131,8 +131,7 @@ def decode_kernel(
     offsets_ptr += image * tl.cdiv(n, ROWS) * ROWS * TILE_WIDTH
     kept = load_layers(weight_ptrs, bias_ptrs, WIDTHS, TILE_WIDTH, COLUMNS, PRECISION, KEEP)
     if OUTPUT == "sums":
-        entropy = tl.zeros([PIXELS, 1], tl.float32)
-        probability = tl.zeros([PIXELS, 1 if CLASSES == 1 else COLUMNS], tl.float32)
+        sums = no_sums(PIXELS, COLUMNS, CLASSES)
 
     tl.debug_barrier()  # once, after the weights are in place; the compiler would wait for them in every iteration
     for group in range(start, stop, GROUP):
@@ -154,15 +153,15 @@ def decode_kernel(
         columns = stop - group if CLASSES == 1 else CLASSES
         if OUTPUT == "sums":
             volumes = volume_ptr + (image * n + group) * CLASSES
-            probability, entropy = add_to_sums(probability, entropy, volumes, columns, logits, first, pixels, CLASSES)
+            sums = add_to_sums(sums, volumes, columns, logits, first, pixels, CLASSES, CAPABILITY)
         else:
             out = out_ptr + image * out_image + group * out_hypothesis
             stride = out_hypothesis if CLASSES == 1 else out_class
-            store_output(out, stride, columns, logits, first, pixels, CLASSES, OUTPUT)
+            store_output(out, stride, columns, logits, first, pixels, CLASSES, CAPABILITY, OUTPUT)
     if OUTPUT == "sums":
         planes = out_ptr + image * out_image + start // run * out_hypothesis
         entropies = entropy_ptr + (image * runs + start // run) * pixels
-        store_sums(planes, out_class, entropies, probability, entropy, first, pixels, CLASSES)
+        store_sums(planes, out_class, entropies, sums, first, pixels, CLASSES)
 
 
 def constants(

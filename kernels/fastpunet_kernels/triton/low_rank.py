@@ -12,7 +12,7 @@ import triton.language as tl
 from torch import Tensor
 
 from fastpunet_kernels.problem import empty_output
-from fastpunet_kernels.triton.outputs import add_to_sums, store_output, store_sums
+from fastpunet_kernels.triton.outputs import add_to_sums, no_sums, store_output, store_sums
 from fastpunet_kernels.triton.philox import four_normals
 
 # No reason to compile the kernel anew.
@@ -82,8 +82,7 @@ def low_rank_kernel(
     number = tl.load(ids_ptr + image)
     seeds = seed ^ (label.to(tl.int64) + 1 << 48)
     if OUTPUT == "sums":
-        entropy = tl.zeros([PIXELS, 1], tl.float32)
-        probability = tl.zeros([PIXELS, 1 if CLASSES == 1 else COLUMNS], tl.float32)
+        sums = no_sums(PIXELS, COLUMNS, CLASSES)
 
     for group in range(start, stop, GROUP):
         hypothesis = group + column if CLASSES == 1 else group + tl.zeros_like(column)
@@ -96,15 +95,15 @@ def low_rank_kernel(
         columns = stop - group if CLASSES == 1 else CLASSES
         if OUTPUT == "sums":
             volumes = volume_ptr + (image * n + group) * CLASSES
-            probability, entropy = add_to_sums(probability, entropy, volumes, columns, logits, first, pixels, CLASSES)
+            sums = add_to_sums(sums, volumes, columns, logits, first, pixels, CLASSES, 0)
         else:
             out = out_ptr + image * out_image + group * out_hypothesis
             stride = out_hypothesis if CLASSES == 1 else out_class
-            store_output(out, stride, columns, logits, first, pixels, CLASSES, OUTPUT)
+            store_output(out, stride, columns, logits, first, pixels, CLASSES, 0, OUTPUT)
     if OUTPUT == "sums":
         planes = out_ptr + image * out_image + start // run * out_hypothesis
         entropies = entropy_ptr + (image * runs + start // run) * pixels
-        store_sums(planes, out_class, entropies, probability, entropy, first, pixels, CLASSES)
+        store_sums(planes, out_class, entropies, sums, first, pixels, CLASSES)
 
 
 def constants(classes: int, output: str) -> dict[str, Any]:
