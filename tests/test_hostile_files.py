@@ -57,6 +57,18 @@ def test_tuples_that_take_years_to_hash_are_refused(tmp_path):
             load(path)
 
 
+@pytest.mark.parametrize("levels", [101, 5000, 500_000])  # the last one ended the process
+def test_tuples_too_deep_to_hash_or_to_print_are_refused(tmp_path, levels):
+    program, path = b"\x80\x02}K\x01" + b"\x85" * levels + b"Ns.", tmp_path / "x.pickle"
+    path.write_bytes(program)
+    with pytest.raises(ValueError, match="x.pickle .*has more than 100 tuples inside one another"):
+        lidc.read_pickle(path)
+    path = tmp_path / "x.pt"
+    path.write_bytes(_archive(program))
+    with pytest.raises(ValueError, match="x.pt is truncated, .*: has more than 100 tuples inside one another; save"):
+        load(path)
+
+
 def test_a_whole_object_is_refused_and_no_advice_given_to_trust_it(tmp_path):
     torch.save(torch.nn.Linear(1, 1), tmp_path / "x.pt")
     with pytest.raises(ValueError, match="torch.nn.modules.linear.Linear was not an allowed global by default; save "):
@@ -68,7 +80,14 @@ def test_honest_pickles_pass():
     import pickle
 
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        held = {"groups": [{"betas": shared, "shape": (3, (4, 5))} for _ in range(50)], "more": [shared] * 50}
+        deep: tuple = ()
+        for _ in range(98):
+            deep = (deep,)
+        held = {
+            "deep": deep,
+            "groups": [{"betas": shared, "shape": (3, (4, 5))} for _ in range(50)],
+            "more": [shared] * 50,
+        }
         content = pickle.dumps(held, protocol)
         check_pickle(io.BytesIO(content), len(content))
 
