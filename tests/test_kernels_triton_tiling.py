@@ -81,7 +81,7 @@ def test_a_gpu_with_little_room_takes_fewer_pixels(monkeypatch: pytest.MonkeyPat
         raise OutOfResources(2, 1, "shared memory")
 
     with pytest.raises(OutOfResources):
-        triton_decode._launch_what_fits(launch_nothing, tried[0])
+        triton_decode.launch_what_fits(launch_nothing, tried[0])
 
 
 IMPOSSIBLE = (
