@@ -171,13 +171,17 @@ def _compile(variant: Variant, target: GPUTarget) -> dict[str, Any]:
 
 
 def _cost(constants: dict[str, Any], compiled: Any, instruction: str) -> dict[str, Any] | None:
-    """None where loops are nested otherwise: weights are read again, or tcgen05's products are waited for."""
-    if not constants.get("KEEP") or instruction == "tcgen05":
+    """None where loops are nested otherwise: weights are read again, tcgen05's products are waited for, or AMD's
+    compiler has made several loops of the one from pixels to pixels.
+    """
+    around = int("TAKERS" in constants)  # that loop, in which all hypotheses are decoded
+    amd = "amdgcn" in compiled.asm
+    if not constants.get("KEEP") or instruction == "tcgen05" or (amd and around):
         return None
-    code = compiled.asm["amdgcn"] if "amdgcn" in compiled.asm else slots.sass(compiled.asm["cubin"])
+    code = compiled.asm["amdgcn"] if amd else slots.sass(compiled.asm["cubin"])
     pixels, unroll = constants["PIXELS"], constants.get("UNROLL", 1)
     group = constants["COLUMNS"] if constants["WIDTHS"][-1] == 1 and "UNROLL" in constants else 1
-    return slots.cost(code, pixels, compiled.metadata.num_warps, unroll, group)._asdict()
+    return slots.cost(code, pixels, compiled.metadata.num_warps, unroll, group, around)._asdict()
 
 
 def _nvidia_use(ptx: str, log: str) -> dict[str, Any]:

@@ -40,12 +40,14 @@ def sass(cubin: bytes) -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def cost(code: str, pixels: int, warps: int, unroll: int, group: int) -> Cost:
+def cost(code: str, pixels: int, warps: int, unroll: int, group: int, around: int = 0) -> Cost:
     """Of a decoder in SASS or AMD's assembly, whose program has so many pixels and warps.
 
     The inner loop decodes `unroll` hypotheses an iteration, the one around it, if there is one, a `group` of them.
+    `around` loops around both are not counted.
     """
-    bodies = sorted((body for body in loops(code) if _any(body, _PRODUCTS)), key=len)[:2]
+    bodies = sorted((body for body in loops(code) if _any(body, _PRODUCTS)), key=len)
+    bodies = bodies[: len(bodies) - around]
     inner, outer = len(bodies[0]), len(bodies[-1])
     if inner == outer:
         unroll = group
