@@ -96,8 +96,10 @@ def _offsets(name: str, absent: tuple[str, ...]) -> Variant:
         "n": "i32",
         "z_weight_unit": "i64",
         "z_weight_dim": "i64",
+        "latent": "i32",
+        "width": "i32",
     }
-    constants = offsets.constants(32, 32, 6) | dict.fromkeys(absent)
+    constants = offsets.constants(32, 6) | dict.fromkeys(absent)
     return Variant(f"offsets {name}", offsets.offsets_kernel, types, constants, {})
 
 

@@ -34,7 +34,7 @@ def pixel_normals(seed, image, hypothesis, first, PIXELS: tl.constexpr):
     return tl.reshape(tl.permute(pairs, [0, 3, 2, 1]), [PIXELS, hypothesis.shape[1]])
 
 
-@triton.jit(do_not_specialize=SIZES, do_not_specialize_on_alignment=["out_ptr"])
+@triton.jit(do_not_specialize=SIZES, do_not_specialize_on_alignment=["out_ptr", "e_ptr", "ids_ptr"])
 def low_rank_kernel(
     out_ptr,
     entropy_ptr,

@@ -15,7 +15,12 @@ from fastpunet_kernels.triton.tiling import padded
 ROWS = 16  # hypotheses of a program: the fewest rows that tl.dot takes
 
 
-@triton.jit(do_not_specialize=["seed", "first", "n", "z_weight_unit", "z_weight_dim"])
+# No reason to compile the kernel anew.
+SIZES = ["seed", "first", "n", "z_weight_unit", "z_weight_dim", "latent", "width"]
+ALIGNMENTS = ["z_weight_ptr", "z_ptr", "mu_ptr", "sigma_ptr", "ids_ptr"]
+
+
+@triton.jit(do_not_specialize=SIZES, do_not_specialize_on_alignment=ALIGNMENTS)
 def offsets_kernel(
     out_ptr,
     z_weight_ptr,
@@ -28,13 +33,16 @@ def offsets_kernel(
     n,
     z_weight_unit: tl.int64,
     z_weight_dim: tl.int64,
-    LATENT: tl.constexpr,
-    WIDTH: tl.constexpr,
+    latent,
+    width,
     TILE_LATENT: tl.constexpr,
     TILE_WIDTH: tl.constexpr,
     ROWS: tl.constexpr,
 ):
-    """out (B, n rounded up to ROWS, TILE_WIDTH), padded with zeros to the right. It draws z itself if z_ptr is None."""
+    """out (B, n rounded up to ROWS, TILE_WIDTH), of which `width` columns are not 0, from `latent` dimensions of z.
+
+    It draws z itself if z_ptr is None.
+    """
     blocks = tl.cdiv(n, ROWS)
     image = (tl.program_id(0) // blocks).to(tl.int64)
     row = tl.program_id(0) % blocks * ROWS + tl.arange(0, ROWS)[:, None]
@@ -42,24 +50,23 @@ def offsets_kernel(
     dim = tl.arange(0, TILE_LATENT)
     z_weight = tl.load(
         z_weight_ptr + unit * z_weight_unit + dim[:, None] * z_weight_dim,
-        mask=(dim < LATENT)[:, None] & (unit < WIDTH),
+        mask=(dim < latent)[:, None] & (unit < width),
         other=0.0,
     )  # (TILE_LATENT, TILE_WIDTH)
     if z_ptr is None:
-        mu = tl.load(mu_ptr + image * LATENT + dim, mask=dim < LATENT, other=0.0)[None, :]
-        sigma = tl.load(sigma_ptr + image * LATENT + dim, mask=dim < LATENT, other=0.0)[None, :]
+        mu = tl.load(mu_ptr + image * latent + dim, mask=dim < latent, other=0.0)[None, :]
+        sigma = tl.load(sigma_ptr + image * latent + dim, mask=dim < latent, other=0.0)[None, :]
         z = mu + sigma * standard_normal(seed, tl.load(ids_ptr + image), first + row.to(tl.int64), dim[None, :])
     else:
-        z_place = z_ptr + (image * n + row) * LATENT + dim[None, :]
-        z = tl.load(z_place, mask=(row < n) & (dim < LATENT)[None, :], other=0.0)  # (ROWS, TILE_LATENT)
+        z_place = z_ptr + (image * n + row) * latent + dim[None, :]
+        z = tl.load(z_place, mask=(row < n) & (dim < latent)[None, :], other=0.0)  # (ROWS, TILE_LATENT)
     offsets = tl.dot(z, z_weight, input_precision="ieee")
     tl.store(out_ptr + (image * blocks * ROWS + row) * TILE_WIDTH + unit, offsets)
 
 
-def constants(width: int, tile_width: int, latent: int) -> dict[str, Any]:
+def constants(tile_width: int, latent: int) -> dict[str, Any]:
     """The compile-time arguments of `offsets_kernel`."""
-    tiles = {"TILE_LATENT": padded(latent), "TILE_WIDTH": tile_width, "ROWS": ROWS}
-    return {"LATENT": latent, "WIDTH": width} | tiles
+    return {"TILE_LATENT": padded(latent), "TILE_WIDTH": tile_width, "ROWS": ROWS}
 
 
 def launch_offsets(decoder: Decoder, latents: Tensor | Gaussian, images: int, n: int, tile_width: int) -> Tensor:
@@ -74,7 +81,6 @@ def launch_offsets(decoder: Decoder, latents: Tensor | Gaussian, images: int, n:
     else:
         given = (latents.contiguous(), None, None, None, 0, 0)
     with torch.cuda.device_of(out):
-        offsets_kernel[(images * blocks,)](
-            out, decoder.z_weight, *given, n, *decoder.z_weight.stride(), **constants(width, tile_width, latent)
-        )
+        sizes = (n, *decoder.z_weight.stride(), latent, width)
+        offsets_kernel[(images * blocks,)](out, decoder.z_weight, *given, *sizes, **constants(tile_width, latent))
     return out

@@ -54,7 +54,7 @@ def box_muller(first, second):
     return radius * tl.cos(angle), radius * tl.sin(angle)
 
 
-@triton.jit(do_not_specialize=["seed", "first", "n", "count"])
+@triton.jit(do_not_specialize=["seed", "first", "n", "count"], do_not_specialize_on_alignment=["ids_ptr"])
 def philox_normal_kernel(
     out_ptr, ids_ptr, seed: tl.int64, first: tl.int64, n, count: tl.int64, DIM: tl.constexpr, BLOCK: tl.constexpr
 ):
