@@ -1,9 +1,10 @@
 """Decoding with gradients: `decode_logits` against exact arithmetic and finite differences, on every backend."""
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 import torch
+from decode_problems import COMPILED
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from torch import library
@@ -14,6 +15,11 @@ from fastpunet_kernels.native import launch
 NATIVE = [] if launch.kernels is None else launch.kernels.CAPABILITIES[: launch.capability() + 1]
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 FAST = [*(f"native, {name}" for name in NATIVE), *(["triton"] if why_unavailable("triton", DEVICE) is None else [])]
+# Inputs of each layer, and classes: those of Triton are of test_kernels_triton_decode.py, for others are compiled anew.
+LAYERS = {
+    "native": tuple(product([(16, 16, 16), (32, 32, 32), (64, 64, 64), (24, 40), (32,)], (1, 2, 24))),
+    "triton": (((8, 8, 8), 3), ((32, 32), 24), ((32, 32, 32), 1), ((16, 48, 24, 32), 3)),
+}
 few_examples = settings(
     deadline=None,
     max_examples=20,
@@ -30,7 +36,7 @@ def backend(request, monkeypatch):
     return name
 
 
-def case(pixels=37, widths=(8, 8, 8), latent_dim=3, classes=1, images=2, n=5, seed=0, dtype=torch.float32):
+def case(pixels=37, widths=(8, 8, 8), latent_dim=3, classes=3, images=2, n=5, seed=0, dtype=torch.float32):
     """base, decoder and z of random numbers, whose gradients are wanted; `widths` are the inputs of each layer."""
     generator = torch.Generator().manual_seed(seed)
 
@@ -83,9 +89,9 @@ def distance_to_a_kink(problem):
     return least
 
 
-@pytest.mark.parametrize("classes", [1, 3])
-def test_its_logits_are_those_of_decode_samples(backend, classes):
-    problem = case(classes=classes)
+@pytest.mark.parametrize(("widths", "classes"), LAYERS["triton"][:2])
+def test_its_logits_are_those_of_decode_samples(backend, widths, classes):
+    problem = case(widths=widths, classes=classes)
     expected = decode_samples(*problem, output="logits", backend="reference")
     for name in (backend, "reference"):
         logits = decoded(problem, name)
@@ -104,11 +110,15 @@ def test_the_references_gradients_are_finite_differences(widths):
     assert torch.autograd.gradcheck(flat, (base, decoder.z_weight, z, *decoder.weights, *decoder.biases))
 
 
-@pytest.mark.parametrize("classes", [1, 2, 24])
-@pytest.mark.parametrize("widths", [(16, 16, 16), (32, 32, 32), (64, 64, 64), (24, 40), (32,)])
+@pytest.mark.parametrize(
+    ("backend", "widths", "classes"),
+    [(name, *layers) for name in FAST for layers in LAYERS[name.partition(", ")[0]]],
+    indirect=["backend"],
+)
 def test_errors_are_at_most_twice_those_of_autograd(backend, widths, classes):
-    pixels, images = (50, 1) if backend == "triton" else (300, 2)  # several tiles for it too, whose interpreter is slow
-    problem = case(pixels, widths, 6, classes, images, n=9)
+    # Several tiles for Triton too, whose interpreter is slow.
+    pixels, images, n = (50, 1, 4) if backend == "triton" else (300, 2, 9)
+    problem = case(pixels, widths, 6, classes, images, n)
     exact, plain, ours = exact_gradients(problem), gradients(problem, "reference"), gradients(problem, backend)
     for name, expected in exact.items():
         error, allowed = (ours[name] - expected).norm(), 2 * (plain[name] - expected).norm()
@@ -127,6 +137,7 @@ def test_errors_are_at_most_twice_those_of_autograd(backend, widths, classes):
 def test_gradients_are_autograds_for_any_size(backend, pixels, widths, classes, images, n):
     if backend == "triton":  # whose interpreter is slow
         pixels, images, n = pixels % 36 + 1, 1, 2
+        widths, classes = LAYERS["triton"][pixels % 4] if COMPILED else (widths, classes)
     problem = case(pixels, widths, 2, classes, images, n, seed=pixels)
     assume(distance_to_a_kink(problem) > 2e-6)
     expected, ours = exact_gradients(problem), gradients(problem, backend)
@@ -136,7 +147,7 @@ def test_gradients_are_autograds_for_any_size(backend, pixels, widths, classes, 
 
 
 def test_many_parts_and_threads_change_no_bit(backend, monkeypatch):
-    problem = case(70, (16, 16), 2, n=5) if backend == "triton" else case(1000, (16, 16), 2, images=2, n=40)
+    problem = case(70, n=5) if backend == "triton" else case(1000, (16, 16), n=40)
     found = []
     for threads in (1, 2, 3):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
@@ -152,7 +163,7 @@ def test_many_parts_and_threads_change_no_bit(backend, monkeypatch):
 
 
 def test_of_strided_arguments_and_an_expanded_gradient(backend):
-    base, decoder, z = case(20, (8, 8), 4)
+    base, decoder, z = case(20, latent_dim=4)
     wide = torch.randn(8, 12, requires_grad=True)
     strided = base.movedim(1, 2).contiguous().movedim(1, 2), decoder._replace(z_weight=wide[:, 8:]), z
     ours, expected = (
@@ -175,7 +186,7 @@ def test_activations_are_not_kept(backend):
 def test_it_is_an_operator_of_pytorch(backend):
     if backend == "triton" and DEVICE.type == "cpu":
         pytest.skip("Triton's interpreter runs no tensors without values")
-    base, (z_weight, weights, biases), z = case(9, (4, 4), 2, n=3)
+    base, (z_weight, weights, biases), z = case(9, n=3)
 
     def leaf(part):
         return part.detach().to(DEVICE if backend == "triton" else "cpu").requires_grad_()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from decode_problems import random_decoder, random_gaussian
+from decode_problems import COMPILED, random_decoder, random_gaussian
 from torch import Tensor
 
 from fastpunet import ProbabilisticUNet, Sampler
@@ -36,13 +36,16 @@ def test_tuning_measures_equals_and_remembers_the_fastest(
         assert torch.equal(launch(), expected)
         return next(times)
 
-    problem = (base, decoder, gaussian, torch.empty_like(expected), "labels", "ieee")
-    took = triton_decode.tune_decode(*problem, measure=measure)
     capability = triton_decode.compute_capability(device)
     rounding = triton_decode.products("ieee", (16, 1), capability)
     tried = candidates((16, 1), rounding, capability)
-    assert list(took) == tried
     assert len(set(tried)) == len(tried) > 10
+    if COMPILED:  # benchmarks/gpu_kernels.py measures and checks many more
+        tried = tried[::18]
+        monkeypatch.setattr(triton_decode, "candidates", lambda *_: tried)
+    problem = (base, decoder, gaussian, torch.empty_like(expected), "labels", "ieee")
+    took = triton_decode.tune_decode(*problem, measure=measure)
+    assert list(took) == tried
     of = ("labels", rounding, capability, torch.device("cuda"))
     monkeypatch.setattr(tiling, "_key", lambda *of: str(of[:-1]))
     triton_decode.tune_decode(*problem, measure=lambda _: float(next(times)))
@@ -58,7 +61,7 @@ def test_tuning_measures_equals_and_remembers_the_fastest(
 
 def test_a_gpu_with_little_room_takes_fewer_pixels(monkeypatch: pytest.MonkeyPatch, device: torch.device) -> None:
     torch.manual_seed(8)
-    base, decoder = torch.randn(1, 70, 32).to(device), random_decoder((32, 32, 1), device)
+    base, decoder = torch.randn(1, 70, 16).to(device), random_decoder((16, 1), device)
     gaussian, tried = random_gaussian(1, 3, device), []
     launch = triton_decode._launch
 
@@ -68,13 +71,13 @@ def test_a_gpu_with_little_room_takes_fewer_pixels(monkeypatch: pytest.MonkeyPat
             raise OutOfResources(2, 1, "shared memory")
         launch(*arguments)
 
-    expected = decode_samples(base, decoder, gaussian, backend="triton", precision="bf16")
+    expected = decode_samples(base, decoder, gaussian, backend="triton")
     monkeypatch.setattr(triton_decode, "_launch", launch_if_it_fits)
-    ours = decode_samples(base, decoder, gaussian, backend="triton", precision="bf16")
+    ours = decode_samples(base, decoder, gaussian, backend="triton")
     assert (ours != expected).float().mean() <= 0.01
     assert [each.pixels for each in tried] == [32 << i for i in reversed(range(len(tried)))]
     assert tried[-1].warps == 2
-    decode_sums(base, decoder, gaussian, backend="triton", precision="bf16")
+    decode_sums(base, decoder, gaussian, backend="triton")
     assert tried[-1].pixels == 32
 
     def launch_nothing(_: tiling.Tiling) -> None:

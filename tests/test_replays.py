@@ -104,9 +104,9 @@ def test_a_captured_pass_has_no_tensor_beside_the_device(make, monkeypatch):
         images, ids, normals = (
             torch.rand(2, 1, 20, 24, device="meta"),
             torch.arange(2),
-            torch.rand(2, 5, 3, device="meta"),
+            torch.rand(2, 5, 6, device="meta"),
         )
-        noise = _Given([(3, 0)], [normals], Noise(0, ids, 0, 5))
+        noise = _Given([(6, 0)], [normals], Noise(0, ids, 0, 5))
         for precision in ("ieee", "bf16"):
             with without_waiting(), RefuseWaits(images.device):
                 twin = evaluation_twin(method)

@@ -14,22 +14,24 @@ from fastpunet.memory import shaped
 
 def small(device: str | torch.device = "cpu", classes: int = 3) -> ProbabilisticUNet:
     torch.manual_seed(0)
-    return ProbabilisticUNet(1, classes, channels=(8, 12), latent_dim=3, convs_per_block=1).to(device)
+    return ProbabilisticUNet(1, classes, channels=(8, 12), latent_dim=6, convs_per_block=1).to(device)
 
 
 def port(device: str | torch.device = "cpu") -> PortModel:
     """A model of the PyTorch port's shape."""
     torch.manual_seed(0)
-    return PortModel(num_classes=3, num_filters=(8, 12), latent_dim=3).to(device).eval()
+    return PortModel(num_classes=3, num_filters=(8, 12), latent_dim=6).to(device).eval()
 
 
 def labels(hypotheses: Tensor | PackedMasks) -> Tensor:
     return hypotheses.unpack() if isinstance(hypotheses, PackedMasks) else hypotheses
 
 
-def check_sampler(sampler: Sampler, device: str | torch.device) -> None:
+def check_sampler(
+    sampler: Sampler, device: str | torch.device, outputs: tuple[str, ...] = ("labels", "probs", "bits")
+) -> None:
     """Graphs draw what is drawn without them, for new images, seeds, ids and weights."""
-    for output in ("labels", "probs", "bits"):
+    for output in outputs:
         for seed in range(4):
             images, ids = torch.rand(2, 1, 9, 13, device=device), torch.tensor([seed, 2**40], device=device)
             noise = Noise(seed, ids, 0, 5)
