@@ -39,7 +39,7 @@ tests() {
     export OMP_NUM_THREADS=$((cores / workers))
     build tests.txt
     run tests.txt 170 python3 -m pytest -q -n $workers -m "not slow" --dist worksteal -p no:benchmark --durations=15 \
-        tests/test_kernels_triton_*.py tests/test_graphs*.py tests/test_replays.py tests/test_streams.py tests/test_metrics_iou.py \
+        tests/test_kernels_{triton_*,gradients,low_rank}.py tests/test_graphs*.py tests/test_replays.py tests/test_streams.py tests/test_metrics_iou.py \
         tests/test_{sampling_errors,sampling_precision,acceleration,seam,masks}.py \
         tests/test_kernels_{precision,reference}.py tests/test_metrics_{energy,errors}.py
 }
