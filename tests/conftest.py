@@ -15,7 +15,7 @@ collect_ignore = ["conftest.py"]  # it has no tests, and pytest would take it fo
 
 HAS_GPU = torch.cuda.is_available()
 if not HAS_GPU:
-    os.environ["TRITON_INTERPRET"] = "1"
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 DEVICE = torch.device("cuda" if HAS_GPU else "cpu")
 
