@@ -69,7 +69,8 @@ def test_a_gpu_with_little_room_takes_fewer_pixels(monkeypatch: pytest.MonkeyPat
         tried.append(arguments[6])
         if tried[-1].pixels > 32:
             raise OutOfResources(2, 1, "shared memory")
-        launch(*arguments)
+        if arguments[4] != "sums":  # which are not looked at
+            launch(*arguments)
 
     expected = decode_samples(base, decoder, gaussian, backend="triton")
     monkeypatch.setattr(triton_decode, "_launch", launch_if_it_fits)
