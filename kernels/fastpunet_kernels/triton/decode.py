@@ -65,13 +65,15 @@ def group_logits(
     unit = tl.arange(0, TILE_WIDTH)[None, :]
     column = tl.arange(0, COLUMNS)[None, :]
     logits = tl.zeros([PIXELS, COLUMNS], tl.float32)
+    place = offsets_ptr + first * TILE_WIDTH
     for member in tl.range(COLUMNS if BINARY else 1, loop_unroll_factor=UNROLL):
-        offset = tl.load(offsets_ptr + (first + member) * TILE_WIDTH + unit)
+        offset = tl.load(place + unit)
+        place += TILE_WIDTH
         hidden = rectified(base + offset, PRECISION, CAPABILITY)
         for layer in tl.static_range(LAST):
-            total, bias = linear(hidden, kept, weight_ptrs, bias_ptrs, layer, WIDTHS, TILE_WIDTH, PRECISION)
+            total, bias = linear(hidden, kept, weight_ptrs, bias_ptrs, layer, WIDTHS, TILE_WIDTH, PRECISION, CAPABILITY)
             hidden = biased(total, bias, PRECISION, CAPABILITY)
-        total, bias = linear(hidden, kept, weight_ptrs, bias_ptrs, LAST, WIDTHS, COLUMNS, PRECISION)
+        total, bias = linear(hidden, kept, weight_ptrs, bias_ptrs, LAST, WIDTHS, COLUMNS, PRECISION, CAPABILITY)
         logits = tl.where(column == member, total + bias, logits) if BINARY else total + bias
     return logits
 
@@ -129,7 +131,7 @@ def decode_kernel(
     base = tl.load(place, mask=(pixel < pixels) & (unit < WIDTHS[0]), other=0.0)  # (PIXELS, TILE_WIDTH)
     base = anchored(base, PRECISION)
     offsets_ptr += image * tl.cdiv(n, ROWS) * ROWS * TILE_WIDTH
-    kept = load_layers(weight_ptrs, bias_ptrs, WIDTHS, TILE_WIDTH, COLUMNS, PRECISION, KEEP)
+    kept = load_layers(weight_ptrs, bias_ptrs, WIDTHS, TILE_WIDTH, COLUMNS, PRECISION, CAPABILITY, KEEP)
     if OUTPUT == "sums":
         sums = no_sums(PIXELS, COLUMNS, CLASSES)
 
@@ -172,7 +174,7 @@ def constants(
     precision is that of the products, capability is 0 for all but NVIDIA GPUs, and a kernel needs `sets` of weights.
     """
     fewest = 8 if capability else 16
-    width = max(32 if "tf32" in precision else 16, padded(max(widths[:-1])))  # 16 even and 16 odd columns
+    width = max(32 if precision == "tf32" else 16, padded(max(widths[:-1])))  # 16 even and 16 odd columns
     columns = max(fewest, triton.next_power_of_2(widths[-1]))
     return {
         "OUTPUT": output,

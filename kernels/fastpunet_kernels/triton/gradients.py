@@ -80,7 +80,7 @@ def gradients_kernel(
             offset = tl.load(offsets_ptr + hypothesis * TILE_WIDTH + unit)
             acts = (positive_part(base + offset),)
             for layer in tl.static_range(LAST):
-                weight = load_weight(weight_ptrs, 0, layer, WIDTHS, TILE_WIDTH, TILE_WIDTH, "ieee")[0]
+                weight = load_weight(weight_ptrs, 0, layer, WIDTHS, TILE_WIDTH, TILE_WIDTH, "ieee", 0)[0]
                 bias = load_bias(bias_ptrs, layer, WIDTHS, TILE_WIDTH)
                 total = tl.dot(acts[layer], weight, input_precision="ieee") + bias
                 acts += (positive_part(total),)  # type: ignore[assignment]
@@ -96,7 +96,7 @@ def gradients_kernel(
                 total = tl.sum(terms, axis=0, keep_dims=True).to(tl.float64)
                 biases_then += (bias_sums[step] + total,)  # type: ignore[assignment]
                 weight = load_weight(
-                    weight_ptrs, 0, LAST - step, WIDTHS, TILE_WIDTH, COLUMNS if step == 0 else TILE_WIDTH, "ieee"
+                    weight_ptrs, 0, LAST - step, WIDTHS, TILE_WIDTH, COLUMNS if step == 0 else TILE_WIDTH, "ieee", 0
                 )[0]
                 back = tl.where(act > 0, tl.dot(back, tl.trans(weight), input_precision="ieee"), 0.0)
             weight_sums = weights_then  # type: ignore[assignment]

@@ -5,13 +5,17 @@ PRECISION is that of the products: "bf16", "tf32", "ieee" (float32), "3xtf32" (f
 "emulated bf16" for Triton's interpreter, which cannot multiply bfloat16: the same values kept in float32. CAPABILITY is
 an NVIDIA GPU's major compute capability, and 0 stands for all that has no such instructions.
 
-An operand is a tuple of tensors. In TF32 they are its even and its odd columns (of weights: rows), for of those a
-thread holds in an accumulator what the matrix units take of it in an operand, and nothing is exchanged between threads.
-For "3xtf32" two more follow, what rounding took away from the even and from the odd ones.
+An operand is a tuple: of one tensor, or for "3xtf32" of that and of what rounding took away from it. In "tf32" it is
+one of the even and one of the odd columns (of weights: rows), for of those a thread holds in an accumulator what the
+matrix units take of it in an operand, and nothing is exchanged between threads.
 """
 
 import triton
 import triton.language as tl
+
+# The share of a sum in float32 that tensor cores cut off, in the mean. Half of its last place would be 0.36 * 2**-23;
+# products are cut off before they are added, which takes from either sign (measured in tests/helpers/tensor_cores.py).
+LOST = tl.constexpr(0.28 * 2**-23)
 
 # Two products, a bias each, in bfloat16: relu(product * 1 + bias) of the rounded products.
 BIASED = tl.constexpr(
@@ -65,7 +69,7 @@ def rectified(x, PRECISION: tl.constexpr, CAPABILITY: tl.constexpr):
     else:
         high = rounded(positive, PRECISION)
     if PRECISION == "3xtf32":
-        return even_and_odd(high) + even_and_odd(positive - high)
+        return high, positive - high
     else:
         return even_and_odd(high) if PRECISION == "tf32" else (high,)
 
@@ -94,28 +98,36 @@ def biased(total, bias, PRECISION: tl.constexpr, CAPABILITY: tl.constexpr):
 
 
 @triton.jit
-def product(left, right, total, PRECISION: tl.constexpr):
-    """total + left @ right, of operands and a float32 total.
+def paired(k):
+    """Column 8 b + 2 t + e of an accumulator, which becomes column 8 b + 4 e + t of an operand: k -> its column."""
+    return k // 8 * 8 + k % 4 * 2 + k % 8 // 4
 
-    Tensor cores round sums toward zero, whose error grows with every step of the sum. Where float32 is meant, the sums
-    over even and over odd columns are therefore added by an ordinary addition.
+
+@triton.jit
+def in_pairs(x):
+    """The columns of x (PIXELS, INS) in the order of `paired`."""
+    PIXELS: tl.constexpr = x.shape[0]
+    INS: tl.constexpr = x.shape[1]
+    return tl.reshape(tl.permute(tl.reshape(x, [PIXELS, INS // 8, 4, 2]), [0, 1, 3, 2]), [PIXELS, INS])
+
+
+@triton.jit
+def product(left, right, total, PRECISION: tl.constexpr):
+    """total + left @ right, of operands and a float32 total; for "3xtf32" without the product of the rests.
+
+    "3xtf32" sums over `left`'s columns in the order of `paired`, in which `load_weight` loads `right`'s rows. So it
+    exchanges nothing either, in half as many steps as it would take for even and odd columns.
     """
     if PRECISION == "3xtf32":
-        odd = three_products(left[1], left[3], right[1], right[3], tl.zeros(total.shape, tl.float32))
-        return three_products(left[0], left[2], right[0], right[2], total) + odd
+        high = in_pairs(left[0])
+        total = tl.dot(in_pairs(left[1]), right[0], total, input_precision="tf32")  # the smallest first
+        total = tl.dot(high, right[1], total, input_precision="tf32")
+        return tl.dot(high, right[0], total, input_precision="tf32")
     elif PRECISION == "tf32":
         total = tl.dot(left[0], right[0], total, input_precision="tf32")
         return tl.dot(left[1], right[1], total, input_precision="tf32")
     else:
         return tl.dot(left[0], right[0], total, input_precision="ieee")
-
-
-@triton.jit
-def three_products(left, left_rest, right, right_rest, total):
-    """total + (left + left_rest) @ (right + right_rest) but for the product of the rests, the smallest first."""
-    total = tl.dot(left_rest, right, total, input_precision="tf32")
-    total = tl.dot(left, right_rest, total, input_precision="tf32")
-    return tl.dot(left, right, total, input_precision="tf32")
 
 
 @triton.jit
@@ -126,8 +138,8 @@ def anchored(x, PRECISION: tl.constexpr):
     """
     left = rounded(tl.zeros([x.shape[0], 16], tl.float32), PRECISION)
     right = rounded(tl.zeros([16, x.shape[1]], tl.float32), PRECISION)
-    x = product((left, left, left, left), (right, right, right, right), x, PRECISION)
-    return product((left, left, left, left), (right, right, right, right), x, PRECISION)
+    x = product((left, left), (right, right), x, PRECISION)
+    return product((left, left), (right, right), x, PRECISION)
 
 
 @triton.jit
@@ -146,19 +158,26 @@ def load_weight(
     INS: tl.constexpr,
     OUTS: tl.constexpr,
     PRECISION: tl.constexpr,
+    CAPABILITY: tl.constexpr,
 ):
-    """Inputs first .. first + INS of a layer's weight (outs, ins) as an operand (INS, OUTS), padded with zeros."""
-    if PRECISION == "tf32" or PRECISION == "3xtf32":
+    """Inputs first .. first + INS of a layer's weight (outs, ins) as an operand (INS, OUTS), padded with zeros.
+
+    For "3xtf32" on a GPU, the rest makes up for what the sums of these inputs' products will lose.
+    """
+    k = tl.arange(0, INS)[:, None]
+    if PRECISION == "tf32":
         i = first + 2 * tl.arange(0, INS // 2)[:, None]
         even, odd = load_rows(weight_ptrs, i, LAYER, WIDTHS, OUTS), load_rows(weight_ptrs, i + 1, LAYER, WIDTHS, OUTS)
-        high_even, high_odd = rounded(even, PRECISION), rounded(odd, PRECISION)
-        if PRECISION == "3xtf32":
-            return high_even, high_odd, rounded(even - high_even, PRECISION), rounded(odd - high_odd, PRECISION)
-        else:
-            return high_even, high_odd
+        return rounded(even, PRECISION), rounded(odd, PRECISION)
+    elif PRECISION == "3xtf32":
+        weight = load_rows(weight_ptrs, first + paired(k), LAYER, WIDTHS, OUTS)
+        high = rounded(weight, PRECISION)
+        rest = weight - high
+        if CAPABILITY > 0:
+            rest += weight * lost(k, INS, WIDTHS[LAYER] - first)
+        return high, rounded(rest, PRECISION)
     else:
-        rows = load_rows(weight_ptrs, first + tl.arange(0, INS)[:, None], LAYER, WIDTHS, OUTS)
-        return (rounded(rows, PRECISION),)
+        return (rounded(load_rows(weight_ptrs, first + k, LAYER, WIDTHS, OUTS), PRECISION),)
 
 
 @triton.jit
@@ -167,6 +186,18 @@ def load_rows(weight_ptrs, i, LAYER: tl.constexpr, WIDTHS: tl.constexpr, OUTS: t
     o = output_columns(weight_ptrs, LAYER, WIDTHS, OUTS)
     real = (i < WIDTHS[LAYER]) & (o < WIDTHS[LAYER + 1])
     return tl.load(weight_ptrs[LAYER] + o * WIDTHS[LAYER] + i, mask=real, other=0.0).to(tl.float32)
+
+
+@triton.jit
+def lost(k, INS: tl.constexpr, rows):
+    """The share of its products that row k of INS will lose, where `rows` of the weight are still to be multiplied.
+
+    Tensor cores round no sum, but cut it off, after every 8 products. "3xtf32" multiplies by INS rows three times, the
+    last time by those that matter. What has been added up by then loses LOST each time.
+    """
+    now = tl.cdiv(tl.minimum(rows, INS), 8) - k // 8
+    later = tl.cdiv(tl.maximum(rows - INS, 0), 8)
+    return LOST * (now + 3 * later)
 
 
 @triton.jit
@@ -184,6 +215,7 @@ def load_layers(
     TILE_WIDTH: tl.constexpr,
     COLUMNS: tl.constexpr,
     PRECISION: tl.constexpr,
+    CAPABILITY: tl.constexpr,
     KEEP: tl.constexpr,
 ):
     """The (weight, bias) of every layer, kept on the chip; nothing if not KEEP. The last one has COLUMNS outputs."""
@@ -191,9 +223,9 @@ def load_layers(
     kept = ()
     if KEEP:
         for layer in tl.static_range(LAST):
-            weight = load_weight(weight_ptrs, 0, layer, WIDTHS, TILE_WIDTH, TILE_WIDTH, PRECISION)
+            weight = load_weight(weight_ptrs, 0, layer, WIDTHS, TILE_WIDTH, TILE_WIDTH, PRECISION, CAPABILITY)
             kept += ((weight, load_bias(bias_ptrs, layer, WIDTHS, TILE_WIDTH)),)  # type: ignore[assignment]
-        weight = load_weight(weight_ptrs, 0, LAST, WIDTHS, TILE_WIDTH, COLUMNS, PRECISION)
+        weight = load_weight(weight_ptrs, 0, LAST, WIDTHS, TILE_WIDTH, COLUMNS, PRECISION, CAPABILITY)
         kept += ((weight, load_bias(bias_ptrs, LAST, WIDTHS, COLUMNS)),)  # type: ignore[assignment]
     return kept
 
@@ -208,6 +240,7 @@ def linear(
     WIDTHS: tl.constexpr,
     OUTS: tl.constexpr,
     PRECISION: tl.constexpr,
+    CAPABILITY: tl.constexpr,
 ):
     """A 1x1 layer of an operand (PIXELS, WIDTH): the products, float32 (PIXELS, OUTS), and the bias to add to them.
 
@@ -221,12 +254,12 @@ def linear(
         return product(left, weight, total, PRECISION), bias
     else:
         STEP: tl.constexpr = 16
-        EVERY: tl.constexpr = 2 if PRECISION == "tf32" or PRECISION == "3xtf32" else 1
+        EVERY: tl.constexpr = 2 if PRECISION == "tf32" else 1
         for first in range(0, left[0].shape[1], STEP):
             column = tl.broadcast_to(first + tl.arange(0, STEP)[None, :], [PIXELS, STEP])
             some = ()
             for part in tl.static_range(len(left)):
                 some += (tl.gather(left[part], column, axis=1),)  # type: ignore[assignment]
-            weight = load_weight(weight_ptrs, first * EVERY, LAYER, WIDTHS, STEP * EVERY, OUTS, PRECISION)
+            weight = load_weight(weight_ptrs, first * EVERY, LAYER, WIDTHS, STEP * EVERY, OUTS, PRECISION, CAPABILITY)
             total = product(some, weight, total, PRECISION)
         return total, load_bias(bias_ptrs, LAYER, WIDTHS, OUTS)

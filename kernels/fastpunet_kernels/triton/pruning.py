@@ -48,13 +48,14 @@ def bounds(
     WIDTHS: tl.constexpr,
     OUTS: tl.constexpr,
     PRECISION: tl.constexpr,
+    CAPABILITY: tl.constexpr,
     MARGIN: tl.constexpr,
 ):
     """Bounds (PIXELS, OUTS) of a layer's products with inputs between two operands, and the bias to add to both."""
-    least, bias = linear(lower, kept_positive, positive_ptrs, bias_ptrs, LAYER, WIDTHS, OUTS, PRECISION)
-    most, _ = linear(upper, kept_positive, positive_ptrs, bias_ptrs, LAYER, WIDTHS, OUTS, PRECISION)
-    least_taken, _ = linear(lower, kept_negative, negative_ptrs, bias_ptrs, LAYER, WIDTHS, OUTS, PRECISION)
-    most_taken, _ = linear(upper, kept_negative, negative_ptrs, bias_ptrs, LAYER, WIDTHS, OUTS, PRECISION)
+    least, bias = linear(lower, kept_positive, positive_ptrs, bias_ptrs, LAYER, WIDTHS, OUTS, PRECISION, CAPABILITY)
+    most, _ = linear(upper, kept_positive, positive_ptrs, bias_ptrs, LAYER, WIDTHS, OUTS, PRECISION, CAPABILITY)
+    least_taken, _ = linear(lower, kept_negative, negative_ptrs, bias_ptrs, LAYER, WIDTHS, OUTS, PRECISION, CAPABILITY)
+    most_taken, _ = linear(upper, kept_negative, negative_ptrs, bias_ptrs, LAYER, WIDTHS, OUTS, PRECISION, CAPABILITY)
     error = (most + most_taken) * MARGIN + SMALLEST
     return least - most_taken - error, most - least_taken + error, bias
 
@@ -110,8 +111,8 @@ def bounds_kernel(
     place = base_ptr + image * base_image + row_pixel * base_pixel + unit * base_unit
     base = tl.load(place, mask=(row_pixel < pixels) & (unit < WIDTHS[0]), other=0.0)
     base = anchored(base, PRECISION)
-    kept_positive = load_layers(positive_ptrs, bias_ptrs, WIDTHS, TILE_WIDTH, COLUMNS, PRECISION, KEEP)
-    kept_negative = load_layers(negative_ptrs, bias_ptrs, WIDTHS, TILE_WIDTH, COLUMNS, PRECISION, KEEP)
+    kept_positive = load_layers(positive_ptrs, bias_ptrs, WIDTHS, TILE_WIDTH, COLUMNS, PRECISION, CAPABILITY, KEEP)
+    kept_negative = load_layers(negative_ptrs, bias_ptrs, WIDTHS, TILE_WIDTH, COLUMNS, PRECISION, CAPABILITY, KEEP)
     tl.debug_barrier()  # as in `decode_kernel`
     for group in range(start, tl.minimum(start + GROUPS, groups)):
         box = boxes_ptr + (image * groups + group) * 2 * TILE_WIDTH + unit
@@ -130,6 +131,7 @@ def bounds_kernel(
                 WIDTHS,
                 TILE_WIDTH,
                 PRECISION,
+                CAPABILITY,
                 MARGIN,
             )
             lower = biased(least, bias, PRECISION, CAPABILITY)
@@ -146,6 +148,7 @@ def bounds_kernel(
             WIDTHS,
             COLUMNS,
             PRECISION,
+            CAPABILITY,
             MARGIN,
         )
         known = tl.where(least + bias > 0, PROVED, tl.where(most + bias <= 0, 0, OPEN))  # NaN leaves it open
@@ -207,7 +210,7 @@ def open_kernel(
     count = tl.load(count_ptr + group)
     row = tl.arange(0, PIXELS)
     unit = tl.arange(0, TILE_WIDTH)[None, :]
-    kept = load_layers(weight_ptrs, bias_ptrs, WIDTHS, TILE_WIDTH, COLUMNS, PRECISION, KEEP)
+    kept = load_layers(weight_ptrs, bias_ptrs, WIDTHS, TILE_WIDTH, COLUMNS, PRECISION, CAPABILITY, KEEP)
     tl.debug_barrier()  # as in `decode_kernel`
     for first in range(program % TAKERS * PIXELS, count, TAKERS * PIXELS):
         listed, real = open_ptr + group * pixels + first + row, first + row < count
@@ -243,9 +246,9 @@ def open_kernel(
 def margin(width: int) -> float:
     """The share of the sum of all magnitudes by which bounds are widened, for layers of so many inputs.
 
-    Tensor cores add up to 3 `width` products, each with an error of at most 2^-23 of that sum, and "3xtf32" cuts
-    operands off, with an error of at most 2^-20. This has to be covered twice: for the decoder's products, and for
-    those that the bounds are made of.
+    Tensor cores add up to 3 `width` products, each with an error of at most 2^-23 of that sum, of which `lost` gives
+    back less, and "3xtf32" cuts operands off, with an error of at most 2^-20. This has to be covered twice: for the
+    decoder's products, and for those that the bounds are made of.
     """
     return (width + 8) * 2.0**-20
 
