@@ -22,9 +22,9 @@ WORKLOAD_L = "decode 32-32-32-1 bf16"
 
 # Most slots (see slots.py) of 128 pixels of a hypothesis of that network, whose masks are packed, in any version.
 SLOTS = {
-    "sm_80": {"bf16": 205, "tf32": 590, "3xtf32": 1180},
-    "sm_90": {"bf16": 170, "tf32": 270, "3xtf32": 700},
-    "sm_100": {"bf16": 205, "tf32": 400, "3xtf32": 900},
+    "sm_80": {"bf16": 205, "tf32": 590, "3xtf32": 1080},
+    "sm_90": {"bf16": 170, "tf32": 270, "3xtf32": 600},
+    "sm_100": {"bf16": 205, "tf32": 400, "3xtf32": 800},
     "gfx942": {"bf16": 480, "tf32": 600, "ieee": 415},
 }
 # The same of outputs that need every logit, or every class.
