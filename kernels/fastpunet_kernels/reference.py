@@ -209,14 +209,13 @@ def decode_maps(
     size: Sequence[int],
     output: str,
     precision: str,
-    decode: Callable[..., Tensor] = decode_latents,
 ) -> Tensor:
-    """`decode_latents` of hypotheses with latent maps (see `Maps`), a few at a time; `decode` does it without maps."""
+    """`decode_latents` of hypotheses with latent maps (see `Maps`), a few at a time."""
     out = empty_output(base, z.shape[1], weights[-1].shape[0], output)
     for some in range(0, z.shape[1], _hypotheses_at_once(base)):
         part = slice(some, some + _hypotheses_at_once(base))
         own, alone = with_own_bases(base, z[:, part], values[:, part], map_weight, size)
-        decoded = decode(own, z_weight, weights, biases, alone, output, precision)
+        decoded = decode_latents(own, z_weight, weights, biases, alone, output, precision)
         out[:, part] = decoded.view(base.shape[0], -1, *decoded.shape[2:])
     return out
 
@@ -231,14 +230,13 @@ def decode_map_sums(
     map_weight: Tensor,
     size: Sequence[int],
     precision: str,
-    decode: Callable[..., tuple[Tensor, Tensor, Tensor]] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`decode_sums` of hypotheses with latent maps, a few at a time; `decode` does it without maps."""
+    """`decode_sums` of hypotheses with latent maps, a few at a time."""
     parts = []
     for some in range(0, z.shape[1], _hypotheses_at_once(base)):
         part = slice(some, some + _hypotheses_at_once(base))
         own, alone = with_own_bases(base, z[:, part], values[:, part], map_weight, size)
-        sums = (decode or decode_sums)(own, z_weight, weights, biases, alone, precision)
+        sums = decode_sums(own, z_weight, weights, biases, alone, precision)
         probability, entropy, volume = (one.unflatten(0, (base.shape[0], -1)) for one in sums)
         parts.append((probability.sum(1), entropy.sum(1), volume.flatten(1, 2)))
     probabilities, entropies, volumes = zip(*parts, strict=True)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fastpunet import Sampler
 from fastpunet_kernels import backends, dispatch, reference
-from fastpunet_kernels.problem import Decoder, Gaussian
+from fastpunet_kernels.problem import Decoder, Gaussian, Maps
 from fastpunet_kernels.triton import decode, pruning
 from helpers.hopper import note_variants
 
@@ -65,11 +65,23 @@ def with_the_references_output(launch: Callable[..., Tensor]) -> Callable[..., T
     """`launch_decode` or `launch_pruned`, which some tests call themselves."""
 
     def decoded(
-        base: Tensor, decoder: Decoder, latents: Tensor | Gaussian, out: Tensor, output: str, precision: str, *rest: Any
+        base: Tensor,
+        decoder: Decoder,
+        latents: Tensor | Gaussian,
+        out: Tensor,
+        output: str,
+        precision: str,
+        *rest: Any,
+        **maps: Maps,
     ) -> Tensor:
-        launch(base, decoder, latents, out, output, precision, *rest)
-        plain = reference.decode_gaussian if isinstance(latents, Gaussian) else reference.decode_latents
-        given = latents if isinstance(latents, Gaussian) else (latents,)
+        launch(base, decoder, latents, out, output, precision, *rest, **maps)
+        plain, given = (
+            (reference.decode_gaussian, latents)
+            if isinstance(latents, Gaussian)
+            else (reference.decode_maps, (latents, *maps["maps"]))
+            if maps
+            else (reference.decode_latents, (latents,))
+        )
         return out.copy_(plain(base.contiguous(), *decoder, *given, output, precision))
 
     return decoded

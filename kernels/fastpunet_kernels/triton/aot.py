@@ -17,9 +17,10 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from fastpunet_kernels.triton import decode, gradients, low_rank, offsets, philox, slots
+from fastpunet_kernels.triton import maps as latent_maps
 from fastpunet_kernels.triton.overlap_variants import overlap_variants
 from fastpunet_kernels.triton.pruning_variants import pruning_variants
-from fastpunet_kernels.triton.tiling import Tiling, by_rule
+from fastpunet_kernels.triton.tiling import by_rule
 
 TARGETS = {
     "sm_80": GPUTarget("cuda", 80, 32),
@@ -65,6 +66,7 @@ def variants(target: GPUTarget) -> list[Variant]:
     philox_types = {"out_ptr": "*fp32", "ids_ptr": "*i64", "seed": "i64", "first": "i64", "n": "i32", "count": "i64"}
     return [
         *(_decoder(target, *each) for each in DECODERS),
+        *(_decoder(target, "bits", precision, (32, 32, 32, 1), maps=1) for precision in ("bf16", "ieee")),
         *(Variant(*variant) for variant in pruning_variants(_capability(target), amd=target.backend == "hip")),
         *(_gradients(widths) for widths in ((32, 32, 32, 1), (32, 32, 32, 24), (64, 64, 64, 1))),
         _offsets("drawn", ("z_ptr",)),
@@ -103,25 +105,25 @@ def _offsets(name: str, absent: tuple[str, ...]) -> Variant:
     return Variant(f"offsets {name}", offsets.offsets_kernel, types, constants, {})
 
 
-def _decoder(
-    target: GPUTarget, output: str, precision: str, widths: tuple[int, ...], tiling: Tiling | None = None
-) -> Variant:
+def _decoder(target: GPUTarget, output: str, precision: str, widths: tuple[int, ...], maps: int = 0) -> Variant:
     layers = len(widths) - 1
     types: dict[str, Any] = {"out_ptr": OUT_TYPES[output], "entropy_ptr": "*fp32", "volume_ptr": "*i64"}
     types |= {"base_ptr": "*fp32", "offsets_ptr": "*fp32"}
     types |= {"weight_ptrs": ("*fp32",) * layers, "bias_ptrs": ("*fp32",) * layers}
-    types |= dict.fromkeys(decode.SIZES, "i64") | dict.fromkeys(("n", "pixels", "run"), "i32")
+    types |= {"map_ptrs": ("*fp32", "*fp32", "*i32", "*fp32") if maps else ()}
+    types |= dict.fromkeys(decode.SIZES, "i64") | dict.fromkeys(("n", "pixels", "run", "cells"), "i32")
     capability = _capability(target)
     rounding = decode.products(precision, widths, capability)
-    tiling = tiling or by_rule(widths, rounding, capability)
+    tiling = by_rule(widths, rounding, capability)
+    tiling = latent_maps.tiling(tiling) if maps else tiling
     constants = decode.constants(widths, output, rounding, capability, tiling)
     absent = () if output == "sums" else ("entropy_ptr", "volume_ptr")
-    name = f"decode {'-'.join(map(str, widths))} {precision} {output}"
+    name = f"{'mapped' if maps else 'decode'} {'-'.join(map(str, widths))} {precision} {output}"
     return Variant(
         name,
         decode.decode_kernel,
         types,
-        constants | dict.fromkeys(absent),
+        constants | {"MAPS": maps, "CORNERS": 4 if maps else 0} | dict.fromkeys(absent),
         decode.options(tiling, amd=target.backend == "hip"),
     )
 

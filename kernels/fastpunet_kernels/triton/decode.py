@@ -1,6 +1,7 @@
 # mypy: allow-untyped-defs, allow-incomplete-defs
 """f_comb for many latents at once: the offsets of all hypotheses, then every 1x1 layer and the output in one kernel."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,14 +13,17 @@ from torch import Tensor
 from triton.runtime.errors import OutOfResources
 from triton.testing import do_bench
 
-from fastpunet_kernels.problem import Decoder, Gaussian
+from fastpunet_kernels.problem import Decoder, Gaussian, Maps
+from fastpunet_kernels.triton import maps as latent_maps
 from fastpunet_kernels.triton.layers import anchored, biased, linear, load_layers, rectified
+from fastpunet_kernels.triton.maps import load_corners, of_maps
 from fastpunet_kernels.triton.offsets import ROWS, launch_offsets
 from fastpunet_kernels.triton.outputs import add_to_sums, no_sums, store_output, store_sums
 from fastpunet_kernels.triton.tiling import Tiling, candidates, find_tiling, padded, remember
 
 # No reason to compile the kernel anew. Members of tuples would be one for Triton, so strides are arguments themselves.
-SIZES = ["n", "pixels", "run", "base_image", "base_pixel", "base_unit", "out_image", "out_hypothesis", "out_class"]
+STRIDES = ["base_image", "base_pixel", "base_unit", "out_image", "out_hypothesis", "out_class"]
+SIZES = ["n", "pixels", "run", "cells", *STRIDES]
 PARTIAL_SUMS = 1 << 24  # floats of all programs' sums together, or as few as one program a tile of pixels has
 THREE_PRODUCTS = 64  # units of the widest layer for which tensor cores compute "ieee", as three products of TF32
 
@@ -45,9 +49,11 @@ def group_logits(
     base,
     offsets_ptr,
     first,
+    maps,
     kept,
     weight_ptrs,
     bias_ptrs,
+    MAPS: tl.constexpr,
     WIDTHS: tl.constexpr,
     TILE_WIDTH: tl.constexpr,
     COLUMNS: tl.constexpr,
@@ -57,7 +63,8 @@ def group_logits(
 ):
     """Logits (PIXELS, COLUMNS) of pixels `base` (PIXELS, TILE_WIDTH) for the hypotheses from `first` on.
 
-    The columns are as many hypotheses of a binary model, or the classes of one hypothesis.
+    The columns are as many hypotheses of a binary model, or the classes of one hypothesis. With MAPS latent maps,
+    `maps` has their corners, values, weights, cells and the last hypothesis.
     """
     PIXELS: tl.constexpr = base.shape[0]
     LAST: tl.constexpr = len(weight_ptrs) - 1
@@ -69,6 +76,10 @@ def group_logits(
     for member in tl.range(COLUMNS if BINARY else 1, loop_unroll_factor=UNROLL):
         offset = tl.load(place + unit)
         place += TILE_WIDTH
+        if MAPS > 0:
+            corners, values_ptr, weight_ptr, cells, last = maps
+            values_ptr += tl.minimum(first + member, last).to(tl.int64) * MAPS * cells
+            offset += of_maps(corners, values_ptr, weight_ptr, cells, MAPS, TILE_WIDTH)
         hidden = rectified(base + offset, PRECISION, CAPABILITY)
         for layer in tl.static_range(LAST):
             total, bias = linear(hidden, kept, weight_ptrs, bias_ptrs, layer, WIDTHS, TILE_WIDTH, PRECISION, CAPABILITY)
@@ -87,9 +98,11 @@ def decode_kernel(
     offsets_ptr,
     weight_ptrs,
     bias_ptrs,
+    map_ptrs,
     n,
     pixels,
     run,
+    cells,
     base_image: tl.int64,
     base_pixel: tl.int64,
     base_unit: tl.int64,
@@ -99,6 +112,8 @@ def decode_kernel(
     OUTPUT: tl.constexpr,
     PRECISION: tl.constexpr,
     CAPABILITY: tl.constexpr,
+    MAPS: tl.constexpr,
+    CORNERS: tl.constexpr,
     WIDTHS: tl.constexpr,
     KEEP: tl.constexpr,
     TILE_WIDTH: tl.constexpr,
@@ -111,9 +126,10 @@ def decode_kernel(
     """The kernel of the launchers; WIDTHS are the units of the first layer, of the hidden layers, and the classes.
 
     A program owns PIXELS pixels of one image and takes `run` hypotheses, a multiple of ROWS, through all layers, in
-    registers. The COLUMNS of the last accumulator are as many hypotheses of a binary model, or the classes of one.
-    Weights stay on the chip if KEEP. OUTPUT "sums" goes to out (B, runs, K, P), entropy (B, runs, P) and volume
-    (B, n, K); any other to out (B, n, ...).
+    registers. MAPS latent maps of `cells` cells add to the first layer, of which a pixel takes CORNERS. The COLUMNS of
+    the last accumulator are as many hypotheses of a binary model, or the classes of one. Weights stay on the chip if
+    KEEP. OUTPUT "sums" goes to out (B, runs, K, P), entropy (B, runs, P) and volume (B, n, K); any other to out
+    (B, n, ...).
     """
     LAST: tl.constexpr = len(weight_ptrs) - 1
     CLASSES: tl.constexpr = WIDTHS[LAST + 1]
@@ -132,6 +148,12 @@ def decode_kernel(
     base = anchored(base, PRECISION)
     offsets_ptr += image * tl.cdiv(n, ROWS) * ROWS * TILE_WIDTH
     kept = load_layers(weight_ptrs, bias_ptrs, WIDTHS, TILE_WIDTH, COLUMNS, PRECISION, CAPABILITY, KEEP)
+    maps = ()
+    if MAPS > 0:
+        values_ptr, map_weight_ptr, cell_ptr, share_ptr = map_ptrs
+        corners = load_corners(cell_ptr, share_ptr, pixel, pixels, CORNERS)
+        values_ptr += image * n * MAPS * cells
+        maps = (corners, values_ptr, map_weight_ptr, cells, n - 1)  # type: ignore[assignment]
     if OUTPUT == "sums":
         sums = no_sums(PIXELS, COLUMNS, CLASSES)
 
@@ -141,9 +163,11 @@ def decode_kernel(
             base,
             offsets_ptr,
             group,
+            maps,
             kept,
             weight_ptrs,
             bias_ptrs,
+            MAPS,
             WIDTHS,
             TILE_WIDTH,
             COLUMNS,
@@ -237,17 +261,18 @@ def launch_decode(
     output: str,
     precision: str,
     tiling: Tiling | None = None,
+    maps: Maps | None = None,
 ) -> Tensor:
     """Decode n latents per image, as `fastpunet_kernels.decode_samples` describes, into `out`, which is returned.
 
     base float32 (B, P, h); latents z float32 (B, n, latent_dim) or a `Gaussian`; out (B, n, ...) of the shape and type
     that belong to `output`, contiguous in its last dimension. All else may have any strides. tiling: None for the one
-    that was found fastest, or the rule's.
+    that was found fastest, or the rule's. maps: those of z.
     """
     strides = (out.stride(0), out.stride(1), out.stride(2) if out.dim() == 4 else 0)
 
     def launch(tiling: Tiling) -> None:
-        _launch(base, decoder, latents, out.shape[1], output, precision, tiling, (out, None, None), strides)
+        _launch(base, decoder, latents, out.shape[1], output, precision, tiling, (out, None, None), strides, maps)
 
     if tiling is None:
         widths, capability = layer_widths(base, decoder), compute_capability(base.device)
@@ -290,7 +315,9 @@ def layer_widths(base: Tensor, decoder: Decoder) -> tuple[int, ...]:
     return (base.shape[2], *(weight.shape[0] for weight in decoder.weights))
 
 
-def launch_decode_sums(base: Tensor, decoder: Decoder, z: Tensor, precision: str) -> tuple[Tensor, Tensor, Tensor]:
+def launch_decode_sums(
+    base: Tensor, decoder: Decoder, z: Tensor, precision: str, maps: Maps | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Sums over the hypotheses of z float32 (B, n, latent_dim), as `fastpunet_kernels.decode_sums` describes them.
 
     A program sums its hypotheses in float32; those sums are added up in float64, always in the same order.
@@ -309,7 +336,7 @@ def launch_decode_sums(base: Tensor, decoder: Decoder, z: Tensor, precision: str
     outs = (probability, entropy, volume)
 
     def launch(tiling: Tiling) -> None:
-        _launch(base, decoder, z, n, "sums", precision, tiling, outs, probability.stride()[:3])
+        _launch(base, decoder, z, n, "sums", precision, tiling, outs, probability.stride()[:3], maps)
 
     launch_what_fits(launch, tiling._replace(run=run))
     return probability.sum(1, dtype=torch.float64), entropy.sum(1, dtype=torch.float64), volume
@@ -336,9 +363,11 @@ def _launch(
     tiling: Tiling,
     outs: tuple[Tensor, Tensor | None, Tensor | None],
     out_strides: tuple[int, ...],
+    maps: Maps | None,
 ) -> None:
     images, pixels, _ = base.shape
     widths, capability = layer_widths(base, decoder), compute_capability(base.device)
+    tiling = latent_maps.tiling(tiling) if maps else tiling
     compile_time = constants(widths, output, products(precision, widths, capability), capability, tiling)
     offsets = launch_offsets(decoder, latents, images, n, compile_time["TILE_WIDTH"])
     grid = (images * triton.cdiv(n, tiling.run) * triton.cdiv(pixels, tiling.pixels),)
@@ -349,11 +378,14 @@ def _launch(
             offsets,
             tuple(weight.contiguous() for weight in decoder.weights),
             tuple(bias.contiguous() for bias in decoder.biases),
+            latent_maps.arguments(maps, compile_time["TILE_WIDTH"]) if maps else (),
             n,
             pixels,
             tiling.run,
+            math.prod(maps.values.shape[3:]) if maps else 0,
             *base.stride(),
             *out_strides,
             **compile_time,
+            **latent_maps.constants(maps),
             **options(tiling, amd=bool(torch.version.hip)),
         )

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 from torch import Tensor
 
-from fastpunet_kernels import reference
-from fastpunet_kernels.problem import Decoder, Gaussian, empty_output
+from fastpunet_kernels.problem import Decoder, Gaussian, Maps, empty_output
 from fastpunet_kernels.reference import iou_of_pairs, pack_labels, unpack_labels
 from fastpunet_kernels.triton.decode import launch_decode, launch_decode_sums
 from fastpunet_kernels.triton.gradients import launch_gradients as decode_logits_gradients
@@ -86,5 +84,33 @@ def decode_sums(
     return launch_decode_sums(base, Decoder(z_weight, list(weights), list(biases)), z, precision)
 
 
-decode_maps = partial(reference.decode_maps, decode=decode_latents)
-decode_map_sums = partial(reference.decode_map_sums, decode=decode_sums)
+def decode_maps(
+    base: Tensor,
+    z_weight: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    z: Tensor,
+    values: Tensor,
+    map_weight: Tensor,
+    size: Sequence[int],
+    output: str,
+    precision: str,
+) -> Tensor:
+    out = empty_output(base, z.shape[1], weights[-1].shape[0], output)
+    decoder, maps = Decoder(z_weight, list(weights), list(biases)), Maps(values, map_weight, tuple(size))
+    return launch_decode(base, decoder, z, out, output, precision, maps=maps)
+
+
+def decode_map_sums(
+    base: Tensor,
+    z_weight: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    z: Tensor,
+    values: Tensor,
+    map_weight: Tensor,
+    size: Sequence[int],
+    precision: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    decoder, maps = Decoder(z_weight, list(weights), list(biases)), Maps(values, map_weight, tuple(size))
+    return launch_decode_sums(base, decoder, z, precision, maps)
