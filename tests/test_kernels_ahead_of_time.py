@@ -42,9 +42,7 @@ PRODUCTS_SHARED = 98304  # of masks on sm_90, where two of these programs fit a 
 FEW_SPILLS = 128  # bytes of loads and stores, outside the loop over hypotheses: worth a fourth program
 WIDE = "decode 128-"
 MOST_WEIGHTS = 102400
-BOUNDS, OPEN = "bounds 32-32-32-1 ieee", "open 32-32-32-1 ieee"
-# Known: slower there than they might be. On sm_90 with Triton 3.6 only.
-SPILLING = {"sm_80": (WIDE, OPEN), "sm_90": (BOUNDS,), "sm_100": (BOUNDS, OPEN), "gfx942": ("gradients",)}
+SPILLING = {"sm_80": (WIDE,), "gfx942": ("gradients",)}  # known: slower there than they might be
 
 
 def compile_ahead(target: str, cache: Path) -> list[dict[str, Any]]:
