@@ -31,7 +31,7 @@ from triton.testing import do_bench
 
 from benchmarks.gpu_rates import rates
 from benchmarks.roofline import DEVICE, synchronize
-from fastpunet_kernels import Decoder, Gaussian, decode_samples, distance_sums, mask_iou, pairwise_intersection
+from fastpunet_kernels import Decoder, Gaussian, Maps, decode_samples, distance_sums, mask_iou, pairwise_intersection
 from fastpunet_kernels.problem import empty_output
 from fastpunet_kernels.triton import decode, intersection
 from fastpunet_kernels.triton.offsets import launch_offsets
@@ -47,17 +47,19 @@ PRECISIONS = ("bf16", "tf32", "3xtf32", "ieee")  # 3xtf32 is float32 by three pr
 
 
 class Decoding(NamedTuple):
-    """One way to decode; without a tiling by the rule."""
+    """One way to decode, without a tiling by the rule; mapped: with a map of 8 x 8 zeros, which changes no label."""
 
     output: str
     precision: str
     widths: tuple[int, ...] = BINARY
     tiling: Tiling | None = None
+    mapped: bool = False
 
     @property
     def name(self) -> str:
         tiling = "rule" if self.tiling is None else "-".join(map(str, self.tiling))
-        return f"decode {'-'.join(map(str, self.widths))} {self.output} {self.precision} {tiling}"
+        name = "decode with a map" if self.mapped else "decode"
+        return f"{name} {'-'.join(map(str, self.widths))} {self.output} {self.precision} {tiling}"
 
 
 class Other(NamedTuple):
@@ -127,6 +129,7 @@ def tasks() -> list[Task]:
     found += [Other("IoU of two sets", n, method) for n in (16, 32, 64, 128) for method in ("counted", "multiplied")]
     found += [Decoding(output, "3xtf32") for output in ("labels", "probs", "sums")]
     found += [Decoding("labels", "bf16", (32, 32, 32, classes)) for classes in (3, 24)]
+    found += [Decoding("bits", precision, mapped=True) for precision in ("bf16", "3xtf32")]
     for (width, precision), tilings in WIDE.items():
         found += [Decoding("bits", precision, (width, width, width, 1), Tiling(*each)) for each in tilings]
     found += [Decoding("sums", precision, (32, 32, 32, 3)) for precision in ("bf16", "3xtf32")]
@@ -162,8 +165,17 @@ def decoding(task: Decoding, given: Problem) -> tuple[Callable[[], Any], Tensor 
     if task.output == "sums":
         return lambda: decode.launch_decode_sums(given.base, given.decoder, given.z, precision), None
     out = empty_output(given.base, given.recipe.n, task.widths[-1], task.output)
-    arguments = given.base, given.decoder, given.recipe, out, task.output, precision, task.tiling
+    maps = zero_map(given) if task.mapped else None
+    latents = given.z if task.mapped else given.recipe
+    arguments = given.base, given.decoder, latents, out, task.output, precision, task.tiling, maps
     return lambda: decode.launch_decode(*arguments), out
+
+
+def zero_map(given: Problem) -> Maps:
+    """For an image whose pixels are in lines of 32, of which there are at least 8."""
+    pixels, width = given.base.shape[1:]
+    values = torch.zeros(1, given.recipe.n, 1, 8, 8, device=DEVICE)
+    return Maps(values, torch.ones(width, 1, device=DEVICE), (pixels // 32, 32))
 
 
 def random_masks(n: int, pixels: int) -> Tensor:
