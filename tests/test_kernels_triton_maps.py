@@ -6,6 +6,7 @@ from decode_problems import COMPILED
 from test_kernels_maps import case, exact_logits
 from torch import Tensor
 
+from fastpunet.waits import RefuseWaits
 from fastpunet_kernels import Decoder, Maps, decode_samples, decode_sums, sums_of_logits
 
 pytest.importorskip("triton")
@@ -77,3 +78,10 @@ def test_corners_interpolate_as_pytorch_does(size: tuple[int, ...], grid: tuple[
     expected = torch.nn.functional.interpolate(values, size=size, mode=mode, align_corners=True)
     found = (values.flatten()[cells.long()] * shares).sum(0)
     torch.testing.assert_close(found, expected.flatten(), rtol=1e-6, atol=1e-6)
+
+
+def test_the_host_never_waits_for_corners() -> None:
+    device = torch.device("meta")
+    with RefuseWaits(device):
+        cells, _ = corners((7, 5), (3, 5), device)
+    assert cells.shape == (4, 35)
