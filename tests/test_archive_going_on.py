@@ -62,6 +62,15 @@ def test_a_file_of_the_same_name_but_another_ending_gives_an_image_another_name(
         run_archive(model, [folder / "case00.png"], path, REQUEST, skip_existing=True)
 
 
+def test_a_file_of_the_same_name_gives_an_image_a_number(model, tmp_path):
+    folder, path = save_pictures(tmp_path / "a", 2), tmp_path / "a.zarr"
+    (folder / "case00.png").rename(folder / "x y.png")
+    (folder / "case01.png").rename(folder / "x_y.png")
+    run_archive(model, [folder / "x_y.png"], path, REQUEST)
+    with pytest.raises(ValueError, match="x_y.png under the name x_y, but among these inputs its name is x_y-2;"):
+        run_archive(model, [folder], path, REQUEST, skip_existing=True)
+
+
 def test_more_inputs_of_other_names_are_gone_on_with(model, images, tmp_path):
     """The bytes are those of one run, however the files are given."""
     first = [images / f"case{place:02}.png" for place in range(3)]

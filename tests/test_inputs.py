@@ -256,9 +256,16 @@ def test_files_that_only_their_endings_tell_apart_are_named_with_them(tmp_path):
     assert names("a/x.nii.gz", "a/x.png") == ["x_nii_gz", "x_png"]
     assert names("a") == ["X_npy", "x_nii_gz", "x_png", "y_jpg", "y_png"]
     assert names("x.png", "a/x.png") == [f"{tmp_path.name}_x", "a_x"]
-    assert names("x.png", "a/x.png", "a/X.NPY") == ["x", "x_png", "X_npy"]
+    assert names("x.png", "a/x.png", "a/X.NPY") == [f"{tmp_path.name}_x", "a_x_png", "a_X_npy"]
     (tmp_path / "a" / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     assert [image.name for image in look([tmp_path / "a" / "x.png", tmp_path / "a" / "X.NPY"]).inputs] == ["X_npy"]
+
+
+def test_files_that_neither_folders_nor_endings_tell_apart_are_numbered(tmp_path):
+    """And do not take the names of folders, which would not help."""
+    for name in ("a b.png", "a_b.png", "x.npy", "x.tif", "x_tif.png"):
+        _save(tmp_path / "x.png", GREY).rename(tmp_path / name)
+    assert [image.name for image in find_inputs([tmp_path])] == ["a_b", "a_b-2", "x_npy", "x_tif", "x_tif-2"]
 
 
 def test_hostile_names_of_files(tmp_path):

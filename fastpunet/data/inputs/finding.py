@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from fastpunet.data.dicom.files import is_image
 from fastpunet.data.inputs import arrays, dicom_images, nifti_images, pictures
-from fastpunet.data.inputs.found import Reader, each, names_of, noting, with_ending
+from fastpunet.data.inputs.found import Reader, each, names_of, noting
 from fastpunet.data.inputs.input import Input
 from fastpunet.data.inputs.names import distinct, ending
 from fastpunet.data.inputs.paths import Candidate, candidates
@@ -88,7 +88,8 @@ def look(paths: Sequence[str | os.PathLike[str]], passed_over: Callable[[Path], 
     places = [_Place(min(map(order.__getitem__, entry.image.files)), entry.names, entry.image) for entry in found]
     places += [_Place(order[path], names_of(path), None) for path in order if path not in known]
     places.sort(key=lambda place: place.order)
-    names = distinct(_choices(places, list(order)))
+    paths_in_order = list(order)
+    names = distinct([place.names for place in places], [ending(paths_in_order[place.order]) for place in places])
     named = [
         replace(place.image, name=name) for name, place in zip(names, places, strict=True) if place.image is not None
     ]
@@ -112,14 +113,3 @@ def _kind(candidate: Candidate) -> str | None:
     if nested and kind != "dicom":
         return None
     return None if kind == "dicom" and not asked and not is_image(path) else kind
-
-
-def _choices(places: Sequence[_Place], paths: Sequence[Path]) -> list[tuple[str, ...]]:
-    """The names that each could have; of files in one folder that only their endings tell apart, with the endings."""
-    endings: dict[tuple[str, ...], set[str]] = defaultdict(set)
-    for order, names, _ in places:
-        endings[tuple(map(str.lower, names))].add(ending(paths[order]))
-    return [
-        with_ending(names, paths[order]) if len(endings[tuple(map(str.lower, names))]) > 1 else names
-        for order, names, _ in places
-    ]

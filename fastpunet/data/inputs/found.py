@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from fastpunet.data.inputs.input import Input
-from fastpunet.data.inputs.names import ending, safe, stem
+from fastpunet.data.inputs.names import ending, safe, stem, with_ending
 from fastpunet.data.reading import one_line
 
 _FOLDERS = 5
@@ -55,20 +56,16 @@ def names_of(path: Path, ending: str = "") -> tuple[str, ...]:
     return below(path.absolute().parent, stem(path) + ending)
 
 
-def with_ending(names: Sequence[str], path: Path) -> tuple[str, ...]:
-    """The same names, with the ending of a file behind them."""
-    last = ending(path).replace(".", "_")
-    return tuple(f"{name}{last}" for name in names)
-
-
 def other_names(source: Input) -> list[str]:
     """What an image that is alone in its file, or in its files, could be called among other inputs."""
     file = source.files[0]
     alone = (
         names_of(file) if len(source.files) == 1 else below(file.absolute().parent.parent, file.absolute().parent.name)
     )
-    names = list(map(safe, (*alone, *with_ending(alone, file))))
-    return [name for name in names if name != source.name] if source.name in names else []
+    names = list(map(safe, alone))
+    names += [with_ending(name, ending(file)) for name in names]
+    own = source.name in names or re.sub(r"-\d+$", "", source.name) in names  # without the number of `distinct`
+    return [name for name in names if name != source.name] if own else []
 
 
 def below(folder: Path, name: str) -> tuple[str, ...]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import unicodedata
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from fastpunet.data.inputs.recognising import SUFFIXES
 
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{k}" for port in ("com", "lpt") for k in range(1, 10))}  # Windows
 _METADATA = "zarr.json"  # which lies beside the images of an archive
 _BYTES = 120  # leaves room for endings; most file systems allow 255
@@ -44,20 +47,50 @@ def safe(text: str) -> str:
     return f"image_{kept}" if reserved else kept or "image"
 
 
-def distinct(choices: Sequence[Sequence[str]]) -> list[str]:
-    """One safe name for each image, of its choices the first that no other image shares, case aside; else numbered.
+def distinct(choices: Sequence[Sequence[str]], endings: Sequence[str] = ()) -> list[str]:
+    """One safe name for each image: of its choices the first that only images of the same choices share, case aside.
+
+    endings: those of the images' files. Images of the same choices get theirs, if these differ. What still has the
+    same name is numbered.
 
     >>> distinct([["x", "a_x"], ["X", "b_x"], ["y"], ["y"]])
     ['a_x', 'b_x', 'y', 'y-2']
+    >>> distinct([["x", "a_x"], ["x", "a_x"], ["x", "b_x"]], [".png", ".npy", ".png"])
+    ['a_x_png', 'a_x_npy', 'b_x']
     """
-    names = [safe(options[0]) for options in choices]
+    safe_choices = [tuple(map(safe, options)) for options in choices]
+    alike = [tuple(map(str.lower, options)) for options in safe_choices]
+    names = [options[0] for options in safe_choices]
     for level in range(1, max(map(len, choices), default=0)):
-        counts = Counter(map(str.lower, names))
+        sharing = _gathered(map(str.lower, names), alike)
         names = [
-            safe(options[min(level, len(options) - 1)]) if counts[name.lower()] > 1 else name
-            for name, options in zip(names, choices, strict=True)
+            options[min(level, len(options) - 1)] if len(sharing[name.lower()]) > 1 else name
+            for name, options in zip(names, safe_choices, strict=True)
+        ]
+    if endings:
+        several = _gathered(alike, endings)
+        names = [
+            with_ending(name, ending) if len(several[options]) > 1 else name
+            for name, options, ending in zip(names, alike, endings, strict=True)
         ]
     return _numbered(names)
+
+
+def with_ending(name: str, ending: str) -> str:
+    """The name of a file with its ending.
+
+    >>> with_ending("x", ".nii.gz")
+    'x_nii_gz'
+    """
+    return name + ending.replace(".", "_")
+
+
+def _gathered(keys: Iterable[_Key], values: Iterable[_Value]) -> dict[_Key, set[_Value]]:
+    """The values of each key."""
+    gathered: dict[_Key, set[_Value]] = defaultdict(set)
+    for key, value in zip(keys, values, strict=True):
+        gathered[key].add(value)
+    return gathered
 
 
 def _numbered(names: Sequence[str]) -> list[str]:
