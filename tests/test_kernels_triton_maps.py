@@ -69,6 +69,7 @@ def test_sums_are_those_of_the_hypotheses(
     assert torch.equal(sums.volume.cpu(), expected.volume)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(("size", "grid"), [((7, 5), (3, 5)), ((2, 9, 4), (1, 4, 3)), ((6,), (1,)), ((1,), (1,))])
 def test_corners_interpolate_as_pytorch_does(size: tuple[int, ...], grid: tuple[int, ...]) -> None:
     cells, shares = corners(size, grid, torch.device("cpu"))
@@ -80,6 +81,7 @@ def test_corners_interpolate_as_pytorch_does(size: tuple[int, ...], grid: tuple[
     torch.testing.assert_close(found, expected.flatten(), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.quick
 def test_the_host_never_waits_for_corners() -> None:
     device = torch.device("meta")
     with RefuseWaits(device):

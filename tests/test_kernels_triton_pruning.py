@@ -77,6 +77,7 @@ def test_latents_that_are_drawn_and_strided_tensors(device: torch.device) -> Non
     assert (around[:, 45:] == 77).all()
 
 
+@pytest.mark.quick
 def test_bounds_prove_labels_and_the_rest_is_listed(device: torch.device) -> None:
     base, decoder, z = problem(device, (16, 1), pixels=100, n=64)
     dense = decode.launch_decode(base, decoder, z, empty_output(base, 64, 1, "labels"), "labels", "ieee")
@@ -140,6 +141,7 @@ def test_a_margin_covers_products_that_are_rounded_in_another_way(
     assert not torch.equal(pruned, dense)
 
 
+@pytest.mark.quick
 def test_groups_are_of_similar_hypotheses_and_hold_each_one_once() -> None:
     offsets = torch.tensor([5.0, 1, 4, 0, 3, 2]).repeat_interleave(16)[:90, None] * torch.tensor([1.0, 2])
     order, grouped, boxes = groups.similar_groups(offsets[None], columns=8)
@@ -151,12 +153,14 @@ def test_groups_are_of_similar_hypotheses_and_hold_each_one_once() -> None:
     assert (boxes[0, :, 1, 0] - boxes[0, :, 0, 0]).max() <= 2  # of values from 0 to 5
 
 
+@pytest.mark.quick
 def test_the_host_never_waits_for_groups() -> None:
     with RefuseWaits(torch.device("meta")):
         found = groups.similar_groups(torch.empty(2, 1000, 32, device="meta"), columns=8)
     assert found.boxes.shape == (2, 32, 2, 32)
 
 
+@pytest.mark.quick
 def test_pruning_is_asked_for(monkeypatch: pytest.MonkeyPatch, device: torch.device) -> None:
     base, decoder, z = problem(device, (16, 1), pixels=33, n=32)
     calls: list[str] = []

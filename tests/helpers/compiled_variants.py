@@ -20,9 +20,9 @@ from fastpunet import Sampler
 from fastpunet_kernels import backends, dispatch, reference
 from fastpunet_kernels.problem import Decoder, Gaussian, Maps
 from fastpunet_kernels.triton import decode, pruning
-from helpers.hopper import note_variants
+from helpers.hopper import Variant, note_variants
 
-VARIANTS = note_variants()
+VARIANTS: set[Variant] = set()
 NEW: dict[str, Counter[str]] = {}  # of each test, by kernel
 
 
@@ -93,11 +93,16 @@ def sampler_of_any_precision(sampler: Sampler, model: torch.nn.Module, *, precis
 
 
 new_sampler = Sampler.__init__
-dispatch.implementation = as_the_reference
-decode.launch_decode = with_the_references_output(decode.launch_decode)
-pruning.launch_pruned = with_the_references_output(pruning.launch_pruned)
-backends._why_no_triton = lambda _: None
-reference.check_limits = lambda *_: None  # values are not checked on a GPU
+
+
+def pytest_configure() -> None:
+    """Only where this is a plugin: whoever merely imports it is left alone."""
+    note_variants(VARIANTS)
+    dispatch.implementation = as_the_reference
+    decode.launch_decode = with_the_references_output(decode.launch_decode)
+    pruning.launch_pruned = with_the_references_output(pruning.launch_pruned)
+    backends._why_no_triton = lambda _: None
+    reference.check_limits = lambda *_: None  # values are not checked on a GPU
 
 
 @pytest.fixture(autouse=True)

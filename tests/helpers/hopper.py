@@ -25,9 +25,8 @@ class Hopper:
         return 0
 
 
-def note_variants() -> set[Variant]:
-    """A set to which, from now on, every launch in this process adds its variant instead of compiling it."""
-    variants: set[Variant] = set()
+def note_variants(variants: set[Variant]) -> None:
+    """From now on, every launch in this process adds its variant to the set instead of compiling it."""
 
     def note(*, key: str, fn: Any, **_: Any) -> bool:
         variants.add((fn.name, key))
@@ -36,4 +35,3 @@ def note_variants() -> set[Variant]:
     driver.set_active(Hopper())
     torch.cuda.get_device_capability = lambda _: (9, 0)  # type: ignore[assignment]
     knobs.runtime.jit_cache_hook = note
-    return variants

@@ -13,7 +13,7 @@ import torch
 
 from fastpunet_kernels import Decoder, Gaussian
 from fastpunet_kernels.triton import decode
-from helpers.hopper import note_variants
+from helpers.hopper import Variant, note_variants
 
 WIDTHS, LATENT = (32, 32, 32, 1), 6
 
@@ -33,7 +33,8 @@ def launch(pixels: int, n: int, seed: int, first: int, strided: bool) -> None:
 
 
 def main() -> None:
-    variants = note_variants()
+    variants: set[Variant] = set()
+    note_variants(variants)
     for pixels, n, (seed, first), strided in product(
         (1, 1000, 1024), (1, 33, 64), ((1, 0), (2**31, 1), (2**62, 2**40)), (False, True)
     ):
