@@ -1,6 +1,7 @@
 """Models that know the images of their training, and what is said where they are scored on these."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -111,6 +112,19 @@ def test_a_model_that_is_scored_on_images_of_its_training_says_so(runs, tmp_path
     assert "was trained on" not in _said(capsys, "evaluate", runs / "run", "--data", unseen, "-n", "2")
 
 
+def test_each_checkpoint_of_a_method_says_what_it_was_trained_on(runs, tmp_path, capsys):
+    model, images = load(runs / "run"), [record.image for record in folder.read(runs / "data")]
+    for seed, count in enumerate((4, 1, 0)):
+        model.training_images = TrainingImages.of(images[:count])
+        save(model, tmp_path / f"m-seed{seed}.safetensors")
+    said = _said(capsys, "evaluate", tmp_path, "--data", runs / "data", "-n", "2")
+    trained_on = [line for line in said.splitlines() if "was trained on" in line]
+    assert trained_on == [
+        "- m-seed0 was trained on 4 of these 5 images, so its scores are too good.",
+        "- m-seed1 was trained on 1 of these 5 images, so its scores are too good.",
+    ]
+
+
 def test_whether_the_images_are_known_is_told_and_survives_a_conversion(runs, tmp_path, capsys):
     assert "fastpunet evaluate recognises the images that it was trained on" in _said(capsys, "info", runs / "run")
     assert "holds hashes of these images" in (runs / "run" / "README.md").read_text()
@@ -143,6 +157,15 @@ def test_images_of_the_weights_that_a_training_starts_from_are_known_too(runs, t
     start.unlink()
     assert main(["train", "--resume", "--output", str(tmp_path / "run"), "steps=2"]) == 0
     assert load(tmp_path / "run").training_images == model.training_images
+
+
+def test_a_run_that_goes_on_with_other_data_knows_the_earlier_ones(runs, tmp_path):
+    shutil.copytree(runs / "run", tmp_path / "run")
+    other = _pictures(tmp_path / "other", 3)
+    assert main(["train", "--resume", "--data", str(other), "--output", str(tmp_path / "run"), "steps=2"]) == 0
+    known = load(tmp_path / "run").training_images
+    assert all(record.image in known for path in (runs / "data", other) for record in folder.read(path))
+    assert known.complete
 
 
 def test_a_test_part_with_images_of_the_training_is_told_at_the_end(tmp_path, capsys):

@@ -44,9 +44,7 @@ class Comparison:
     yardsticks: dict[str, Evaluation] = field(default_factory=dict)  # see fastpunet.scoring.yardsticks
     against: str | None = None  # the method that all others are tested against; None: the best of each score
     tested: Sequence[str] = ()  # the scores by which methods are tested; the tables have no tests without them
-    seen: Mapping[str, str] = field(
-        default_factory=dict
-    )  # of methods that were trained on some of the images: on which
+    seen: Mapping[str, str] = field(default_factory=dict)  # of checkpoints trained on some of the images: on which
     perfect: Evaluated | None = None  # see fastpunet.scoring.perfect; None if the distribution of masks is unknown
 
     @cached_property
@@ -124,10 +122,10 @@ def compare(
 
     seen: dict[str, str] = {}
 
-    def score(method: str, name: str, path: str) -> Evaluation:
+    def score(name: str, path: str) -> Evaluation:
         one = contenders.open(path)
         if some := seen_images(one.training_images, one.records):
-            seen[method] = some
+            seen[name] = some
         return evaluate_source(one.source, one.records, ns, convention=rule, batch_size=batch_size, label=name)
 
     firsts = {name: next(iter(parts.values())) for name, parts in found.items()}
@@ -135,9 +133,7 @@ def compare(
     classes, whole = first.source.num_classes, first.records[0].image.ndim == 4
     rule = convention_for(convention, classes)
     counts = sorted(set(ns))
-    evaluations = {
-        name: {part: score(name, part, source) for part, source in parts.items()} for name, parts in found.items()
-    }
+    evaluations = {name: {part: score(part, source) for part, source in parts.items()} for name, parts in found.items()}
     scored = next(iter(next(iter(evaluations.values())).values()))
     alike: dict[str, Any] = dict(batch_size=batch_size, device=chosen)
     return Comparison(

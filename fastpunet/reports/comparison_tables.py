@@ -14,8 +14,8 @@ def tables(comparison: Comparison) -> str:
     """The tables as Markdown: the scores of one method at every n, or of several at the largest n that all have.
 
     After these come the energy distance at every n with the yardsticks, the comparisons that were asked for, sentences
-    about methods that were trained on some of the images or are not better than a yardstick, the single checkpoints if
-    a method has several, and what all figures rest on. A value is bold if it is better than that of every other method
+    about checkpoints that were trained on some of the images and methods that are not better than a yardstick, the
+    single checkpoints if a method has several, and what all figures rest on. A value is bold if it is better than that of every other method
     after Holm's correction.
     """
     pooled, n = comparison.pooled, comparison.shared_n
@@ -31,7 +31,7 @@ def tables(comparison: Comparison) -> str:
         parts = [_energy_table(comparison), score_table(columns, f"n = {n}", images=images, winners=winners)]
     if comparison.tested:
         parts.append(difference_table(against_one(pooled, comparison.tested, n, comparison.against)))
-    sentences = [seen_sentence(name, some) for name, some in comparison.seen.items()]
+    sentences = [seen_sentence(checkpoint, some) for checkpoint, some in comparison.seen.items()]
     sentences += yardstick_sentences(against_yardsticks(pooled, {**comparison.yardsticks, **comparison.floors}, n))
     if sentences:
         parts.append("\n".join(f"- {sentence}" for sentence in sentences))

@@ -24,9 +24,9 @@ def difference_table(found: Mapping[Pair, Difference]) -> str:
     return markdown(rows)
 
 
-def seen_sentence(method: str, some: str) -> str:
-    """A sentence for a method that was trained on some of the images, in the words of `scoring.seen_images`."""
-    return f"{method} was trained on {some}, so its scores are too good."
+def seen_sentence(model: str, some: str) -> str:
+    """A sentence for a model that was trained on some of the images, in the words of `scoring.seen_images`."""
+    return f"{model} was trained on {some}, so its scores are too good."
 
 
 def yardstick_sentences(found: Mapping[Pair, Difference]) -> list[str]:

@@ -24,7 +24,7 @@ from fastpunet.training.objective import Objective
 with needed_for("training", "train"):
     import lightning
 
-_EARLIER = "training_images"  # in the checkpoint of a run
+_TRAINING_IMAGES = "training_images"  # in the checkpoint of a run
 
 
 class TrainingModule(lightning.LightningModule):
@@ -73,13 +73,14 @@ class TrainingModule(lightning.LightningModule):
         return {**values, "learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"]}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep on which images the weights that training started from were trained."""
-        earlier = self.model.training_images
-        checkpoint[_EARLIER] = None if earlier is None else earlier.to_dict()
+        """Keep on which images the weights were trained: a run may go on with other data."""
+        known = self.model.training_images
+        checkpoint[_TRAINING_IMAGES] = None if known is None else known.to_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        earlier = checkpoint.get(_EARLIER)
-        self.model.training_images = None if earlier is None else TrainingImages.from_dict(earlier)
+        earlier = checkpoint.get(_TRAINING_IMAGES)
+        if earlier is not None:
+            self.model.training_images = TrainingImages.from_dict(earlier) | self.model.training_images
 
     def configure_optimizers(self) -> Any:
         config = self.config

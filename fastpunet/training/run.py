@@ -75,6 +75,7 @@ def train(
     data_sets = read_data(config)
     start = replace(config, init_from="") if last.exists() else config  # the checkpoint has the weights then
     model = new_model(start, data_sets.training)
+    model.training_images = known_images(data_sets.training) | model.training_images
     if is_first_process():
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "config.yaml", config.to_yaml())
@@ -119,7 +120,6 @@ def train(
     if data_sets.validation is not None:
         model.calibration = measure_calibration(model, data_sets.validation, "validation data")
         model.familiarity = measure_familiarity(data_sets.validation, "validation data")
-    model.training_images = known_images(data_sets.training) | model.training_images
     model.about = origin(config, data_sets)
     model.save_pretrained(folder)
     best.unlink(missing_ok=True)  # which is not there without a validation that has a defined score
