@@ -191,7 +191,7 @@ def test_requests_that_do_not_fit(model, images, tmp_path, capsys, monkeypatch, 
 
 def test_a_folder_of_answers_has_no_engines(model, images, tmp_path, capsys):
     assert main(command(model, images, tmp_path / "out", "--shard", "0/2")[1:]) == 2
-    assert "which need an archive" in capsys.readouterr().err
+    assert "which goes with an archive only" in capsys.readouterr().err
 
 
 def test_a_share_without_images_leaves_a_whole_archive(model, images, tmp_path):

@@ -131,11 +131,12 @@ def _folder(options: Namespace, request: Request) -> int:
             f"measures: got {', '.join(options.measures)} for a folder, whose measures.csv has all measures; leave it "
             "out"
         )
-    if options.engine != "local" or options.shard or options.workers or options.stall_seconds is not None:
-        raise ValueError(
-            "output: got a folder with engine, shard, workers or stall_seconds, which need an archive, such as "
-            "OUT.zarr; leave them out, or name an archive"
-        )
+    for name in ("engine", "shard", "workers", "stall_seconds"):
+        if options[name] != parser().get_default(name):
+            raise ValueError(
+                f"{name}: got {options[name]} for a folder, which goes with an archive only; leave it out, or name an "
+                "archive, such as OUT.zarr"
+            )
     teller = Teller("fastpunet sample", "summary.json lists them")
     calibration = _calibration(options)
     outcomes = predict(

@@ -9,12 +9,16 @@ from fastpunet.arguments import named_argument
 if TYPE_CHECKING:
     from fastpunet.parsing import Parser
 
+_MODEL = ("source", "init_from", "models", "model_or_archive", "model")
 _GIVEN_BY = {  # the options that give arguments of other names; of several the first that a command has
     "root": ("data",),
     "path": ("data", "output"),
     "records": ("data",),
-    "source": ("source", "init_from", "models", "model_or_archive", "model"),
+    "source": _MODEL,
+    "checkpoint": _MODEL,
+    "input": ("inputs", "files", "data"),
     "ns": ("n",),
+    "size": ("size", "window"),
     "thresholds": ("threshold",),
 }
 

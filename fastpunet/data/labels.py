@@ -30,7 +30,7 @@ def class_indices(values: NDArray[np.uint8], white: int, binary: bool, path: Pat
     if found not in ([], [1], [white], [IGNORE]):
         raise ValueError(
             f"mask: {path} holds values {found[:8]} besides 0, expected 0 and 1, or 0 and {max(white, 2)}, for two "
-            "classes; threshold it, or take more classes (binary=False) if they are class indices"
+            "classes; threshold it, or take more than two classes if they are class indices"
         )
     return (values != 0).astype(np.uint8)
 

@@ -15,8 +15,8 @@ def tables(comparison: Comparison) -> str:
 
     After these come the energy distance at every n with the yardsticks, the comparisons that were asked for, sentences
     about checkpoints that were trained on some of the images and methods that are not better than a yardstick, the
-    single checkpoints if a method has several, and what all figures rest on. A value is bold if it is better than that of every other method
-    after Holm's correction.
+    single checkpoints if a method has several, and what all figures rest on. A value is bold if it is better than that
+    of every other method after Holm's correction.
     """
     pooled, n = comparison.pooled, comparison.shared_n
     images = len(comparison.any_evaluation.images)

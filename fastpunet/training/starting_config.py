@@ -9,6 +9,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+from fastpunet.arguments import check_channels, check_choice
 from fastpunet.data import Records
 from fastpunet.data.checking import check
 from fastpunet.data.checking.report import several
@@ -162,10 +163,13 @@ def _choose_model(choices: Choices, facts: Survey, wanted: Mapping[str, Any], *,
             f"the architecture is that of {source}, and the learning rate 3e-4, as its weights are not to be forgotten",
         )
         return
-    own = dict(wanted.get("model", {}))
+    method, own = wanted.get("method", "ProbabilisticUNet"), dict(wanted.get("model", {}))
+    check_choice("method", method, tuple(METHODS))
+    if "channels" in own:
+        check_channels(own["channels"])
     classes = own.get("num_classes") or choose_classes(choices, facts.labels)
     network = choose_network(choices, facts, own, gpu=gpu)
-    known = signature(METHODS[wanted.get("method", "ProbabilisticUNet")]).parameters
+    known = signature(METHODS[method]).parameters
     model = {"in_channels": facts.channels, "num_classes": classes, **network}
     choices.take({"model": {key: value for key, value in model.items() if key in known}})
 
