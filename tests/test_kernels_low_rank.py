@@ -142,6 +142,19 @@ def test_a_hypothesis_has_the_same_bits_in_any_company(backend):
         assert torch.equal(draw(alone, e[1:2], ids[1:2], 0), whole[1:2])
 
 
+def test_sums_in_later_launches_are_the_same(monkeypatch):
+    """As of large images, whose sums would take too much memory at once."""
+    pytest.importorskip("triton")
+    from fastpunet_kernels.triton import sums
+
+    normal, e, ids = problem(images=2, pixels=40, n=70)
+    together = at("triton", draw_low_rank_sums, normal, e, ids, seed=SEED, first=3)
+    monkeypatch.setattr(sums, "PARTIAL_SUMS", 1)
+    monkeypatch.setattr(sums, "LONGEST", 32)
+    for one, other in zip(together, at("triton", draw_low_rank_sums, normal, e, ids, seed=SEED, first=3), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-5)
+
+
 def test_the_noise_of_pixels_is_philox_normal(backend):
     """Class c draws pixel p's number p under a seed of its own, whatever other classes and pixels there are."""
     classes = compiled(3, backend)

@@ -3,6 +3,7 @@
 import math
 import random
 
+import numpy as np
 import pytest
 import torch
 from decode_problems import (
@@ -36,6 +37,7 @@ from fastpunet_kernels import (
 pytest.importorskip("triton")
 
 from fastpunet_kernels.triton import decode as triton_decode
+from fastpunet_kernels.triton import sums as triton_sums
 from fastpunet_kernels.triton.decode import launch_decode
 from fastpunet_kernels.triton.offsets import ROWS
 from fastpunet_kernels.triton.tiling import by_rule
@@ -207,16 +209,36 @@ def test_sums_of_logits_that_are_no_numbers(widths: tuple[int, ...], device: tor
     assert torch.equal(sums.volume, labels.sum(3))
 
 
-def test_sums_in_fewer_runs_are_the_same(monkeypatch: pytest.MonkeyPatch, device: torch.device) -> None:
+@pytest.mark.parametrize(("room", "longest"), [(2 * 2 * 33, 2 * RUN), (1, 2 * RUN), (1, RUN)])
+def test_sums_in_fewer_or_later_runs_are_the_same(
+    room: int, longest: int, monkeypatch: pytest.MonkeyPatch, device: torch.device
+) -> None:
     """As for large images, whose sums would take too much memory if each RUN hypotheses had some of their own."""
     torch.manual_seed(5)
     base, decoder = torch.randn(1, 33, 16).to(device), random_decoder((16, 1), device)
     z = torch.randn(1, 2 * RUN + 1, LATENT_DIM).to(device)
     many = decode_sums(base, decoder, z, backend="triton")
-    monkeypatch.setattr(triton_decode, "PARTIAL_SUMS", 2 * 2 * 33)
+    monkeypatch.setattr(triton_sums, "PARTIAL_SUMS", room)
+    monkeypatch.setattr(triton_sums, "LONGEST", longest)
     few = decode_sums(base, decoder, z, backend="triton")
     for one, other in zip(many, few, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-5)
+
+
+def test_sums_of_very_many_hypotheses_of_large_images_are_precise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In float32, the sum of 10^5 equal probabilities would be wrong by up to a thousandth."""
+    monkeypatch.setattr(triton_sums, "PARTIAL_SUMS", 1)
+    chance = torch.rand(50, generator=torch.Generator().manual_seed(0))
+
+    def launch(some: slice, run: int, outs: triton_sums.Outs) -> None:
+        for place, first in enumerate(range(some.start, some.stop, run)):
+            members = min(first + run, some.stop) - first
+            one_by_one = np.add.accumulate(chance.expand(members, -1).numpy(), axis=0)
+            outs[0][0, place, 0] = torch.from_numpy(one_by_one[-1])
+        outs[1].zero_()
+
+    probability, _, _ = triton_sums.sum_hypotheses(launch, chance, (1, 100_000, 1, 50), RUN)
+    torch.testing.assert_close(probability[0, 0], 100_000 * chance.double(), rtol=5e-6, atol=0)
 
 
 @pytest.mark.parametrize("output", OUTPUTS)

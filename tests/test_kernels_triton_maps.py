@@ -11,6 +11,8 @@ from fastpunet_kernels import Decoder, Maps, decode_samples, decode_sums, sums_o
 
 pytest.importorskip("triton")
 
+from fastpunet_kernels.triton import maps as latent_maps
+from fastpunet_kernels.triton import tiling
 from fastpunet_kernels.triton.maps import corners
 
 
@@ -87,3 +89,19 @@ def test_the_host_never_waits_for_corners() -> None:
     with RefuseWaits(device):
         cells, _ = corners((7, 5), (3, 5), device)
     assert cells.shape == (4, 35)
+
+
+def test_no_other_cell_reaches_the_last_pixel() -> None:
+    """NaN in one would, as 0 times NaN is NaN."""
+    for length in range(1, 70):
+        for count in range(1, length + 1):
+            cells, _ = corners((length,), (count,), torch.device("cpu"))
+            assert (cells[:, -1] == count - 1).all()
+
+
+def test_every_tiling_has_one_for_maps() -> None:
+    """Tuning may have found one of a single warp, on GPUs of capability 8 and 10."""
+    for precision in ("ieee", "tf32", "bf16"):
+        for capability in (0, 8, 9, 10):
+            for each in tiling.candidates((32, 32, 32, 1), precision, capability):
+                assert tiling._is_possible(latent_maps.tiling(each))

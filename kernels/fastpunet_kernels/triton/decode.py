@@ -19,12 +19,12 @@ from fastpunet_kernels.triton.layers import anchored, biased, linear, load_layer
 from fastpunet_kernels.triton.maps import load_corners, of_maps
 from fastpunet_kernels.triton.offsets import ROWS, launch_offsets
 from fastpunet_kernels.triton.outputs import add_to_sums, no_sums, store_output, store_sums
+from fastpunet_kernels.triton.sums import Outs, sum_hypotheses
 from fastpunet_kernels.triton.tiling import Tiling, candidates, find_tiling, padded, remember
 
 # No reason to compile the kernel anew. Members of tuples would be one for Triton, so strides are arguments themselves.
 STRIDES = ["base_image", "base_pixel", "base_unit", "out_image", "out_hypothesis", "out_class"]
 SIZES = ["n", "pixels", "run", "cells", *STRIDES]
-PARTIAL_SUMS = 1 << 24  # floats of all programs' sums together, or as few as one program a tile of pixels has
 THREE_PRODUCTS = 64  # units of the widest layer for which tensor cores compute "ieee", as three products of TF32
 
 
@@ -318,28 +318,22 @@ def layer_widths(base: Tensor, decoder: Decoder) -> tuple[int, ...]:
 def launch_decode_sums(
     base: Tensor, decoder: Decoder, z: Tensor, precision: str, maps: Maps | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Sums over the hypotheses of z float32 (B, n, latent_dim), as `fastpunet_kernels.decode_sums` describes them.
-
-    A program sums its hypotheses in float32; those sums are added up in float64, always in the same order.
-    """
+    """Sums over the hypotheses of z float32 (B, n, latent_dim), as `fastpunet_kernels.decode_sums` describes them."""
     images, pixels, _ = base.shape
     n, classes = z.shape[1], decoder.weights[-1].shape[0]
     widths, capability = layer_widths(base, decoder), compute_capability(base.device)
-    rounding = products(precision, widths, capability)
-    tiling = find_tiling(widths, "sums", rounding, capability, base.device)
-    run = tiling.run
-    while run < n and images * (classes + 1) * pixels * triton.cdiv(n, run) > PARTIAL_SUMS:
-        run *= 2
-    probability = base.new_empty((images, triton.cdiv(n, run), classes, pixels))
-    entropy = base.new_empty((images, triton.cdiv(n, run), pixels))
-    volume = base.new_zeros((images, n, classes), dtype=torch.int64)
-    outs = (probability, entropy, volume)
+    tiling = find_tiling(widths, "sums", products(precision, widths, capability), capability, base.device)
 
-    def launch(tiling: Tiling) -> None:
-        _launch(base, decoder, z, n, "sums", precision, tiling, outs, probability.stride()[:3], maps)
+    def launch(some: slice, run: int, outs: Outs) -> None:
+        latents, strides = z[:, some], outs[0].stride()[:3]
+        of_maps = maps._replace(values=maps.values[:, some]) if maps else None
 
-    launch_what_fits(launch, tiling._replace(run=run))
-    return probability.sum(1, dtype=torch.float64), entropy.sum(1, dtype=torch.float64), volume
+        def in_tiling(tiling: Tiling) -> None:
+            _launch(base, decoder, latents, latents.shape[1], "sums", precision, tiling, outs, strides, of_maps)
+
+        launch_what_fits(in_tiling, tiling._replace(run=run))
+
+    return sum_hypotheses(launch, base, (images, n, classes, pixels), tiling.run)
 
 
 def launch_what_fits(launch: Callable[[Tiling], None], tiling: Tiling) -> None:

@@ -14,13 +14,13 @@ from torch import Tensor
 from fastpunet_kernels.problem import empty_output
 from fastpunet_kernels.triton.outputs import add_to_sums, no_sums, store_output, store_sums
 from fastpunet_kernels.triton.philox import four_normals
+from fastpunet_kernels.triton.sums import Outs, sum_hypotheses
 
 # No reason to compile the kernel anew.
 SIZES = ["seed", "first_hypothesis", "n", "pixels", "run", "rank", "out_image", "out_hypothesis", "out_class"]
 COLUMNS = 8  # hypotheses of a binary model that are drawn together
 ELEMENTS = 1024  # logits of a program at a time, if that leaves it at least one word of pixels
 RUN = 32  # hypotheses of a program
-PARTIAL_SUMS = 1 << 24  # floats of all programs' sums together, or as few as one program a tile of pixels has
 WARPS = 8  # with 4, some of these kernels spill registers on sm_90 and sm_100
 
 
@@ -123,15 +123,12 @@ def draw_low_rank(
 def draw_low_rank_sums(
     mean: Tensor, factor: Tensor, sigma: Tensor, e: Tensor, ids: Tensor, seed: int, first: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """A program sums its hypotheses in float32; those sums are added up in float64, always in the same order."""
-    (images, classes, pixels), n, run = mean.shape, e.shape[1], RUN
-    while run < n and images * (classes + 1) * pixels * triton.cdiv(n, run) > PARTIAL_SUMS:
-        run *= 2
-    probability = mean.new_empty((images, triton.cdiv(n, run), classes, pixels))
-    entropy = mean.new_empty((images, triton.cdiv(n, run), pixels))
-    volume = mean.new_zeros((images, n, classes), dtype=torch.int64)
-    _launch(mean, factor, sigma, e, ids, seed, first, "sums", run, (probability, entropy, volume))
-    return probability.sum(1, dtype=torch.float64), entropy.sum(1, dtype=torch.float64), volume
+    images, classes, pixels = mean.shape
+
+    def launch(some: slice, run: int, outs: Outs) -> None:
+        _launch(mean, factor, sigma, e[:, some], ids, seed, first + some.start, "sums", run, outs)
+
+    return sum_hypotheses(launch, mean, (images, e.shape[1], classes, pixels), RUN)
 
 
 def _launch(

@@ -23,10 +23,12 @@ from fastpunet_kernels.triton.tiling import Tiling, most_registers
 def load_corners(cell_ptr, share_ptr, pixel, pixels, CORNERS: tl.constexpr):
     """The (cell, share) of each corner for the pixels (PIXELS, 1)."""
     corners = ()
-    for corner in tl.static_range(CORNERS):
-        cell = tl.load(cell_ptr + corner * pixels + pixel, mask=pixel < pixels, other=0)
-        share = tl.load(share_ptr + corner * pixels + pixel, mask=pixel < pixels, other=0.0)
+    for _ in tl.static_range(CORNERS):
+        cell = tl.load(cell_ptr + pixel, mask=pixel < pixels, other=0)
+        share = tl.load(share_ptr + pixel, mask=pixel < pixels, other=0.0)
         corners += ((cell, share),)  # type: ignore[assignment]
+        cell_ptr += pixels  # corner * pixels could overflow
+        share_ptr += pixels
     return corners
 
 
@@ -38,9 +40,10 @@ def of_maps(corners, values_ptr, weight_ptr, cells, MAPS: tl.constexpr, TILE_WID
     for channel in tl.static_range(MAPS):
         value = tl.zeros([PIXELS, 1], tl.float32)
         for corner in tl.static_range(len(corners)):
-            value += corners[corner][1] * tl.load(values_ptr + channel * cells + corners[corner][0])
+            value += corners[corner][1] * tl.load(values_ptr + corners[corner][0])
         weight = tl.load(weight_ptr + channel * TILE_WIDTH + tl.arange(0, TILE_WIDTH)[None, :])
         total += value * weight
+        values_ptr += cells
     return total
 
 
@@ -52,8 +55,8 @@ def corners(size: Sequence[int], grid: Sequence[int], device: torch.device) -> t
     found_cells = torch.zeros((1, 1), dtype=torch.int64, device=device)
     found_shares = torch.ones((1, 1), dtype=torch.float64, device=device)
     for length, count in zip(size, grid, strict=True):
-        at = torch.arange(length, dtype=torch.float64, device=device) * ((count - 1) / max(1, length - 1))
-        before = at.long().clamp(max=max(0, count - 2))
+        at = torch.arange(length, dtype=torch.float64, device=device) * (count - 1) / max(1, length - 1)
+        before = at.long()  # the last cell for the last pixel, which no other cell may make NaN
         sides = torch.stack([before, (before + 1).clamp(max=count - 1)])
         shares = torch.stack([1 - (at - before), at - before])
         found_cells = _outer(found_cells * count, sides, torch.add)
@@ -67,11 +70,11 @@ def _outer(a: Tensor, b: Tensor, combine: Callable[[Tensor, Tensor], Tensor]) ->
 
 
 def tiling(without: Tiling) -> Tiling:
-    """How the decoder divides its work: with fewer pixels than threads.
+    """How the decoder divides its work: with fewer pixels than threads, unless these are a single warp.
 
     Then the compiler loads cells where they are needed, in several threads, and threads exchange nothing.
     """
-    pixels = min(without.pixels, 16 * without.warps)
+    pixels = max(32, min(without.pixels, 16 * without.warps))
     return without._replace(pixels=pixels, registers=most_registers(without.warps))
 
 

@@ -248,9 +248,10 @@ def open_kernel(
 def margin(width: int) -> float:
     """The share of the sum of all magnitudes by which bounds are widened, for layers of so many inputs.
 
-    Tensor cores add up to 3 `width` products, each with an error of at most 2^-23 of that sum, of which `lost` gives
-    back less, and "3xtf32" cuts operands off, with an error of at most 2^-20. This has to be covered twice: for the
-    decoder's products, and for those that the bounds are made of.
+    Tensor cores add up to 3 `width` products, with an error of at most 2^-23 of that sum for each. "3xtf32" leaves out
+    the product of the rests and cuts a rest off, with an error of at most 2^-20. `lost` changes
+    weights by less than that. All of this is covered twice: for the products of the decoder, and for those that the
+    bounds are made of, which may be summed in other steps.
     """
     return (width + 8) * 2.0**-20
 
