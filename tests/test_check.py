@@ -293,7 +293,7 @@ def test_nothing_to_check(tmp_path, capsys):
     )
     assert others == "passed over, because they are not images: notes.txt"
     assert main(["check", str(tmp_path / "none")]) == 2
-    assert capsys.readouterr().err == f"fastpunet check: input: no file or folder '{tmp_path / 'none'}'\n"
+    assert capsys.readouterr().err == f"fastpunet check: DATA: no file or folder '{tmp_path / 'none'}'\n"
     assert main(["check", str(tmp_path), "--json", str(tmp_path)]) == 2
 
 
