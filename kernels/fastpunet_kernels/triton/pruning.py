@@ -56,7 +56,7 @@ def bounds(
     most, _ = linear(upper, kept_positive, positive_ptrs, bias_ptrs, LAYER, WIDTHS, OUTS, PRECISION, CAPABILITY)
     least_taken, _ = linear(lower, kept_negative, negative_ptrs, bias_ptrs, LAYER, WIDTHS, OUTS, PRECISION, CAPABILITY)
     most_taken, _ = linear(upper, kept_negative, negative_ptrs, bias_ptrs, LAYER, WIDTHS, OUTS, PRECISION, CAPABILITY)
-    error = (most + most_taken) * MARGIN + SMALLEST
+    error = (most + most_taken) * 2.0 * (MARGIN / 2) + SMALLEST  # infinite before the decoder's sums can be
     return least - most_taken - error, most - least_taken + error, bias
 
 
